@@ -1,0 +1,176 @@
+"""What a server is told: where it listens, how, and with which limits.
+
+`Config` is made by hand by those who embed the server, and by `headrace.server.settings.load_config` from the command
+line, the environment and a TOML file. Either way each value is checked once, here, and a bad one raises `ConfigError`
+with one sentence that says what is wrong and how it should be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from headrace.engine.limits import Limits
+
+INTERFACES: Final = ("auto", "asgi", "native")
+LOOPS: Final = ("auto", "asyncio", "uvloop")
+LIFESPANS: Final = ("auto", "on", "off")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+
+DEFAULT_BIND: Final = "127.0.0.1:8000"
+FRAMES_PER_TURN: Final = 100  # one busy connection must not hold up the others
+
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used. The message is one sentence for the person who wrote the setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """One address to listen on. Made from text by `Bind.parse`; `kind` says which of the other attributes counts."""
+
+    kind: str
+    """`tcp` (host and port), `unix` (path) or `fd` (fd)."""
+    host: str = ""
+    port: int = 0
+    """0 lets the system choose a free port."""
+    path: str = ""
+    fd: int = -1
+    tls: bool = False
+    """True when connections to this address must begin with a TLS handshake."""
+
+    @classmethod
+    def parse(cls, text: str, *, tls: bool = False) -> Bind:
+        """Reads `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `fd:N`. Raises ConfigError for anything else."""
+        if text.startswith("unix:"):
+            if not text[5:]:
+                raise ConfigError(f"the address '{text}' names no path; write unix:PATH")
+            return cls("unix", path=text[5:], tls=tls)
+        if text.startswith("fd:"):
+            if not text[3:].isascii() or not text[3:].isdigit():
+                raise ConfigError(f"the address '{text}' names no descriptor; write fd:N with N a number")
+            return cls("fd", fd=int(text[3:]), tls=tls)
+        host, colon, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            bracketed = True
+        else:
+            bracketed = False
+        if not colon or not host or (":" in host and not bracketed):
+            raise ConfigError(f"the address '{text}' is none of HOST:PORT, [IPV6]:PORT, unix:PATH and fd:N")
+        if not _PORT.fullmatch(port) or int(port) > 65_535:
+            raise ConfigError(f"the address '{text}' has the port '{port}'; it must be a number from 0 to 65535")
+        return cls("tcp", host=host, port=int(port), tls=tls)
+
+    def __str__(self) -> str:
+        """The address in the form that `parse` reads."""
+        if self.kind == "unix":
+            return f"unix:{self.path}"
+        if self.kind == "fd":
+            return f"fd:{self.fd}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def server_limits() -> Limits:
+    """The engine's default limits, with the turn limit that a server of many connections needs."""
+    return Limits(frames_per_turn=FRAMES_PER_TURN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings of one server process. Raises ConfigError when a value, or two together, cannot be used.
+
+    A copy with changes comes from `dataclasses.replace`.
+    """
+
+    bind: str | Sequence[str] = (DEFAULT_BIND,)
+    """Addresses: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, `fd:N`. All of them speak TLS once there is a certificate."""
+    cleartext_bind: str | Sequence[str] = ()
+    """Addresses that never speak TLS, beside those of `bind` which do."""
+    interface: str = "auto"
+    """`asgi`, `native`, or `auto`: told apart by what the application looks like."""
+    tls_cert: str | None = None
+    """PEM file with the certificate and its chain; it may hold the private key too."""
+    tls_key: str | None = None
+    """PEM file with the private key, when `tls_cert` does not hold it."""
+    tls_key_password: str | None = field(default=None, repr=False)
+    dev_tls: bool = False
+    """Serve with a certificate for localhost that headrace makes and keeps. Never for the public."""
+    loop: str = "auto"
+    """`uvloop`, `asyncio`, or `auto`: uvloop where it is installed."""
+    access_log: bool = False
+    """One line a request, on stderr, through the logger `headrace.access`."""
+    log_level: str = "info"
+    root_path: str = ""
+    """ASGI's `root_path`: the prefix under which a proxy mounts the application, such as `/api`."""
+    lifespan: str = "auto"
+    """ASGI's lifespan: `on` (its failure ends the start), `off`, or `auto` (used when the application knows it)."""
+    max_connections: int = 16_384
+    """Connections open at once; further ones wait in the listening sockets' backlog."""
+    max_body_size: int = 10_485_760
+    """Octets that `request.read()` collects before it answers 413. Streamed bodies have no such limit."""
+    tls_handshake_timeout_s: float = 10.0
+    limits: Limits = field(default_factory=server_limits)
+    """The limits of each connection."""
+
+    binds: tuple[Bind, ...] = field(init=False)
+    """All addresses, parsed, those of `bind` first."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("interface", INTERFACES),
+            ("loop", LOOPS),
+            ("log_level", LOG_LEVELS),
+            ("lifespan", LIFESPANS),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(f"{name} is '{value}'; it must be one of {', '.join(choices)}")
+        if self.tls_key and not self.tls_cert:
+            raise ConfigError("tls_key is set without tls_cert; a key alone serves nothing")
+        if self.tls_key_password and not self.tls_cert:
+            raise ConfigError("tls_key_password is set without tls_cert; there is no key to open with it")
+        if self.dev_tls and self.tls_cert:
+            raise ConfigError("dev_tls and tls_cert are both set; choose one certificate")
+        if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
+            raise ConfigError(f"root_path is '{self.root_path}'; it must begin with a slash and not end with one")
+        if not 1 <= self.max_connections <= 1_000_000:
+            raise ConfigError(f"max_connections is {self.max_connections}; it must be between 1 and 1000000")
+        if self.max_body_size < 0:
+            raise ConfigError(f"max_body_size is {self.max_body_size}; it must not be negative")
+        if not 0.001 <= self.tls_handshake_timeout_s <= 86_400:
+            raise ConfigError(
+                f"tls_handshake_timeout_s is {self.tls_handshake_timeout_s}; it must be between 0.001 and 86400"
+            )
+        object.__setattr__(self, "bind", _as_tuple(self.bind))
+        object.__setattr__(self, "cleartext_bind", _as_tuple(self.cleartext_bind))
+        binds = [Bind.parse(text, tls=self.tls) for text in self.bind]
+        binds += [Bind.parse(text) for text in self.cleartext_bind]
+        if not binds:
+            raise ConfigError("there is no address to listen on; give bind at least one")
+        seen: set[str] = set()
+        for each in binds:
+            address = str(each)
+            # Port 0 is a new port each time.
+            if address in seen and not (each.kind == "tcp" and each.port == 0):
+                raise ConfigError(f"the address '{address}' is given twice")
+            seen.add(address)
+        object.__setattr__(self, "binds", tuple(binds))
+
+    @property
+    def tls(self) -> bool:
+        """True when there is a certificate, so that the addresses of `bind` speak TLS."""
+        return self.dev_tls or self.tls_cert is not None
+
+    @property
+    def drain_timeout_s(self) -> float:
+        """Seconds that running requests have after a drain began; it is one of the `limits`."""
+        return self.limits.drain_timeout_s
+
+
+def _as_tuple(addresses: str | Sequence[str]) -> tuple[str, ...]:
+    return (addresses,) if isinstance(addresses, str) else tuple(addresses)
