@@ -1,0 +1,73 @@
+# Needs Python 3.11 or later (PYTHON=...), with its venv module, and nothing else. A C compiler makes the engine faster.
+#   make serve   a TLS server on 127.0.0.1:8443 and cleartext HTTP/2 on 127.0.0.1:8080, with a page to look at
+#   make test    the whole suite on the installed engine, then the engine's tests and a server on pure Python
+#   make check   lint, formatting, types, architecture: seconds
+#   make bench   races headrace against other servers, side by side
+#   make docs    builds the documentation into site/
+#   make clean   removes everything that these commands made
+# HEADRACE_PURE=1 with any of them leaves the engine uncompiled.
+
+PYTHON ?= python3
+VENV ?= .venv
+TLS_ADDRESS ?= 127.0.0.1:8443
+CLEARTEXT_ADDRESS ?= 127.0.0.1:8080
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+SOURCES := $(shell find src -type f -not -name '*.pyc' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
+MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
+
+.PHONY: serve test test-installed test-pure check bench micro docs clean
+.DELETE_ON_ERROR:
+
+serve: $(VENV)/installed-$(MODE)
+	@$(BIN)/headrace --version
+	@exec $(BIN)/headrace serve headrace.demo:app --dev-tls --bind $(TLS_ADDRESS) --cleartext-bind $(CLEARTEXT_ADDRESS)
+
+test: test-installed test-pure
+
+test-installed: $(VENV)/installed-$(MODE) $(VENV)/group-test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The same environment, but src/ comes first on the path, where nothing is ever compiled.
+test-pure: $(VENV)/installed-$(MODE) $(VENV)/group-test
+	PYTHONPATH=src $(BIN)/python -m pytest $(PYTEST_ARGS) --pure-round
+
+check: $(VENV)/installed-$(MODE) $(VENV)/group-test $(VENV)/group-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+bench: $(VENV)/installed-$(MODE) $(VENV)/group-bench
+	$(BIN)/python -m benchmarks.race $(BENCH_ARGS)
+
+micro: $(VENV)/installed-$(MODE) $(VENV)/group-bench
+	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)
+
+docs: $(VENV)/group-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv .venv-* build dist site src/*.egg-info benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"headrace needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. Say make PYTHON=... with another one.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+# A wheel is built and installed, never a link to src/: so the compiled engine and the pure one cannot be mixed up.
+# What earlier builds left is removed first, or a deleted module would be installed for ever.
+$(VENV)/installed-$(MODE): $(VENV)/made $(SOURCES)
+	@echo "Building and installing headrace (a minute, when there is a C compiler) ..."
+	@rm -rf build/lib* build/bdist* $(VENV)/installed-*
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
+	$(BIN)/python -m pip install --quiet '.[dev-tls]'
+	@touch $@
+
+$(VENV)/group-%: $(VENV)/made pyproject.toml
+	$(BIN)/python -m pip install --quiet --group $*
+	@touch $@

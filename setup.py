@@ -1,0 +1,105 @@
+"""Compiles the engine with mypyc where that can be done, and says so in one line where it cannot.
+
+Everything else about the package stands in pyproject.toml. The pure Python build is complete: compiling only makes it
+faster, so nothing that goes wrong here may fail an installation. The line is printed, and, since installers hide what a
+successful build prints, also kept in `headrace/build.txt`, from where `headrace --version` reads it.
+
+`HEADRACE_PURE=1` asks for pure Python. An editable install is pure as well: what one edits must be what runs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).resolve().parent
+ENGINE = Path("src/headrace/engine")
+GROUP = "headrace_engine"  # of the one shared library that holds every engine module
+BUILDING = {
+    "bdist_wheel",
+    "build",
+    "build_ext",
+    "install",
+}  # commands that want the extension; the others only ask for facts
+
+outcome = "compiled"
+
+
+def fall_back(reason: str) -> list[Extension]:
+    global outcome
+    outcome = f"pure Python: {reason}"
+    print(f"headrace: the engine is not compiled, it runs as pure Python: {reason}", file=sys.stderr, flush=True)
+    return []
+
+
+def missing_tool() -> str | None:
+    """The reason why C code cannot be compiled here, as far as that can be seen without trying."""
+    if sys.platform == "win32":
+        return None  # setuptools finds Visual C++ in its own way; build_ext tells when it did not
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"no C compiler ({compiler}) was found"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return "the headers of this Python (Python.h) are not installed"
+    return None
+
+
+def engine_extensions() -> list[Extension]:
+    if not BUILDING & set(sys.argv):
+        return []
+    if os.environ.get("HEADRACE_PURE", "") not in ("", "0"):
+        return fall_back("HEADRACE_PURE is set")
+    if sys.implementation.name != "cpython":
+        return fall_back(f"{sys.implementation.name} is not CPython")
+    if reason := missing_tool():
+        return fall_back(reason)
+    files = sorted(str(path.relative_to(HERE)) for path in (HERE / ENGINE).rglob("*.py") if path.name != "__init__.py")
+    try:
+        from mypyc.build import mypycify
+
+        # One unit, so that calls between its modules are direct; whatever else it imports is read for its types alone.
+        flags = ["--follow-imports=silent", "--no-warn-unused-configs"]
+        return mypycify(flags + files, opt_level="3", debug_level="0", group_name=GROUP)
+    except (Exception, SystemExit) as error:  # mypyc ends with SystemExit when it refuses a file
+        return fall_back(f"mypyc could not compile it ({first_line(error)})")
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+class BuildExtOrPure(build_ext):
+    """Compiles, or leaves the wheel as the pure Python that it already is."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:
+            fall_back(f"the C compiler failed ({first_line(error)})")
+            self.extensions = []
+            for made in Path(self.build_lib).rglob("*" + (sysconfig.get_config_var("EXT_SUFFIX") or ".so")):
+                made.unlink()
+        package = Path(self.build_lib, "headrace")
+        if package.is_dir():
+            (package / "build.txt").write_text(outcome + "\n", encoding="utf-8")
+
+
+class BuildPyWithNote(build_py):
+    """Adds build.txt; build_ext writes it again when it knows better."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            Path(self.build_lib, "headrace", "build.txt").write_text(outcome + "\n", encoding="utf-8")
+
+
+os.chdir(HERE)
+setup(ext_modules=engine_extensions(), cmdclass={"build_ext": BuildExtOrPure, "build_py": BuildPyWithNote})
