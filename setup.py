@@ -9,6 +9,8 @@ successful build prints, also kept in `headrace/build.txt`, from where `headrace
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import sys
@@ -61,14 +63,17 @@ def engine_extensions() -> list[Extension]:
     if reason := missing_tool():
         return fall_back(reason)
     files = sorted(str(path.relative_to(HERE)) for path in (HERE / ENGINE).rglob("*.py") if path.name != "__init__.py")
+    said = io.StringIO()
     try:
         from mypyc.build import mypycify
 
         # One unit, so that calls between its modules are direct; whatever else it imports is read for its types alone.
         flags = ["--follow-imports=silent", "--no-warn-unused-configs"]
-        return mypycify(flags + files, opt_level="3", debug_level="0", group_name=GROUP)
-    except (Exception, SystemExit) as error:  # mypyc ends with SystemExit when it refuses a file
-        return fall_back(f"mypyc could not compile it ({first_line(error)})")
+        with contextlib.redirect_stdout(said):
+            return mypycify(flags + files, opt_level="3", debug_level="0", group_name=GROUP)
+    except (Exception, SystemExit) as error:  # mypyc prints what it refuses and ends with SystemExit
+        refusals = [line for line in said.getvalue().splitlines() if ": error:" in line]
+        return fall_back(f"mypyc could not compile it ({refusals[0] if refusals else first_line(error)})")
 
 
 def first_line(error: BaseException) -> str:

@@ -24,7 +24,21 @@ BELOW = {
 }
 TOP = {"cli", "demo", "__init__", "__main__"}  # these may import everything below; the demo is an app, beside the cli
 PROTOCOLS = {"h1", "h2", "ws"}
-NO_IO = set("asyncio logging os random secrets select selectors signal socket ssl subprocess threading time".split())
+NO_IO = {
+    "asyncio",
+    "logging",
+    "os",
+    "random",
+    "secrets",
+    "select",
+    "selectors",
+    "signal",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+    "time",
+}
 LONG_FILES = {"connection.py": 700, "static_table.py": 700, "huffman.py": 700}
 LONGEST = 500
 
