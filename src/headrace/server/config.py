@@ -1,8 +1,8 @@
 """What a server is told: where it listens, how, and with which limits.
 
-`Config` is made by hand by those who embed the server, and by `headrace.server.settings.load_config` from the command
-line, the environment and a TOML file. Either way each value is checked once, here, and a bad one raises `ConfigError`
-with one sentence that says what is wrong and how it should be.
+`Config` is made by hand by those who embed the server, and by `load_config` of `headrace.server.config_sources` from
+the command line, the environment and a TOML file. Either way each value is checked once, here, and a bad one raises
+`ConfigError` with one sentence that says what is wrong and how it should be.
 """
 
 from __future__ import annotations

@@ -1,0 +1,35 @@
+"""Which headrace this is, and whether its engine is machine code."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+_ENGINE: Final = "headrace.engine.h2.connection"
+
+
+def version() -> str:
+    """The installed version, or `0+source` when headrace runs from a tree that was never installed."""
+    try:
+        return metadata.version("headrace")
+    except metadata.PackageNotFoundError:
+        return "0+source"
+
+
+def engine_is_compiled() -> bool:
+    """True when the engine that would be imported is machine code."""
+    spec = importlib.util.find_spec(_ENGINE)
+    return spec is not None and spec.origin is not None and not spec.origin.endswith((".py", ".pyc"))
+
+
+def version_text() -> str:
+    """What `headrace --version` says: the version, how the engine runs (and why, if it is pure), and Python's version."""
+    engine = "compiled (mypyc)"
+    if not engine_is_compiled():
+        note = Path(__file__).parents[1] / "build.txt"  # written by the build, absent in a source tree
+        reason = note.read_text("utf-8").partition(": ")[2].strip() if note.exists() else ""
+        engine = f"pure Python ({reason})" if reason else "pure Python"
+    return f"headrace {version()}\nengine: {engine}\n{platform.python_implementation()} {platform.python_version()}"

@@ -1,0 +1,175 @@
+"""The table of settings: how each is called, read and explained.
+
+One `Setting` a row; flags, `HEADRACE_*` variables and the keys of the TOML file all come from it. What may stand
+together is decided in `headrace.server.config`, and where values come from in `headrace.server.config_sources`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from headrace.engine.limits import Limits
+from headrace.server.config import INTERFACES, LIFESPANS, LOG_LEVELS, LOOPS, ConfigError, server_limits
+
+ENVIRONMENT_PREFIX: Final = "HEADRACE_"
+_SIZE: Final = re.compile(r"([0-9][0-9_]*)\s*(|KiB|MiB|GiB)")
+_UNITS: Final = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table."""
+
+    name: str
+    """The attribute of `Config` or `Limits`, and the key in the file."""
+    kind: str
+    """`text`, `choice`, `switch`, `addresses`, `count`, `octets`, `seconds` or `rate`."""
+    help: str
+    choices: tuple[str, ...] = ()
+    limit: bool = False
+    """True when the file keeps it under [limits]."""
+    secret: bool = False
+    """True when it is never a flag and never printed."""
+
+    @property
+    def flag(self) -> str:
+        """The flag's name: `--idle-timeout` for idle_timeout_s."""
+        return "--" + self.name.removesuffix("_s").replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable's name."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def key(self) -> str:
+        """The key in the file, with its table."""
+        return f"limits.{self.name}" if self.limit else self.name
+
+    def read(self, raw: object) -> Any:
+        """The value of `raw`, which is text or what TOML made of it. Raises ConfigError with the end of a sentence."""
+        if self.kind == "switch":
+            return _read_switch(raw)
+        if self.kind == "addresses":
+            return _read_addresses(raw)
+        if self.kind in ("count", "octets"):
+            return _read_whole_number(raw)
+        if self.kind in ("seconds", "rate"):
+            return _read_number(raw)
+        if not isinstance(raw, str):
+            raise ConfigError(f"{raw!r} is not text")
+        if self.choices and raw not in self.choices:
+            raise ConfigError(f"'{raw}' is not one of {', '.join(self.choices)}{near(raw, self.choices)}")
+        return raw
+
+
+def _read_switch(raw: object) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str) and raw.lower() in _TRUE | _FALSE:
+        return raw.lower() in _TRUE
+    raise ConfigError(f"{raw!r} is neither true nor false")
+
+
+def _read_addresses(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str):
+        return tuple(part.strip() for part in raw.split(",") if part.strip())
+    if isinstance(raw, list | tuple) and all(isinstance(part, str) for part in raw):
+        return tuple(raw)
+    raise ConfigError(f"{raw!r} is not a list of addresses")
+
+
+def _read_whole_number(raw: object) -> int:
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    match = _SIZE.fullmatch(raw.strip()) if isinstance(raw, str) else None
+    if match is None:
+        raise ConfigError(f"{raw!r} is not a whole number (KiB, MiB and GiB may follow)")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _read_number(raw: object) -> float:
+    try:
+        value = math.nan if isinstance(raw, bool) or not isinstance(raw, int | float | str) else float(raw)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConfigError(f"{raw!r} is not a number")
+    return value
+
+
+_LIMIT_HELP: Final = {
+    "max_concurrent_streams": "Requests a connection may have open at once.",
+    "max_field_section_size": "Decoded size of a request's fields; beyond it: 431.",
+    "max_fields": "Fields in a request, cookie crumbs counted one by one.",
+    "max_block_size": "Compressed size of a request's fields.",
+    "max_continuations": "CONTINUATION frames after one HEADERS.",
+    "max_settings": "Entries in one SETTINGS frame.",
+    "initial_stream_window": "Octets a peer may send on a stream before the application reads.",
+    "initial_connection_window": "The same for a connection.",
+    "max_unread": "Octets that all handlers of a connection may leave unread.",
+    "max_frame_size": "Largest frame payload accepted.",
+    "max_stream_send_buffer": "Octets of a stream that may wait for the peer before a write blocks.",
+    "max_connection_send_buffer": "The same for a connection.",
+    "header_table_size": "HPACK's dynamic table.",
+    "preface_timeout_s": "Time for a client's first octets and its SETTINGS.",
+    "settings_ack_timeout_s": "Time for the acknowledgement of our SETTINGS.",
+    "request_header_timeout_s": "Time for a request's fields to come whole.",
+    "idle_timeout_s": "Time without an open stream after which a connection ends.",
+    "min_upload_rate": "Octets a second a request body must bring on average; 0: no limit.",
+    "upload_grace_s": "Time before min_upload_rate is asked for.",
+    "stalled_send_timeout_s": "Longest time a response may go without progress.",
+    "drain_timeout_s": "Time that running requests have after SIGTERM.",
+    "keepalive_ping_s": "A PING after this time of silence; 0: none.",
+    "keepalive_ack_s": "Time for the PING's acknowledgement.",
+    "early_reset_burst": "Resets by the peer before the answer, at once.",
+    "early_reset_rate": "The same, refilled a second.",
+    "provoked_reset_burst": "Resets that the peer's faults forced on us, at once.",
+    "provoked_reset_rate": "The same, refilled a second.",
+    "odd_frame_burst": "Legal but odd frames (PING, SETTINGS, empty ...), at once.",
+    "odd_frame_rate": "The same, refilled a second.",
+    "small_data_budget": "Unread octets in small DATA frames, each charged 256.",
+    "control_queue_pause": "Control frames waiting to be written at which reading stops.",
+    "control_queue_end": "Control frames waiting to be written at which a connection ends.",
+    "frames_per_turn": "Frames parsed before other connections get their turn; 0: no limit.",
+}
+
+
+def _limit_kind(name: str) -> str:
+    if isinstance(getattr(server_limits(), name), float):
+        return "seconds" if name.endswith("_s") else "rate"
+    return "octets" if name.endswith(("_size", "_window", "_buffer", "_budget", "_unread")) else "count"
+
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting("bind", "addresses", "HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N; speaks TLS once there is a certificate."),
+    Setting("cleartext_bind", "addresses", "The same, but never TLS: to serve both at once."),
+    Setting("interface", "choice", "What the application speaks.", INTERFACES),
+    Setting("tls_cert", "text", "PEM file with the certificate and its chain."),
+    Setting("tls_key", "text", "PEM file with the private key, if the certificate's file does not hold it."),
+    Setting("tls_key_password", "text", "Password of the private key.", secret=True),
+    Setting("dev_tls", "switch", "Serve TLS with a local certificate, made and kept for you."),
+    Setting("loop", "choice", "Event loop; auto takes uvloop where it is installed.", LOOPS),
+    Setting("access_log", "switch", "One line a request on stderr."),
+    Setting("log_level", "choice", "Least severity that is logged.", LOG_LEVELS),
+    Setting("root_path", "text", "Prefix under which a proxy mounts the application."),
+    Setting("lifespan", "choice", "ASGI's lifespan events.", LIFESPANS),
+    Setting("max_connections", "count", "Connections open at once.", limit=True),
+    Setting("max_body_size", "octets", "Octets that request.read() collects before it answers 413.", limit=True),
+    Setting("tls_handshake_timeout_s", "seconds", "Time for a TLS handshake.", limit=True),
+    *(Setting(each.name, _limit_kind(each.name), _LIMIT_HELP[each.name], limit=True) for each in fields(Limits)),
+)
+BY_NAME: Final = {each.name: each for each in SETTINGS}
+
+
+def near(word: str, candidates: Iterable[str]) -> str:
+    """The end of a sentence that offers the candidate most like `word`, or nothing."""
+    close = difflib.get_close_matches(word, list(candidates), 1, 0.7)
+    return f"; did you mean {close[0]}?" if close else ""
