@@ -1,0 +1,64 @@
+"""The chart: a panel a scenario, a bar a server, written as SVG without help.
+
+Each panel has its own scale, since a request of 13 octets and one of a megabyte have no common one.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from benchmarks.race import Results
+
+WIDTH: Final = 860
+MARGIN: Final = 24
+LABEL: Final = 150
+BAR: Final = 17
+GAP: Final = 5
+PANEL_HEAD: Final = 30
+VALUE_ROOM: Final = 150
+STYLE: Final = """
+  text { font: 13px system-ui, sans-serif; fill: #1c2733; }
+  .name { text-anchor: end; }
+  .title { font-weight: 600; }
+  .ours { fill: #0b7a75; }
+  .peer { fill: #9aa9b5; }
+  .ground { fill: #ffffff; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #dde5ea; }
+    .ours { fill: #35b7b0; }
+    .peer { fill: #5d6d79; }
+    .ground { fill: #10181f; }
+  }
+"""
+
+
+def draw(results: Results, base: str) -> str:
+    """The chart as the text of an SVG file. Cells with a fault have no bar."""
+    parts: list[str] = []
+    y = MARGIN
+    for scenario, row in results.items():
+        good = {name: cell for name, cell in row.items() if cell.rate and not cell.fault}
+        if not good:
+            continue
+        y += PANEL_HEAD
+        parts.append(f'<text class="title" x="{MARGIN}" y="{y - 10}">{escape(scenario)}, requests a second</text>')
+        most = max(cell.rate for cell in good.values())
+        for name, cell in good.items():
+            width = max(1.0, (WIDTH - 2 * MARGIN - LABEL - VALUE_ROOM) * cell.rate / most)
+            kind = "ours" if name.startswith("headrace") else "peer"
+            ratio = f"  {cell.ratio:.2f} × {base}" if cell.ratios and name != base else ""
+            middle = y + BAR - 4
+            parts += [
+                f'<text class="name" x="{MARGIN + LABEL - 8}" y="{middle}">{escape(name)}</text>',
+                f'<rect class="{kind}" x="{MARGIN + LABEL}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"/>',
+                f'<text x="{MARGIN + LABEL + width + 8:.1f}" y="{middle}">{cell.rate:,.0f}{escape(ratio)}</text>',
+            ]
+            y += BAR + GAP
+    height = y + MARGIN
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"><title>Benchmarks</title>'
+    )
+    ground = f'<rect class="ground" width="{WIDTH}" height="{height}"/>'
+    return "\n".join([head, f"<style>{STYLE}</style>", ground, *parts, "</svg>", ""])

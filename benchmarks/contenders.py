@@ -1,0 +1,195 @@
+"""The servers of the race: how each is started, pinned to one core, waited for and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks.apps import asgi_app
+
+APPS: Final = Path(__file__).parent / "apps"
+START_LIMIT_S: Final = 20.0
+STOP_LIMIT_S: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server by name. `command` and `tls` are its command line and what TLS adds; both may hold {placeholders}."""
+
+    name: str
+    command: str
+    tls: str
+    package: str = ""
+    """The Python package that gives its version, or nothing for a program of the machine."""
+    static: bool = False
+    """True when it serves files and no application."""
+
+
+CONTENDERS: Final = (
+    Contender(
+        "headrace",
+        "{here}/headrace serve asgi_app:app --app-dir {apps} --bind 127.0.0.1:{port} --log-level warning",
+        "--tls-cert {cert} --tls-key {key}",
+        "headrace",
+    ),
+    Contender(
+        "headrace-native",
+        "{here}/headrace serve native_app:handler --app-dir {apps} --bind 127.0.0.1:{port} --log-level warning",
+        "--tls-cert {cert} --tls-key {key}",
+        "headrace",
+    ),
+    Contender(
+        "granian",
+        "{peers}/granian --interface asgi --http 2 --host 127.0.0.1 --port {port} --workers 1 --runtime-threads 1"
+        " --loop uvloop --no-ws --working-dir {apps} asgi_app:app",
+        "--ssl-certificate {cert} --ssl-keyfile {key}",
+        "granian",
+    ),
+    Contender(
+        "uvicorn-zttp",
+        "{peers}/uvicorn --http zttp --http2 --port {port} --no-access-log --loop uvloop --app-dir {apps} asgi_app:app",
+        "--ssl-certfile {cert} --ssl-keyfile {key}",
+        "uvicorn",
+    ),
+    Contender(
+        "hypercorn",
+        "{peers}/hypercorn -k uvloop -b 127.0.0.1:{port} asgi_app:app",
+        "--certfile {cert} --keyfile {key}",
+        "hypercorn",
+    ),
+    Contender("nghttpd", "nghttpd {no_tls} -d {files} {port} {tls_files}", "", static=True),
+)
+
+
+class Course:
+    """Where the race is run: environments, files, cores. One object for the whole race."""
+
+    def __init__(self, peers: Path, folder: Path) -> None:
+        self.peers = peers
+        self.folder = folder
+        self.log_folder = folder / "logs"
+        self.files = folder / "files"
+        self.cert, self.key = folder / "cert.pem", folder / "key.pem"
+        self.cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self.pinned = len(self.cores) > 1 and shutil.which("taskset") is not None
+
+    def prepare(self) -> None:
+        """Writes the files that are served and the certificate."""
+        self.log_folder.mkdir(parents=True, exist_ok=True)
+        self.files.mkdir(exist_ok=True)
+        (self.files / "index.html").write_bytes(asgi_app.HELLO)
+        (self.files / "64k").write_bytes(asgi_app.PAGE)
+        (self.files / "1m").write_bytes(asgi_app.LARGE)
+        make_certificate(self.cert, self.key)
+
+    def on_server_core(self, command: list[str]) -> list[str]:
+        return ["taskset", "-c", str(self.cores[0]), *command] if self.pinned else command
+
+    def on_load_core(self, command: list[str]) -> list[str]:
+        return ["taskset", "-c", str(self.cores[1]), *command] if self.pinned else command
+
+    def command(self, contender: Contender, port: int, tls: bool) -> list[str]:
+        values = {
+            "here": str(Path(sys.executable).parent),
+            "peers": str(self.peers / "bin"),
+            "apps": str(APPS),
+            "files": str(self.files),
+            "cert": str(self.cert),
+            "key": str(self.key),
+            "port": str(port),
+            "no_tls": "" if tls else "--no-tls",
+            "tls_files": f"{self.key} {self.cert}" if tls else "",
+        }
+        text = contender.command + (f" {contender.tls}" if tls else "")
+        return [part.format(**values) for word in text.split() for part in word.format(**values).split()]
+
+
+def make_certificate(cert: Path, key: Path) -> None:
+    import trustme
+
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1", "localhost")
+    cert.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    key.write_bytes(leaf.private_key_pem.bytes())
+
+
+@dataclass
+class Running:
+    """A contender that is up."""
+
+    contender: Contender
+    tls: bool
+    process: subprocess.Popen[bytes]
+    base: str
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def start(course: Course, contender: Contender, tls: bool) -> Running | None:
+    """Starts a contender. None, after a line that says why, when it is missing or does not come up."""
+    port = free_port()
+    command = course.command(contender, port, tls)
+    if shutil.which(command[0]) is None:
+        print(f"  {contender.name}: {Path(command[0]).name} is not installed, it does not take part", file=sys.stderr)
+        return None
+    log = course.log_folder / f"{contender.name}{'-tls' if tls else ''}.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            course.on_server_core(command), stdout=file, stderr=file, cwd=APPS, start_new_session=True
+        )
+    running = Running(contender, tls, process, f"{'https' if tls else 'http'}://127.0.0.1:{port}")
+    if not listening(port, process):
+        running.stop()
+        print(f"  {contender.name}: did not start, it does not take part; see {log}", file=sys.stderr)
+        return None
+    return running
+
+
+@contextlib.contextmanager
+def all_running(course: Course, chosen: list[tuple[Contender, bool]]) -> Iterator[list[Running]]:
+    """Every contender in `chosen` (with or without TLS) at once, stopped at the end."""
+    up: list[Running] = []
+    try:
+        for contender, tls in chosen:
+            running = start(course, contender, tls)
+            if running is not None:
+                up.append(running)
+        yield up
+    finally:
+        for running in up:
+            running.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listening(port: int, process: subprocess.Popen[bytes]) -> bool:
+    end = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
