@@ -17,7 +17,7 @@ LABEL: Final = 150
 BAR: Final = 17
 GAP: Final = 5
 PANEL_HEAD: Final = 30
-VALUE_ROOM: Final = 150
+VALUE_ROOM: Final = 200
 STYLE: Final = """
   text { font: 13px system-ui, sans-serif; fill: #1c2733; }
   .name { text-anchor: end; }
@@ -48,7 +48,7 @@ def draw(results: Results, base: str) -> str:
         for name, cell in good.items():
             width = max(1.0, (WIDTH - 2 * MARGIN - LABEL - VALUE_ROOM) * cell.rate / most)
             kind = "ours" if name.startswith("headrace") else "peer"
-            ratio = f"  {cell.ratio:.2f} × {base}" if cell.ratios and name != base else ""
+            ratio = f" ({cell.ratio:.2f} × {base})" if cell.ratios and name != base else ""
             middle = y + BAR - 4
             parts += [
                 f'<text class="name" x="{MARGIN + LABEL - 8}" y="{middle}">{escape(name)}</text>',
