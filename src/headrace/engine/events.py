@@ -1,0 +1,261 @@
+"""What the engine tells its owner, in the past tense.
+
+Written by hand rather than as dataclasses: they are made once a request, and mypyc turns a plain class with slots into
+a struct. `kind` lets an owner dispatch with one comparison of ints.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+Headers = list[tuple[bytes, bytes]]
+
+REQUEST: Final = 1
+DATA: Final = 2
+TRAILERS: Final = 3
+RESET: Final = 4
+ACCEPTED: Final = 5
+RESPONSE: Final = 6
+INFORMATIONAL: Final = 7
+SETTINGS: Final = 8
+PING_ACK: Final = 9
+GOAWAY: Final = 10
+ENDED: Final = 11
+FAULT: Final = 12
+DRAIN: Final = 13
+
+
+class Event:
+    """Base of all events. `stream_id` is 0 where an event concerns the connection."""
+
+    kind: ClassVar[int] = 0
+
+    def __init__(self, stream_id: int) -> None:
+        self.stream_id = stream_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(stream_id={self.stream_id})"
+
+
+class RequestReceived(Event):
+    """A request's header section arrived whole and is well-formed (RFC 9113 §8.3.1).
+
+    `headers` are the regular fields in order, `cookie` crumbs joined into one (RFC 9113 §8.2.3). The list may be shared
+    with later equal requests: copy it before handing it to code that could change it. `content_length` is -1 when the
+    request does not say; `protocol` is set for extended CONNECT only (RFC 8441 §4); `urgency` and `incremental` are RFC
+    9218's (3 and False when the client does not say).
+    """
+
+    kind: ClassVar[int] = REQUEST
+
+    def __init__(
+        self,
+        stream_id: int,
+        method: bytes,
+        scheme: bytes,
+        authority: bytes,
+        path: bytes,
+        protocol: bytes | None,
+        headers: Headers,
+        end_stream: bool,
+        content_length: int,
+        expect_continue: bool,
+        urgency: int,
+        incremental: bool,
+    ) -> None:
+        self.stream_id = stream_id
+        self.method = method
+        self.scheme = scheme
+        self.authority = authority
+        self.path = path
+        self.protocol = protocol
+        self.headers = headers
+        self.end_stream = end_stream
+        self.content_length = content_length
+        self.expect_continue = expect_continue
+        self.urgency = urgency
+        self.incremental = incremental
+
+    def __repr__(self) -> str:
+        return (
+            f"RequestReceived(stream_id={self.stream_id}, method={self.method!r}, path={self.path!r}, "
+            f"authority={self.authority!r}, headers={self.headers!r}, end_stream={self.end_stream})"
+        )
+
+
+class ResponseReceived(Event):
+    """The final response's header section arrived (RFC 9113 §8.3.2). `headers` may be shared, as for a request."""
+
+    kind: ClassVar[int] = RESPONSE
+
+    def __init__(self, stream_id: int, status: int, headers: Headers, end_stream: bool) -> None:
+        self.stream_id = stream_id
+        self.status = status
+        self.headers = headers
+        self.end_stream = end_stream
+
+    def __repr__(self) -> str:
+        return (
+            f"ResponseReceived(stream_id={self.stream_id}, status={self.status}, headers={self.headers!r}, "
+            f"end_stream={self.end_stream})"
+        )
+
+
+class InformationalReceived(Event):
+    """A 1xx response arrived (RFC 9110 §15.2); the final one is still to come."""
+
+    kind: ClassVar[int] = INFORMATIONAL
+
+    def __init__(self, stream_id: int, status: int, headers: Headers) -> None:
+        self.stream_id = stream_id
+        self.status = status
+        self.headers = headers
+
+    def __repr__(self) -> str:
+        return f"InformationalReceived(stream_id={self.stream_id}, status={self.status}, headers={self.headers!r})"
+
+
+class DataReceived(Event):
+    """A DATA frame arrived (RFC 9113 §6.1).
+
+    `flow_length` counts padding too: hand it to `acknowledge_data` once the octets are consumed.
+    """
+
+    kind: ClassVar[int] = DATA
+
+    def __init__(self, stream_id: int, data: bytes, flow_length: int, end_stream: bool) -> None:
+        self.stream_id = stream_id
+        self.data = data
+        self.flow_length = flow_length
+        self.end_stream = end_stream
+
+    def __repr__(self) -> str:
+        return (
+            f"DataReceived(stream_id={self.stream_id}, data={self.data!r}, flow_length={self.flow_length}, "
+            f"end_stream={self.end_stream})"
+        )
+
+
+class TrailersReceived(Event):
+    """A trailer section arrived (RFC 9113 §8.1); it always ends the peer's side of the stream."""
+
+    kind: ClassVar[int] = TRAILERS
+
+    def __init__(self, stream_id: int, headers: Headers) -> None:
+        self.stream_id = stream_id
+        self.headers = headers
+
+    def __repr__(self) -> str:
+        return f"TrailersReceived(stream_id={self.stream_id}, headers={self.headers!r})"
+
+
+class StreamReset(Event):
+    """A stream ended before its time: `initiator` is "remote" (the peer's RST_STREAM, or the connection went away) or
+    "local" (we had to, because of a fault of the peer or a deadline). Nothing more can be sent on it."""
+
+    kind: ClassVar[int] = RESET
+
+    def __init__(self, stream_id: int, code: int, initiator: str, reason: str, section: str) -> None:
+        self.stream_id = stream_id
+        self.code = code
+        self.initiator = initiator
+        self.reason = reason
+        self.section = section
+
+    def __repr__(self) -> str:
+        return (
+            f"StreamReset(stream_id={self.stream_id}, code={self.code}, initiator={self.initiator!r}, "
+            f"reason={self.reason!r}, section={self.section!r})"
+        )
+
+
+class SendAccepted(Event):
+    """A send that had returned False is accepted now: the next one may follow."""
+
+    kind: ClassVar[int] = ACCEPTED
+
+
+class SettingsChanged(Event):
+    """The peer's SETTINGS took effect (RFC 9113 §6.5)."""
+
+    kind: ClassVar[int] = SETTINGS
+
+    def __init__(self) -> None:
+        self.stream_id = 0
+
+
+class PingAcknowledged(Event):
+    """The peer answered our PING (RFC 9113 §6.7)."""
+
+    kind: ClassVar[int] = PING_ACK
+
+    def __init__(self, opaque: bytes) -> None:
+        self.stream_id = 0
+        self.opaque = opaque
+
+    def __repr__(self) -> str:
+        return f"PingAcknowledged(opaque={self.opaque!r})"
+
+
+class GoAwayReceived(Event):
+    """The peer will process no stream of ours above `last_stream_id` (RFC 9113 §6.8); lower ones go on."""
+
+    kind: ClassVar[int] = GOAWAY
+
+    def __init__(self, last_stream_id: int, code: int, debug: bytes) -> None:
+        self.stream_id = 0
+        self.last_stream_id = last_stream_id
+        self.code = code
+        self.debug = debug
+
+    def __repr__(self) -> str:
+        return f"GoAwayReceived(last_stream_id={self.last_stream_id}, code={self.code}, debug={self.debug!r})"
+
+
+class DrainBegan(Event):
+    """The connection goes into its DRAINING phase: handlers may want to finish early."""
+
+    kind: ClassVar[int] = DRAIN
+
+    def __init__(self) -> None:
+        self.stream_id = 0
+
+
+class ConnectionEnded(Event):
+    """The last event of a connection: flush what `take_output` gives, then close the transport."""
+
+    kind: ClassVar[int] = ENDED
+
+    def __init__(self, code: int, initiator: str, reason: str, section: str) -> None:
+        self.stream_id = 0
+        self.code = code
+        self.initiator = initiator
+        self.reason = reason
+        self.section = section
+
+    def __repr__(self) -> str:
+        return (
+            f"ConnectionEnded(code={self.code}, initiator={self.initiator!r}, reason={self.reason!r}, "
+            f"section={self.section!r})"
+        )
+
+
+class PeerFault(Event):
+    """The peer broke a rule: one line for the log. `scope` is "stream" or "connection"; `budget` names the exhausted
+    budget of section "Limits", and is empty for other faults."""
+
+    kind: ClassVar[int] = FAULT
+
+    def __init__(self, code: int, scope: str, stream_id: int, reason: str, section: str, budget: str) -> None:
+        self.stream_id = stream_id
+        self.code = code
+        self.scope = scope
+        self.reason = reason
+        self.section = section
+        self.budget = budget
+
+    def __repr__(self) -> str:
+        return (
+            f"PeerFault(code={self.code}, scope={self.scope!r}, stream_id={self.stream_id}, reason={self.reason!r}, "
+            f"section={self.section!r}, budget={self.budget!r})"
+        )

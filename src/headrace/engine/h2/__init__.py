@@ -1,0 +1,12 @@
+"""HTTP/2 (RFC 9113): one connection class family for both roles, without I/O.
+
+Read path: `connection.Connection.receive_data` walks the frames; `server` and `client` say what a field section means.
+Write path: `sender.Sender` puts heads and DATA into one output; `scheduler` shares it among streams.
+Time: `deadlines.Deadlines`. Rules in tables: `states` (RFC 9113 §5.1), `settings` (§6.5).
+"""
+
+from headrace.engine.h2.client import ClientConnection
+from headrace.engine.h2.sender import DRAINING, ENDED, OPEN, PREFACE, SETTINGS
+from headrace.engine.h2.server import ServerConnection
+
+__all__ = ["DRAINING", "ENDED", "OPEN", "PREFACE", "SETTINGS", "ClientConnection", "ServerConnection"]

@@ -1,0 +1,186 @@
+"""The client's role: requests go out, responses come in (RFC 9113 §8.1, §8.3.2). The client driver will stand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.engine import errors
+from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
+from headrace.engine.events import InformationalReceived, ResponseReceived, StreamReset, TrailersReceived
+from headrace.engine.fields import ResponseHead, check_outgoing, parse_response, parse_trailers
+from headrace.engine.h2 import frames, settings
+from headrace.engine.h2.connection import Connection
+from headrace.engine.h2.sender import DRAINING
+from headrace.engine.h2.states import (
+    CLOSED,
+    CLOSED_BY_US,
+    HALF_CLOSED_LOCAL,
+    OPEN,
+    RECV_HEADERS,
+    RECV_HEADERS_END,
+    next_state,
+)
+from headrace.engine.h2.stream import Stream
+from headrace.engine.hpack.field import FieldSection
+from headrace.engine.limits import MAX_STREAM_ID, Limits
+from headrace.engine.message import is_bodiless
+
+
+class ClientConnection(Connection):
+    """An HTTP/2 client connection in memory.
+
+    `limits` bound it (defaults when None), `now` is the owner's clock in seconds. The preface and SETTINGS are queued
+    at once: the first `take_output` returns them. Server push is switched off (RFC 9113 §8.4).
+    """
+
+    def __init__(self, limits: Limits | None = None, *, now: float = 0.0) -> None:
+        self.next_stream_id: int = 1
+        super().__init__(limits if limits is not None else Limits(), False, now)
+
+    def _own_settings(self) -> list[tuple[int, int]]:
+        return [(settings.ENABLE_PUSH, 0), (settings.NO_RFC7540_PRIORITIES, 1)]
+
+    def _is_idle(self, stream_id: int) -> bool:
+        return stream_id % 2 == 0 or stream_id >= self.next_stream_id
+
+    def _opened(self, stream_id: int) -> None:
+        """The server opens no streams, since push is refused."""
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    @property
+    def can_send_request(self) -> bool:
+        """True while a further request may be opened: not ending, and below the peer's MAX_CONCURRENT_STREAMS."""
+        return (
+            not self.closed
+            and not self._goaway_received
+            and self.phase != DRAINING
+            and len(self._streams) < self.peer.max_concurrent_streams
+            and self.next_stream_id <= MAX_STREAM_ID
+        )
+
+    def send_request(
+        self,
+        method: bytes,
+        scheme: bytes,
+        authority: bytes,
+        path: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        *,
+        end_stream: bool,
+        protocol: bytes | None = None,
+    ) -> int:
+        """Open a stream with a request and return its identifier; content follows by `send_data` unless `end_stream`.
+
+        `protocol` makes it an extended CONNECT (RFC 8441 §4). For a plain CONNECT leave `scheme` and `path` empty.
+        Raises LocalProtocolError when no stream can be opened now (see `can_send_request`) or the peer does not offer
+        extended CONNECT; InvalidFieldError for fields that must not be sent.
+        """
+        if not self.can_send_request:
+            raise LocalProtocolError("no stream can be opened now: the connection ends, or the peer's limit is reached")
+        if protocol is not None and not self.peer.enable_connect_protocol:
+            raise LocalProtocolError("the peer does not offer extended CONNECT (RFC 8441 §3)")
+        checked, length = check_outgoing(headers, self.drop_connection_fields)
+        fields = [(b":method", method)]
+        if protocol is not None:
+            fields.append((b":protocol", protocol))
+        if scheme:
+            fields.append((b":scheme", scheme))
+        if authority:
+            fields.append((b":authority", authority))
+        if path:
+            fields.append((b":path", path))
+        fields.extend(checked)
+        stream_id = self.next_stream_id
+        self.next_stream_id = stream_id + 2
+        stream = Stream(stream_id, frames.write_id(stream_id), HALF_CLOSED_LOCAL if end_stream else OPEN)
+        stream.headers_sent = True
+        stream.end_queued = end_stream
+        stream.is_head = method == b"HEAD"
+        stream.is_tunnel = method == b"CONNECT"
+        if not stream.is_tunnel:
+            stream.send_length = length
+        self._streams[stream_id] = stream
+        self.streams_opened += 1
+        self._free_updates += 2
+        block = self._encoder.encode(fields)
+        frame = frames.write_field_block(block, stream.id_octets, end_stream, self.peer.max_frame_size)
+        self._out.append(frame)
+        self._out_size += len(frame)
+        self.frames_out += 1
+        return stream_id
+
+    # -- responses ---------------------------------------------------------------------------------------------
+
+    def _take_block(self, stream_id: int, end_stream: bool, block: bytes) -> None:
+        section = self._decode(block)
+        stream = self._streams.get(stream_id)
+        step = RECV_HEADERS_END if end_stream else RECV_HEADERS
+        if stream is None:
+            if self._is_idle(stream_id):
+                raise ConnectionFault(errors.PROTOCOL_ERROR, "a response to no request", "RFC 9113 §5.1")
+            self._refuse_step(stream_id, self._state_of(stream_id), step, "HEADERS")
+            return
+        state = next_state(stream.state, step)
+        if state > CLOSED:
+            self._refuse_step(stream_id, stream.state, step, "HEADERS")
+        if section.truncated:
+            raise StreamFault(
+                stream_id, errors.ENHANCE_YOUR_CALM, "a field section beyond the limits", "RFC 9113 §10.5.1"
+            )
+        if stream.final_received:
+            self._take_trailers(stream, section, end_stream, state)
+        else:
+            self._take_head(stream, section, end_stream, state)
+
+    def _take_head(self, stream: Stream, section: FieldSection, end_stream: bool, state: int) -> None:
+        stream_id = stream.stream_id
+        head: ResponseHead
+        if isinstance(section.memo, ResponseHead):
+            head = section.memo
+        else:
+            head = parse_response(stream_id, section)
+            section.memo = head
+        if head.status < 200:
+            if end_stream:
+                raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "a 1xx response with END_STREAM", "RFC 9113 §8.1")
+            self._spend_odd(1)
+            self._events.append(InformationalReceived(stream_id, head.status, head.headers))
+            return
+        stream.final_received = True
+        if stream.is_head or is_bodiless(head.status):
+            stream.recv_length = 0
+        elif not stream.is_tunnel or head.status >= 300:
+            stream.recv_length = head.content_length
+            if end_stream and head.content_length > 0:
+                raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "content-length without content", "RFC 9113 §8.1.1")
+        self._events.append(ResponseReceived(stream_id, head.status, head.headers, end_stream))
+        if end_stream:
+            self._peer_ended(stream, state)
+
+    def _take_trailers(self, stream: Stream, section: FieldSection, end_stream: bool, state: int) -> None:
+        stream_id = stream.stream_id
+        if not end_stream:
+            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "trailers without END_STREAM", "RFC 9113 §8.1")
+        trailers = parse_trailers(stream_id, section)
+        if stream.recv_length >= 0 and stream.received != stream.recv_length:
+            raise StreamFault(
+                stream_id, errors.PROTOCOL_ERROR, "content-length differs from the octets of DATA", "RFC 9113 §8.1.1"
+            )
+        self._events.append(TrailersReceived(stream_id, trailers))
+        self._peer_ended(stream, state)
+
+    def _check_message_data(self, stream: Stream) -> None:
+        if not stream.final_received:
+            raise StreamFault(stream.stream_id, errors.PROTOCOL_ERROR, "DATA before the response", "RFC 9113 §8.1")
+
+    def _on_goaway(self, last_stream_id: int) -> None:
+        """Streams above the last identifier were not processed and can be sent again elsewhere (RFC 9113 §6.8)."""
+        for stream_id in list(self._streams):
+            if stream_id > last_stream_id:
+                self._drop(self._streams[stream_id], CLOSED_BY_US)
+                self._events.append(
+                    StreamReset(
+                        stream_id, errors.REFUSED_STREAM, "remote", "not processed before GOAWAY", "RFC 9113 §6.8"
+                    )
+                )

@@ -1,0 +1,689 @@
+"""Everything that is read: frames in order, each checked against RFC 9113 §6 and answered at the scope it names.
+
+`receive_data` walks the input once. A frame handler gets the octets and two offsets, so nothing is copied that is not
+kept. It raises StreamFault or ConnectionFault; both end in `receive_data`, where a stream fault becomes RST_STREAM and
+the walk goes on, with HPACK state and windows as the frame left them.
+
+`server.py` and `client.py` add what a field section means to their role.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine import errors
+from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
+from headrace.engine.events import (
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    PeerFault,
+    PingAcknowledged,
+    SettingsChanged,
+    StreamReset,
+)
+from headrace.engine.h2 import frames, settings
+from headrace.engine.h2.budget import Budget
+from headrace.engine.h2.deadlines import Deadlines
+from headrace.engine.h2.priority import parse_priority
+from headrace.engine.h2.sender import DRAINING, NEVER, OPEN, SETTINGS
+from headrace.engine.h2.states import (
+    CLOSED,
+    CLOSED_BY_PEER,
+    CLOSED_BY_US,
+    CLOSED_CONNECTION,
+    CLOSED_STREAM,
+    IDLE,
+    IGNORE,
+    PROTOCOL_CONNECTION,
+    RECV_DATA,
+    RECV_DATA_END,
+    RECV_RST,
+    RECV_WINDOW_UPDATE,
+    next_state,
+)
+from headrace.engine.h2.stream import Stream
+from headrace.engine.hpack.decoder import Decoder
+from headrace.engine.hpack.field import FieldSection, HPACKBombError, HPACKError
+from headrace.engine.limits import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, MAX_WINDOW, Limits
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+_EMPTY_CONTINUATION_COST: Final = 10  # odd frames that an empty CONTINUATION counts for
+_SMALL: Final = 256  # DATA below this is charged as much
+_CRUMB: Final = 256  # a WINDOW_UPDATE below this is odd
+_MOST_FREE_UPDATES: Final = 10_000
+
+
+class Connection(Deadlines):
+    """A connection in memory, for either role; see ServerConnection and ClientConnection."""
+
+    def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
+        super().__init__(limits, is_server, now)
+        self._input = b""
+        self._position: int = 0
+        self._preface_left: bytes = frames.PREFACE if is_server else b""
+        self._settings_seen = False
+        self._frame_limit: int = DEFAULT_FRAME_SIZE
+        self._local_window: int = DEFAULT_WINDOW
+        self._connection_window: int = DEFAULT_WINDOW
+        self._connection_used: int = 0
+        self._connection_credit: int = 0
+        self._largest_credit: int = 0
+        self._goaway_received = False
+        self._decoder = Decoder(4_096, limits.max_field_section_size, limits.max_fields)
+        self._block_stream: int = 0
+        self._block_end_stream = False
+        self._block_parts: list[bytes] | None = None
+        self._block_size: int = 0
+        self._early_priorities: dict[int, bytes] | None = None
+        self._odd = Budget("odd_frames", limits.odd_frame_burst, limits.odd_frame_rate, now)
+        self._early = Budget("early_resets", limits.early_reset_burst, limits.early_reset_rate, now)
+        self._provoked = Budget("provoked_resets", limits.provoked_reset_burst, limits.provoked_reset_rate, now)
+        self._announce()
+
+    def _announce(self) -> None:
+        """Queue our SETTINGS and the connection's window. They count once acknowledged (RFC 9113 §6.5.3)."""
+        limits = self.limits
+        entries = self._own_settings()
+        if limits.header_table_size != 4_096:
+            entries.append((settings.HEADER_TABLE_SIZE, limits.header_table_size))
+        if limits.initial_stream_window != DEFAULT_WINDOW:
+            entries.append((settings.INITIAL_WINDOW_SIZE, limits.initial_stream_window))
+        if limits.max_frame_size != DEFAULT_FRAME_SIZE:
+            entries.append((settings.MAX_FRAME_SIZE, limits.max_frame_size))
+        entries.append((settings.MAX_HEADER_LIST_SIZE, limits.max_field_section_size))
+        if not self.is_server:
+            self._out.append(frames.PREFACE)
+        self._out.append(frames.write_settings(entries))
+        more = limits.initial_connection_window - DEFAULT_WINDOW
+        if more > 0:
+            self._out.append(frames.write_window_update(0, more))
+        self._connection_window = limits.initial_connection_window
+
+    def _own_settings(self) -> list[tuple[int, int]]:
+        """Return the SETTINGS entries that only this role announces."""
+        raise NotImplementedError
+
+    # -- input -------------------------------------------------------------------------------------------------
+
+    @property
+    def input_pending(self) -> bool:
+        """True when `receive_data` stopped at `frames_per_turn`: call it again, with b"", in a later turn."""
+        return self._position > 0
+
+    def receive_data(self, data: bytes, now: float) -> list[Event]:
+        """Take octets from the peer and return what happened, in order. Never raises for what the peer sent.
+
+        `now` is the time in seconds on the clock that the owner uses for `deadline`. With `frames_per_turn` set, stops
+        after that many frames and leaves `input_pending` True. After ConnectionEnded further input is ignored.
+        """
+        self._now = now
+        self._heard_at = now
+        if self.closed:
+            return self.take_events()
+        if self._input:
+            self._input = self._input[self._position :] + data if data or self._position else self._input
+        else:
+            self._input = data
+        self._position = 0
+        try:
+            if self._preface_left and not self._take_preface():
+                return self.take_events()
+            self._take_frames()
+        except ConnectionFault as fault:
+            self._fail(fault)
+        return self.take_events()
+
+    def receive_eof(self, now: float) -> list[Event]:
+        """The peer is gone: open streams end with a StreamReset event each, then ConnectionEnded."""
+        self._now = now
+        self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "")
+        self._input = b""
+        return self.take_events()
+
+    def _take_preface(self) -> bool:
+        """Consume the client's preface, octet by octet if need be (RFC 9113 §3.4); False while it is incomplete."""
+        size = min(len(self._preface_left), len(self._input))
+        if self._input[:size] != self._preface_left[:size]:
+            seen = self._input[:16]
+            reason = "the client's preface is wrong"
+            if seen[:2] == b"\x16\x03":
+                reason = "a TLS handshake on a cleartext port"
+            elif b" /" in seen[:10] or b"HTTP/1" in self._input[:256]:
+                reason = "an HTTP/1 request where only HTTP/2 is served"
+            raise ConnectionFault(errors.PROTOCOL_ERROR, reason, "RFC 9113 §3.4")
+        self._preface_left = self._preface_left[size:]
+        self._input = self._input[size:]
+        if self._preface_left:
+            return False
+        self.phase = SETTINGS
+        return True
+
+    def _take_frames(self) -> None:
+        """Walk through whole frames; what is left of the input starts the next call."""
+        turn = self.limits.frames_per_turn
+        left = turn if turn > 0 else -1
+        while True:
+            try:
+                left = self._walk(left)
+            except StreamFault as fault:
+                self._reset_for(fault)
+                if left > 0:
+                    left -= 1  # at least: a turn is a bound, not a quota
+                if left != 0 and not self.closed:
+                    continue
+            break
+        if self._control_queued > self.limits.control_queue_end and not self.closed:
+            raise ConnectionFault(
+                errors.ENHANCE_YOUR_CALM, "our answers are not read", "RFC 9113 §10.5", "control_queue_end"
+            )
+
+    def _walk(self, turn: int) -> int:
+        data = self._input
+        position: i64 = self._position
+        total: i64 = len(data)
+        left: i64 = turn
+        end: i64
+        length: i64
+        b0: i64
+        b1: i64
+        b2: i64
+        frame_limit: i64 = self._frame_limit
+        while total - position >= 9:
+            b0 = data[position]
+            b1 = data[position + 1]
+            b2 = data[position + 2]
+            length = (b0 << 16) | (b1 << 8) | b2
+            if length > frame_limit:  # on the header, before anything is stored
+                raise ConnectionFault(errors.FRAME_SIZE_ERROR, "a frame above MAX_FRAME_SIZE", "RFC 9113 §4.2")
+            end = position + 9 + length
+            if end > total:
+                break
+            if left == 0:
+                return 0
+            left -= 1
+            kind = data[position + 3]
+            flags = data[position + 4]
+            b0 = data[position + 5]
+            b1 = data[position + 6]
+            b2 = data[position + 7]
+            stream_id: i64 = ((b0 & 0x7F) << 24) | (b1 << 16) | (b2 << 8)
+            b0 = data[position + 8]
+            stream_id = stream_id | b0
+            start: i64 = position + 9
+            position = end
+            self._position = end  # before the handler: a fault in this frame must not make it come again
+            self.frames_in += 1
+            if self._block_parts is not None and kind != frames.CONTINUATION:
+                raise ConnectionFault(
+                    errors.PROTOCOL_ERROR, "a frame between HEADERS and its CONTINUATION", "RFC 9113 §6.10"
+                )
+            if not self._settings_seen and kind != frames.SETTINGS:
+                raise ConnectionFault(errors.PROTOCOL_ERROR, "the first frame is not SETTINGS", "RFC 9113 §3.4")
+            if kind == frames.HEADERS:
+                self._recv_headers(flags, stream_id, start, end)
+            elif kind == frames.DATA:
+                self._recv_data(flags, stream_id, start, end)
+            elif kind == frames.WINDOW_UPDATE:
+                self._recv_window_update(stream_id, start, end)
+            elif kind == frames.RST_STREAM:
+                self._recv_rst_stream(stream_id, start, end)
+            elif kind == frames.SETTINGS:
+                self._recv_settings(flags, stream_id, start, end)
+                frame_limit = self._frame_limit
+            elif kind == frames.PING:
+                self._recv_ping(flags, stream_id, start, end)
+            elif kind == frames.CONTINUATION:
+                self._recv_continuation(flags, stream_id, start, end)
+            elif kind == frames.PRIORITY:
+                self._recv_priority(stream_id, start, end)
+            elif kind == frames.GOAWAY:
+                self._recv_goaway(stream_id, start, end)
+            elif kind == frames.PUSH_PROMISE:
+                raise ConnectionFault(errors.PROTOCOL_ERROR, "PUSH_PROMISE, which is refused", "RFC 9113 §8.4")
+            elif kind == frames.PRIORITY_UPDATE:
+                self._recv_priority_update(stream_id, start, end)
+            else:
+                self._spend_odd(1)  # unknown types are ignored (RFC 9113 §4.1)
+            if self.closed:
+                return 0
+        self._input = b"" if position == total else data[position:]
+        self._position = 0
+        return int(left)
+
+    def _u32(self, position: int) -> int:
+        return int.from_bytes(self._input[position : position + 4], "big")
+
+    # -- faults and budgets ------------------------------------------------------------------------------------
+
+    def _spend_odd(self, units: int) -> None:
+        """Charge something legal but odd; ends in GOAWAY(ENHANCE_YOUR_CALM) when the budget is used up."""
+        if not self._odd.spend(units, self._now):
+            raise ConnectionFault(
+                errors.ENHANCE_YOUR_CALM, "too many frames that do no work", "RFC 9113 §10.5", self._odd.name
+            )
+
+    def _spend_provoked(self) -> None:
+        if not self._provoked.spend(1, self._now):
+            raise ConnectionFault(
+                errors.ENHANCE_YOUR_CALM, "too many streams that had to be reset", "RFC 9113 §10.5", self._provoked.name
+            )
+
+    def _reset_for(self, fault: StreamFault) -> None:
+        """A stream error (RFC 9113 §5.4.2): RST_STREAM, one event for the owner; everything else goes on."""
+        stream_id = fault.stream_id
+        self._events.append(PeerFault(fault.code, "stream", stream_id, fault.reason, fault.section, ""))
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            self._drop(stream, CLOSED_BY_US)
+            self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section))
+        elif not self.closed:
+            self._remember_closed(stream_id, CLOSED_BY_US)
+        if not self.closed:
+            self._write_control(frames.write_rst_stream(stream_id, fault.code))
+            self._spend_provoked()
+
+    def _state_of(self, stream_id: int) -> int:
+        """Return the state of a stream that is not open (RFC 9113 §5.1): idle, or how it was closed."""
+        if self._is_idle(stream_id):
+            return IDLE
+        if self._closed_streams is None:
+            return CLOSED
+        return self._closed_streams.get(stream_id, CLOSED)
+
+    def _is_idle(self, stream_id: int) -> bool:
+        """Tell whether neither side has opened this stream yet."""
+        raise NotImplementedError
+
+    def _refuse_step(self, stream_id: int, state: int, step: int, name: str) -> None:
+        """Raise what a frame on a stream that is not open deserves; return when it is to be ignored."""
+        outcome = next_state(state, step)
+        if outcome == IGNORE:
+            return
+        if outcome == PROTOCOL_CONNECTION:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, f"{name} on idle stream {stream_id}", "RFC 9113 §5.1")
+        if outcome == CLOSED_CONNECTION:
+            raise ConnectionFault(errors.STREAM_CLOSED, f"{name} on closed stream {stream_id}", "RFC 9113 §5.1")
+        assert outcome == CLOSED_STREAM
+        raise StreamFault(
+            stream_id, errors.STREAM_CLOSED, f"{name} on a stream that the peer has ended", "RFC 9113 §5.1"
+        )
+
+    # -- field blocks ------------------------------------------------------------------------------------------
+
+    def _recv_headers(self, flags: int, stream_id: int, start: int, end: int) -> None:
+        """HEADERS (RFC 9113 §6.2)."""
+        if stream_id == 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "HEADERS on stream 0", "RFC 9113 §6.2")
+        if flags & (frames.PADDED | frames.PRIORITY_FLAG):
+            own_dependency = False
+            if flags & frames.PADDED:
+                if start >= end:
+                    raise ConnectionFault(errors.FRAME_SIZE_ERROR, "padded HEADERS without a length", "RFC 9113 §6.2")
+                end -= self._input[start]
+                start += 1
+            if flags & frames.PRIORITY_FLAG:  # RFC 7540 priorities are parsed and ignored (RFC 9113 §5.3.2)
+                if end - start < 5 and not flags & frames.PADDED:
+                    raise ConnectionFault(errors.FRAME_SIZE_ERROR, "HEADERS shorter than its fields", "RFC 9113 §6.2")
+                own_dependency = end - start >= 5 and self._u32(start) & 0x7FFFFFFF == stream_id
+                start += 5
+            if start > end:
+                raise ConnectionFault(errors.PROTOCOL_ERROR, "padding longer than the frame", "RFC 9113 §6.2")
+            if own_dependency:
+                # Decoded all the same: the peer's compression state has moved on.
+                self._decode(self._input[start:end]) if flags & frames.END_HEADERS else None
+                raise self._own_dependency(flags, stream_id)
+        if flags & frames.END_HEADERS:
+            self._take_block(stream_id, flags & frames.END_STREAM != 0, self._input[start:end])
+            return
+        self._block_stream = stream_id
+        self._block_end_stream = flags & frames.END_STREAM != 0
+        self._block_parts = [self._input[start:end]]
+        self._block_size = end - start
+        self._block_due = self._now + self.limits.request_header_timeout_s
+        self._at_latest(self._block_due)
+
+    def _own_dependency(self, flags: int, stream_id: int) -> errors.ProtocolError:
+        """A stream that depends on itself (h2spec 5.3.1). Without END_HEADERS the block is lost: end all."""
+        reason = "a stream that depends on itself"
+        if flags & frames.END_HEADERS:
+            self._opened(stream_id)
+            return StreamFault(stream_id, errors.PROTOCOL_ERROR, reason, "RFC 9113 §5.3.2")
+        return ConnectionFault(errors.PROTOCOL_ERROR, reason, "RFC 9113 §5.3.2")
+
+    def _opened(self, stream_id: int) -> None:
+        """Note that the peer used this stream identifier, so that it is not idle any more."""
+        raise NotImplementedError
+
+    def _recv_continuation(self, flags: int, stream_id: int, start: int, end: int) -> None:
+        """CONTINUATION (RFC 9113 §6.10), bounded in frames and octets (SECURITY: CONTINUATION flood)."""
+        parts = self._block_parts
+        if parts is None or stream_id != self._block_stream:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "CONTINUATION without its HEADERS", "RFC 9113 §6.10")
+        limits = self.limits
+        self._block_size += end - start
+        if len(parts) > limits.max_continuations or self._block_size > limits.max_block_size:
+            name = "max_block_size" if self._block_size > limits.max_block_size else "max_continuations"
+            raise ConnectionFault(errors.ENHANCE_YOUR_CALM, "a field block without end", "RFC 9113 §10.5.1", name)
+        if start == end and not flags & frames.END_HEADERS:
+            self._spend_odd(_EMPTY_CONTINUATION_COST)
+        parts.append(self._input[start:end])
+        if flags & frames.END_HEADERS:
+            self._block_parts = None
+            self._block_due = NEVER
+            self._take_block(stream_id, self._block_end_stream, b"".join(parts))
+
+    def _decode(self, block: bytes) -> FieldSection:
+        """Decode a field block: HPACK state is shared, so each must be, also of a refused stream or one gone."""
+        try:
+            return self._decoder.decode(block)
+        except HPACKBombError as bomb:
+            raise ConnectionFault(
+                errors.ENHANCE_YOUR_CALM, bomb.reason, bomb.section, "max_field_section_size"
+            ) from None
+        except HPACKError as error:
+            raise ConnectionFault(errors.COMPRESSION_ERROR, error.reason, error.section) from None
+
+    def _take_block(self, stream_id: int, end_stream: bool, block: bytes) -> None:
+        """A field block is complete; what it means depends on the role."""
+        raise NotImplementedError
+
+    # -- DATA and windows --------------------------------------------------------------------------------------
+
+    def _recv_data(self, flags: int, stream_id: int, start: int, end: int) -> None:
+        """DATA (RFC 9113 §6.1). Padding counts towards both windows (RFC 9113 §6.9.1)."""
+        if stream_id == 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "DATA on stream 0", "RFC 9113 §6.1")
+        flow_length = end - start
+        if flags & frames.PADDED:
+            if start >= end:
+                raise ConnectionFault(errors.FRAME_SIZE_ERROR, "padded DATA without a length", "RFC 9113 §6.1")
+            end -= self._input[start]
+            start += 1
+            if start > end:
+                raise ConnectionFault(errors.PROTOCOL_ERROR, "padding longer than the frame", "RFC 9113 §6.1")
+        self._connection_used += flow_length
+        if self._connection_used > self._connection_window:
+            raise ConnectionFault(errors.FLOW_CONTROL_ERROR, "DATA beyond the connection's window", "RFC 9113 §6.9.1")
+        self._connection_credit += flow_length
+        stream = self._streams.get(stream_id)
+        end_stream = flags & frames.END_STREAM != 0
+        step = RECV_DATA_END if end_stream else RECV_DATA
+        if stream is None:
+            self._credit_connection()  # nobody will consume it
+            self._refuse_step(stream_id, self._state_of(stream_id), step, "DATA")
+            return
+        state = next_state(stream.state, step)
+        if state > CLOSED:
+            self._refuse_step(stream_id, stream.state, step, "DATA")
+        self._check_message_data(stream)
+        stream.recv_used += flow_length
+        if stream.recv_used > self._local_window:
+            raise StreamFault(
+                stream_id, errors.FLOW_CONTROL_ERROR, "DATA beyond the stream's window", "RFC 9113 §6.9.1"
+            )
+        size = end - start
+        stream.received += size
+        declared = stream.recv_length
+        if declared >= 0 and (stream.received > declared or (end_stream and stream.received != declared)):
+            raise StreamFault(
+                stream_id, errors.PROTOCOL_ERROR, "content-length differs from the octets of DATA", "RFC 9113 §8.1.1"
+            )
+        if size == 0 and not end_stream:
+            stream.consumed += flow_length  # padding alone: nobody will consume it
+            self._credit_stream(stream)
+            self._credit_connection()
+            self._spend_odd(1)
+            return
+        stream.unread += flow_length
+        self._unread += flow_length
+        if size < _SMALL and not end_stream:
+            stream.small_charge += _SMALL
+            self._small_unread += _SMALL
+            if self._small_unread > self.limits.small_data_budget:
+                raise ConnectionFault(
+                    errors.ENHANCE_YOUR_CALM, "small DATA frames pile up", "RFC 9113 §10.5", "small_data_budget"
+                )
+        self._credit_connection()
+        self._events.append(DataReceived(stream_id, self._input[start:end], flow_length, end_stream))
+        if end_stream:
+            self._peer_ended(stream, state)
+
+    def _check_message_data(self, stream: Stream) -> None:
+        """Raise when DATA is out of place in the message; the client adds its rule."""
+
+    def _peer_ended(self, stream: Stream, state: int) -> None:
+        if state == CLOSED:
+            self._drop(stream, CLOSED)
+        else:
+            stream.state = state
+
+    def _credit_connection(self) -> None:
+        """Give back connection credit in big steps, on receipt, while handlers leave less than `max_unread` unread."""
+        if self._connection_credit * 2 >= self._connection_window and self._unread < self.limits.max_unread:
+            self._write_control(frames.write_window_update(0, self._connection_credit))
+            self._connection_used -= self._connection_credit
+            self._connection_credit = 0
+
+    def _credit_stream(self, stream: Stream) -> None:
+        """Give back stream credit in big steps, once consumed; none for a stream whose peer has ended."""
+        if stream.consumed * 2 >= self._local_window and stream.peer_is_open():
+            self._write_control(frames.write_window_update(stream.stream_id, stream.consumed))
+            stream.recv_used -= stream.consumed
+            stream.consumed = 0
+            stream.upload_at = self._now
+            stream.upload_mark = stream.received
+
+    def acknowledge_data(self, stream_id: int, octets: int) -> None:
+        """The application consumed `octets` (of DataReceived.flow_length): credit goes back to the peer, in big steps.
+
+        A no-op on a stream that is gone, whose credit has gone back already. Raises LocalProtocolError for more octets
+        than are unread.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        if octets > stream.unread or octets < 0:
+            raise LocalProtocolError(f"stream {stream_id}: {octets} octets consumed of {stream.unread} unread")
+        stream.unread -= octets
+        self._unread -= octets
+        if stream.small_charge and stream.unread == 0:
+            self._small_unread -= stream.small_charge
+            stream.small_charge = 0
+        stream.consumed += octets
+        self._credit_stream(stream)
+        self._credit_connection()
+
+    def _recv_window_update(self, stream_id: int, start: int, end: int) -> None:
+        """WINDOW_UPDATE (RFC 9113 §6.9)."""
+        if end - start != 4:
+            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets", "RFC 9113 §6.9")
+        increment = self._u32(start) & 0x7FFFFFFF
+        if increment < _CRUMB or self._free_updates <= 0:
+            self._spend_odd(1)
+        else:
+            self._free_updates = min(self._free_updates - 1, _MOST_FREE_UPDATES)
+        if stream_id == 0:
+            if increment == 0:
+                raise ConnectionFault(errors.PROTOCOL_ERROR, "WINDOW_UPDATE of 0", "RFC 9113 §6.9")
+            self.send_window += increment
+            if self.send_window > MAX_WINDOW:
+                raise ConnectionFault(errors.FLOW_CONTROL_ERROR, "connection window above 2^31-1", "RFC 9113 §6.9.1")
+            return
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._refuse_step(stream_id, self._state_of(stream_id), RECV_WINDOW_UPDATE, "WINDOW_UPDATE")
+            return
+        if increment == 0:
+            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "WINDOW_UPDATE of 0", "RFC 9113 §6.9")
+        stream.send_credit += increment
+        window = self.peer.initial_window_size + stream.send_credit
+        if window > MAX_WINDOW:
+            raise StreamFault(stream_id, errors.FLOW_CONTROL_ERROR, "stream window above 2^31-1", "RFC 9113 §6.9.1")
+        if stream.send_credit > self._largest_credit:
+            self._largest_credit = stream.send_credit
+        if stream.queued and window > 0:
+            self._scheduler.add(stream)
+
+    # -- control frames ----------------------------------------------------------------------------------------
+
+    def _recv_settings(self, flags: int, stream_id: int, start: int, end: int) -> None:
+        """SETTINGS (RFC 9113 §6.5): entries count in order, then the acknowledgement goes out."""
+        length = end - start
+        if stream_id != 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "SETTINGS on a stream", "RFC 9113 §6.5")
+        if flags & frames.ACK:
+            if length:
+                raise ConnectionFault(
+                    errors.FRAME_SIZE_ERROR, "a SETTINGS acknowledgement with entries", "RFC 9113 §6.5"
+                )
+            if not self._settings_seen:
+                raise ConnectionFault(errors.PROTOCOL_ERROR, "the first frame is not SETTINGS", "RFC 9113 §3.4")
+            self._own_settings_count()
+            return
+        if length % 6:
+            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "SETTINGS is not a multiple of 6 octets", "RFC 9113 §6.5")
+        if length > self.limits.max_settings * 6:
+            raise ConnectionFault(errors.ENHANCE_YOUR_CALM, "too many SETTINGS", "RFC 9113 §10.5", "max_settings")
+        if self._settings_seen:
+            self._spend_odd(1)
+        old_window = self.peer.initial_window_size
+        old_table = self.peer.header_table_size
+        while start < end:
+            key = self._input[start] << 8 | self._input[start + 1]
+            self.peer.apply(key, self._u32(start + 2), not self.is_server)
+            if key == settings.HEADER_TABLE_SIZE and self.peer.header_table_size != old_table:
+                self._encoder.set_max_table_size(self.peer.header_table_size)
+                old_table = self.peer.header_table_size
+            start += 6
+        if self.peer.initial_window_size != old_window:
+            self._initial_window_changed(old_window)
+        self._settings_seen = True
+        if self.phase == SETTINGS:
+            self.phase = OPEN
+            self._idle_since = self._now
+            self._at_latest(self._now + self.limits.idle_timeout_s)
+        self._write_control(frames.SETTINGS_ACK)
+        self._events.append(SettingsChanged())
+
+    def _initial_window_changed(self, old_window: int) -> None:
+        """All stream windows shift with INITIAL_WINDOW_SIZE (RFC 9113 §6.9.2), by arithmetic; only an overflow looks
+        at each stream, and only a raise wakes the streams that wait."""
+        new_window = self.peer.initial_window_size
+        if new_window + self._largest_credit > MAX_WINDOW:
+            for stream in self._streams.values():
+                if new_window + stream.send_credit > MAX_WINDOW:
+                    raise ConnectionFault(
+                        errors.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE lifts a window above 2^31-1", "RFC 9113 §6.9.2"
+                    )
+        if new_window > old_window and self._queued:
+            for stream in self._streams.values():
+                if stream.queued and new_window + stream.send_credit > 0:
+                    self._scheduler.add(stream)
+
+    def _own_settings_count(self) -> None:
+        """The peer acknowledged our SETTINGS: from here on they are in force for it (RFC 9113 §6.5.3)."""
+        self._settings_due = NEVER
+        self._frame_limit = self.limits.max_frame_size
+        self._local_window = self.limits.initial_stream_window
+        self._decoder.set_max_table_size(self.limits.header_table_size)
+
+    def _recv_ping(self, flags: int, stream_id: int, start: int, end: int) -> None:
+        """PING (RFC 9113 §6.7)."""
+        if stream_id != 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "PING on a stream", "RFC 9113 §6.7")
+        if end - start != 8:
+            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "PING is not 8 octets", "RFC 9113 §6.7")
+        opaque = self._input[start:end]
+        if flags & frames.ACK:
+            if not self._on_ping_ack(opaque):
+                self._spend_odd(1)
+                self._events.append(PingAcknowledged(opaque))
+            return
+        self._spend_odd(1)
+        self._write_control(frames.write_ping(opaque, True))
+
+    def send_ping(self, opaque: bytes) -> None:
+        """Send a PING with eight octets of the caller's; PingAcknowledged follows (RFC 9113 §6.7)."""
+        if len(opaque) != 8:
+            raise ValueError("a PING carries exactly 8 octets")
+        if not self.closed:
+            self._write_control(frames.write_ping(opaque, False))
+
+    def _recv_rst_stream(self, stream_id: int, start: int, end: int) -> None:
+        """RST_STREAM (RFC 9113 §6.4)."""
+        if stream_id == 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "RST_STREAM on stream 0", "RFC 9113 §6.4")
+        if end - start != 4:
+            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "RST_STREAM is not 4 octets", "RFC 9113 §6.4")
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._refuse_step(stream_id, self._state_of(stream_id), RECV_RST, "RST_STREAM")
+            self._spend_odd(1)
+            return
+        code = self._u32(start)
+        early = self.is_server and not stream.headers_sent
+        self._drop(stream, CLOSED_BY_PEER)
+        self._events.append(StreamReset(stream_id, code, "remote", "the peer reset the stream", "RFC 9113 §6.4"))
+        if early and not self._early.spend(1, self._now):
+            raise ConnectionFault(
+                errors.ENHANCE_YOUR_CALM, "too many requests taken back", "RFC 9113 §10.5", self._early.name
+            )
+
+    def _recv_priority(self, stream_id: int, start: int, end: int) -> None:
+        """PRIORITY (RFC 9113 §6.3): checked and ignored; no tree is built (RFC 9113 §5.3.2)."""
+        if stream_id == 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY on stream 0", "RFC 9113 §6.3")
+        if end - start != 5 or self._u32(start) & 0x7FFFFFFF == stream_id:
+            wrong_size = end - start != 5
+            code = errors.FRAME_SIZE_ERROR if wrong_size else errors.PROTOCOL_ERROR
+            reason = "PRIORITY is not 5 octets" if wrong_size else "a stream that depends on itself"
+            if stream_id not in self._streams and self._is_idle(stream_id):
+                raise ConnectionFault(code, reason, "RFC 9113 §6.3")  # RST_STREAM cannot be sent on an idle stream
+            raise StreamFault(stream_id, code, reason, "RFC 9113 §6.3")
+        self._spend_odd(1)
+
+    def _recv_goaway(self, stream_id: int, start: int, end: int) -> None:
+        """GOAWAY (RFC 9113 §6.8): no new streams; those that run go on, the connection ends with the last."""
+        if stream_id != 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "GOAWAY on a stream", "RFC 9113 §6.8")
+        if end - start < 8:
+            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "GOAWAY shorter than 8 octets", "RFC 9113 §6.8")
+        if self._goaway_received:
+            self._spend_odd(1)
+        last = self._u32(start) & 0x7FFFFFFF
+        self._goaway_received = True
+        self._events.append(GoAwayReceived(last, self._u32(start + 4), self._input[start + 8 : end][:1_024]))
+        self._on_goaway(last)
+        if not self.closed and self.phase != DRAINING:
+            self._end_when_empty = True
+            if not self._streams:
+                self.close(errors.NO_ERROR)
+
+    def _on_goaway(self, last_stream_id: int) -> None:
+        """What a GOAWAY means to the role's own streams."""
+
+    def _recv_priority_update(self, stream_id: int, start: int, end: int) -> None:
+        """PRIORITY_UPDATE (RFC 9218 §7.1)."""
+        if stream_id != 0 or not self.is_server:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY_UPDATE out of place", "RFC 9218 §7.1")
+        if end - start < 4:
+            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "PRIORITY_UPDATE shorter than 4 octets", "RFC 9218 §7.1")
+        target = self._u32(start) & 0x7FFFFFFF
+        if target % 2 == 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY_UPDATE for no request", "RFC 9218 §7.1")
+        self._spend_odd(1)
+        value = self._input[start + 4 : end]
+        stream = self._streams.get(target)
+        if stream is not None:
+            urgency, incremental = parse_priority(value)
+            self._scheduler.change(stream, urgency, incremental)
+        elif self._is_idle(target):
+            early = self._early_priorities
+            if early is None:
+                early = {}
+                self._early_priorities = early
+            if target in early or len(early) < self.limits.max_concurrent_streams:
+                early[target] = value[:64]

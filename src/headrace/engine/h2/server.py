@@ -1,0 +1,281 @@
+"""The server's role: requests come in, responses go out (RFC 9113 §8.1, §8.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from headrace.engine import errors
+from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, StreamFault
+from headrace.engine.events import PeerFault, RequestReceived, TrailersReceived
+from headrace.engine.fields import RequestHead, parse_request, parse_trailers
+from headrace.engine.h2 import frames, settings
+from headrace.engine.h2.connection import Connection
+from headrace.engine.h2.priority import DEFAULT_URGENCY, parse_priority
+from headrace.engine.h2.sender import OUTPUT_HIGH, EncodedHead
+from headrace.engine.h2.states import (
+    CLOSED,
+    CLOSED_BY_US,
+    HALF_CLOSED_REMOTE,
+    OPEN,
+    RECV_HEADERS,
+    RECV_HEADERS_END,
+    next_state,
+)
+from headrace.engine.h2.stream import Stream
+from headrace.engine.hpack.field import FieldSection
+from headrace.engine.limits import Limits
+from headrace.engine.message import is_bodiless
+
+_OVERSIZE_COST: Final = 10  # odd frames that a request with too many or too large fields counts for
+
+
+class ServerConnection(Connection):
+    """An HTTP/2 server connection in memory.
+
+    `limits` bound it (defaults when None), `enable_connect_protocol` offers RFC 8441, `now` is the owner's clock in
+    seconds. SETTINGS are queued at once: the first `take_output` returns them.
+    """
+
+    def __init__(
+        self, limits: Limits | None = None, *, enable_connect_protocol: bool = False, now: float = 0.0
+    ) -> None:
+        self.enable_connect_protocol = enable_connect_protocol
+        self._highest_id: int = 0
+        super().__init__(limits if limits is not None else Limits(), True, now)
+
+    def _own_settings(self) -> list[tuple[int, int]]:
+        entries = [(settings.MAX_CONCURRENT_STREAMS, self.limits.max_concurrent_streams)]
+        if self.enable_connect_protocol:
+            entries.append((settings.ENABLE_CONNECT_PROTOCOL, 1))
+        entries.append((settings.NO_RFC7540_PRIORITIES, 1))
+        return entries
+
+    def _is_idle(self, stream_id: int) -> bool:
+        return stream_id > self._highest_id or stream_id % 2 == 0
+
+    def _opened(self, stream_id: int) -> None:
+        if stream_id % 2 and stream_id > self._highest_id:
+            self._highest_id = stream_id
+            self._last_peer_id = stream_id
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    def _take_block(self, stream_id: int, end_stream: bool, block: bytes) -> None:
+        section = self._decode(block)
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            self._take_trailers(stream, section, end_stream)
+            return
+        if stream_id <= self._highest_id:
+            step = RECV_HEADERS_END if end_stream else RECV_HEADERS
+            self._refuse_step(stream_id, self._state_of(stream_id), step, "HEADERS")
+            return
+        if stream_id % 2 == 0:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, "a client's stream with an even identifier", "RFC 9113 §5.1.1")
+        self._highest_id = stream_id
+        if stream_id > self._refuse_above:
+            self._refuse(stream_id)
+            return
+        self._last_peer_id = stream_id
+        if len(self._streams) >= self.limits.max_concurrent_streams:
+            self._refuse(stream_id)
+            return
+        if section.truncated:
+            self._answer_oversize(stream_id, end_stream)
+            return
+        head: RequestHead
+        if isinstance(section.memo, RequestHead):
+            head = section.memo
+        else:
+            head = parse_request(stream_id, section)
+            section.memo = head
+        self._open(stream_id, head, end_stream)
+
+    def _open(self, stream_id: int, head: RequestHead, end_stream: bool) -> None:
+        stream = Stream(stream_id, frames.write_id(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN)
+        if head.method == b"HEAD":
+            stream.is_head = True
+        elif head.method == b"CONNECT":
+            if head.protocol is not None and not self.enable_connect_protocol:
+                raise StreamFault(stream_id, errors.PROTOCOL_ERROR, ":protocol, which is not offered", "RFC 8441 §4")
+            stream.is_tunnel = True
+        if end_stream:
+            if head.content_length > 0:
+                raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "content-length without content", "RFC 9113 §8.1.1")
+        else:
+            if not stream.is_tunnel:
+                stream.recv_length = head.content_length
+            stream.awaits_continue = head.expect_continue
+            stream.upload_at = self._now
+            self._at_latest(self._now + self.limits.upload_grace_s)
+        urgency = DEFAULT_URGENCY
+        incremental = False
+        early = self._early_priorities
+        if early is not None and stream_id in early:
+            urgency, incremental = parse_priority(early.pop(stream_id))
+            stream.urgency = urgency
+            stream.incremental = incremental
+        elif head.priority:
+            urgency, incremental = parse_priority(head.priority)
+            stream.urgency = urgency
+            stream.incremental = incremental
+        self._streams[stream_id] = stream
+        self.streams_opened += 1
+        self._free_updates += 2
+        self._events.append(
+            RequestReceived(
+                stream_id,
+                head.method,
+                head.scheme,
+                head.authority,
+                head.path,
+                head.protocol,
+                head.headers,
+                end_stream,
+                head.content_length,
+                stream.awaits_continue,
+                urgency,
+                incremental,
+            )
+        )
+
+    def _refuse(self, stream_id: int) -> None:
+        """REFUSED_STREAM: not processed, safe to send again (RFC 9113 §8.7). Remembered, as more may be coming."""
+        self._remember_closed(stream_id, CLOSED_BY_US)
+        self._write_control(frames.write_rst_stream(stream_id, errors.REFUSED_STREAM))
+        self._spend_odd(1)
+
+    def refuse_stream(self, stream_id: int) -> None:
+        """Refuse a request that has been announced but not begun: RST_STREAM(REFUSED_STREAM); a no-op when it is gone.
+
+        Charged to the budget of odd frames, whose exhaustion ends the connection with ENHANCE_YOUR_CALM.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        self._drop(stream, CLOSED_BY_US)
+        try:
+            self._refuse(stream_id)
+        except ConnectionFault as fault:
+            self._fail(fault)
+
+    def _answer_oversize(self, stream_id: int, end_stream: bool) -> None:
+        """431 for a field section beyond the limits (RFC 6585 §5), without asking the application."""
+        self._streams[stream_id] = Stream(
+            stream_id, frames.write_id(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN
+        )
+        self.streams_opened += 1
+        self._events.append(
+            PeerFault(0, "stream", stream_id, "a field section beyond the limits", "RFC 9113 §10.5.1", "max_fields")
+        )
+        self.send_response(stream_id, 431, (), b"")
+        self._spend_odd(_OVERSIZE_COST)
+
+    def _take_trailers(self, stream: Stream, section: FieldSection, end_stream: bool) -> None:
+        stream_id = stream.stream_id
+        step = RECV_HEADERS_END if end_stream else RECV_HEADERS
+        state = next_state(stream.state, step)
+        if state > CLOSED:
+            self._refuse_step(stream_id, stream.state, step, "HEADERS")
+        if not end_stream:
+            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "trailers without END_STREAM", "RFC 9113 §8.1")
+        if stream.is_tunnel:
+            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "HEADERS on a CONNECT stream", "RFC 9113 §8.5")
+        if section.truncated:
+            raise StreamFault(stream_id, errors.ENHANCE_YOUR_CALM, "trailers beyond the limits", "RFC 9113 §10.5.1")
+        trailers = parse_trailers(stream_id, section)
+        if stream.recv_length >= 0 and stream.received != stream.recv_length:
+            raise StreamFault(
+                stream_id, errors.PROTOCOL_ERROR, "content-length differs from the octets of DATA", "RFC 9113 §8.1.1"
+            )
+        self._events.append(TrailersReceived(stream_id, trailers))
+        self._peer_ended(stream, state)
+
+    # -- responses ---------------------------------------------------------------------------------------------
+
+    def _begin_response(
+        self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]]
+    ) -> tuple[Stream, EncodedHead]:
+        stream = self._stream(stream_id)
+        if stream.headers_sent:
+            raise LocalProtocolError(f"stream {stream_id}: the response has begun already")
+        if status < 200:
+            raise InvalidFieldError(f"status {status} is not a final one (RFC 9110 §15)")
+        head = self._head(status, headers)
+        if stream.is_head or is_bodiless(status):
+            stream.bodiless = True
+        else:
+            stream.send_length = head.content_length
+        return stream, head
+
+    def send_response(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole response in one go: HEADERS, and DATA with END_STREAM; END_STREAM on HEADERS without body.
+
+        `headers` are pairs of lowercase name and value without pseudo-fields; `default_fields` are added. For HEAD, 204
+        and 304 the body is left out. Returns True when accepted, as `send_data`. Raises StreamClosedError when the
+        stream is gone; InvalidFieldError for fields that must not be sent; LocalProtocolError when the response has
+        begun already or a content-length differs from the body. Nothing is written when it raises.
+        """
+        stream, head = self._begin_response(stream_id, status, headers)
+        size = len(body)
+        if stream.bodiless:
+            size = 0
+        elif head.content_length >= 0 and head.content_length != size:
+            raise LocalProtocolError(
+                f"stream {stream_id}: content-length says {head.content_length}, the body has {size} octets"
+            )
+        stream.headers_sent = True
+        stream.end_queued = True
+        if size == 0:
+            self._write_head(stream, head, True)
+            self._finish(stream)
+            return True
+        self._write_head(stream, head, False)
+        stream.sent = size
+        if (
+            size <= self.send_window
+            and size <= self.peer.initial_window_size + stream.send_credit
+            and size <= self.peer.max_frame_size
+            and self._scheduler.count == 0
+            and self._out_size < OUTPUT_HIGH
+        ):
+            out = self._out
+            out.append(frames.data_prefix(size, True))
+            out.append(stream.id_octets)
+            out.append(body)
+            self._out_size += size + frames.HEADER_SIZE
+            self.frames_out += 1
+            self.send_window -= size
+            self._free_updates += 2
+            self._finish(stream)
+            return True
+        self._enqueue(stream, body)
+        return self._accepted(stream)
+
+    def send_headers(
+        self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], end_stream: bool = False
+    ) -> None:
+        """Send the final response's header section, to be followed by `send_data`. Raises as `send_response` does."""
+        stream, head = self._begin_response(stream_id, status, headers)
+        stream.headers_sent = True
+        self._write_head(stream, head, end_stream)
+        if end_stream:
+            stream.end_queued = True
+            self._finish(stream)
+
+    def send_informational(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send a 1xx response before the final one (RFC 9110 §15.2), such as 100 or 103.
+
+        Raises InvalidFieldError for another status or for 101, which HTTP/2 does not have (RFC 9113 §8.6);
+        LocalProtocolError after the final response has begun.
+        """
+        stream = self._stream(stream_id)
+        if status < 100 or status > 199 or status == 101:
+            raise InvalidFieldError(f"status {status} is not an interim one of HTTP/2 (RFC 9110 §15.2)")
+        if stream.headers_sent:
+            raise LocalProtocolError(f"stream {stream_id}: {status} after the final response has begun")
+        if status == 100:
+            stream.awaits_continue = False
+            stream.upload_at = self._now
+        self._write_head(stream, self._head(status, headers), False)

@@ -1,0 +1,116 @@
+"""Every number that bounds memory or work, each with its reason. Sizes in octets, times in seconds (`_s`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+MAX_WINDOW: Final = 2**31 - 1  # RFC 9113 §6.9.1: no window may exceed it
+MAX_STREAM_ID: Final = 2**31 - 1  # RFC 9113 §5.1.1
+DEFAULT_WINDOW: Final = 65_535  # RFC 9113 §6.9.2
+DEFAULT_FRAME_SIZE: Final = 16_384  # RFC 9113 §6.5.2
+LARGEST_FRAME_SIZE: Final = 2**24 - 1  # RFC 9113 §6.5.2
+
+
+@dataclass
+class Limits:
+    """The limits of one connection. Every attribute is a real, tested behaviour; the defaults suit a public server.
+
+    Raises ValueError, with one sentence that names the limit, when a value is out of its range.
+    """
+
+    max_concurrent_streams: int = 100
+    """Requests a peer may have open at once, counted until their handlers end."""
+    max_field_section_size: int = 65_536
+    """Decoded size of a field section, 32 octets overhead a field (RFC 9113 §6.5.2); beyond it: 431 or a reset."""
+    max_fields: int = 128
+    """Fields in a section, cookie crumbs counted one by one."""
+    max_block_size: int = 65_536
+    """Compressed size of a field block, HEADERS and its CONTINUATIONs together."""
+    max_continuations: int = 8
+    """CONTINUATION frames after one HEADERS."""
+    max_settings: int = 32
+    """Entries in one SETTINGS frame."""
+    initial_stream_window: int = 262_144
+    """Receive window of a stream; credit goes back only as the application consumes."""
+    initial_connection_window: int = 1_048_576
+    """Receive window of the connection; credit goes back on receipt while less than `max_unread` is unread."""
+    max_unread: int = 4_194_304
+    """Octets that all handlers of a connection together may leave unread before the connection's credit stops."""
+    max_frame_size: int = 16_384
+    """Largest frame payload accepted; checked on the frame's header, before anything is stored."""
+    max_stream_send_buffer: int = 65_536
+    """Octets of a stream that may wait for the peer's window before a write blocks."""
+    max_connection_send_buffer: int = 1_048_576
+    """The same for all streams of a connection."""
+    header_table_size: int = 4_096
+    """HPACK dynamic table for what we receive; our encoder never uses a larger one either."""
+    preface_timeout_s: float = 10.0
+    """Time for the client's 24 octets and its SETTINGS."""
+    settings_ack_timeout_s: float = 10.0
+    """Time for the acknowledgement of our SETTINGS (RFC 9113 §6.5.3)."""
+    request_header_timeout_s: float = 30.0
+    """Time from the first octet of a field block to its END_HEADERS."""
+    idle_timeout_s: float = 75.0
+    """Time without an open stream after which the connection ends with GOAWAY(NO_ERROR)."""
+    min_upload_rate: float = 100.0
+    """Octets a second that a request body must bring, after `upload_grace_s`, while we leave it room; 0: no limit."""
+    upload_grace_s: float = 10.0
+    """Time before `min_upload_rate` is asked for."""
+    stalled_send_timeout_s: float = 60.0
+    """Longest time a stream with octets to send may go without progress; crumbs of window do not extend it."""
+    drain_timeout_s: float = 30.0
+    """Time that running requests have after a drain began."""
+    keepalive_ping_s: float = 0.0
+    """A PING after this time without any octet from the peer; 0: none."""
+    keepalive_ack_s: float = 20.0
+    """Time for the PING's acknowledgement."""
+    early_reset_burst: int = 100
+    """Budget: resets by the peer before the answer (Rapid Reset), at once."""
+    early_reset_rate: float = 10.0
+    """The same, refilled a second."""
+    provoked_reset_burst: int = 20
+    """Budget: resets that the peer's faults forced on us (MadeYouReset), at once."""
+    provoked_reset_rate: float = 2.0
+    """The same, refilled a second."""
+    odd_frame_burst: int = 1_000
+    """Budget: legal but odd frames (PING, SETTINGS, PRIORITY, WINDOW_UPDATE of 1, unknown, empty, refused), at once."""
+    odd_frame_rate: float = 100.0
+    """The same, refilled a second."""
+    small_data_budget: int = 65_536
+    """Unread octets in DATA frames of less than 256 octets, each frame charged 256."""
+    control_queue_pause: int = 256
+    """Control frames waiting to be written at which reading stops."""
+    control_queue_end: int = 1_000
+    """Control frames waiting to be written at which the connection ends."""
+    frames_per_turn: int = 0
+    """Frames parsed by one `receive_data`; 0: no limit. A server sets some 100, so that connections share the loop."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            lowest, highest = _RANGES.get(each.name, (0, MAX_WINDOW))
+            if not lowest <= value <= highest:
+                raise ValueError(f"{each.name} is {value}; it must be between {lowest} and {highest}")
+
+
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    "max_concurrent_streams": (1, MAX_WINDOW),
+    "max_field_section_size": (1_024, 16_777_216),
+    "max_fields": (8, 65_536),
+    "max_block_size": (1_024, 16_777_216),
+    "initial_connection_window": (DEFAULT_WINDOW, MAX_WINDOW),
+    "max_frame_size": (DEFAULT_FRAME_SIZE, 1_048_576),
+    "max_stream_send_buffer": (1, MAX_WINDOW),
+    "max_connection_send_buffer": (1, MAX_WINDOW),
+    "header_table_size": (0, 4_096),
+    "preface_timeout_s": (0.001, 86_400),
+    "settings_ack_timeout_s": (0.001, 86_400),
+    "request_header_timeout_s": (0.001, 86_400),
+    "idle_timeout_s": (0.001, 86_400),
+    "stalled_send_timeout_s": (0.001, 86_400),
+    "drain_timeout_s": (0, 86_400),
+    "keepalive_ack_s": (0.001, 86_400),
+    "control_queue_pause": (1, MAX_WINDOW),
+    "control_queue_end": (2, MAX_WINDOW),
+}

@@ -1,0 +1,25 @@
+"""What HTTP/1.1 and HTTP/2 share of a message's framing: content-length and responses without content (RFC 9110)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MALFORMED: Final = -2
+UNKNOWN: Final = -1
+
+_DIGITS: Final = b"0123456789"
+
+
+def parse_content_length(value: bytes) -> int:
+    """Return the length a content-length value says, or `MALFORMED` (RFC 9110 §8.6: one or more digits, nothing else).
+
+    More than 18 digits are refused as well: no body is that long, and the number always fits 64 bits.
+    """
+    if not value or len(value) > 18 or value.translate(None, _DIGITS):
+        return MALFORMED
+    return int(value)
+
+
+def is_bodiless(status: int) -> bool:
+    """Tell whether a response with this status never has content: 1xx, 204 and 304 (RFC 9110 §6.4.1)."""
+    return status < 200 or status == 204 or status == 304

@@ -1,0 +1,257 @@
+"""Test without sockets: a server connection in memory, a joined pair, frame builders, a clock to turn by hand.
+
+Everything here runs the production engine. Example, a test of one's own rules at the level of frames:
+
+    from headrace.testing import Clock, ServerUnderTest, headers_frame
+
+    def test_a_request_is_seen():
+        server = ServerUnderTest()
+        server.handshake()
+        events = server.feed(headers_frame(1, server.encode_request("GET", "/"), end_stream=True))
+        assert events[0].path == b"/"
+        server.connection.send_response(1, 200, (), b"hello")
+        assert [frame.kind for frame in server.frames()] == ["HEADERS", "DATA"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from headrace.engine.events import Event
+from headrace.engine.h2 import ClientConnection, ServerConnection, frames
+from headrace.engine.hpack import Decoder, Encoder
+from headrace.engine.limits import Limits
+
+PREFACE = frames.PREFACE
+SETTINGS_ACK = frames.SETTINGS_ACK
+
+_KINDS = {
+    frames.DATA: "DATA",
+    frames.HEADERS: "HEADERS",
+    frames.PRIORITY: "PRIORITY",
+    frames.RST_STREAM: "RST_STREAM",
+    frames.SETTINGS: "SETTINGS",
+    frames.PUSH_PROMISE: "PUSH_PROMISE",
+    frames.PING: "PING",
+    frames.GOAWAY: "GOAWAY",
+    frames.WINDOW_UPDATE: "WINDOW_UPDATE",
+    frames.CONTINUATION: "CONTINUATION",
+    frames.PRIORITY_UPDATE: "PRIORITY_UPDATE",
+}
+
+
+class Frame(NamedTuple):
+    """One frame as it stood on the wire (RFC 9113 §4.1); `kind` is the RFC's name, or a number as text."""
+
+    kind: str
+    flags: int
+    stream_id: int
+    payload: bytes
+
+    @property
+    def end_stream(self) -> bool:
+        """True when the frame carries END_STREAM."""
+        return self.kind in ("DATA", "HEADERS") and bool(self.flags & frames.END_STREAM)
+
+    @property
+    def error_code(self) -> int:
+        """The error code of RST_STREAM or GOAWAY. Raises ValueError for other frames."""
+        if self.kind == "RST_STREAM":
+            return int.from_bytes(self.payload, "big")
+        if self.kind == "GOAWAY":
+            return int.from_bytes(self.payload[4:8], "big")
+        raise ValueError(f"a {self.kind} frame has no error code")
+
+
+def split_frames(octets: bytes) -> Iterator[Frame]:
+    """Take octets apart into frames. Raises ValueError when they do not end with a whole frame."""
+    octets = octets.removeprefix(PREFACE)
+    position = 0
+    while position < len(octets):
+        length = int.from_bytes(octets[position : position + 3], "big")
+        end = position + 9 + length
+        if end > len(octets):
+            raise ValueError(f"{len(octets) - position} octets are left that are no whole frame")
+        kind = octets[position + 3]
+        stream_id = int.from_bytes(octets[position + 5 : position + 9], "big") & 0x7FFFFFFF
+        yield Frame(_KINDS.get(kind, str(kind)), octets[position + 4], stream_id, octets[position + 9 : end])
+        position = end
+
+
+def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
+    """Return any frame, also one that breaks the rules."""
+    return frames.write_header(len(payload), kind, flags, stream_id) + payload
+
+
+def headers_frame(stream_id: int, block: bytes, *, end_stream: bool = False, end_headers: bool = True) -> bytes:
+    """Return a HEADERS frame around an encoded field block (RFC 9113 §6.2)."""
+    flags = (frames.END_STREAM if end_stream else 0) | (frames.END_HEADERS if end_headers else 0)
+    return frame(frames.HEADERS, flags, stream_id, block)
+
+
+def data_frame(stream_id: int, data: bytes, *, end_stream: bool = False) -> bytes:
+    """Return a DATA frame without padding (RFC 9113 §6.1)."""
+    return frame(frames.DATA, frames.END_STREAM if end_stream else 0, stream_id, data)
+
+
+def settings_frame(entries: Iterable[tuple[int, int]] = ()) -> bytes:
+    """Return a SETTINGS frame with (identifier, value) entries (RFC 9113 §6.5)."""
+    return frames.write_settings(entries)
+
+
+def rst_stream_frame(stream_id: int, code: int) -> bytes:
+    """Return an RST_STREAM frame (RFC 9113 §6.4)."""
+    return frames.write_rst_stream(stream_id, code)
+
+
+def window_update_frame(stream_id: int, increment: int) -> bytes:
+    """Return a WINDOW_UPDATE frame (RFC 9113 §6.9)."""
+    return frames.write_window_update(stream_id, increment)
+
+
+def ping_frame(opaque: bytes = b"\x00" * 8, *, ack: bool = False) -> bytes:
+    """Return a PING frame (RFC 9113 §6.7)."""
+    return frames.write_ping(opaque, ack)
+
+
+def goaway_frame(last_stream_id: int, code: int = 0, debug: bytes = b"") -> bytes:
+    """Return a GOAWAY frame (RFC 9113 §6.8)."""
+    return frames.write_goaway(last_stream_id, code, debug)
+
+
+class Clock:
+    """A clock that moves only when told. `now` is in seconds."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def advance(self, seconds: float) -> float:
+        """Move forward and return the new time."""
+        self.now += seconds
+        return self.now
+
+
+class ServerUnderTest:
+    """A server connection in memory, seen from the client's side of the wire.
+
+    `connection` is the engine itself, whose verbs answer requests. `clock` is turned by `advance`.
+    """
+
+    def __init__(
+        self, limits: Limits | None = None, *, clock: Clock | None = None, enable_connect_protocol: bool = False
+    ) -> None:
+        self.clock = clock if clock is not None else Clock()
+        self.connection = ServerConnection(limits, enable_connect_protocol=enable_connect_protocol, now=self.clock.now)
+        self._encoder = Encoder()
+        self._decoder = Decoder()
+
+    def handshake(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        """Exchange prefaces and SETTINGS, so that the connection is open and nothing is left to read."""
+        self.feed(PREFACE + settings_frame(entries) + SETTINGS_ACK)
+        self.frames()
+
+    def feed(self, octets: bytes) -> list[Event]:
+        """Let the server receive octets; return the engine's events."""
+        events = self.connection.receive_data(octets, self.clock.now)
+        while self.connection.input_pending:
+            events += self.connection.receive_data(b"", self.clock.now)
+        return events
+
+    def advance(self, seconds: float) -> list[Event]:
+        """Let time pass, stopping at every deadline on the way as an event loop would; return what happened."""
+        until = self.clock.now + seconds
+        events: list[Event] = []
+        due = self.connection.next_deadline()
+        while due is not None and due <= until:
+            self.clock.now = max(self.clock.now, due)
+            events += self.connection.handle_deadline(self.clock.now)
+            due = self.connection.next_deadline()
+        self.clock.now = until
+        return events
+
+    def encode(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Encode a field section with the client's HPACK state: send the block, or the states part."""
+        return self._encoder.encode(list(fields))
+
+    def encode_request(
+        self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = (), authority: str = "localhost"
+    ) -> bytes:
+        """Encode a request's field section."""
+        pseudo = [
+            (b":method", method.encode()),
+            (b":scheme", b"https"),
+            (b":authority", authority.encode()),
+            (b":path", path.encode()),
+        ]
+        return self.encode([*pseudo, *headers])
+
+    def request(
+        self,
+        stream_id: int,
+        method: str = "GET",
+        path: str = "/",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        *,
+        end_stream: bool = True,
+    ) -> list[Event]:
+        """Send a request's HEADERS and return the engine's events."""
+        return self.feed(headers_frame(stream_id, self.encode_request(method, path, headers), end_stream=end_stream))
+
+    def frames(self) -> list[Frame]:
+        """Return the frames that the server has sent since the last call."""
+        output = b""
+        while piece := self.connection.take_output():
+            output += piece
+        return list(split_frames(output))
+
+    def decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
+        """Decode a field block of the server's, in the order in which they were sent."""
+        return [(field.name, field.value) for field in self._decoder.decode(block).fields]
+
+
+class JoinedPair:
+    """A client and a server connection joined in memory: what one writes, the other reads.
+
+    Call the verbs of `client` and `server`, then `exchange`; the events of both sides are collected.
+    """
+
+    def __init__(
+        self,
+        client_limits: Limits | None = None,
+        server_limits: Limits | None = None,
+        *,
+        clock: Clock | None = None,
+        enable_connect_protocol: bool = False,
+    ) -> None:
+        self.clock = clock if clock is not None else Clock()
+        self.client = ClientConnection(client_limits, now=self.clock.now)
+        self.server = ServerConnection(
+            server_limits, enable_connect_protocol=enable_connect_protocol, now=self.clock.now
+        )
+        self.client_events: list[Event] = []
+        self.server_events: list[Event] = []
+
+    def exchange(self) -> None:
+        """Carry octets both ways until neither side has anything to say."""
+        while True:
+            to_server = self.client.take_output()
+            self.client_events += self.client.take_events()
+            if to_server:
+                self.server_events += self.server.receive_data(to_server, self.clock.now)
+            to_client = self.server.take_output()
+            self.server_events += self.server.take_events()
+            if to_client:
+                self.client_events += self.client.receive_data(to_client, self.clock.now)
+            if not to_server and not to_client:
+                return
+
+    def take_client_events(self) -> list[Event]:
+        """Return and forget what the client saw."""
+        events, self.client_events = self.client_events, []
+        return events
+
+    def take_server_events(self) -> list[Event]:
+        """Return and forget what the server saw."""
+        events, self.server_events = self.server_events, []
+        return events
