@@ -1,0 +1,10 @@
+"""HPACK, header compression for HTTP/2 (RFC 7541). Sans-I/O, no dependency on the rest of the engine.
+
+A connection has one `Decoder` for what it receives and one `Encoder` for what it sends.
+"""
+
+from headrace.engine.hpack.decoder import Decoder
+from headrace.engine.hpack.encoder import Encoder
+from headrace.engine.hpack.field import Field, FieldSection, HPACKBombError, HPACKError
+
+__all__ = ["Decoder", "Encoder", "Field", "FieldSection", "HPACKBombError", "HPACKError"]

@@ -1,0 +1,160 @@
+"""String literals in the static Huffman code (RFC 7541 §5.2, Appendix B)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine.hpack import huffman_rows
+from headrace.engine.hpack.field import HPACKError
+from headrace.engine.hpack.huffman_table import CODE_LENGTHS, CODES, EOS, EOS_LENGTH, SYMBOLS
+from headrace.engine.hpack.writer import BytesWriter
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+# The loops over bits below are what a compiler is good at; the interpreter, which pays by the bytecode and not by the
+# memory access, does the same in a quarter of the time with the tables of huffman_rows.
+COMPILED: Final = not __file__.endswith(".py")
+
+_PEEK_BITS: Final = 10  # long enough for all printable ASCII but a few rare signs
+_PEEK_MASK: Final = (1 << _PEEK_BITS) - 1
+_ALL_ONES: Final = (1 << EOS_LENGTH) - 1
+
+
+def _peek_tables() -> tuple[bytes, bytes]:
+    symbols = bytearray(1 << _PEEK_BITS)
+    lengths = bytearray(1 << _PEEK_BITS)
+    for symbol in range(256):
+        length = CODE_LENGTHS[symbol]
+        if length <= _PEEK_BITS:
+            spare = _PEEK_BITS - length
+            first = CODES[symbol] << spare
+            for code in range(first, first + (1 << spare)):
+                symbols[code] = symbol
+                lengths[code] = length
+    return bytes(symbols), bytes(lengths)
+
+
+_PEEKED: Final = _peek_tables()
+_PEEK_SYMBOL: Final = _PEEKED[0]  # by the next ten bits: the symbol they start with
+_PEEK_LENGTH: Final = _PEEKED[1]  # and its length, 0 when the code is longer than ten bits
+
+
+def _long_tables() -> tuple[list[int], list[int]]:
+    limits = [0] * (EOS_LENGTH + 1)
+    offsets = [0] * (EOS_LENGTH + 1)
+    for place, symbol in enumerate(SYMBOLS):
+        length = EOS_LENGTH if symbol == EOS else CODE_LENGTHS[symbol]
+        code = CODES[symbol]
+        limits[length] = (code + 1) << (EOS_LENGTH - length)
+        offsets[length] = place - code
+    return limits, offsets
+
+
+_LONG: Final = _long_tables()
+_LIMITS: Final[list[int]] = _LONG[0]  # by length: the codes of it, aligned to 30 bits, are all below
+_OFFSETS: Final[list[int]] = _LONG[1]  # by length: code + offset = place in SYMBOLS
+
+
+def decode(data: bytes, start: i64, end: i64) -> bytes:
+    """Decode `data[start:end]`.
+
+    Raises HPACKError for EOS inside the string, padding of more than seven bits, or padding that is not all ones.
+    """
+    if not COMPILED:
+        decoded = huffman_rows.decode(data[start:end])
+        if decoded is not None:
+            return decoded
+    return decode_by_window(data, start, end)
+
+
+def decode_by_window(data: bytes, start: i64, end: i64) -> bytes:
+    """The compiled way of `decode`, symbol by symbol from a window of up to 60 bits. Also the one that names faults."""
+    out = BytesWriter()
+    position: i64 = start
+    remaining: i64 = (end - start) * 8  # bits of the string that are still to be decoded
+    window: i64 = 0
+    bits: i64 = 0  # in the window
+    while remaining > 0:
+        if bits < EOS_LENGTH:
+            window &= (1 << bits) - 1
+            while bits < 52 and position < end:
+                octet: i64 = data[position]
+                window = (window << 8) | octet
+                bits += 8
+                position += 1
+            if bits < EOS_LENGTH:  # the end: ones behind it look like padding, which is what has to follow
+                window = (window << EOS_LENGTH) | _ALL_ONES
+                bits += EOS_LENGTH
+        peeked: i64 = (window >> (bits - _PEEK_BITS)) & _PEEK_MASK
+        length: i64 = _PEEK_LENGTH[peeked]
+        if length != 0:
+            if length > remaining:
+                raise HPACKError("Huffman padding is not all ones", "RFC 7541 §5.2")
+            out.append(_PEEK_SYMBOL[peeked])
+        else:
+            if peeked == _PEEK_MASK and remaining < 8:
+                break
+            aligned: i64 = (window >> (bits - EOS_LENGTH)) & _ALL_ONES
+            length = _PEEK_BITS + 1
+            limit: i64 = _LIMITS[length]
+            while aligned >= limit:
+                length += 1
+                limit = _LIMITS[length]
+            if length > remaining:
+                if aligned == _ALL_ONES:
+                    raise HPACKError("Huffman padding is longer than seven bits", "RFC 7541 §5.2")
+                raise HPACKError("a Huffman code is cut off", "RFC 7541 §5.2")
+            place: i64 = _OFFSETS[length] + (aligned >> (EOS_LENGTH - length))
+            symbol: i64 = SYMBOLS[place]
+            if symbol == EOS:
+                raise HPACKError("EOS inside a Huffman-coded string", "RFC 7541 §5.2")
+            out.append(symbol)
+        bits -= length
+        remaining -= length
+    return out.getvalue()
+
+
+def encoded_length(data: bytes) -> i64:
+    """Return the number of octets that `data` takes in Huffman code."""
+    bits: i64 = 7
+    if not COMPILED:
+        return huffman_rows.encoded_length(data)
+    position: i64 = 0
+    end: i64 = len(data)
+    while position < end:
+        octet: i64 = data[position]
+        bits += CODE_LENGTHS[octet]
+        position += 1
+    return bits >> 3
+
+
+def encode_into(out: BytesWriter, data: bytes) -> None:
+    """Append `data` in Huffman code, padded with ones to a whole octet."""
+    if COMPILED:
+        encode_by_window(out, data)
+    else:
+        out.write(huffman_rows.encode(data))
+
+
+def encode_by_window(out: BytesWriter, data: bytes) -> None:
+    """The compiled way of `encode_into`."""
+    window: i64 = 0
+    bits: i64 = 0
+    position: i64 = 0
+    end: i64 = len(data)
+    octet: i64 = 0
+    while position < end:
+        octet = data[position]
+        position += 1
+        length: i64 = CODE_LENGTHS[octet]
+        code: i64 = CODES[octet]
+        window = ((window & 0xFF) << length) | code  # fewer than 8 bits are ever left over
+        bits += length
+        while bits >= 8:
+            bits -= 8
+            octet = (window >> bits) & 0xFF
+            out.append(octet)
+    if bits > 0:
+        octet = ((window << (8 - bits)) | (0xFF >> bits)) & 0xFF
+        out.append(octet)

@@ -1,0 +1,68 @@
+"""Integers with a prefix of N bits (RFC 7541 §5.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine.hpack.field import HPACKError
+from headrace.engine.hpack.writer import BytesWriter
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+# Five continuation octets carry 35 bits, enough for every 32-bit number. RFC 7541 §5.1 asks for such a limit: an
+# endless run of 0x80 would otherwise keep the decoder busy, and with unbounded integers in quadratic time.
+MAX_CONTINUATION_OCTETS: Final = 5
+MAX_INTEGER: Final = 2**32 - 1
+
+
+def decode_integer(data: bytes, position: i64, prefix_bits: i64) -> tuple[i64, i64]:
+    """Read the integer whose prefix is in the octet at `position`; return it and the position after it.
+
+    Raises HPACKError when it does not end within `data`, takes more than five further octets, or exceeds 2^32 - 1.
+    """
+    if position >= len(data):
+        raise HPACKError("the block ends where an integer should start", "RFC 7541 §5.1")
+    octet: i64 = data[position]
+    largest: i64 = (1 << prefix_bits) - 1
+    value: i64 = octet & largest
+    if value < largest:
+        return value, position + 1
+    return decode_continuation(data, position + 1, largest)
+
+
+def decode_continuation(data: bytes, position: i64, value: i64) -> tuple[i64, i64]:
+    """Go on with an integer whose prefix was all ones, of which `value` is the worth."""
+    shift: i64 = 0
+    end: i64 = len(data)
+    while position < end:
+        octet: i64 = data[position]
+        position += 1
+        value += (octet & 0x7F) << shift
+        if octet < 0x80:
+            if value > MAX_INTEGER:
+                raise HPACKError("an integer is larger than 2^32 - 1", "RFC 7541 §5.1")
+            return value, position
+        shift += 7
+        if shift >= 7 * MAX_CONTINUATION_OCTETS:
+            raise HPACKError("an integer is longer than six octets", "RFC 7541 §5.1")
+    raise HPACKError("the block ends inside an integer", "RFC 7541 §5.1")
+
+
+def encode_integer(out: BytesWriter, value: i64, prefix_bits: i64, flags: i64) -> None:
+    """Append `value`; `flags` are the bits of the first octet above the prefix."""
+    largest: i64 = (1 << prefix_bits) - 1
+    octet: i64 = 0
+    if value < largest:
+        octet = flags | value
+        out.append(octet)
+        return
+    octet = flags | largest
+    out.append(octet)
+    value -= largest
+    while value >= 0x80:
+        octet = 0x80 | (value & 0x7F)
+        out.append(octet)
+        value >>= 7
+    octet = value
+    out.append(octet)

@@ -1,0 +1,141 @@
+"""RFC 7541 §6 and §7.1: which representation the encoder chooses, and what that does to its table."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.engine.hpack import Decoder, Encoder
+
+NEVER_INDEXED, WITHOUT_INDEXING, WITH_INDEXING = 0x10, 0x00, 0x40
+
+
+def representation(octet: int) -> int:
+    return 0x80 if octet >= 0x80 else 0x40 if octet >= 0x40 else octet & 0xF0
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"proxy-authorization", b"set-cookie", b"cookie"])
+def test_credentials_are_never_indexed(name: bytes) -> None:
+    """§7.1.3, §6.2.3: also on the hops behind a proxy."""
+    encoder = Encoder()
+    for _ in range(4):
+        block = encoder.encode([(name, b"k=secret of 19 oct.")])
+        assert representation(block[0]) == NEVER_INDEXED
+    assert encoder.table_size == 0
+
+
+def test_a_long_cookie_is_indexed_once_it_repeats() -> None:
+    encoder = Encoder()
+    cookie = [(b"cookie", b"k=no secret of 20 oc")]
+    assert [representation(encoder.encode(cookie)[0]) for _ in range(3)] == [WITHOUT_INDEXING, WITH_INDEXING, 0x80]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b":path", b"content-length", b"date", b"etag", b"age", b"location", b"last-modified", b"if-none-match", b"range"],
+)
+def test_what_varies_is_not_indexed(name: bytes) -> None:
+    encoder = Encoder()
+    for _ in range(4):
+        assert representation(encoder.encode([(name, b"/1234567890")])[0]) == WITHOUT_INDEXING
+    assert (encoder.table_size, encoder.generation, encoder.settled) == (0, 0, True)
+
+
+@pytest.mark.parametrize("name", [b":authority", b"content-type", b"server", b"user-agent", b"vary"])
+def test_what_hardly_varies_is_indexed_at_once(name: bytes) -> None:
+    encoder = Encoder()
+    assert [representation(encoder.encode([(name, b"some value")])[0]) for _ in range(3)] == [WITH_INDEXING, 0x80, 0x80]
+
+
+def test_anything_else_is_indexed_on_second_sight() -> None:
+    encoder = Encoder()
+    seen = []
+    for _ in range(3):
+        block = encoder.encode([(b"x-thing", b"some value")])
+        seen.append((representation(block[0]), encoder.settled))
+    assert seen == [(WITHOUT_INDEXING, False), (WITH_INDEXING, True), (0x80, True)]
+
+
+def test_unique_values_do_not_churn_the_table() -> None:
+    encoder = Encoder()
+    lasting = [(b"server", b"headrace"), (b"content-type", b"text/html; charset=utf-8")]
+    encoder.encode(lasting)
+    size, generation = encoder.table_size, encoder.generation
+    for number in range(200):
+        block = encoder.encode([(b":status", b"200"), *lasting, (b"x-request-id", b"%032x" % (number * 7919**5))])
+        assert block[1] >= 0x80 and block[2] >= 0x80
+    # One in 65,536 is taken for a repeated one; 200 of them are not expected to bring a second.
+    assert encoder.table_size <= size + 76
+    assert encoder.generation <= generation + 1
+
+
+def test_a_large_value_does_not_push_all_others_out() -> None:
+    encoder = Encoder()
+    encoder.encode([(b"server", b"headrace")])
+    for _ in range(3):
+        assert representation(encoder.encode([(b"content-security-policy", b"x" * 3000)])[0]) == WITHOUT_INDEXING
+    assert encoder.encode([(b"server", b"headrace")]) == b"\xbe"
+
+
+def test_a_known_name_in_the_dynamic_table_is_referred_to() -> None:
+    encoder, decoder = Encoder(), Decoder()
+    for _ in range(2):
+        decoder.decode(encoder.encode([(b"x-thing", b"one")]))
+    block = encoder.encode([(b"x-thing", b"two")])
+    assert block[:2] == b"\x0f\x2f"  # name index 62
+    assert decoder.decode(block).fields[0].pair == (b"x-thing", b"two")
+
+
+def test_huffman_only_where_it_is_shorter() -> None:
+    """§5.2"""
+    assert Encoder().encode([(b":path", b"/aaaa")]) == b"\x04\x84\x60\x63\x18\xff"
+    assert Encoder().encode([(b":path", b"~|")]) == b"\x04\x02~|"
+    assert Encoder().encode([(b":path", b"0")]) == b"\x04\x010"  # a tie stays plain
+    assert Encoder().encode([(b":path", b"")]) == b"\x04\x00"
+
+
+def test_generation_tells_when_remembered_bytes_are_stale() -> None:
+    """The contract of `generation`: a block encoded under an unchanged generation may be sent again as it is."""
+    encoder, decoder = Encoder(), Decoder()
+    remembered: dict[int, tuple[int, bytes]] = {}
+    responses = [
+        [(b":status", b"200"), (b"server", b"headrace"), (b"x-kind", b"%d" % kind), (b"content-length", b"13")]
+        for kind in range(60)
+    ]
+    hits = 0
+    for round_number in range(400):
+        kind = (round_number * round_number) % 60
+        if round_number == 200:
+            encoder.set_max_table_size(256)
+            decoder.set_max_table_size(256)
+        known = remembered.get(kind)
+        if known is not None and known[0] == encoder.generation:
+            block = known[1]
+            hits += 1
+        else:
+            before = encoder.generation
+            block = encoder.encode(responses[kind])
+            if encoder.generation == before and encoder.settled:
+                remembered[kind] = (before, block)
+        assert [field.pair for field in decoder.decode(block).fields] == responses[kind]
+        assert encoder.table_size == decoder.table_size
+    assert hits > 100
+
+
+def test_generation_changes_with_the_table_and_with_a_pending_update() -> None:
+    encoder = Encoder()
+    seen = [encoder.generation]
+    encoder.encode([(b"server", b"headrace")])
+    seen.append(encoder.generation)
+    encoder.set_max_table_size(1024)
+    seen.append(encoder.generation)
+    encoder.encode([])
+    seen.append(encoder.generation)
+    assert len(set(seen)) == 4
+    encoder.encode([(b"server", b"headrace"), (b":status", b"200"), (b"date", b"now")])
+    encoder.set_max_table_size(1024)
+    assert encoder.generation == seen[-1]
+
+
+def test_any_iterable_of_pairs_will_do() -> None:
+    pairs = ((b":method", b"GET"), (b":scheme", b"https"))
+    assert Encoder().encode(iter(pairs)) == Encoder().encode(pairs) == Encoder().encode(list(pairs)) == b"\x82\x87"
