@@ -1,0 +1,1 @@
+"""Micro benchmarks with pyperf: `suite` has the cases, `python -m benchmarks.micro` compares the builds."""
