@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -81,3 +82,10 @@ def serving(
         finally:
             if process.poll() is None:
                 served.stop()
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free a moment ago, for what cannot say which port it got."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

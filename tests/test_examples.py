@@ -1,0 +1,121 @@
+"""Every example is run, as its first lines say, and answers a client that is not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.fetch import fetch
+from tests.process import free_port, serving
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+RUN_HERE = {
+    "asgi_hello",
+    "early_hints",
+    "embedded",
+    "engine_in_memory",
+    "native_hello",
+    "starlette_app",
+    "stream_with_trailers",
+    "testing_an_app",
+    "upload",
+}
+
+
+@contextmanager
+def example(target: str) -> Iterator[int]:
+    with serving(f"examples.{target}") as server:
+        yield server.ports["http"]
+
+
+def test_every_example_has_its_test_here() -> None:
+    assert {path.stem for path in EXAMPLES} - {"__init__"} == RUN_HERE
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 60
+
+
+def test_asgi_hello() -> None:
+    with example("asgi_hello:app") as port:
+        assert fetch(port, "/you").text == "Hello, you, over HTTP/2\n"
+
+
+def test_starlette_app() -> None:
+    with example("starlette_app:app") as port:
+        assert fetch(port, "/fish/carp").text == '{"count":12}'
+        assert fetch(port, "/fish/shark").status == 404
+
+
+@pytest.mark.smoke
+def test_native_hello() -> None:
+    with example("native_hello:handler") as port:
+        assert fetch(port, "/you").text == "Hello, you\n"
+        refused = fetch(port, "/", "DELETE")
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.smoke
+def test_stream_with_trailers() -> None:
+    with example("stream_with_trailers:handler") as port:
+        answer = fetch(port, "/")
+        assert answer.body.count(b"\n") == 1000
+        assert answer.trailers == {"x-sha256": hashlib.sha256(answer.body).hexdigest()}
+        assert fetch(port, "/short").text == "line 0\nline 1\nline 2\n"
+
+
+@pytest.mark.smoke
+def test_upload() -> None:
+    content = bytes(range(256)) * 4096
+    with example("upload:handler") as port:
+        answer = fetch(port, "/", "PUT", content)
+        assert answer.text == f'{{"octets":{len(content)},"sha256":"{hashlib.sha256(content).hexdigest()}"}}'
+        assert fetch(port, "/note", "POST", b"buy milk").text == "noted: buy milk\n"
+        assert fetch(port, "/note", "POST", b"x" * 1001).status == 413
+
+
+def test_early_hints() -> None:
+    with example("early_hints:handler") as port:
+        answer = fetch(port, "/")
+        assert answer.informational == [(103, {"link": "</style.css>; rel=preload; as=style"})]
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+def test_engine_in_memory() -> None:
+    from examples import engine_in_memory
+
+    assert engine_in_memory.main() == "stream 1: status 200, Hello"
+
+
+def test_embedded() -> None:
+    from examples import embedded
+
+    async def visit() -> list[str]:
+        port = free_port()
+        program = asyncio.create_task(embedded.main(port))
+        answers = []
+        for path in ("/", "/stop"):
+            while True:
+                try:
+                    answers.append((await asyncio.to_thread(fetch, port, path)).text)
+                    break
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.01)
+        await program
+        return answers
+
+    assert asyncio.run(visit()) == ["Ask for /stop to end the program.\n", "This is the last answer.\n"]
+
+
+def test_testing_an_app() -> None:
+    from examples import testing_an_app
+
+    testing_an_app.test_a_refused_method_is_told_what_is_allowed()
+    testing_an_app.test_the_server_gives_up_on_a_silent_client()
