@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import h2.config
@@ -31,7 +32,7 @@ def fetch(
     port: int, path: str, method: str = "GET", body: bytes | None = None, headers: Fields | None = None
 ) -> Answer:
     """One request on a connection of its own, in cleartext. Raises ConnectionError when it ends before the answer."""
-    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
         connection.initiate_connection()
         pseudo = [(":method", method), (":scheme", "http"), (":authority", f"127.0.0.1:{port}"), (":path", path)]
@@ -64,16 +65,20 @@ def send_some(connection: h2.connection.H2Connection, left: bytes) -> bytes | No
 def take(connection: h2.connection.H2Connection, event: h2.events.Event, answer: Answer) -> bool:
     """Puts an event into the answer; True when that was the last one."""
     if isinstance(event, h2.events.InformationalResponseReceived):
-        fields = dict(event.headers)
+        fields = as_text(event.headers)
         answer.informational.append((int(fields.pop(":status")), fields))
     elif isinstance(event, h2.events.ResponseReceived):
-        answer.headers = dict(event.headers)
+        answer.headers = as_text(event.headers)
         answer.status = int(answer.headers.pop(":status"))
     elif isinstance(event, h2.events.DataReceived):
         answer.body += event.data
         connection.acknowledge_received_data(event.flow_controlled_length, 1)
     elif isinstance(event, h2.events.TrailersReceived):
-        answer.trailers = dict(event.headers)
+        answer.trailers = as_text(event.headers)
     elif isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)):
         raise ConnectionError(f"error code {event.error_code!r}")
     return isinstance(event, h2.events.StreamEnded)
+
+
+def as_text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("ascii"): value.decode("utf-8") for name, value in headers}
