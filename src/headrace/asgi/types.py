@@ -1,0 +1,20 @@
+"""ASGI's shapes, as far as this server speaks them (asgi.readthedocs.io, HTTP 2.5 and lifespan 2.0)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SPEC: Final = {"version": "3.0", "spec_version": "2.5"}
+LIFESPAN_SPEC: Final = {"version": "3.0", "spec_version": "2.0"}
+EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
+    "http.response.trailers": {},
+    "http.response.early_hint": {},
+    "http.response.pathsend": {},
+}

@@ -1,0 +1,180 @@
+"""A server: an application, its addresses, and its life from start to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import Any, Final
+
+from headrace.server.access_log import AccessLog
+from headrace.server.config import Bind, Config
+from headrace.server.driver import ServerDriver
+from headrace.server.interface import AppError, Application, StartupError, adapt
+from headrace.server.lifecycle import Drain
+from headrace.server.service import Record, Service
+from headrace.transport.listener import Gate, Listener, addresses, bind_fd, bind_tcp, bind_unix
+from headrace.transport.tls import server_context
+
+logger: Final = logging.getLogger("headrace")
+
+
+class Server:
+    """Serves `app`, an ASGI application or a native handler, as `config` says.
+
+    `ssl_context` serves the addresses that speak TLS; None makes one from the certificate that `config` names.
+    `record` is called once a request, see `headrace.server.driver`; None takes the access log if `config` asks for it.
+
+        server = Server(app, Config(bind="127.0.0.1:8000"))
+        await server.start()
+        ...
+        server.begin_drain()
+        await server.wait_closed()
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        config: Config | None = None,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        record: Record | None = None,
+    ) -> None:
+        self.app = app
+        self.config = config if config is not None else Config()
+        self.interface = self.config.interface
+        """`asgi` or `native`, once the server has started."""
+        self.addresses: list[tuple[Bind, str]] = []
+        """Where the server listens, port 0 resolved; filled by `start`."""
+        self.service: Service | None = None
+        self._ssl_context = ssl_context
+        self._record = record
+        self._application: Application | None = None
+        self._listeners: list[Listener] = []
+        self._drain: Drain | None = None
+        self._closed: asyncio.Event = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the application, then listen.
+
+        Raises AppError when `app` is nothing that can be served, StartupError when its start fails, ListenError (an
+        OSError) for an address that cannot be had, TLSConfigError for a bad certificate.
+        """
+        config = self.config
+        record = self._record
+        if record is None and config.access_log:
+            record = AccessLog().record
+        application = adapt(self.app, config)
+        self.interface = application.name
+        context = self._context()
+        gate = Gate(config.max_connections)
+        service = Service(application, config, record)
+        service.on_lost = gate.leave
+        loop = asyncio.get_running_loop()
+
+        def factory() -> ServerDriver:
+            return ServerDriver(service, loop)
+
+        await application.startup()
+        try:
+            for bind in config.binds:
+                sockets = _open(bind)
+                self.addresses += [(bind, address) for address in addresses(sockets)]
+                self._listeners += [
+                    Listener(
+                        sock,
+                        factory,
+                        gate,
+                        ssl_context=context if bind.tls else None,
+                        handshake_timeout_s=config.tls_handshake_timeout_s,
+                    )
+                    for sock in sockets
+                ]
+        except BaseException:
+            self._stop_listening()
+            await application.shutdown()
+            raise
+        self.service = service
+        self._application = application
+        self._drain = Drain(service, config.drain_timeout_s)
+        for listener in self._listeners:
+            listener.start()
+
+    def begin_drain(self) -> None:
+        """Begin the graceful end, at once on every connection; idempotent. `wait_closed` returns when it is done."""
+        if self._closing is None and self._drain is not None:
+            self._stop_listening()
+            self._drain.begin()
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+
+    def abort(self) -> None:
+        """End now: running requests are reset and their workers cancelled."""
+        self.begin_drain()
+        if self._drain is not None:
+            self._drain.cut_short()
+
+    async def wait_closed(self) -> None:
+        """Wait until a drain, begun by `begin_drain` or `abort`, is over and the application has shut down."""
+        await self._closed.wait()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.begin_drain()
+        await self.wait_closed()
+
+    async def _close(self) -> None:
+        assert self._drain is not None
+        assert self._application is not None
+        try:
+            await self._drain.finished()
+            await self._application.shutdown()
+        finally:
+            self._closed.set()
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+    def _context(self) -> ssl.SSLContext | None:
+        config = self.config
+        if self._ssl_context is None and config.tls_cert is not None:
+            return server_context(config.tls_cert, config.tls_key, config.tls_key_password)
+        return self._ssl_context
+
+
+async def serve(
+    app: Any,
+    config: Config | None = None,
+    *,
+    shutdown: asyncio.Event | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+) -> None:
+    """Serve `app` until `shutdown` is set, then drain and return; without one, until this task is cancelled.
+
+    No signal handlers are installed. Raises as `Server.start` does. Cancelled, it ends running requests at once.
+    """
+    server = Server(app, config, ssl_context=ssl_context)
+    await server.start()
+    try:
+        await (shutdown if shutdown is not None else asyncio.Event()).wait()
+        server.begin_drain()
+        await server.wait_closed()
+    except BaseException:
+        server.abort()
+        await asyncio.shield(server.wait_closed())
+        raise
+
+
+def _open(bind: Bind) -> list[Any]:
+    if bind.kind == "unix":
+        return [bind_unix(bind.path)]
+    if bind.kind == "fd":
+        return [bind_fd(bind.fd)]
+    return bind_tcp(bind.host, bind.port)
+
+
+__all__ = ["AppError", "Server", "StartupError", "serve"]

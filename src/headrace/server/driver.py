@@ -1,0 +1,251 @@
+"""One connection of a server: requests become workers, and what the engine tells of a stream goes to its worker.
+
+The access hook: `Service.record` is None, or is called as `record(exchange, duration_s)` once a request, when its
+worker has ended, whatever way. Of the `Exchange` it may read `head` (a RequestReceived: method, path, authority,
+headers), `status` (0: no response was begun), `sent` (octets of content), `gone` (None, or why the stream ended before
+its time) and `driver.peer_name` (the client, for people) or `driver.client` (host and port, or None). It must not raise.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine.errors import error_name
+from headrace.engine.events import (
+    ACCEPTED,
+    DATA,
+    DRAIN,
+    ENDED,
+    FAULT,
+    REQUEST,
+    RESET,
+    TRAILERS,
+    ConnectionEnded,
+    DataReceived,
+    PeerFault,
+    RequestReceived,
+    StreamReset,
+    TrailersReceived,
+)
+from headrace.engine.h2 import ServerConnection
+from headrace.server.worker import start_worker
+from headrace.transport.addresses import address_pair, peer_text
+from headrace.transport.connection import Connection
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from headrace.engine.events import Event
+    from headrace.server.exchange import Exchange
+    from headrace.server.service import Service
+
+protocol_log: Final = logging.getLogger("headrace.protocol")
+
+
+class ServerDriver(Connection):
+    """Joins a connection to the workers of its requests.
+
+    `live` holds the exchanges whose workers have not ended, also those whose streams were reset: they are what is
+    counted against `max_concurrent_streams`, so no trick with resets buys more work than that. As many again may wait
+    for a place.
+    """
+
+    __slots__ = (
+        "_date",
+        "_waiting",
+        "client",
+        "drain_deadline",
+        "engine",
+        "exchange_type",
+        "live",
+        "local",
+        "max_live",
+        "record",
+        "scheme",
+        "service",
+    )
+
+    engine: ServerConnection
+
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.service = service
+        self.engine = ServerConnection(service.limits, now=loop.time())
+        self.engine.drop_connection_fields = service.drop_connection_fields
+        self.exchange_type = service.exchange_type
+        self.record = service.record
+        self.max_live = service.limits.max_concurrent_streams
+        self.live: dict[int, Exchange] = {}
+        self._waiting: dict[int, Exchange] | None = None
+        self._date: object = None
+        self.client: tuple[str, int] | None = None
+        self.local: tuple[str, int | None] | None = None
+        self.scheme = "http"
+        self.drain_deadline: float | None = None
+        """When the drain ends, on the event loop's clock; None as long as none has begun."""
+
+    # -- the connection ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.client = address_pair(transport.get_extra_info("peername"))
+        self.local = self.service.local_address(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.scheme = "https"
+        self.service.opened(self)
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            if self.service.debug_protocol:
+                protocol_log.debug("%s: TLS without ALPN for h2 (RFC 9113 §3.3)", peer_text(self.client))
+            self.transport = transport  # type: ignore[assignment]
+            self._ending = True
+            transport.close()
+            return
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        clock = self.service.clock
+        now = self.loop.time()
+        if now >= clock.valid_until:
+            clock.renew(now)
+        if clock.fields is not self._date:
+            self._date = clock.fields
+            self.engine.set_default_fields(clock.fields)
+        super().data_received(data)
+
+    def on_lost(self) -> None:
+        if self._waiting:
+            self._waiting.clear()
+        self.service.lost()
+        if not self.live:
+            self.service.closed(self)
+
+    @property
+    def peer_name(self) -> str:
+        """The client's address, for a log."""
+        return peer_text(self.client)
+
+    def begin_drain(self, deadline: float) -> None:
+        """Begin the graceful end of this connection: GOAWAY at once, the rest at `deadline` at the latest."""
+        if self.transport is None or self._ending:
+            return
+        self.drain_deadline = deadline
+        self.engine.begin_drain(self.loop.time(), deadline)
+        self._flush()
+
+    def cancel_workers(self) -> None:
+        """Cancel every worker that is still running."""
+        for exchange in list(self.live.values()):
+            if exchange.task is not None:
+                exchange.task.cancel()
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def on_events(self, events: Sequence[Event]) -> None:
+        live = self.live
+        for event in events:
+            kind = event.kind
+            if kind == REQUEST:
+                assert isinstance(event, RequestReceived)
+                if not event.path:
+                    self._refuse_connect(event)
+                    continue
+                if self._waiting or len(live) >= self.max_live:
+                    self._put_off(event)
+                    continue
+                exchange = self.exchange_type(self, event)
+                task = start_worker(exchange.run(), loop=self.loop)
+                if not task.done():
+                    exchange.task = task
+                    live[event.stream_id] = exchange
+            elif kind == DATA:
+                assert isinstance(event, DataReceived)
+                found = self._find(event.stream_id)
+                if found is None:
+                    self.engine.acknowledge_data(event.stream_id, event.flow_length)
+                else:
+                    found.on_data(event)
+            elif kind == ACCEPTED:
+                found = live.get(event.stream_id)
+                if found is not None:
+                    found.on_accepted()
+            elif kind == RESET:
+                assert isinstance(event, StreamReset)
+                self._on_reset(event)
+            elif kind == TRAILERS:
+                assert isinstance(event, TrailersReceived)
+                found = self._find(event.stream_id)
+                if found is not None:
+                    found.on_trailers(event.headers)
+            elif kind == FAULT:
+                assert isinstance(event, PeerFault)
+                self._on_fault(event)
+            elif kind == ENDED:
+                assert isinstance(event, ConnectionEnded)
+                if self.service.debug_protocol:
+                    protocol_log.debug(
+                        "%s: connection ended by %s: %s", self.peer_name, _who(event.initiator), event.reason
+                    )
+            elif kind == DRAIN and self.drain_deadline is None:
+                self.drain_deadline = self.loop.time() + self.service.limits.drain_timeout_s
+
+    def _find(self, stream_id: int) -> Exchange | None:
+        exchange = self.live.get(stream_id)
+        if exchange is None and self._waiting:
+            return self._waiting.get(stream_id)
+        return exchange
+
+    def _on_reset(self, event: StreamReset) -> None:
+        if self._waiting:
+            self._waiting.pop(event.stream_id, None)
+        exchange = self.live.get(event.stream_id)
+        if exchange is not None:
+            exchange.on_reset(event.reason)
+
+    def _on_fault(self, event: PeerFault) -> None:
+        if event.budget:
+            protocol_log.warning("%s: %s (limit %s, %s)", self.peer_name, event.reason, event.budget, event.section)
+        elif self.service.debug_protocol:
+            where = f"stream {event.stream_id}" if event.scope == "stream" else "connection"
+            protocol_log.debug(
+                "%s: %s on %s: %s (%s)", self.peer_name, error_name(event.code), where, event.reason, event.section
+            )
+
+    # -- workers -----------------------------------------------------------------------------------------------
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """A worker that had been put off by a wait has ended: its place is free."""
+        self.live.pop(exchange.stream_id, None)
+        if self._waiting:
+            self.loop.call_soon(self._start_waiting)
+        elif self.transport is None and not self.live:
+            self.service.closed(self)
+
+    def _put_off(self, head: RequestReceived) -> None:
+        """All places are taken, some of them by workers whose streams are over already: wait, or be refused."""
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = {}
+        if len(waiting) >= self.max_live:
+            self.engine.refuse_stream(head.stream_id)
+        else:
+            waiting[head.stream_id] = self.exchange_type(self, head)
+
+    def _refuse_connect(self, head: RequestReceived) -> None:
+        """CONNECT has no path (RFC 9113 §8.5), and no application here serves it."""
+        self.engine.send_response(head.stream_id, 501, (), b"")
+
+    def _start_waiting(self) -> None:
+        waiting = self._waiting
+        while waiting and len(self.live) < self.max_live and self.transport is not None:
+            stream_id = next(iter(waiting))
+            exchange = waiting.pop(stream_id)
+            task = start_worker(exchange.run(), loop=self.loop)
+            if not task.done():
+                exchange.task = task
+                self.live[stream_id] = exchange
+
+
+def _who(initiator: str) -> str:
+    return "the client" if initiator == "remote" else "the server"

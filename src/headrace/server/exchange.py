@@ -1,0 +1,324 @@
+"""One request and its response on one stream: the worker's side.
+
+A worker is the task that runs `Exchange.run`. It never touches frames: it asks the engine through the verbs here, each
+of which returns when what it sends is *accepted*: at once when it fits the windows and the write buffer, else when it
+does. A wait ends in one of four ways: accepted, the stream reset, the connection lost, a deadline (which the engine
+turns into a reset).
+
+What happens when things go wrong is the crash ladder in `fail`: 500 before the headers, RST_STREAM(INTERNAL_ERROR)
+after them, silence once the peer has gone. Siblings never notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
+from headrace.server.inbox import Inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.engine.events import DataReceived, RequestReceived
+    from headrace.server.driver import ServerDriver
+
+Fields = "Sequence[tuple[bytes, bytes]]"
+
+# How far a response is.
+BEFORE: Final = 0  # nothing has been said
+HELD: Final = 1  # the headers are known, and wait for the first piece of content
+STREAMING: Final = 2  # the headers are sent
+TRAILERS: Final = 3  # the content is complete, trailers are announced
+COMPLETE: Final = 4
+
+PLAIN_TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"),)
+DISCONNECT_GRACE_S: Final = 1.0
+"""Time for a handler that was told of the peer's going, before its task is cancelled."""
+
+error_log: Final = logging.getLogger("headrace.error")
+
+
+class ClientDisconnected(OSError):
+    """The peer reset the stream or left, or a deadline ended the stream: nothing more can be sent or received on it."""
+
+
+class HTTPError(Exception):
+    """Ends a native handler with a plain answer of `status`, as long as no other one has begun."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+
+class Exchange:
+    """Base of what a worker holds: native handlers get a `Request`, ASGI applications an `HTTPCycle`."""
+
+    __slots__ = (
+        "blocked",
+        "driver",
+        "gone",
+        "head",
+        "inbox",
+        "sent",
+        "started",
+        "state",
+        "status",
+        "stream_id",
+        "task",
+        "waiters",
+    )
+
+    def __init__(self, driver: ServerDriver, head: RequestReceived) -> None:
+        self.driver = driver
+        self.head = head
+        self.stream_id = head.stream_id
+        self.task: asyncio.Task[None] | None = None
+        """The worker, None as long as it has not been put off: many end before anybody could ask for their task."""
+        self.state = BEFORE
+        self.inbox = None if head.end_stream else Inbox()
+        self.blocked = False
+        """True while the engine has not accepted the last send."""
+        self.waiters: list[asyncio.Future[None]] | None = None
+        self.gone: str | None = None
+        """Why nothing more can be sent, once the stream was reset or the connection lost."""
+        self.status = 0
+        self.sent = 0
+        """Octets of content handed to the engine."""
+        if driver.record is not None:
+            self.started = time.perf_counter()
+
+    async def run(self) -> None:
+        """The worker's whole life. Never raises but for cancellation."""
+        raise NotImplementedError
+
+    # -- verbs -------------------------------------------------------------------------------------------------
+
+    async def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole response. Raises as `ServerConnection.send_response`, and ClientDisconnected."""
+        driver = self.driver
+        try:
+            accepted = driver.engine.send_response(self.stream_id, status, headers, body)
+        except StreamClosedError as error:
+            raise self.disconnected(error) from None
+        self.status = status
+        self.sent = len(body)
+        self.complete()
+        if not driver.flush_due:
+            driver.schedule_flush()
+        if not accepted:
+            self.blocked = True
+            await self.unblocked()
+
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send the headers of a response whose content follows piece by piece."""
+        driver = self.driver
+        try:
+            driver.engine.send_headers(self.stream_id, status, headers)
+        except StreamClosedError as error:
+            raise self.disconnected(error) from None
+        self.status = status
+        self.state = STREAMING
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    async def write(self, data: bytes, end: bool = False) -> None:
+        """Send a piece of content; `end` says that it is the last one. Raises ClientDisconnected."""
+        driver = self.driver
+        if self.blocked:
+            await self.unblocked()
+        try:
+            accepted = driver.engine.send_data(self.stream_id, data, end)
+        except StreamClosedError as error:
+            raise self.disconnected(error) from None
+        self.sent += len(data)
+        if end:
+            self.complete()
+        if not driver.flush_due:
+            driver.schedule_flush()
+        if not accepted:
+            self.blocked = True
+            await self.unblocked()
+
+    async def write_trailers(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send the trailers, which end the response. Raises ClientDisconnected, and InvalidFieldError."""
+        driver = self.driver
+        if self.blocked:
+            await self.unblocked()
+        try:
+            accepted = driver.engine.send_trailers(self.stream_id, headers)
+        except StreamClosedError as error:
+            raise self.disconnected(error) from None
+        self.complete()
+        if not driver.flush_due:
+            driver.schedule_flush()
+        if not accepted:
+            self.blocked = True
+            await self.unblocked()
+
+    def inform(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send a 1xx response ahead of the final one."""
+        driver = self.driver
+        try:
+            driver.engine.send_informational(self.stream_id, status, headers)
+        except StreamClosedError as error:
+            raise self.disconnected(error) from None
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    def invite(self) -> None:
+        """Send 100 (Continue) to a client that waits for it before it sends its content (RFC 9110 §10.1.1)."""
+        inbox = self.inbox
+        if inbox is not None and not inbox.invited:
+            inbox.invited = True
+            if self.head.expect_continue and inbox.is_untouched() and self.state <= HELD and self.gone is None:
+                self.inform(100, ())
+
+    def reset(self, code: int) -> None:
+        """End the stream with RST_STREAM; a no-op when it is over."""
+        driver = self.driver
+        driver.engine.reset_stream(self.stream_id, code)
+        if self.gone is None:
+            self.gone = "it was reset by the server"
+        self.wake()
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    def complete(self) -> None:
+        """The response is said; whoever still waits for the request learns that nothing more comes."""
+        self.state = COMPLETE
+        if self.inbox is not None:
+            self.inbox.wake()
+
+    # -- waiting -----------------------------------------------------------------------------------------------
+
+    async def unblocked(self) -> None:
+        """Wait until the engine has accepted the last send. Raises ClientDisconnected."""
+        while self.blocked and self.gone is None:
+            waiter = self.driver.loop.create_future()
+            if self.waiters is None:
+                self.waiters = [waiter]
+            else:
+                self.waiters.append(waiter)
+            await waiter
+        if self.gone is not None:
+            raise self.disconnected(None)
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        waiters = self.waiters
+        if waiters is not None:
+            self.waiters = None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        if self.inbox is not None:
+            self.inbox.wake()
+
+    def disconnected(self, error: StreamClosedError | None) -> ClientDisconnected:
+        """The exception that tells the handler so."""
+        if self.gone is None:
+            self.gone = error.reason if error is not None else "it was closed"
+        return ClientDisconnected(f"nothing can be sent on stream {self.stream_id}: {self.gone}")
+
+    # -- what the driver tells ---------------------------------------------------------------------------------
+
+    def on_accepted(self) -> None:
+        """The engine took the last send."""
+        self.blocked = False
+        self.wake()
+
+    def on_data(self, event: DataReceived) -> None:
+        """A piece of the request's content has come."""
+        inbox = self.inbox
+        if inbox is not None:
+            inbox.put(event.data, event.flow_length, event.end_stream)
+
+    def on_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """The request's trailers have come, and with them its end."""
+        inbox = self.inbox
+        if inbox is not None:
+            inbox.end(headers)
+
+    def on_reset(self, reason: str) -> None:
+        """The stream is gone. Those who wait are told; a worker that does something else is cancelled, unless the
+        application asked not to be, or has said all it had to say."""
+        if self.gone is None:
+            self.gone = reason
+        is_told = bool(self.waiters) or (self.inbox is not None and self.inbox.is_awaited())
+        self.wake()
+        task = self.task
+        if task is None or self.state == COMPLETE or not self.driver.service.cancel_on_disconnect:
+            return
+        if is_told:
+            # It may want to tidy up; a middleware that swallows the news must not keep the worker for ever.
+            self.driver.loop.call_later(DISCONNECT_GRACE_S, task.cancel)
+        else:
+            task.cancel()
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def fail(self, error: BaseException) -> bool:
+        """Go down the crash ladder. True when `error` must go on: cancellation, and the interpreter's end."""
+        must_go_on = isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
+        if self.gone is not None:
+            if not isinstance(error, (ClientDisconnected, asyncio.CancelledError)):
+                self._log(error, "after the client had gone")
+        elif isinstance(error, asyncio.CancelledError):
+            if self.state != COMPLETE:
+                self.reset(CANCEL if self.driver.service.is_ending else INTERNAL_ERROR)
+        elif self.state == COMPLETE:
+            self._log(error, "after its response")
+        elif self.state <= HELD:
+            if isinstance(error, HTTPError):
+                self._answer(error.status, error.reason)
+            else:
+                self._log(error, "before its headers")
+                self._answer(500, "Internal Server Error")
+        else:
+            self._log(error, "after its headers")
+            self.reset(INTERNAL_ERROR)
+        return must_go_on
+
+    def end(self) -> None:
+        """The worker is done: give back what it left unread, free its place, and let the access log know."""
+        driver = self.driver
+        inbox = self.inbox
+        if inbox is not None and inbox.owed:
+            driver.engine.acknowledge_data(self.stream_id, inbox.take_owed())
+            if not driver.flush_due:
+                driver.schedule_flush()
+        if self.task is not None:
+            driver.exchange_ended(self)
+        if driver.record is not None:
+            driver.record(self, time.perf_counter() - self.started)
+
+    def _answer(self, status: int, text: str) -> None:
+        driver = self.driver
+        body = text.encode() + b"\n"
+        try:
+            driver.engine.send_response(self.stream_id, status, PLAIN_TEXT, body)
+        except LocalError:
+            self.reset(INTERNAL_ERROR)
+            return
+        self.status = status
+        self.sent = len(body)
+        self.complete()
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    def _log(self, error: BaseException, when: str) -> None:
+        error_log.error("%s: the handler failed %s", self, when, exc_info=error)
+
+    def __str__(self) -> str:
+        """The request in one line, safe for a log."""
+        head = self.head
+        peer = self.driver.peer_name
+        return f"{head.method.decode('latin-1')} {_printable(head.path)} from {peer} on stream {self.stream_id}"
+
+
+def _printable(octets: bytes) -> str:
+    return octets[:512].decode("ascii", "backslashreplace")

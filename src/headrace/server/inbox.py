@@ -1,0 +1,87 @@
+"""A request's content between the connection, which puts it in, and the handler, which takes it out.
+
+What stands here is what the handler has not consumed: its credit goes back to the peer only when it is taken, so an
+inbox never holds more than the stream's window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Inbox:
+    """Chunks in order, and the octets of window that are `owed` to the peer once they are consumed."""
+
+    __slots__ = ("_chunks", "_touched", "_waiters", "ended", "invited", "owed", "trailers")
+
+    def __init__(self, ended: bool = False) -> None:
+        self._chunks: list[bytes] = []
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._touched = False
+        self.owed = 0
+        self.ended = ended
+        """True once the last octet is in here, or was."""
+        self.invited = False
+        """True once 100 (Continue) was sent, or was found to be not needed."""
+        self.trailers: list[tuple[bytes, bytes]] | None = None
+
+    def put(self, data: bytes, flow_length: int, ended: bool) -> None:
+        """Add a chunk that cost `flow_length` octets of window."""
+        self._touched = True
+        if data:
+            self._chunks.append(data)
+        self.owed += flow_length
+        if ended:
+            self.ended = True
+        self.wake()
+
+    def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The trailers have come, and with them the end."""
+        self._touched = True
+        self.trailers = trailers
+        self.ended = True
+        self.wake()
+
+    def take(self) -> bytes:
+        """Everything that is here, in one piece; b"" when there is nothing. The caller gives back `take_owed()`."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        self._chunks = []
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def take_owed(self) -> int:
+        """The octets to acknowledge; forgotten here."""
+        owed = self.owed
+        self.owed = 0
+        return owed
+
+    def has_content(self) -> bool:
+        """True when `take` gives something."""
+        return bool(self._chunks)
+
+    def is_untouched(self) -> bool:
+        """True as long as no content and no end has come."""
+        return not self._touched and not self.ended
+
+    def is_awaited(self) -> bool:
+        """True while somebody waits here."""
+        return bool(self._waiters)
+
+    async def changed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until something has happened; the caller looks what."""
+        waiter: asyncio.Future[None] = loop.create_future()
+        if self._waiters is None:
+            self._waiters = [waiter]
+        else:
+            self._waiters.append(waiter)
+        await waiter
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        waiters = self._waiters
+        if waiters is not None:
+            self._waiters = None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)

@@ -1,0 +1,86 @@
+"""What kind of application was given: told apart by what it looks like, never by calling it.
+
+Adapters stand above the server in the house, so the server does not import them: it finds them here, by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from headrace.server.config import Config
+    from headrace.server.exchange import Exchange
+
+ADAPTERS: Final = {
+    "asgi": ("headrace.asgi.application", "ASGIApplication"),
+    "native": ("headrace.server.handler", "NativeApplication"),
+}
+
+
+class AppError(Exception):
+    """The application cannot be served. The message is one sentence for the person who wrote it."""
+
+
+class StartupError(AppError):
+    """The application said that its start failed, or failed while it started."""
+
+
+class Application(Protocol):
+    """An application with its adapter."""
+
+    name: str
+    """`asgi` or `native`."""
+    exchange_type: type[Exchange]
+    """What runs one request: made as `exchange_type(driver, head)`, then its `run()` is awaited in a task."""
+    cancel_on_disconnect: bool
+    """Whether a worker is cancelled when its client has gone."""
+    drop_connection_fields: bool
+    """Whether fields that only HTTP/1 knows are left out silently (RFC 9113 §8.2.2) instead of being an error."""
+    handler: Any
+    """What the exchange calls."""
+
+    async def startup(self) -> None:
+        """Before the first connection. Raises StartupError."""
+
+    async def shutdown(self) -> None:
+        """After the last one."""
+
+
+def adapt(app: Any, config: Config) -> Application:
+    """Put `app` into the adapter that it needs, or that `config.interface` names. Raises AppError."""
+    name = config.interface if config.interface != "auto" else detect(app)
+    module, attribute = ADAPTERS[name]
+    adapter: Application = getattr(importlib.import_module(module), attribute)(app, config)
+    return adapter
+
+
+def detect(app: Any) -> str:
+    """`asgi` for three parameters, `native` for one. Raises AppError for anything else, and says what it is."""
+    if inspect.isclass(app):
+        raise AppError(f"the application is the class {app.__name__}; give an instance, or a function")
+    if not callable(app):
+        raise AppError(f"the application is a {type(app).__name__}, which cannot be called")
+    try:
+        parameters = list(inspect.signature(app).parameters.values())
+    except (TypeError, ValueError):
+        return "asgi"  # made in C, or otherwise closed: ASGI is what frameworks make
+    required = [
+        each
+        for each in parameters
+        if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) and each.default is each.empty
+    ]
+    if len(required) == 3 or (len(required) < 3 and any(each.kind is each.VAR_POSITIONAL for each in parameters)):
+        return "asgi"
+    if len(required) == 1:
+        if required[0].name == "scope":
+            raise AppError(
+                "the application looks like ASGI 2, with the one parameter scope; ASGI 3 has three"
+            )
+        return "native"
+    if len(required) == 2:
+        raise AppError("the application looks like WSGI (two parameters); ASGI has three, a native handler has one")
+    raise AppError(
+        f"the application takes {len(required)} parameters; ASGI has three (scope, receive, send), a native handler one"
+    )

@@ -1,0 +1,78 @@
+"""The drain of a whole server (DESIGN: a connection's life, DRAINING).
+
+At once: no new connections, and GOAWAY on every connection, in two phases (RFC 9113 §6.8), which the engine does. Then
+running requests have until the deadline. What is left gets RST_STREAM(CANCEL), its worker is cancelled, and a transport
+that still does not close is aborted. So the end never waits for a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from headrace.transport.connection import CLOSE_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from headrace.server.service import Service
+
+TIDY_UP_S: Final = 1.0  # time for cancelled workers to end; one that does not is left behind
+
+logger: Final = logging.getLogger("headrace")
+
+
+class Drain:
+    """Ends a `service` within `timeout_s`, and a little for the last words."""
+
+    def __init__(self, service: Service, timeout_s: float) -> None:
+        self._service = service
+        self._timeout_s = timeout_s
+        self._cut = asyncio.Event()
+        self._deadline = 0.0
+
+    def begin(self) -> None:
+        """Tell every connection, now."""
+        self._deadline = asyncio.get_running_loop().time() + self._timeout_s
+        for driver in list(self._service.drivers):
+            driver.begin_drain(self._deadline)
+
+    def cut_short(self) -> None:
+        """Let the deadline be now."""
+        self._cut.set()
+
+    async def finished(self) -> None:
+        """Wait until every connection is gone and every worker has ended, by themselves or by force."""
+        loop = asyncio.get_running_loop()
+        emptied = loop.create_task(self._service.emptied())
+        cut = loop.create_task(self._cut.wait())
+        try:
+            # A connection that was opened while we began is told now.
+            for driver in list(self._service.drivers):
+                if driver.drain_deadline is None:
+                    driver.begin_drain(self._deadline)
+            left = max(0.0, self._deadline - loop.time())
+            await asyncio.wait((emptied, cut), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not emptied.done():
+                await self._force(emptied)
+        finally:
+            emptied.cancel()
+            cut.cancel()
+
+    async def _force(self, emptied: asyncio.Task[None]) -> None:
+        service = self._service
+        service.is_ending = True
+        workers = sum(len(driver.live) for driver in service.drivers)
+        if workers:
+            logger.warning("the drain is over; %d running requests are ended", workers)
+        for driver in list(service.drivers):
+            driver.cancel_workers()
+        await asyncio.sleep(0)  # workers reset their own streams
+        for driver in list(service.drivers):
+            driver.close()
+        await asyncio.wait((emptied,), timeout=TIDY_UP_S)
+        for driver in list(service.drivers):
+            driver.abort()
+        await asyncio.wait((emptied,), timeout=CLOSE_TIMEOUT_S)
+        left = sum(len(driver.live) for driver in service.drivers)
+        if left:
+            logger.error("%d handlers do not end, though they were cancelled; they are left behind", left)

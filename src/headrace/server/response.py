@@ -1,0 +1,100 @@
+"""What a native handler returns: a buffered response, or one that is streamed."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+Headers = Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]] | Mapping[str, str]
+HeaderList = list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]
+
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+_HTML: Final = (b"content-type", b"text/html; charset=utf-8")
+_JSON: Final = (b"content-type", b"application/json")
+
+
+def header_list(headers: Headers) -> HeaderList:
+    """Headers as pairs of octets with lowercase names, from pairs of text or octets or a mapping of text.
+
+    Text is encoded as latin-1, since a field value is octets; raises ValueError where that cannot be.
+    """
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return [(_octets(name).lower(), _octets(value)) for name, value in pairs]
+
+
+def _octets(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")
+
+
+class Response:
+    """A whole response: it leaves in one write, with `content-length` unless `headers` have it.
+
+    `headers` are pairs of name and value, as octets (the quickest) or text, or a mapping of text.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int = 200, headers: Headers = (), body: bytes | str = b"") -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body.encode() if isinstance(body, str) else body
+
+    @classmethod
+    def text(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
+        """A response with `text` as `text/plain`, in UTF-8."""
+        return cls(status, [_TEXT, *header_list(headers)], text.encode())
+
+    @classmethod
+    def html(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
+        """A response with `text` as `text/html`, in UTF-8."""
+        return cls(status, [_HTML, *header_list(headers)], text.encode())
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, headers: Headers = ()) -> Response:
+        """A response with `value` as JSON. Raises TypeError for what JSON does not have."""
+        body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return cls(status, [_JSON, *header_list(headers)], body)
+
+
+class Send(Protocol):
+    """What a stream's producer sends with.
+
+    Returns when `data` is accepted, which may be later than it is called: that is how a slow client slows the producer.
+    `end` says that this is the last piece; `trailers` may come with it. Raises ClientDisconnected when the client has
+    gone.
+    """
+
+    async def __call__(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None: ...
+
+
+Producer = Callable[[Send], Awaitable[object]] | Callable[[], AsyncIterable[bytes]] | AsyncIterable[bytes]
+
+
+class StreamResponse:
+    """A response whose content is produced piece by piece, as fast as the client takes it.
+
+    `producer` is an async function of `send`, or an async generator (or the function that makes one, without
+    parameters). It ends the stream by returning, or earlier with `send(..., end=True)`. When it raises, the stream is
+    reset, so that no client takes a part for the whole.
+    """
+
+    __slots__ = ("headers", "producer", "status")
+
+    def __init__(self, status: int = 200, headers: Headers = (), producer: Producer | None = None) -> None:
+        if producer is None:
+            raise TypeError("a StreamResponse needs a producer")
+        self.status = status
+        self.headers = headers
+        self.producer = producer
+
+    def open(self, send: Send) -> Awaitable[object] | AsyncIterable[bytes]:
+        """Start the producer: what comes back is awaited, or iterated over when it has pieces itself."""
+        producer = self.producer
+        if isinstance(producer, AsyncIterable):
+            return producer
+        if inspect.isasyncgenfunction(producer):
+            pieces: AsyncIterable[bytes] = producer()
+            return pieces
+        return producer(send)  # type: ignore[call-arg]

@@ -1,0 +1,75 @@
+"""What all connections of one server share: the application, the limits, the clock of `date`, and who is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from headrace.transport.addresses import address_pair
+from headrace.transport.clock import DateClock
+
+if TYPE_CHECKING:
+    from headrace.server.config import Config
+    from headrace.server.driver import ServerDriver
+    from headrace.server.exchange import Exchange
+    from headrace.server.interface import Application
+
+Record = Callable[["Exchange", float], None]
+
+protocol_log: Final = logging.getLogger("headrace.protocol")
+
+
+class Service:
+    """Made once a server, before it listens; connections read from it what they need."""
+
+    def __init__(self, application: Application, config: Config, record: Record | None = None) -> None:
+        self.application = application
+        self.exchange_type = application.exchange_type
+        self.cancel_on_disconnect = application.cancel_on_disconnect
+        self.drop_connection_fields = application.drop_connection_fields
+        self.limits = config.limits
+        self.max_body_size = config.max_body_size
+        self.root_path = config.root_path
+        self.record = record
+        """The access hook; see `headrace.server.driver`."""
+        self.clock = DateClock()
+        self.debug_protocol = protocol_log.isEnabledFor(logging.DEBUG)
+        self.drivers: set[ServerDriver] = set()
+        """Connections that are open, or have workers left."""
+        self.is_ending = False
+        """True once workers are cancelled because the server ends."""
+        self.on_lost: Callable[[], None] | None = None
+        """Called when a connection's transport is gone."""
+        self._empty: asyncio.Event | None = None
+
+    def local_address(self, transport: asyncio.BaseTransport) -> tuple[str, int | None] | None:
+        """Our own end of a connection, as ASGI's `server`: host and port, or path and None."""
+        name = transport.get_extra_info("sockname")
+        if isinstance(name, str):
+            return (name, None) if name else None
+        if isinstance(name, bytes):
+            return (name.decode("utf-8", "surrogateescape"), None) if name else None
+        return address_pair(name)
+
+    def opened(self, driver: ServerDriver) -> None:
+        """A connection is there."""
+        self.drivers.add(driver)
+
+    def lost(self) -> None:
+        """A connection's transport is gone; workers of it may be left."""
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def closed(self, driver: ServerDriver) -> None:
+        """A connection is gone, and the last of its workers has ended."""
+        self.drivers.discard(driver)
+        if self._empty is not None and not self.drivers:
+            self._empty.set()
+
+    async def emptied(self) -> None:
+        """Wait until no connection is left."""
+        if self.drivers:
+            self._empty = asyncio.Event()
+            await self._empty.wait()

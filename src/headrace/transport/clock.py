@@ -1,0 +1,26 @@
+"""The `date` field, written once a second at most and only while somebody asks (RFC 9110 §6.6.1)."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
+class DateClock:
+    """Keeps the fields that every response of a server carries. `fields` is the same object for as long as it is valid,
+    so that whoever prepared something from it can tell by identity whether that still holds."""
+
+    __slots__ = ("_others", "fields", "valid_until")
+
+    def __init__(self, others: Fields = ()) -> None:
+        self._others = others
+        self.fields: Fields = others
+        self.valid_until = 0.0
+        """On the caller's monotonic clock: from then on call `renew`."""
+
+    def renew(self, now: float) -> Fields:
+        """Return `fields` with the current date; `now` is the caller's monotonic clock, in seconds."""
+        self.fields = ((b"date", formatdate(usegmt=True).encode("ascii")), *self._others)
+        self.valid_until = now + 1.0
+        return self.fields

@@ -1,0 +1,295 @@
+"""An asyncio protocol that joins a transport to a sans-I/O engine: bytes in, events out, one write a batch.
+
+Read path: `data_received` gives octets to the engine and its events to `on_events`. Whatever is sent meanwhile, by any
+number of workers, stays in the engine until the batch is done and leaves in one transport write. A worker that sends at
+another time calls `schedule_flush`, which writes once a loop turn.
+
+Two things hold a peer to its bounds: while the transport refuses more, nothing is taken from the engine, so that
+workers wait and not octets pile up; and what a peer may still say meanwhile is limited, so that answers to it cannot
+pile up either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.engine.events import Event
+
+WRITE_LIMIT: Final = 262_144  # octets taken from the engine in one loop turn, so that connections share the loop
+WRITE_BUFFER_HIGH: Final = 262_144  # octets in the transport at which it refuses more
+READ_WHILE_BLOCKED: Final = 65_536  # octets that are read while the peer takes none of ours: resets, windows
+CLOSE_TIMEOUT_S: Final = 2.0  # from the end of the connection to the end of the transport, whatever the peer does
+LINGER_S: Final = 0.5  # time for the peer to read our last words, after we said that no more will come
+NEVER: Final = math.inf
+
+logger: Final = logging.getLogger("headrace.error")
+
+
+class Engine(Protocol):
+    """What a connection asks of its engine; see `headrace.engine.h2`."""
+
+    closed: bool
+    deadline: float
+
+    @property
+    def input_pending(self) -> bool: ...
+    @property
+    def output_pending(self) -> bool: ...
+    @property
+    def read_paused(self) -> bool: ...
+    def receive_data(self, data: bytes, now: float) -> list[Event]: ...
+    def receive_eof(self, now: float) -> list[Event]: ...
+    def handle_deadline(self, now: float) -> list[Event]: ...
+    def take_output(self, limit: int = ...) -> bytes: ...
+    def take_events(self) -> list[Event]: ...
+    def close(self, code: int = ..., reason: str = ...) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """Owns one transport and the `engine` that is given to it in `connection_made` of a subclass.
+
+    Subclasses override `on_events` and `on_lost`. `flush_due` is True while a flush is sure to come: during a batch of
+    input, and after `schedule_flush`; whoever sends looks at it first, which is cheaper than the call.
+    """
+
+    __slots__ = (
+        "_close_timer",
+        "_ending",
+        "_read_blocked",
+        "_read_paused",
+        "_timer",
+        "_timer_at",
+        "_turn_due",
+        "flush_due",
+        "loop",
+        "transport",
+        "write_blocked",
+    )
+
+    engine: Engine  # a slot of the subclass, which also gives it its value
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.transport: asyncio.Transport | None = None
+        self.flush_due = True  # until there is a transport
+        self.write_blocked = False
+        self._read_paused = False
+        self._read_blocked = 0
+        self._turn_due = False
+        self._ending = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+        self._close_timer: asyncio.TimerHandle | None = None
+
+    # -- what a subclass does ----------------------------------------------------------------------------------
+
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Take what happened. Whatever is sent here leaves with the batch."""
+        raise NotImplementedError
+
+    def on_lost(self) -> None:
+        """The transport is gone, and every stream has had its last event."""
+
+    # -- what asyncio calls ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
+        self.transport.set_write_buffer_limits(WRITE_BUFFER_HIGH)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return  # read and forgotten, so that the kernel does not drop our last words with a reset
+        self.flush_due = True
+        engine = self.engine
+        try:
+            events = engine.receive_data(data, self.loop.time())
+            if events:
+                self.on_events(events)
+        except Exception:
+            self._fail()
+            return
+        if self.write_blocked:
+            self._read_blocked += len(data)
+            if self._read_blocked > READ_WHILE_BLOCKED:
+                self._pause_reading()
+        if engine.input_pending:
+            if self._turn_due:
+                self._pause_reading()  # two reads wait already: the kernel may keep the third
+            else:
+                self._turn_due = True
+                self.loop.call_soon(self._next_turn)
+        self._flush()
+
+    def eof_received(self) -> bool:
+        self._lose()
+        return False  # the transport closes itself
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose()
+        for timer in (self._timer, self._close_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._close_timer = None
+        self._timer_at = NEVER
+        self.transport = None
+        self.flush_due = True  # nobody needs to schedule one any more
+        self.on_lost()
+
+    def pause_writing(self) -> None:
+        self.write_blocked = True
+        self._read_blocked = 0
+
+    def resume_writing(self) -> None:
+        self.write_blocked = False
+        # Not now: uvloop calls this from within the write that made room.
+        self.schedule_flush()
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def schedule_flush(self) -> None:
+        """Write what the engine has to say at the end of this loop turn. Look at `flush_due` before."""
+        if not self.flush_due:
+            self.flush_due = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        engine = self.engine
+        try:
+            if not self.write_blocked:
+                output = engine.take_output(WRITE_LIMIT)
+                if output:
+                    transport.write(output)
+            events = engine.take_events()
+            if events:
+                self.on_events(events)
+        except Exception:
+            self._fail()
+            return
+        if engine.closed:
+            self._end()
+            return
+        self.flush_due = False
+        if engine.output_pending and not self.write_blocked:
+            self.schedule_flush()
+        if engine.deadline < self._timer_at:
+            self._set_timer(engine.deadline)
+        if engine.read_paused:
+            self._pause_reading()
+        elif self._read_paused:
+            self._resume_reading()
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def _next_turn(self) -> None:
+        """Parse what the last turn left over, so that one busy connection does not hold up the others."""
+        self._turn_due = False
+        if self.transport is None or self._ending:
+            return
+        self.data_received(b"")
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused and self.transport is not None:
+            self._read_paused = True
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        """Read on, unless one of the three reasons to wait still holds."""
+        if self.transport is None or self._turn_due or self.engine.read_paused:
+            return
+        if self.write_blocked and self._read_blocked > READ_WHILE_BLOCKED:
+            return
+        self._read_paused = False
+        self.transport.resume_reading()
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self.loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = NEVER
+        if self.transport is None or self._ending:
+            return
+        now = self.loop.time()
+        self.flush_due = True
+        try:
+            # A timer may come a clock tick early.
+            if self.engine.deadline <= now + 0.001:
+                events = self.engine.handle_deadline(max(now, self.engine.deadline))
+                if events:
+                    self.on_events(events)
+        except Exception:
+            self._fail()
+            return
+        self._flush()
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """End the connection now: GOAWAY with `code`, then the transport. Open streams are reset."""
+        self.engine.close(code, reason)
+        self._flush()
+
+    def abort(self) -> None:
+        """End the transport at once, without another octet."""
+        if self.transport is not None:
+            self._ending = True
+            self.transport.abort()
+
+    def _end(self) -> None:
+        """The engine has ended: write its last words and close, for good after CLOSE_TIMEOUT_S."""
+        transport = self.transport
+        if transport is None or self._ending:
+            return
+        self._ending = True
+        self.flush_due = True
+        while output := self.engine.take_output(WRITE_LIMIT):
+            transport.write(output)
+        if self._read_paused:
+            self._read_paused = False
+            transport.resume_reading()
+        if transport.can_write_eof() and not transport.is_closing():
+            # Closing with unread input makes the kernel send a reset, which may overtake the GOAWAY. So the peer is
+            # told that no more comes, and has a moment to close first.
+            transport.write_eof()
+            self._close_timer = self.loop.call_later(LINGER_S, self._close_transport)
+        else:
+            self._close_transport()
+
+    def _close_transport(self) -> None:
+        if self.transport is not None:
+            self._close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
+            self.transport.close()
+
+    def _lose(self) -> None:
+        """The peer is gone: every open stream ends, and says so to its worker."""
+        engine = self.engine
+        self.flush_due = True
+        if not engine.closed:
+            try:
+                self.on_events(engine.receive_eof(self.loop.time()))
+            except Exception:
+                logger.exception("a connection could not be ended properly")
+        self._ending = True
+
+    def _fail(self) -> None:
+        """A fault of our own: this connection ends, the others do not notice."""
+        logger.exception("a connection failed inside headrace; please report this")
+        self.flush_due = True
+        self._lose()
+        if self.transport is not None:
+            self.transport.abort()

@@ -1,0 +1,242 @@
+"""Listening sockets: several addresses, one bound on connections, and no panic when the process runs out of handles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Callable, Sequence
+from typing import Final
+
+BACKLOG: Final = 4_096  # connections that the kernel keeps until we take them; it may keep fewer
+ACCEPTS_A_TURN: Final = 64  # so that a storm of new connections does not hold up those that are there
+EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+EXHAUSTED_PAUSE_S: Final = 0.5
+TLS_SHUTDOWN_TIMEOUT_S: Final = 2.0  # a peer that does not answer close_notify must not hold the process
+
+logger: Final = logging.getLogger("headrace")
+protocol_log: Final = logging.getLogger("headrace.protocol")
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+class ListenError(OSError):
+    """An address cannot be listened on. Its text is one sentence that names the address."""
+
+
+class Gate:
+    """Counts connections against `limit`, over all listeners. At the limit, accepting waits and the kernel queues."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
+        self._room: asyncio.Event = asyncio.Event()
+        self._room.set()
+
+    @property
+    def count(self) -> int:
+        """Connections that are open."""
+        return self._count
+
+    def enter(self) -> None:
+        """A connection was accepted."""
+        self._count += 1
+        if self._count >= self._limit:
+            if self._room.is_set():
+                logger.warning("%d connections are open (limit max_connections); new ones wait", self._count)
+            self._room.clear()
+
+    def leave(self) -> None:
+        """A connection is gone."""
+        self._count -= 1
+        if self._count < self._limit:
+            self._room.set()
+
+    async def room(self) -> None:
+        """Wait until there is room for one more."""
+        await self._room.wait()
+
+
+class Listener:
+    """Accepts connections on one socket and gives each a protocol of `factory`.
+
+    `factory`'s protocols call `gate.leave()` when their connection is lost; a connection that fails before it had a
+    protocol (in the TLS handshake) leaves the gate here.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        factory: ProtocolFactory,
+        gate: Gate,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        handshake_timeout_s: float = 10.0,
+    ) -> None:
+        self.sock = sock
+        self._factory = factory
+        self._gate = gate
+        self._ssl = ssl_context
+        self._handshake_timeout_s = handshake_timeout_s
+        self._task: asyncio.Task[None] | None = None
+        self._opening: set[asyncio.Task[None]] = set()
+        self._unlink: str | None = None
+
+    def start(self) -> None:
+        """Begin to accept."""
+        name = self.sock.getsockname()
+        if self.sock.family == getattr(socket, "AF_UNIX", None) and isinstance(name, str) and name:
+            self._unlink = name
+        self._task = asyncio.get_running_loop().create_task(self._accept())
+
+    def close(self) -> None:
+        """Accept no more: the socket is closed, a unix socket's path removed, handshakes under way are broken off."""
+        if self._task is not None:
+            self._task.cancel()
+        for task in self._opening:
+            task.cancel()
+        if self._unlink is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._unlink)
+        self.sock.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        accepted = 0
+        while True:
+            await self._gate.room()
+            try:
+                sock, _ = await loop.sock_accept(self.sock)
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    logger.warning("no connection can be accepted: %s; trying again", error.strerror)
+                    await asyncio.sleep(EXHAUSTED_PAUSE_S)
+                elif error.errno == errno.EBADF:
+                    return
+                continue  # the peer was gone before we took it
+            self._gate.enter()
+            task = loop.create_task(self._open(sock))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+            accepted += 1
+            if accepted % ACCEPTS_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _open(self, sock: socket.socket) -> None:
+        protocol = self._factory()
+        loop = asyncio.get_running_loop()
+        try:
+            if self._ssl is None:
+                await loop.connect_accepted_socket(lambda: protocol, sock)
+            else:
+                await loop.connect_accepted_socket(
+                    lambda: protocol,
+                    sock,
+                    ssl=self._ssl,
+                    ssl_handshake_timeout=self._handshake_timeout_s,
+                    ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
+                )
+        except BaseException as error:
+            self._gate.leave()
+            with contextlib.suppress(OSError):
+                sock.close()
+            if not isinstance(error, OSError):  # ssl.SSLError and TimeoutError are OSErrors too
+                raise
+            if protocol_log.isEnabledFor(logging.DEBUG):
+                protocol_log.debug("a connection was not opened: %s", error)
+
+
+def bind_tcp(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets for all addresses that `host` has; port 0 is chosen by the system, the same for all of them.
+
+    Raises ListenError.
+    """
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise _cannot_listen(where, error) from None
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, number, _, found_address in dict.fromkeys(found):
+            address = found_address
+            sock = socket.socket(family, kind, number)
+            sockets.append(sock)
+            if os.name == "posix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+            sock.setblocking(False)
+            if port == 0 and len(sockets) > 1:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            sock.bind(address)
+            sock.listen(BACKLOG)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise _cannot_listen(where, error) from None
+    return sockets
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A listening unix socket; one that a dead process left behind is replaced. Raises ListenError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if _is_abandoned(path):
+            os.unlink(path)
+        sock.setblocking(False)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _cannot_listen(f"unix:{path}", error) from None
+    return sock
+
+
+def bind_fd(number: int) -> socket.socket:
+    """The listening socket with descriptor `number`, inherited from whoever started us. Raises ListenError."""
+    try:
+        sock = socket.socket(fileno=os.dup(number))
+        try:
+            sock.setblocking(False)
+            sock.listen(BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+    except OSError as error:
+        raise _cannot_listen(f"fd:{number}", error) from None
+    return sock
+
+
+def _is_abandoned(path: str) -> bool:
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(path) == errno.ECONNREFUSED
+
+
+def _cannot_listen(where: str, error: OSError) -> ListenError:
+    reason = error.strerror or str(error)
+    return ListenError(error.errno, f"cannot listen on {where}: {reason[:1].lower()}{reason[1:]}")
+
+
+def addresses(sockets: Sequence[socket.socket]) -> list[str]:
+    """The sockets' addresses for people, port 0 resolved."""
+    found = []
+    for sock in sockets:
+        name = sock.getsockname()
+        if isinstance(name, tuple):
+            found.append(f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}")
+        else:
+            found.append(f"unix:{name if isinstance(name, str) else name.decode('utf-8', 'replace')}")
+    return found
