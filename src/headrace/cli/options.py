@@ -58,7 +58,7 @@ class GroupedCommand(click.Command):
         rows: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
         for parameter in self.get_params(context):
             record = parameter.get_help_record(context)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 rows[parameter.name in limits].append(record)
         with formatter.section("Options"):
             formatter.write_dl(rows[False])

@@ -26,7 +26,7 @@ def engine_is_compiled() -> bool:
 
 
 def version_text() -> str:
-    """What `headrace --version` says: the version, how the engine runs (and why, if it is pure), and Python's version."""
+    """What `headrace --version` says: the version, how the engine runs (if pure, why), and the Python version."""
     engine = "compiled (mypyc)"
     if not engine_is_compiled():
         note = Path(__file__).parents[1] / "build.txt"  # written by the build, absent in a source tree

@@ -1,0 +1,59 @@
+"""`headrace`: the commands' group, the version, and one way for every error to reach the person."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from headrace.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
+from headrace.cli.serve import serve
+from headrace.cli.version import version_text
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        click.echo(version_text())
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Say the version, whether the engine is compiled, and the Python it runs on.",
+)
+def cli() -> None:
+    """HTTP/2 for Python."""
+
+
+cli.add_command(serve)
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits: 0 clean, 1 run-time failure, 2 usage or configuration, 3 the application."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line `arguments` and returns the exit code. Every expected error is one line on stderr."""
+    try:
+        code = cli.main(arguments, prog_name="headrace", standalone_mode=False)
+    except CommandError as error:
+        click.echo(f"headrace: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return EXIT_USAGE
+    except click.ClickException as error:
+        message = " ".join(error.format_message().split())
+        click.echo(f"headrace: {message[:1].lower()}{message[1:]}", err=True)
+        return EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("headrace: interrupted", err=True)
+        return EXIT_FAILED
+    return code if isinstance(code, int) else 0

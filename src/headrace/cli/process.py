@@ -1,0 +1,128 @@
+"""One server process: its event loop, its signals, and what it says when it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import signal
+import ssl
+from collections.abc import Callable
+from types import FrameType
+from typing import Final, Self
+
+from headrace.cli.errors import EXIT_FAILED, ApplicationError, CommandError, UsageError
+from headrace.cli.version import engine_is_compiled, version
+from headrace.server.app import AppError, Server
+from headrace.server.config import Bind, Config
+from headrace.transport.listener import ListenError
+
+logger: Final = logging.getLogger("headrace")
+
+
+def run_process(app: object, target: str, config: Config, context: ssl.SSLContext | None) -> int:
+    """Serves until a signal, and returns the exit code. `target` is what the start-up lines call the application.
+
+    Raises CommandError (exit code 1) when an address cannot be had, ApplicationError when the application's start
+    failed, and UsageError when the event loop asked for is not installed.
+    """
+    name, factory = _loop_factory(config.loop)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(app, target, config, context, name))
+
+
+async def _serve(app: object, target: str, config: Config, context: ssl.SSLContext | None, loop_name: str) -> int:
+    server = Server(app, config, ssl_context=context)
+    start = asyncio.get_running_loop().create_task(server.start())
+    with _Signals(server, start) as signals:
+        try:
+            await start
+        except AppError as error:
+            raise ApplicationError(f"{target}: {error}") from error
+        except ListenError as error:
+            raise CommandError(error.strerror) from error
+        except asyncio.CancelledError:
+            if signals.asked:
+                logger.info("stopped before it had started")
+                return 0
+            raise
+        _announce(server, target, loop_name)
+        await server.wait_closed()
+    logger.info("stopped")
+    return 0
+
+
+def _announce(server: Server, target: str, loop_name: str) -> None:
+    """One line an address, with all that one asks first when something is odd."""
+    engine = "compiled" if engine_is_compiled() else "pure"
+    about = f"headrace {version()}, engine {engine}, {loop_name}"
+    for bind, address in server.addresses:
+        listening = _describe_bind(bind, address)
+        logger.info("%s | app %s (%s) | %s | pid %d", listening, target, server.interface, about, os.getpid())
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first drains (or gives up a start under way), the second ends the process at once.
+
+    Plain signal handlers, not the loop's: a handler that blocks the loop must not keep the second signal from working.
+    """
+
+    def __init__(self, server: Server, start: asyncio.Task[None]) -> None:
+        self.asked = False
+        """True once the first signal has come."""
+        self._server = server
+        self._start = start
+        self._loop = asyncio.get_running_loop()
+        self._old: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._old[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, old in self._old.items():
+            signal.signal(number, old)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            self._end_now()
+        self.asked = True
+        self._loop.call_soon_threadsafe(self._drain, signal.Signals(number).name)
+
+    def _drain(self, name: str) -> None:
+        if not self._start.done():
+            self._start.cancel()
+            return
+        seconds = self._server.config.drain_timeout_s
+        logger.info("%s: draining, for %g s at most; a second signal ends now", name, seconds)
+        self._server.begin_drain()
+
+    def _end_now(self) -> None:
+        # Nothing here may need the event loop, or a lock that the interrupted code may hold, such as logging's.
+        with contextlib.suppress(OSError):
+            os.write(2, b"headrace: ended by a second signal\n")
+        for bind, _ in self._server.addresses:
+            if bind.kind == "unix":
+                with contextlib.suppress(OSError):
+                    os.unlink(bind.path)
+        os._exit(EXIT_FAILED)
+
+
+def _loop_factory(loop: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:
+    """The name of the event loop and what makes one; None leaves that to asyncio."""
+    if loop == "asyncio" or (loop == "auto" and importlib.util.find_spec("uvloop") is None):
+        return "asyncio", None
+    try:
+        import uvloop
+    except ImportError:
+        raise UsageError("--loop: uvloop is not installed here; install it, or choose asyncio") from None
+    return "uvloop", uvloop.new_event_loop
+
+
+def _describe_bind(bind: Bind, address: str) -> str:
+    """`https://127.0.0.1:8443 (HTTP/2 over TLS)` and the like."""
+    scheme, protocol = ("https", "HTTP/2 over TLS") if bind.tls else ("http", "HTTP/2 in cleartext")
+    return f"{scheme}://{address} ({protocol})" if bind.kind == "tcp" else f"{address} ({protocol})"
