@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from headrace.engine.hpack.field import HPACKError
 from headrace.engine.hpack.integer import decode_integer, encode_integer
+from headrace.engine.hpack.pure_writer import BytesWriter as PureBytesWriter
 from headrace.engine.hpack.writer import BytesWriter
 
 
@@ -63,3 +64,13 @@ def test_an_integer_out_of_bounds_is_an_error(octets: bytes, reason: str) -> Non
 
 def test_zeros_in_front_are_allowed_up_to_the_limit() -> None:
     assert decode_integer(b"\x1f\x80\x80\x80\x80\x00", 0, 5) == (31, 6)
+
+
+def test_the_stand_in_for_librt_s_writer_collects_the_same() -> None:
+    ours, librt = PureBytesWriter(), BytesWriter()
+    for value in (0, 127, 255):
+        ours.append(value)
+        librt.append(value)
+    ours.write(b"octets")
+    librt.write(b"octets")
+    assert ours.getvalue() == librt.getvalue() == b"\x00\x7f\xffoctets"

@@ -64,4 +64,4 @@ def test_our_encoding_is_about_as_small_as_others() -> None:
         encoder = Encoder()
         ours += sum(len(encoder.encode(headers(case))) for case in cases(path))
         nghttp2 += sum(len(case["wire"]) // 2 for case in cases(FOLDER / "nghttp2" / path.name))
-    assert ours < 1.25 * nghttp2
+    assert ours < 1.1 * nghttp2

@@ -111,14 +111,14 @@ class Decoder:
             octet: i64 = block[position]
             position += 1
             if octet >= 0x80:  # indexed field (RFC 7541 §6.1)
-                index = octet & 0x7F
-                if index == 0x7F:
-                    index, position = decode_continuation(block, position, 0x7F)
-                if index <= STATIC_LENGTH:
-                    if index == 0:
+                if octet <= 0x80 + STATIC_LENGTH:
+                    if octet == 0x80:
                         raise HPACKError("index 0 is not used", "RFC 7541 §6.1")
-                    field = STATIC_FIELDS[index]
+                    field = STATIC_FIELDS[octet - 0x80]
                 else:
+                    index = octet & 0x7F
+                    if index == 0x7F:
+                        index, position = decode_continuation(block, position, 0x7F)
                     index = len(entries) + STATIC_LENGTH - index
                     if index < table.head:
                         raise HPACKError("an index is beyond the dynamic table", "RFC 7541 §2.3.3")

@@ -57,15 +57,13 @@ _STABLE_NAMES: Final = (
     b"x-frame-options",
     b"x-xss-protection",
 )
-# Values of these vary from message to message, or repeat so briefly that an entry is not worth its place. `date` is
-# among them: an entry a second would save 23 octets a response, but flush a connection's lasting entries within a
-# minute and change `generation` every second, at which the owner would lose its remembered blocks.
+# Values of these vary from message to message. `date` is not among them: it repeats for a second, and indexing it on
+# second sight makes blocks 11 % smaller over the stories of hpack-test-case; the others are worth 0.7 % at most.
 _VARYING_NAMES: Final = (
     b":path",
     b"age",
     b"content-length",
     b"content-range",
-    b"date",
     b"etag",
     b"if-modified-since",
     b"if-none-match",
@@ -193,7 +191,7 @@ class Encoder:
         if self._update_pending:
             self._write_size_updates(out)
         indexed_names = self._indexed
-        octet: i64 = 0
+        octet: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
         index: i64 = 0
         name_index: i64 = 0
         policy: i64 = 0
@@ -202,9 +200,7 @@ class Encoder:
             if known is not None:
                 static = known.values.get(value)
                 if static is not None:
-                    octet = static
-                    octet |= 0x80
-                    out.append(octet)
+                    out.append(0x80 | static)
                     continue
                 name_index = known.index
                 policy = known.policy

@@ -16,28 +16,38 @@ if TYPE_CHECKING:
 # memory access, does the same in a quarter of the time with the tables of huffman_rows.
 COMPILED: Final = not __file__.endswith(".py")
 
-_PEEK_BITS: Final = 10  # long enough for all printable ASCII but a few rare signs
-_PEEK_MASK: Final = (1 << _PEEK_BITS) - 1
-_ALL_ONES: Final = (1 << EOS_LENGTH) - 1
+_PEEK_BITS: Final = 12  # two letters or digits, or one of all printable ASCII but six rare signs
+_PEEK_MASK: Final = 0xFFF
+_ALL_ONES: Final = 0x3FFFFFFF  # as long as EOS
 
 
-def _peek_tables() -> tuple[bytes, bytes]:
-    symbols = bytearray(1 << _PEEK_BITS)
+def _peek_tables() -> tuple[bytes, bytes, bytes]:
     lengths = bytearray(1 << _PEEK_BITS)
-    for symbol in range(256):
-        length = CODE_LENGTHS[symbol]
-        if length <= _PEEK_BITS:
-            spare = _PEEK_BITS - length
-            first = CODES[symbol] << spare
-            for code in range(first, first + (1 << spare)):
-                symbols[code] = symbol
-                lengths[code] = length
-    return bytes(symbols), bytes(lengths)
+    firsts = bytearray(1 << _PEEK_BITS)
+    seconds = bytearray(1 << _PEEK_BITS)
+    short = [symbol for symbol in range(256) if CODE_LENGTHS[symbol] <= _PEEK_BITS]
+    for first in short:
+        spare = _PEEK_BITS - CODE_LENGTHS[first]
+        start = CODES[first] << spare
+        for code in range(start, start + (1 << spare)):
+            lengths[code] = CODE_LENGTHS[first]
+            firsts[code] = first
+        for second in short:
+            spare_behind = spare - CODE_LENGTHS[second]
+            if spare_behind >= 0:
+                start_behind = start + (CODES[second] << spare_behind)
+                for code in range(start_behind, start_behind + (1 << spare_behind)):
+                    lengths[code] |= CODE_LENGTHS[second] << 4
+                    seconds[code] = second
+    return bytes(lengths), bytes(firsts), bytes(seconds)
 
 
+# By the next twelve bits: the length of the code they start with (0: longer than twelve) and, in the upper half of the
+# octet, that of a second one which they hold whole (0: none); and the symbols of both.
 _PEEKED: Final = _peek_tables()
-_PEEK_SYMBOL: Final = _PEEKED[0]  # by the next ten bits: the symbol they start with
-_PEEK_LENGTH: Final = _PEEKED[1]  # and its length, 0 when the code is longer than ten bits
+_PEEK_LENGTHS: Final = _PEEKED[0]
+_PEEK_FIRST: Final = _PEEKED[1]
+_PEEK_SECOND: Final = _PEEKED[2]
 
 
 def _long_tables() -> tuple[list[int], list[int]]:
@@ -87,11 +97,17 @@ def decode_by_window(data: bytes, start: i64, end: i64) -> bytes:
                 window = (window << EOS_LENGTH) | _ALL_ONES
                 bits += EOS_LENGTH
         peeked: i64 = (window >> (bits - _PEEK_BITS)) & _PEEK_MASK
-        length: i64 = _PEEK_LENGTH[peeked]
+        lengths: i64 = _PEEK_LENGTHS[peeked]
+        length: i64 = lengths & 0x0F
         if length != 0:
             if length > remaining:
                 raise HPACKError("Huffman padding is not all ones", "RFC 7541 §5.2")
-            out.append(_PEEK_SYMBOL[peeked])
+            out.append(_PEEK_FIRST[peeked])
+            if lengths >= 0x10:
+                both: i64 = length + (lengths >> 4)
+                if both <= remaining:
+                    out.append(_PEEK_SECOND[peeked])
+                    length = both
         else:
             if peeked == _PEEK_MASK and remaining < 8:
                 break
@@ -106,7 +122,7 @@ def decode_by_window(data: bytes, start: i64, end: i64) -> bytes:
                     raise HPACKError("Huffman padding is longer than seven bits", "RFC 7541 §5.2")
                 raise HPACKError("a Huffman code is cut off", "RFC 7541 §5.2")
             place: i64 = _OFFSETS[length] + (aligned >> (EOS_LENGTH - length))
-            symbol: i64 = SYMBOLS[place]
+            symbol = SYMBOLS[place]
             if symbol == EOS:
                 raise HPACKError("EOS inside a Huffman-coded string", "RFC 7541 §5.2")
             out.append(symbol)
@@ -143,9 +159,9 @@ def encode_by_window(out: BytesWriter, data: bytes) -> None:
     bits: i64 = 0
     position: i64 = 0
     end: i64 = len(data)
-    octet: i64 = 0
+    coded: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
     while position < end:
-        octet = data[position]
+        octet: i64 = data[position]
         position += 1
         length: i64 = CODE_LENGTHS[octet]
         code: i64 = CODES[octet]
@@ -153,8 +169,8 @@ def encode_by_window(out: BytesWriter, data: bytes) -> None:
         bits += length
         while bits >= 8:
             bits -= 8
-            octet = (window >> bits) & 0xFF
-            out.append(octet)
+            coded = (window >> bits) & 0xFF
+            out.append(coded)
     if bits > 0:
-        octet = ((window << (8 - bits)) | (0xFF >> bits)) & 0xFF
-        out.append(octet)
+        coded = ((window << (8 - bits)) | (0xFF >> bits)) & 0xFF
+        out.append(coded)

@@ -1,9 +1,9 @@
 """The Huffman code for the interpreter: as few steps an octet as possible.
 
 Decoding walks the code's tree eight bits at a time: a row for a place in the tree tells for each octet which symbols
-end in it and where it leads. Rows are made when they are first needed; text keeps to some 40 of the 256, all of them
-together take less than a megabyte in a process. Encoding goes over a string of "0" and "1", which CPython turns into
-octets in linear time.
+end in it and where it leads. A row takes some 22 kB and is made when it is first needed; places deeper than text leads,
+two thirds of the tree, get none, so that all rows take 2 MB in a process at most. Encoding goes over a string of "0"
+and "1", which CPython turns into octets in linear time.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from headrace.engine.hpack.huffman_table import CODE_LENGTHS, CODES, EOS, EOS_LE
 _FAILED: Final = 0  # a place without way out
 _ROOT: Final = 1
 _SYMBOL: Final = 1000  # places from here on are symbols
+_DEEPEST_ROW: Final = 14  # bits from the root: no code of printable ASCII is longer than 15, but for the backslash's 19
 
 
-def _tree() -> tuple[list[int], list[int], list[int]]:
+def _tree() -> tuple[list[int], list[int], list[int], list[int]]:
     zero, one = [_FAILED, _FAILED], [_FAILED, _FAILED]
+    depths = [EOS_LENGTH, 0]
     padding = [_ROOT]
     for symbol in range(257):
         length = EOS_LENGTH if symbol == EOS else CODE_LENGTHS[symbol]
@@ -29,18 +31,20 @@ def _tree() -> tuple[list[int], list[int], list[int]]:
                 branch[place] = len(zero)
                 zero.append(_FAILED)
                 one.append(_FAILED)
+                depths.append(length - bit)
             place = branch[place]
             if symbol == EOS and bit >= EOS_LENGTH - 7:
                 padding.append(place)
         if symbol != EOS:
             (one if CODES[symbol] & 1 else zero)[place] = _SYMBOL + symbol
-    return zero, one, padding
+    return zero, one, padding, depths
 
 
 _TREE: Final = _tree()
 _ZERO: Final = _TREE[0]
 _ONE: Final = _TREE[1]
 _MAY_END: Final = frozenset(_TREE[2])  # the root, and up to seven ones below it: padding (RFC 7541 §5.2)
+_DEPTHS: Final = _TREE[3]
 
 _Row = list[tuple[bytes, int]]
 _ROWS: Final[list[_Row | None]] = [None] * len(_ZERO)
@@ -65,12 +69,14 @@ def _make_row(start: int) -> _Row:
 
 
 def decode(data: bytes) -> bytes | None:
-    """Decode `data`, or return None when it is not well-formed."""
+    """Decode `data`, or return None when it is not well-formed or has symbols that no text has."""
     chunks: list[bytes] = []
     place = _ROOT
     for octet in data:
         row = _ROWS[place]
         if row is None:
+            if _DEPTHS[place] > _DEEPEST_ROW:
+                return None
             row = _make_row(place)
         symbols, place = row[octet]
         chunks.append(symbols)

@@ -52,7 +52,7 @@ def decode_continuation(data: bytes, position: i64, value: i64) -> tuple[i64, i6
 def encode_integer(out: BytesWriter, value: i64, prefix_bits: i64, flags: i64) -> None:
     """Append `value`; `flags` are the bits of the first octet above the prefix."""
     largest: i64 = (1 << prefix_bits) - 1
-    octet: i64 = 0
+    octet: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
     if value < largest:
         octet = flags | value
         out.append(octet)
