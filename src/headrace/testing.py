@@ -201,7 +201,7 @@ class ServerUnderTest:
     def frames(self) -> list[Frame]:
         """Return the frames that the server has sent since the last call."""
         output = b""
-        while piece := self.connection.take_output():
+        while piece := self.connection.take_output(now=self.clock.now):
             output += piece
         return list(split_frames(output))
 
@@ -235,11 +235,11 @@ class JoinedPair:
     def exchange(self) -> None:
         """Carry octets both ways until neither side has anything to say."""
         while True:
-            to_server = self.client.take_output()
+            to_server = self.client.take_output(now=self.clock.now)
             self.client_events += self.client.take_events()
             if to_server:
                 self.server_events += self.server.receive_data(to_server, self.clock.now)
-            to_client = self.server.take_output()
+            to_client = self.server.take_output(now=self.clock.now)
             self.server_events += self.server.take_events()
             if to_client:
                 self.client_events += self.client.receive_data(to_client, self.clock.now)

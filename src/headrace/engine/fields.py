@@ -29,6 +29,7 @@ CONTENT_LENGTH: Final = 8
 HOST: Final = 9
 EXPECT: Final = 10
 PRIORITY: Final = 11
+TE_TRAILERS: Final = 12  # allowed in requests only (RFC 9113 §8.2.2)
 BAD: Final = 20  # this and above: malformed
 BAD_NAME: Final = 20
 BAD_VALUE: Final = 21
@@ -47,7 +48,7 @@ _FAULTS: Final[dict[int, tuple[str, str]]] = {
     BAD_NAME: ("a field name is empty or has an octet that is not allowed", "RFC 9113 §8.2.1"),
     BAD_VALUE: ("a field value has an octet that is not allowed, or whitespace at an end", "RFC 9113 §8.2.1"),
     BAD_CONNECTION: ("a connection-specific field", "RFC 9113 §8.2.2"),
-    BAD_TE: ("te with a value other than trailers", "RFC 9113 §8.2.2"),
+    BAD_TE: ("te, other than trailers in a request", "RFC 9113 §8.2.2"),
     BAD_PSEUDO: ("an unknown pseudo-header field", "RFC 9113 §8.3"),
     BAD_METHOD: (":method is not a token", "RFC 9110 §9.1"),
     BAD_SCHEME: (":scheme is not a scheme", "RFC 9113 §8.3.1"),
@@ -86,7 +87,6 @@ _KINDS: Final[dict[bytes, int]] = {
     b"transfer-encoding": BAD_CONNECTION,
     b"upgrade": BAD_CONNECTION,
     b"te": BAD_TE,
-    b"http2-settings": BAD_CONNECTION,
 }
 
 
@@ -141,7 +141,7 @@ def classify(field: Field) -> int:
             kind = BAD_LENGTH
     elif kind == BAD_TE:
         if value.lower() == b"trailers":
-            kind = REGULAR
+            kind = TE_TRAILERS
     field.kind = kind
     return kind
 
@@ -228,7 +228,7 @@ def parse_request(stream_id: int, section: FieldSection) -> RequestHead:
                 host = field.value
             elif kind == EXPECT:
                 head.expect_continue = field.value.lower() == b"100-continue"
-            else:
+            elif kind == PRIORITY:
                 head.priority = head.priority + b"," + field.value if head.priority else field.value
             headers.append(field.pair)
     if cookies is not None:
@@ -276,8 +276,8 @@ def parse_response(stream_id: int, section: FieldSection) -> ResponseHead:
             headers.append(field.pair)
         elif kind == BAD_AUTHORITY and field.name == b"host":
             headers.append(field.pair)  # means nothing in a response
-        elif kind >= BAD:
-            raise _malformed(stream_id, kind)
+        elif kind >= BAD or kind == TE_TRAILERS:
+            raise _malformed(stream_id, BAD_TE if kind == TE_TRAILERS else kind)
         elif kind == STATUS:
             if headers or head.status:
                 raise _pseudo_fault(stream_id, ":status twice or after a regular field")
@@ -304,12 +304,38 @@ def parse_trailers(stream_id: int, section: FieldSection) -> Pairs:
         kind = field.kind
         if kind < 0:
             kind = classify(field)
-        if kind >= BAD:
-            raise _malformed(stream_id, kind)
+        if kind >= BAD or kind == TE_TRAILERS:
+            raise _malformed(stream_id, BAD_TE if kind == TE_TRAILERS else kind)
         if METHOD <= kind <= PROTOCOL:
             raise StreamFault(stream_id, PROTOCOL_ERROR, "a pseudo-header field in trailers", "RFC 9113 §8.1")
         headers.append(field.pair)
     return headers
+
+
+def check_target(method: bytes, scheme: bytes, authority: bytes, path: bytes, protocol: bytes | None) -> None:
+    """Check the pseudo-header fields of a request that the application wants to send (RFC 9113 §8.3.1, RFC 8441 §4).
+
+    Empty ones are left out of the request. Raises InvalidFieldError with one sentence that names the field.
+    """
+    fields = [Field(b":method", method)]
+    if scheme:
+        fields.append(Field(b":scheme", scheme))
+    if authority:
+        fields.append(Field(b":authority", authority))
+    if path:
+        fields.append(Field(b":path", path))
+    if protocol is not None:
+        fields.append(Field(b":protocol", protocol))
+    for field in fields:
+        kind = classify(field)
+        if kind >= BAD:
+            reason, section = _FAULTS[kind]
+            raise InvalidFieldError(f"{field.name!r} cannot be {field.value!r}: {reason} ({section})")
+    plain_connect = method == b"CONNECT" and protocol is None
+    if plain_connect and (scheme or path or not authority):
+        raise InvalidFieldError("CONNECT has an authority and neither scheme nor path (RFC 9113 §8.5)")
+    if not plain_connect and not (scheme and path):
+        raise InvalidFieldError("a request needs a scheme and a path (RFC 9113 §8.3.1)")
 
 
 def check_outgoing(headers: Iterable[Any], drop_connection_fields: bool) -> tuple[list[tuple[bytes, bytes]], int]:

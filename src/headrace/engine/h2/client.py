@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
 from headrace.engine.events import InformationalReceived, ResponseReceived, StreamReset, TrailersReceived
-from headrace.engine.fields import ResponseHead, check_outgoing, parse_response, parse_trailers
+from headrace.engine.fields import ResponseHead, check_outgoing, check_target, parse_response, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
 from headrace.engine.h2.sender import DRAINING
@@ -43,9 +43,6 @@ class ClientConnection(Connection):
     def _is_idle(self, stream_id: int) -> bool:
         return stream_id % 2 == 0 or stream_id >= self.next_stream_id
 
-    def _opened(self, stream_id: int) -> None:
-        """The server opens no streams, since push is refused."""
-
     # -- requests ----------------------------------------------------------------------------------------------
 
     @property
@@ -80,6 +77,7 @@ class ClientConnection(Connection):
             raise LocalProtocolError("no stream can be opened now: the connection ends, or the peer's limit is reached")
         if protocol is not None and not self.peer.enable_connect_protocol:
             raise LocalProtocolError("the peer does not offer extended CONNECT (RFC 8441 §3)")
+        check_target(method, scheme, authority, path, protocol)
         checked, length = check_outgoing(headers, self.drop_connection_fields)
         fields = [(b":method", method)]
         if protocol is not None:
@@ -121,6 +119,7 @@ class ClientConnection(Connection):
                 raise ConnectionFault(errors.PROTOCOL_ERROR, "a response to no request", "RFC 9113 §5.1")
             self._refuse_step(stream_id, self._state_of(stream_id), step, "HEADERS")
             return
+        self._check_dependency(stream_id)
         state = next_state(stream.state, step)
         if state > CLOSED:
             self._refuse_step(stream_id, stream.state, step, "HEADERS")
@@ -148,9 +147,11 @@ class ClientConnection(Connection):
             self._events.append(InformationalReceived(stream_id, head.status, head.headers))
             return
         stream.final_received = True
+        if head.status >= 300:
+            stream.is_tunnel = False
         if stream.is_head or is_bodiless(head.status):
             stream.recv_length = 0
-        elif not stream.is_tunnel or head.status >= 300:
+        elif not stream.is_tunnel:
             stream.recv_length = head.content_length
             if end_stream and head.content_length > 0:
                 raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "content-length without content", "RFC 9113 §8.1.1")
@@ -160,6 +161,8 @@ class ClientConnection(Connection):
 
     def _take_trailers(self, stream: Stream, section: FieldSection, end_stream: bool, state: int) -> None:
         stream_id = stream.stream_id
+        if stream.is_tunnel:
+            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "HEADERS on a CONNECT stream", "RFC 9113 §8.5")
         if not end_stream:
             raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "trailers without END_STREAM", "RFC 9113 §8.1")
         trailers = parse_trailers(stream_id, section)

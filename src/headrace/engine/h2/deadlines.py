@@ -47,11 +47,15 @@ class Deadlines(Sender):
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due at `now` and set the next deadline. Early calls are harmless."""
         self._now = now
+        self._now_is_fresh = True
+        if self._undated:
+            self._set_dates(now)
         if not self.closed:
             try:
                 self.deadline = self._check_time(now)
             except ConnectionFault as fault:
                 self._fail(fault)
+        self._now_is_fresh = False
         return self.take_events()
 
     def _check_time(self, now: float) -> float:
@@ -81,7 +85,7 @@ class Deadlines(Sender):
             )
         due = min(due, self._block_due)
         if self._streams:
-            due = min(due, self._check_streams(now))
+            due = min(due, self._check_streams(now), now + limits.idle_timeout_s)  # idle may begin unnoticed
         elif self.phase == OPEN and self._block_due == NEVER:
             idle = self._idle_since + limits.idle_timeout_s
             if now >= idle:
@@ -103,7 +107,7 @@ class Deadlines(Sender):
     def _check_stalled(self, stream: Stream, now: float) -> float:
         """A stream with octets to send must make progress, whatever the peer drips into its window."""
         timeout = self.limits.stalled_send_timeout_s
-        if now - stream.stalled_at >= timeout:
+        if now >= stream.stalled_at + timeout:  # the very sum that is the deadline: rounding must not hold it up
             if stream.written - stream.stalled_mark < _REAL_PROGRESS:
                 self._give_up(stream, "the peer did not take the response", "stalled_send_timeout_s")
                 return NEVER
@@ -116,16 +120,16 @@ class Deadlines(Sender):
         limits = self.limits
         if limits.min_upload_rate <= 0:
             return NEVER
-        period = now - stream.upload_at
-        if period >= limits.upload_grace_s:
+        grace = max(limits.upload_grace_s, 0.001)
+        if now >= stream.upload_at + grace:
             room = limits.initial_stream_window - stream.recv_used
             if room > 0 and self._unread < limits.max_unread and not stream.awaits_continue:
-                if stream.received - stream.upload_mark < limits.min_upload_rate * period:
+                if stream.received - stream.upload_mark < limits.min_upload_rate * (now - stream.upload_at):
                     self._give_up(stream, "the request's content came too slowly", "min_upload_rate")
                     return NEVER
             stream.upload_at = now
             stream.upload_mark = stream.received
-        return stream.upload_at + max(limits.upload_grace_s, 0.001)
+        return stream.upload_at + grace
 
     def _give_up(self, stream: Stream, reason: str, limit: str) -> None:
         stream_id = stream.stream_id
@@ -197,5 +201,6 @@ class Deadlines(Sender):
             return True
         if opaque == _KEEPALIVE_PING and self._ping_due != NEVER:
             self._ping_due = NEVER
+            self._at_latest(self._now + self.limits.keepalive_ping_s)
             return True
         return False

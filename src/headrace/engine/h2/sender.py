@@ -77,6 +77,8 @@ class Sender:
         self.frames_out: int = 0
         self.streams_opened: int = 0
         self._now = now
+        self._now_is_fresh = True
+        self._undated = False
         self._streams: dict[int, Stream] = {}
         self._closed_streams: dict[int, int] | None = None
         self._last_peer_id: int = 0
@@ -132,12 +134,17 @@ class Sender:
 
     # -- output ------------------------------------------------------------------------------------------------
 
-    def take_output(self, limit: int = 262_144) -> bytes:
+    def take_output(self, limit: int = 262_144, now: float = -1.0) -> bytes:
         """Return what is to be written now, about `limit` octets of DATA at most; b"" when there is nothing.
 
         Call it while `output_pending`, but not while the transport refuses more: what stays here is what makes workers
         wait. Look at `take_events` afterwards: queued sends may have been accepted.
+
+        `now`, where the owner has it, dates what was sent since the last input: idle time and stalls count from there.
+        Without it they count from the next deadline on.
         """
+        if self._undated and now >= 0:
+            self._set_dates(now)
         if self._scheduler.count > 0:
             self._pump(limit)
         out = self._out
@@ -219,7 +226,7 @@ class Sender:
         else:
             stream.queue.append(data)
         if stream.queued == 0:
-            stream.stalled_at = self._now
+            stream.stalled_at = self._stamp()
             stream.stalled_mark = stream.written
             self._at_latest(self._now + self.limits.stalled_send_timeout_s)
         stream.queued += len(data)
@@ -291,6 +298,9 @@ class Sender:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
         checked, length = check_outgoing(headers, self.drop_connection_fields)
+        if status < 200 or status == 204:  # RFC 9110 §8.6: no content-length there
+            checked = [pair for pair in checked if pair[0] != b"content-length"]
+            length = -1
         fields = [(b":status", str(status).encode())]
         fields.extend(checked)
         if self.default_fields and status >= 200:
@@ -487,10 +497,12 @@ class Sender:
             stream.unread = 0
             self._small_unread -= stream.small_charge
             stream.small_charge = 0
+            if not self.closed:
+                self._credit_connection()
         if state != CLOSED:
             self._remember_closed(stream_id, state)
         if not self._streams:
-            self._idle_since = self._now
+            self._idle_since = self._stamp()
             if self._end_when_empty:
                 self._end(errors.NO_ERROR, "local", "drained", "")
 
@@ -537,6 +549,28 @@ class Sender:
         self._out.append(frames.write_goaway(self._last_peer_id, fault.code, debug.encode("ascii", "replace")))
         self.frames_out += 1
         self._end(fault.code, "local", fault.reason, fault.section)
+
+    def _credit_connection(self) -> None:
+        """Give connection credit back where there is enough to be worth a frame; the reading half knows."""
+        raise NotImplementedError
+
+    def _stamp(self) -> float:
+        """Return the time, or -1 when it is not known: a worker that sends between two inputs brings no clock."""
+        if self._now_is_fresh:
+            return self._now
+        self._undated = True
+        return -1.0
+
+    def _set_dates(self, now: float) -> None:
+        """Date with `now` what began since the last input."""
+        self._undated = False
+        if self._idle_since < 0:
+            self._idle_since = now
+        for stream in self._streams.values():
+            if stream.stalled_at < 0:
+                stream.stalled_at = now
+            if stream.upload_at < 0:
+                stream.upload_at = now
 
     def _at_latest(self, when: float) -> None:
         if when < self.deadline:

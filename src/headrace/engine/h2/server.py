@@ -27,6 +27,7 @@ from headrace.engine.hpack.field import FieldSection
 from headrace.engine.limits import Limits
 from headrace.engine.message import is_bodiless
 
+_REMEMBERED_GAPS: Final = 64
 _OVERSIZE_COST: Final = 10  # odd frames that a request with too many or too large fields counts for
 
 
@@ -42,6 +43,7 @@ class ServerConnection(Connection):
     ) -> None:
         self.enable_connect_protocol = enable_connect_protocol
         self._highest_id: int = 0
+        self._skipped: list[tuple[int, int]] | None = None
         super().__init__(limits if limits is not None else Limits(), True, now)
 
     def _own_settings(self) -> list[tuple[int, int]]:
@@ -54,10 +56,16 @@ class ServerConnection(Connection):
     def _is_idle(self, stream_id: int) -> bool:
         return stream_id > self._highest_id or stream_id % 2 == 0
 
-    def _opened(self, stream_id: int) -> None:
-        if stream_id % 2 and stream_id > self._highest_id:
-            self._highest_id = stream_id
-            self._last_peer_id = stream_id
+    def _was_skipped(self, stream_id: int) -> bool:
+        """Tell whether a lower identifier was passed over by a higher one, so never opened (RFC 9113 §5.1.1)."""
+        return self._skipped is not None and any(low <= stream_id <= high for low, high in self._skipped)
+
+    def _note_skipped(self, stream_id: int) -> None:
+        """Remember the gap below a new stream, for a right answer to whoever goes back to it; bounded."""
+        if self._skipped is None:
+            self._skipped = []
+        if len(self._skipped) < _REMEMBERED_GAPS:
+            self._skipped.append((self._highest_id + 1, stream_id - 1))
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -65,19 +73,27 @@ class ServerConnection(Connection):
         section = self._decode(block)
         stream = self._streams.get(stream_id)
         if stream is not None:
+            self._check_dependency(stream_id)
             self._take_trailers(stream, section, end_stream)
-            return
-        if stream_id <= self._highest_id:
-            step = RECV_HEADERS_END if end_stream else RECV_HEADERS
-            self._refuse_step(stream_id, self._state_of(stream_id), step, "HEADERS")
             return
         if stream_id % 2 == 0:
             raise ConnectionFault(errors.PROTOCOL_ERROR, "a client's stream with an even identifier", "RFC 9113 §5.1.1")
+        if stream_id <= self._highest_id:
+            if self._was_skipped(stream_id):
+                raise ConnectionFault(
+                    errors.PROTOCOL_ERROR, "a stream identifier that does not rise", "RFC 9113 §5.1.1"
+                )
+            step = RECV_HEADERS_END if end_stream else RECV_HEADERS
+            self._refuse_step(stream_id, self._state_of(stream_id), step, "HEADERS")
+            return
+        if stream_id > self._highest_id + 2:
+            self._note_skipped(stream_id)
         self._highest_id = stream_id
         if stream_id > self._refuse_above:
             self._refuse(stream_id)
             return
         self._last_peer_id = stream_id
+        self._check_dependency(stream_id)
         if len(self._streams) >= self.limits.max_concurrent_streams:
             self._refuse(stream_id)
             return
@@ -93,7 +109,7 @@ class ServerConnection(Connection):
         self._open(stream_id, head, end_stream)
 
     def _open(self, stream_id: int, head: RequestHead, end_stream: bool) -> None:
-        stream = Stream(stream_id, frames.write_id(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN)
+        stream = Stream(stream_id, self._id_octets(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN)
         if head.method == b"HEAD":
             stream.is_head = True
         elif head.method == b"CONNECT":
@@ -277,5 +293,5 @@ class ServerConnection(Connection):
             raise LocalProtocolError(f"stream {stream_id}: {status} after the final response has begun")
         if status == 100:
             stream.awaits_continue = False
-            stream.upload_at = self._now
+            stream.upload_at = self._stamp()
         self._write_head(stream, self._head(status, headers), False)
