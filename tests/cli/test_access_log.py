@@ -22,10 +22,10 @@ def ended(
     authority: bytes = b"a.test",
     status: int = 200,
     gone: str | None = None,
+    method: bytes = b"GET",
     client: object = None,
 ) -> Exchange:
     """What the hook sees of a request that has ended."""
-    method = b"GET" if path else b"CONNECT"
     head = SimpleNamespace(method=method, path=path, authority=authority)
     driver = SimpleNamespace(client=client)
     return cast("Exchange", SimpleNamespace(head=head, driver=driver, status=status, sent=1234, gone=gone))
@@ -51,7 +51,11 @@ def test_a_request_that_ended_before_its_time_says_why(caplog: pytest.LogCapture
 
 
 def test_connect_is_logged_with_its_authority(caplog: pytest.LogCaptureFixture) -> None:
-    assert '"CONNECT a.test:443 HTTP/2"' in line(caplog, ended(path=b"", authority=b"a.test:443"))
+    assert '"CONNECT a.test:443 HTTP/2"' in line(caplog, ended(method=b"CONNECT", path=b"", authority=b"a.test:443"))
+
+
+def test_head_has_no_octets(caplog: pytest.LogCaptureFixture) -> None:
+    assert '"HEAD / HTTP/2" 200 0 ' in line(caplog, ended(method=b"HEAD"))
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -16,6 +18,8 @@ from headrace.server.config import Config, ConfigError
 from headrace.server.config_sources import load_config
 from headrace.server.logs import configure_logging
 from headrace.transport.tls import TLSConfigError, local_certificate, server_context
+
+logger: Final = logging.getLogger("headrace")
 
 
 @click.command(cls=GroupedCommand, short_help="Serve an application over HTTP/2.")
@@ -68,7 +72,12 @@ def serve(
 def _tls_context(config: Config) -> ssl.SSLContext | None:
     try:
         if config.dev_tls:
-            return server_context(local_certificate())
+            certificate = local_certificate()
+            authority = certificate.with_name("localhost-ca.pem")
+            logger.info(
+                "the certificate for localhost is %s; a client that trusts %s accepts it", certificate, authority
+            )
+            return server_context(certificate)
         if config.tls_cert is not None:
             key = Path(config.tls_key) if config.tls_key else None
             return server_context(Path(config.tls_cert), key, config.tls_key_password)

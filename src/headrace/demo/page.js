@@ -68,7 +68,8 @@ function showTimings(started) {
   const mark = `round=${round}`;
   const entries = performance.getEntriesByType("resource").filter((each) => new URL(each.name).search.includes(mark));
   const protocols = new Set(entries.map((each) => each.nextHopProtocol));
-  const connections = new Set(entries.map((each) => each.serverTiming.find((t) => t.name === "connection")?.description));
+  const timings = entries.flatMap((each) => each.serverTiming.filter((timing) => timing.name === "connection"));
+  const connections = new Set(timings.map((timing) => timing.description));
   const first = Math.min(...entries.map((each) => each.startTime), performance.now());
   const last = Math.max(...entries.map((each) => each.responseEnd), started);
   const elapsed = Math.round(last - first);
@@ -203,6 +204,7 @@ async function followForEver() {
   }
 }
 
+byId("slow").checked = location.hash === "#slow";
 byId("again").addEventListener("click", loadAll);
 followForEver();
 await loadAll();

@@ -48,7 +48,7 @@ class AccessLog:
             # CONNECT has no path (RFC 9113 §8.5): its target is the authority.
             escaped(head.path or head.authority),
             exchange.status or "-",
-            exchange.sent,
+            exchange.sent if head.method != b"HEAD" else 0,  # what a handler gave, the engine left out
             duration_s * 1000,
             f" ({exchange.gone})" if exchange.gone else "",
         )
