@@ -34,11 +34,11 @@ test-installed: $(VENV)/installed-$(MODE) $(VENV)/group-test
 test-pure: $(VENV)/installed-$(MODE) $(VENV)/group-test
 	PYTHONPATH=src $(BIN)/python -m pytest $(PYTEST_ARGS) --pure-round
 
-check: $(VENV)/installed-$(MODE) $(VENV)/group-test $(VENV)/group-lint
+check: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_architecture.py
+	PYTHONPATH=src $(BIN)/python -m pytest -q tests/test_architecture.py
 
 bench: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.race $(BENCH_ARGS)
@@ -60,12 +60,19 @@ $(VENV)/made:
 	@touch $@
 
 # A wheel is built and installed, never a link to src/: so the compiled engine and the pure one cannot be mixed up.
-# What earlier builds left is removed first, or a deleted module would be installed for ever.
+# What earlier builds left is removed first, or a deleted module would be installed for ever; setup.py sees to the rest.
 $(VENV)/installed-$(MODE): $(VENV)/made $(SOURCES)
 	@echo "Building and installing headrace (a minute, when there is a C compiler) ..."
-	@rm -rf build/lib* build/bdist* $(VENV)/installed-*
-	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
+	@rm -rf build/bdist* $(VENV)/installed-*
+	@if [ -d build ]; then find build -path 'build/lib*' -type f -not -name '*.so' -delete; fi
 	$(BIN)/python -m pip install --quiet '.[dev-tls]'
+	@touch $@
+
+# What headrace needs at run time, for the type checker, which has no use for a compiled engine.
+$(VENV)/dependencies: $(VENV)/made pyproject.toml
+	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	    print(*p["dependencies"], *p["optional-dependencies"]["dev-tls"], sep="\n")' > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements.txt
 	@touch $@
 
 $(VENV)/group-%: $(VENV)/made pyproject.toml

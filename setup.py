@@ -90,7 +90,10 @@ class BuildExtOrPure(build_ext):
         except Exception as error:
             fall_back(f"the C compiler failed ({first_line(error)})")
             self.extensions = []
-            for made in Path(self.build_lib).rglob("*" + (sysconfig.get_config_var("EXT_SUFFIX") or ".so")):
+        # Unchanged libraries of an earlier build save a minute, others would be installed with the wheel.
+        wanted = {Path(path).resolve() for path in self.get_outputs()} if self.extensions else set()
+        for made in Path(self.build_lib).rglob("*" + (sysconfig.get_config_var("EXT_SUFFIX") or ".so")):
+            if made.resolve() not in wanted:
                 made.unlink()
         package = Path(self.build_lib, "headrace")
         if package.is_dir():
