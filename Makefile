@@ -47,7 +47,8 @@ micro: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)
 
 docs: $(VENV)/group-docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 clean:
 	rm -rf .venv .venv-* build dist site src/*.egg-info benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
