@@ -1,7 +1,7 @@
 """What every test may ask for: which engine is under test, and the programs that are not Python packages.
 
-`make test` runs the suite twice: on the installed package, compiled where that was possible, and with `--pure-round` on
-`src/`, where nothing is compiled; there only the tests of the engine and of one server are run again.
+`make test` runs the suite twice: on the installed package, compiled where that was possible, and on `src/`, where
+nothing is compiled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Taken out of the environment: the servers that tests start refuse HEADRACE_ variables that are not settings.
 CI_STRICT = os.environ.pop("HEADRACE_CI_STRICT", "") == "1"
-PURE_ROUND_FOLDERS = ("engine", "properties", "security")
 
 
 def engine_is_compiled() -> bool:
@@ -42,11 +41,13 @@ def need(program: str) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--pure-round",
-        action="store_true",
-        help="only what the pure Python build must prove again: the engine's tests and those marked smoke",
-    )
+    parser.addoption("--engine", choices=("compiled", "pure"), help="fail when another build of the engine is imported")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    wanted = config.getoption("--engine")
+    if wanted is not None and engine_is_compiled() != (wanted == "compiled"):
+        raise pytest.UsageError(f"--engine={wanted} was asked for, but another one is imported; look at PYTHONPATH")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -55,18 +56,3 @@ def pytest_report_header(config: pytest.Config) -> str:
     except ImportError as error:
         kind = f"cannot be imported ({error})"
     return f"headrace engine: {kind}"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--pure-round"):
-        return
-    if engine_is_compiled():
-        raise pytest.UsageError("--pure-round was asked for, but the engine that is imported is compiled")
-    kept = [item for item in items if in_pure_round(item)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
-
-
-def in_pure_round(item: pytest.Item) -> bool:
-    marked = item.get_closest_marker("engine") or item.get_closest_marker("smoke")
-    return marked is not None or item.path.relative_to(ROOT / "tests").parts[0] in PURE_ROUND_FOLDERS

@@ -54,7 +54,6 @@ def test_starlette_app() -> None:
         assert fetch(port, "/fish/shark").status == 404
 
 
-@pytest.mark.smoke
 def test_native_hello() -> None:
     with example("native_hello:handler") as port:
         assert fetch(port, "/you").text == "Hello, you\n"
@@ -62,7 +61,6 @@ def test_native_hello() -> None:
         assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
-@pytest.mark.smoke
 def test_stream_with_trailers() -> None:
     with example("stream_with_trailers:handler") as port:
         answer = fetch(port, "/")
@@ -71,7 +69,6 @@ def test_stream_with_trailers() -> None:
         assert fetch(port, "/short").text == "line 0\nline 1\nline 2\n"
 
 
-@pytest.mark.smoke
 def test_upload() -> None:
     content = bytes(range(256)) * 4096
     with example("upload:handler") as port:

@@ -18,7 +18,6 @@ def served() -> Iterator[Served]:
         yield server
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_every_strict_case_passes(served: Served, scheme: str) -> None:
     report = h2spec.run(served.ports[scheme], tls=scheme == "https")
