@@ -3,7 +3,8 @@
 The access hook: `Service.record` is None, or is called as `record(exchange, duration_s)` once a request, when its
 worker has ended, whatever way. Of the `Exchange` it may read `head` (a RequestReceived: method, path, authority,
 headers), `status` (0: no response was begun), `sent` (octets of content), `gone` (None, or why the stream ended before
-its time) and `driver.peer_name` (the client, for people) or `driver.client` (host and port, or None). It must not raise.
+its time) and `driver.peer_name` (the client, for people) or `driver.client` (host and port, or None). It must
+not raise.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class ServerDriver(Connection):
     engine: ServerConnection
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
+        super().__init__(loop, service.limits.stalled_send_timeout_s)
         self.service = service
         self.engine = ServerConnection(service.limits, now=loop.time())
         self.engine.drop_connection_fields = service.drop_connection_fields
@@ -121,6 +122,9 @@ class ServerDriver(Connection):
         if not self.live:
             self.service.closed(self)
 
+    def on_stalled(self) -> None:
+        protocol_log.warning("%s: nothing that we wrote was taken (limit stalled_send_timeout_s)", self.peer_name)
+
     @property
     def peer_name(self) -> str:
         """The client's address, for a log."""
@@ -137,8 +141,7 @@ class ServerDriver(Connection):
     def cancel_workers(self) -> None:
         """Cancel every worker that is still running."""
         for exchange in list(self.live.values()):
-            if exchange.task is not None:
-                exchange.task.cancel()
+            exchange.cancel()
 
     # -- events ------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ after them, silence once the peer has gone. Siblings never notice.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
 from headrace.server.inbox import Inbox
@@ -257,7 +258,19 @@ class Exchange:
             # It may want to tidy up; a middleware that swallows the news must not keep the worker for ever.
             self.driver.loop.call_later(DISCONNECT_GRACE_S, task.cancel)
         else:
-            task.cancel()
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Cancel the worker."""
+        task = self.task
+        if task is None or task.done():
+            return
+        task.cancel()
+        if inspect.getcoroutinestate(cast("Any", task.get_coro())) == inspect.CORO_CREATED:
+            # Before Python 3.12 a task does not begin at once, and one that is cancelled before never does.
+            if self.gone is None:
+                self.reset(CANCEL)
+            self.end()
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -75,9 +75,7 @@ def detect(app: Any) -> str:
         return "asgi"
     if len(required) == 1:
         if required[0].name == "scope":
-            raise AppError(
-                "the application looks like ASGI 2, with the one parameter scope; ASGI 3 has three"
-            )
+            raise AppError("the application looks like ASGI 2, with the one parameter scope; ASGI 3 has three")
         return "native"
     if len(required) == 2:
         raise AppError("the application looks like WSGI (two parameters); ASGI has three, a native handler has one")

@@ -26,6 +26,8 @@ WRITE_BUFFER_HIGH: Final = 262_144  # octets in the transport at which it refuse
 READ_WHILE_BLOCKED: Final = 65_536  # octets that are read while the peer takes none of ours: resets, windows
 CLOSE_TIMEOUT_S: Final = 2.0  # from the end of the connection to the end of the transport, whatever the peer does
 LINGER_S: Final = 0.5  # time for the peer to read our last words, after we said that no more will come
+STALL_PROGRESS: Final = 4_096  # octets within the stall timeout that count; less is a drip
+RESUMED: Final = -1
 NEVER: Final = math.inf
 
 logger: Final = logging.getLogger("headrace.error")
@@ -46,7 +48,10 @@ class Engine(Protocol):
     def receive_data(self, data: bytes, now: float) -> list[Event]: ...
     def receive_eof(self, now: float) -> list[Event]: ...
     def handle_deadline(self, now: float) -> list[Event]: ...
+    @property
+    def bodies_queued(self) -> bool: ...
     def take_output(self, limit: int = ..., now: float = ...) -> bytes: ...
+    def take_buffers(self, limit: int = ..., now: float = ...) -> list[bytes | memoryview]: ...
     def take_events(self) -> list[Event]: ...
     def close(self, code: int = ..., reason: str = ...) -> None: ...
 
@@ -63,22 +68,31 @@ class Connection(asyncio.Protocol):
         "_ending",
         "_read_blocked",
         "_read_paused",
+        "_stall_mark",
+        "_stall_timeout_s",
+        "_stall_timer",
         "_timer",
         "_timer_at",
         "_turn_due",
         "flush_due",
         "loop",
         "transport",
+        "vectored",
         "write_blocked",
     )
 
     engine: Engine  # a slot of the subclass, which also gives it its value
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, stall_timeout_s: float = 60.0) -> None:
+        """`stall_timeout_s`: longest time that the peer's kernel may take nothing of ours; then the end."""
         self.loop = loop
+        self._stall_timeout_s = stall_timeout_s
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._stall_mark = 0
         self.transport: asyncio.Transport | None = None
         self.flush_due = True  # until there is a transport
         self.write_blocked = False
+        self.vectored = False
         self._read_paused = False
         self._read_blocked = 0
         self._turn_due = False
@@ -95,6 +109,9 @@ class Connection(asyncio.Protocol):
 
     def on_lost(self) -> None:
         """The transport is gone, and every stream has had its last event."""
+
+    def on_stalled(self) -> None:
+        """The peer has taken nothing for `stall_timeout_s`; the transport is about to be aborted."""
 
     # -- what asyncio calls ------------------------------------------------------------------------------------
 
@@ -133,10 +150,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose()
-        for timer in (self._timer, self._close_timer):
+        for timer in (self._timer, self._close_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._close_timer = None
+        self._timer = self._close_timer = self._stall_timer = None
         self._timer_at = NEVER
         self.transport = None
         self.flush_due = True  # nobody needs to schedule one any more
@@ -145,9 +162,12 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.write_blocked = True
         self._read_blocked = 0
+        if self._stall_timer is None:
+            self._watch_stall()
 
     def resume_writing(self) -> None:
         self.write_blocked = False
+        self._stall_mark = RESUMED
         # Not now: uvloop calls this from within the write that made room.
         self.schedule_flush()
 
@@ -166,9 +186,12 @@ class Connection(asyncio.Protocol):
         engine = self.engine
         try:
             if not self.write_blocked:
-                output = engine.take_output(WRITE_LIMIT, self.loop.time())
-                if output:
-                    transport.write(output)
+                if self.vectored and engine.bodies_queued:
+                    transport.writelines(engine.take_buffers(WRITE_LIMIT, self.loop.time()))
+                else:
+                    output = engine.take_output(WRITE_LIMIT, self.loop.time())
+                    if output:
+                        transport.write(output)
             events = engine.take_events()
             if events:
                 self.on_events(events)
@@ -236,6 +259,24 @@ class Connection(asyncio.Protocol):
             self._fail()
             return
         self._flush()
+
+    def _watch_stall(self) -> None:
+        """Look again after the stall timeout. One timer a connection, not one a pause: pauses are many and short."""
+        assert self.transport is not None
+        self._stall_mark = self.transport.get_write_buffer_size()
+        self._stall_timer = self.loop.call_later(self._stall_timeout_s, self._check_stall)
+
+    def _check_stall(self) -> None:
+        self._stall_timer = None
+        if self.transport is None or not self.write_blocked:
+            return
+        taken = self._stall_mark - self.transport.get_write_buffer_size()
+        if self._stall_mark == RESUMED or taken >= STALL_PROGRESS:
+            self._watch_stall()
+        else:  # the engine cannot see this: what it wrote is out of its hands
+            self.on_stalled()
+            self._lose()
+            self.transport.abort()
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -98,12 +98,15 @@ class Listener:
         """Accept no more: the socket is closed, a unix socket's path removed, handshakes under way are broken off."""
         if self._task is not None:
             self._task.cancel()
+            # The event loop has to let go of the socket first, which it does before the task hears of its end.
+            self._task.add_done_callback(lambda _: self.sock.close())
+        else:
+            self.sock.close()
         for task in self._opening:
             task.cancel()
         if self._unlink is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._unlink)
-        self.sock.close()
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()

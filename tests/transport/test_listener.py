@@ -1,0 +1,116 @@
+"""Addresses: TCP of both families, unix sockets, inherited descriptors, and what cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.server.handler import Request
+from headrace.server.response import Response
+from headrace.transport.listener import ListenError, bind_fd, bind_tcp, bind_unix
+
+from tests.h2_peer import H2Peer
+from tests.serving import Run, port, serving
+
+
+async def who(request: Request) -> Response:
+    return Response.text(f"{request.connection.peer and request.connection.peer[0]} {request.connection.local}")
+
+
+def test_several_addresses_at_once(run: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+
+    async def main() -> None:
+        async with serving(who, bind=["127.0.0.1:0", f"unix:{path}", "127.0.0.1:0"]) as server:
+            ports = [int(address.rpartition(":")[2]) for bind, address in server.addresses if bind.kind == "tcp"]
+            assert len(set(ports)) == 2
+            for each in ports:
+                async with H2Peer.connected(each) as peer:
+                    assert (await peer.get("/")).body == f"127.0.0.1 ('127.0.0.1', {each})".encode()
+            async with H2Peer.connected(path=path) as peer:
+                assert (await peer.get("/")).body == f"None ('{path}', None)".encode()
+        assert not Path(path).exists()
+
+    run(main())
+
+
+def test_an_inherited_socket(run: Run) -> None:
+    async def main() -> None:
+        (sock,) = bind_tcp("127.0.0.1", 0)
+        try:
+            async with serving(who, bind=f"fd:{sock.fileno()}") as server, H2Peer.connected(port(server)) as peer:
+                assert (await peer.get("/")).status == 200
+            assert sock.fileno() >= 0, "the descriptor belongs to whoever opened it"
+        finally:
+            sock.close()
+
+    run(main())
+
+
+def test_a_name_with_two_families_gets_one_port() -> None:
+    sockets = bind_tcp("localhost", 0)
+    try:
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_an_abandoned_unix_socket_is_replaced_a_live_one_is_not(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    bind_unix(path).close()
+    with bind_unix(path), pytest.raises(ListenError, match=f"cannot listen on unix:{path}: address already in use"):
+        bind_unix(path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ListenError):
+        bind_unix(str(tmp_path / "file"))
+    assert (tmp_path / "file").exists()
+
+
+def test_what_cannot_be_had_is_one_sentence() -> None:
+    (sock,) = bind_tcp("127.0.0.1", 0)
+    with sock:
+        number = sock.getsockname()[1]
+        with pytest.raises(ListenError, match=f"cannot listen on 127.0.0.1:{number}: address already in use") as caught:
+            bind_tcp("127.0.0.1", number)
+        assert caught.value.errno == errno.EADDRINUSE
+    with pytest.raises(ListenError, match="cannot listen on fd:9999: bad file descriptor"):
+        bind_fd(9999)
+    with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:80: "):
+        bind_tcp("192.0.2.1", 80)
+
+
+def test_running_out_of_handles_pauses_and_goes_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("headrace.transport.listener.EXHAUSTED_PAUSE_S", 0.01)
+    left = 2
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        real = loop.sock_accept
+
+        async def sock_accept(sock: socket.socket) -> Any:
+            nonlocal left
+            if left:
+                left -= 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return await real(sock)
+
+        class Accepting:
+            """The running loop, but for accepting."""
+
+            def __getattr__(self, name: str) -> Any:
+                return sock_accept if name == "sock_accept" else getattr(loop, name)
+
+        monkeypatch.setattr("headrace.transport.listener.asyncio.get_running_loop", Accepting)
+        async with serving(who) as server, H2Peer.connected(port(server)) as peer:
+            assert (await peer.get("/")).status == 200
+
+    run(main())
+    assert sum("no connection can be accepted" in each.getMessage() for each in caplog.records) == 2
