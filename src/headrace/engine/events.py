@@ -6,7 +6,10 @@ a struct. `kind` lets an owner dispatch with one comparison of ints.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from headrace.engine.fields import RequestHead
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -43,7 +46,8 @@ class RequestReceived(Event):
     `headers` are the regular fields in order, `cookie` crumbs joined into one (RFC 9113 §8.2.3). The list may be shared
     with later equal requests: copy it before handing it to code that could change it. `content_length` is -1 when the
     request does not say; `protocol` is set for extended CONNECT only (RFC 8441 §4); `urgency` and `incremental` are RFC
-    9218's (3 and False when the client does not say).
+    9218's (3 and False when the client does not say). `shared` is the same object for requests with equal octets; an
+    owner may keep what it derives from them in `shared.memo`, best once `shared.is_repeated`.
     """
 
     kind: ClassVar[int] = REQUEST
@@ -62,6 +66,7 @@ class RequestReceived(Event):
         expect_continue: bool,
         urgency: int,
         incremental: bool,
+        shared: RequestHead,
     ) -> None:
         self.stream_id = stream_id
         self.method = method
@@ -75,6 +80,7 @@ class RequestReceived(Event):
         self.expect_continue = expect_continue
         self.urgency = urgency
         self.incremental = incremental
+        self.shared = shared
 
     def __repr__(self) -> str:
         return (

@@ -147,7 +147,10 @@ def classify(field: Field) -> int:
 
 
 class RequestHead:
-    """A request's header section, checked and taken apart. Shared by all requests with equal octets."""
+    """A request's header section, checked and taken apart. Shared by all requests with equal octets.
+
+    `is_repeated` is True from the second such request on: what the owner derives may be worth keeping in `memo`.
+    """
 
     def __init__(self, headers: Pairs) -> None:
         self.method = b""
@@ -159,6 +162,8 @@ class RequestHead:
         self.content_length: int = UNKNOWN
         self.expect_continue = False
         self.priority = b""
+        self.is_repeated = False
+        self.memo: object = None
 
 
 class ResponseHead:

@@ -6,7 +6,7 @@ Time: `deadlines.Deadlines`. Rules in tables: `states` (RFC 9113 §5.1), `settin
 """
 
 from headrace.engine.h2.client import ClientConnection
-from headrace.engine.h2.sender import DRAINING, ENDED, OPEN, PREFACE, SETTINGS
+from headrace.engine.h2.output import DRAINING, ENDED, OPEN, PREFACE, SETTINGS
 from headrace.engine.h2.server import ServerConnection
 
 __all__ = ["DRAINING", "ENDED", "OPEN", "PREFACE", "SETTINGS", "ClientConnection", "ServerConnection"]

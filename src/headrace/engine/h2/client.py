@@ -10,7 +10,7 @@ from headrace.engine.events import InformationalReceived, ResponseReceived, Stre
 from headrace.engine.fields import ResponseHead, check_outgoing, check_target, parse_response, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
-from headrace.engine.h2.sender import DRAINING
+from headrace.engine.h2.output import DRAINING
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_US,
@@ -78,7 +78,7 @@ class ClientConnection(Connection):
         if protocol is not None and not self.peer.enable_connect_protocol:
             raise LocalProtocolError("the peer does not offer extended CONNECT (RFC 8441 §3)")
         check_target(method, scheme, authority, path, protocol)
-        checked, length = check_outgoing(headers, self.drop_connection_fields)
+        checked, length = check_outgoing(headers, self._heads.drop_connection_fields)
         fields = [(b":method", method)]
         if protocol is not None:
             fields.append((b":protocol", protocol))
@@ -101,7 +101,7 @@ class ClientConnection(Connection):
         self._streams[stream_id] = stream
         self.streams_opened += 1
         self._free_updates += 2
-        block = self._encoder.encode(fields)
+        block = self._heads.encoder.encode(fields)
         frame = frames.write_field_block(block, stream.id_octets, end_stream, self.peer.max_frame_size)
         self._out.append(frame)
         self._out_size += len(frame)

@@ -25,8 +25,8 @@ from headrace.engine.events import (
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.budget import Budget
 from headrace.engine.h2.deadlines import Deadlines
+from headrace.engine.h2.output import DRAINING, NEVER, OPEN, SETTINGS
 from headrace.engine.h2.priority import parse_priority
-from headrace.engine.h2.sender import DRAINING, NEVER, OPEN, SETTINGS
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_PEER,
@@ -463,6 +463,9 @@ class Connection(Deadlines):
         else:
             stream.state = state
 
+    def _receive_window(self) -> int:
+        return self._connection_window - self._connection_used
+
     def _credit_connection(self) -> None:
         """Give back connection credit in big steps, on receipt, while handlers leave less than `max_unread` unread."""
         if self._connection_credit * 2 >= self._connection_window and self._unread < self.limits.max_unread:
@@ -558,7 +561,7 @@ class Connection(Deadlines):
             key = self._input[start] << 8 | self._input[start + 1]
             self.peer.apply(key, self._u32(start + 2), not self.is_server)
             if key == settings.HEADER_TABLE_SIZE and self.peer.header_table_size != old_table:
-                self._encoder.set_max_table_size(self.peer.header_table_size)
+                self._heads.encoder.set_max_table_size(self.peer.header_table_size)
                 old_table = self.peer.header_table_size
             start += 6
         if self.peer.initial_window_size != old_window:

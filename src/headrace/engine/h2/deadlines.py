@@ -11,7 +11,8 @@ from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault
 from headrace.engine.events import DrainBegan, Event, StreamReset
 from headrace.engine.h2 import frames
-from headrace.engine.h2.sender import DRAINING, NEVER, OPEN, PREFACE, SETTINGS, Sender
+from headrace.engine.h2.output import DRAINING, NEVER, OPEN, PREFACE, SETTINGS
+from headrace.engine.h2.sender import Sender
 from headrace.engine.h2.states import CLOSED_BY_US
 from headrace.engine.h2.stream import Stream
 from headrace.engine.limits import MAX_STREAM_ID, Limits

@@ -11,8 +11,9 @@ from headrace.engine.events import PeerFault, RequestReceived, TrailersReceived
 from headrace.engine.fields import RequestHead, parse_request, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
+from headrace.engine.h2.heads import EncodedHead
+from headrace.engine.h2.output import OUTPUT_HIGH
 from headrace.engine.h2.priority import DEFAULT_URGENCY, parse_priority
-from headrace.engine.h2.sender import OUTPUT_HIGH, EncodedHead
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_US,
@@ -25,7 +26,6 @@ from headrace.engine.h2.states import (
 from headrace.engine.h2.stream import Stream
 from headrace.engine.hpack.field import FieldSection
 from headrace.engine.limits import Limits
-from headrace.engine.message import is_bodiless
 
 _REMEMBERED_GAPS: Final = 64
 _OVERSIZE_COST: Final = 10  # odd frames that a request with too many or too large fields counts for
@@ -103,6 +103,7 @@ class ServerConnection(Connection):
         head: RequestHead
         if isinstance(section.memo, RequestHead):
             head = section.memo
+            head.is_repeated = True
         else:
             head = parse_request(stream_id, section)
             section.memo = head
@@ -153,6 +154,7 @@ class ServerConnection(Connection):
                 stream.awaits_continue,
                 urgency,
                 incremental,
+                head,
             )
         )
 
@@ -211,37 +213,33 @@ class ServerConnection(Connection):
     # -- responses ---------------------------------------------------------------------------------------------
 
     def _begin_response(
-        self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]]
-    ) -> tuple[Stream, EncodedHead]:
-        stream = self._stream(stream_id)
+        self, stream: Stream, status: int, headers: Sequence[tuple[bytes, bytes]], size: int
+    ) -> EncodedHead:
+        """Check that a final response may begin and return its head, to be written at once."""
         if stream.headers_sent:
-            raise LocalProtocolError(f"stream {stream_id}: the response has begun already")
+            raise LocalProtocolError(f"stream {stream.stream_id}: the response has begun already")
         if status < 200:
             raise InvalidFieldError(f"status {status} is not a final one (RFC 9110 §15)")
-        head = self._head(status, headers)
-        if stream.is_head or is_bodiless(status):
-            stream.bodiless = True
-        else:
-            stream.send_length = head.content_length
-        return stream, head
+        stream.bodiless = stream.is_head or status == 204 or status == 304
+        head = self._heads.response(status, headers, -1 if stream.bodiless or stream.is_tunnel else size)
+        stream.send_length = head.content_length
+        stream.headers_sent = True
+        return head
 
     def send_response(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a whole response in one go: HEADERS, and DATA with END_STREAM; END_STREAM on HEADERS without body.
 
-        `headers` are pairs of lowercase name and value without pseudo-fields; `default_fields` are added. For HEAD, 204
+        `headers` are pairs of lowercase name and value without pseudo-fields; content-length and the default fields are
+        added where they are missing. For HEAD, 204
         and 304 the body is left out. Returns True when accepted, as `send_data`. Raises StreamClosedError when the
         stream is gone; InvalidFieldError for fields that must not be sent; LocalProtocolError when the response has
         begun already or a content-length differs from the body. Nothing is written when it raises.
         """
-        stream, head = self._begin_response(stream_id, status, headers)
+        stream = self._stream(stream_id)
         size = len(body)
+        head = self._begin_response(stream, status, headers, size)
         if stream.bodiless:
             size = 0
-        elif head.content_length >= 0 and head.content_length != size:
-            raise LocalProtocolError(
-                f"stream {stream_id}: content-length says {head.content_length}, the body has {size} octets"
-            )
-        stream.headers_sent = True
         stream.end_queued = True
         if size == 0:
             self._write_head(stream, head, True)
@@ -273,8 +271,8 @@ class ServerConnection(Connection):
         self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], end_stream: bool = False
     ) -> None:
         """Send the final response's header section, to be followed by `send_data`. Raises as `send_response` does."""
-        stream, head = self._begin_response(stream_id, status, headers)
-        stream.headers_sent = True
+        stream = self._stream(stream_id)
+        head = self._begin_response(stream, status, headers, -1)
         self._write_head(stream, head, end_stream)
         if end_stream:
             stream.end_queued = True
@@ -294,4 +292,4 @@ class ServerConnection(Connection):
         if status == 100:
             stream.awaits_continue = False
             stream.upload_at = self._stamp()
-        self._write_head(stream, self._head(status, headers), False)
+        self._write_head(stream, self._heads.response(status, headers, -1), False)
