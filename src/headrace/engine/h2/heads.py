@@ -51,7 +51,7 @@ class Heads:
         """Return the head of a response; it has to be written at once, as HPACK goes by wire order.
 
         `size` is that of the whole content: checked against content-length or, where there is none, it becomes that
-        (RFC 9110 §8.6); -1 when it is not known or does not count. Raises InvalidFieldError, and LocalProtocolError when
+        (RFC 9110 §8.6); -1 when it is not known or does not count. Raises InvalidFieldError, LocalProtocolError when
         content-length differs; the encoder is untouched then.
         """
         encoder = self.encoder
