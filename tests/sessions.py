@@ -263,7 +263,7 @@ def play(seed: int, *, frames: int = 30) -> tuple[list[str], bytes]:
             app.on_event(conn, event)
         for _ in range(3):
             app.act(conn)
-        out += conn.take_output(app.random.choice((1000, 262_144)))
+        out += conn.take_output(app.random.choice((1000, 262_144)), now)
         got += conn.take_events()
         seen += [repr(event) for event in got]
     now += 61

@@ -1,0 +1,5 @@
+"""The two event loops that tests of a server run on."""
+
+from tests.serving import run
+
+__all__ = ["run"]
