@@ -51,7 +51,7 @@ CONTENDERS: Final = (
     Contender(
         "granian",
         "{peers}/granian --interface asgi --http 2 --host 127.0.0.1 --port {port} --workers 1 --runtime-threads 1"
-        " --loop uvloop --no-ws --working-dir {apps} asgi_app:app",
+        " --backlog 4096 --loop uvloop --no-ws --working-dir {apps} asgi_app:app",
         "--ssl-certificate {cert} --ssl-keyfile {key}",
         "granian",
     ),
@@ -74,10 +74,10 @@ CONTENDERS: Final = (
 class Course:
     """Where the race is run: environments, files, cores. One object for the whole race."""
 
-    def __init__(self, peers: Path, folder: Path) -> None:
+    def __init__(self, peers: Path, folder: Path, log_folder: Path) -> None:
         self.peers = peers
         self.folder = folder
-        self.log_folder = folder / "logs"
+        self.log_folder = log_folder
         self.files = folder / "files"
         self.cert, self.key = folder / "cert.pem", folder / "key.pem"
         self.cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

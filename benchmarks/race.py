@@ -59,9 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     scenarios = [BY_NAME[name] for name in options.only.split(",")] if options.only else list(SCENARIOS)
     contenders = [each for each in CONTENDERS if not options.servers or each.name in options.servers.split(",")]
+    out = Path(options.out).resolve()
     peers = Path(options.peers) if options.peers else install_peers()
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        course = Course(peers, Path(folder))
+        course = Course(peers, Path(folder), out / "logs")
         course.prepare()
         results: Results = {}
         for tls in (False, True):
@@ -78,8 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
             seconds=options.seconds,
             base=options.base,
         )
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
     report.write(out, facts, scenarios, results, idle)
     print(f"\nwritten: {out / 'benchmarks.md'}, {out / 'benchmarks.svg'}, {out / 'benchmarks.json'}")
     return 1 if any(cell.fault and ours(name) for row in results.values() for name, cell in row.items()) else 0

@@ -9,8 +9,7 @@ nghttp -v http://127.0.0.1:8000/
 import hashlib
 from collections.abc import AsyncIterator
 
-from headrace import Request, Response, StreamResponse
-from headrace.server.response import Send
+from headrace import Request, Response, Send, StreamResponse
 
 
 async def counted(send: Send) -> None:

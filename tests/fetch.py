@@ -37,7 +37,7 @@ def fetch(
         connection.initiate_connection()
         pseudo = [(":method", method), (":scheme", "http"), (":authority", f"127.0.0.1:{port}"), (":path", path)]
         connection.send_headers(1, [*pseudo, *(headers or [])], end_stream=body is None)
-        left, answer = body, Answer()
+        left, answer, unread = body, Answer(), b""
         while True:
             if left is not None:
                 left = send_some(connection, left)
@@ -45,9 +45,13 @@ def fetch(
             received = peer.recv(65_536)
             if not received:
                 raise ConnectionError("the server closed the connection")
-            for event in connection.receive_data(received):
-                if take(connection, event, answer):
-                    return answer
+            unread += received
+            # One frame at a time: h2 takes nothing more after GOAWAY, which may stand behind the answer in one read.
+            while len(unread) >= (end := 9 + int.from_bytes(unread[:3], "big")) and len(unread) >= 9:
+                frame, unread = unread[:end], unread[end:]
+                for event in connection.receive_data(frame):
+                    if take(connection, event, answer):
+                        return answer
 
 
 def send_some(connection: h2.connection.H2Connection, left: bytes) -> bytes | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from headrace import Request, Response, StreamResponse
-from headrace.server.response import Send
+from headrace import Request, Response, Send, StreamResponse
 
 HELLO = b"Hello, World!"
 PAGE = b"y" * 65_536

@@ -1,1 +1,29 @@
-"""HTTP/2 for Python."""
+"""HTTP/2 for Python: the public names, grouped by the module they live in.
+
+The protocol engine is used from where it is: `headrace.engine.h2`, `.events`, `.errors`, `.limits`; tests of one's own
+stand on `headrace.testing`. What is neither here nor there may change without notice.
+"""
+
+from headrace.engine.limits import Limits
+from headrace.server.app import AppError, Server, StartupError, serve
+from headrace.server.config import Config, ConfigError
+from headrace.server.exchange import ClientDisconnected, HTTPError
+from headrace.server.handler import ConnectionInfo, Request
+from headrace.server.response import Response, Send, StreamResponse
+
+__all__ = [
+    "AppError",
+    "ClientDisconnected",
+    "Config",
+    "ConfigError",
+    "ConnectionInfo",
+    "HTTPError",
+    "Limits",
+    "Request",
+    "Response",
+    "Send",
+    "Server",
+    "StartupError",
+    "StreamResponse",
+    "serve",
+]

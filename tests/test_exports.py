@@ -1,0 +1,63 @@
+"""The public surface is a tested fact: a name that comes or goes is a change of this list, and of CHANGELOG.md."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.resources import files
+
+import pytest
+
+import headrace
+
+PUBLIC = {
+    "AppError",
+    "ClientDisconnected",
+    "Config",
+    "ConfigError",
+    "ConnectionInfo",
+    "HTTPError",
+    "Limits",
+    "Request",
+    "Response",
+    "Send",
+    "Server",
+    "StartupError",
+    "StreamResponse",
+    "serve",
+}
+TESTING = {
+    "PREFACE",
+    "SETTINGS_ACK",
+    "Clock",
+    "Frame",
+    "JoinedPair",
+    "ServerUnderTest",
+    "data_frame",
+    "frame",
+    "goaway_frame",
+    "headers_frame",
+    "ping_frame",
+    "rst_stream_frame",
+    "settings_frame",
+    "split_frames",
+    "window_update_frame",
+}
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(headrace.__all__) == PUBLIC
+    assert headrace.__all__ == sorted(headrace.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_a_public_name_says_what_it_is(name: str) -> None:
+    assert getattr(headrace, name).__doc__
+
+
+@pytest.mark.parametrize("name", sorted(TESTING))
+def test_what_the_reference_names_is_in_the_testing_module(name: str) -> None:
+    assert hasattr(importlib.import_module("headrace.testing"), name)
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (files("headrace") / "py.typed").is_file()
