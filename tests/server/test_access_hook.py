@@ -51,7 +51,7 @@ def test_without_a_hook_no_clock_is_read(run: Run) -> None:
     seen: list[bool] = []
 
     async def app(request: Request) -> Response:
-        seen.append(hasattr(request, "started"))
+        seen.append("started" in vars(request))
         return Response()
 
     async def main() -> None:

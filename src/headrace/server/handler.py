@@ -6,8 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from headrace.engine.errors import StreamClosedError
-from headrace.engine.message import is_bodiless
+from headrace.engine.errors import InvalidFieldError, StreamClosedError
 from headrace.server.exchange import COMPLETE, ClientDisconnected, Exchange, HTTPError
 from headrace.server.response import HeaderList, Headers, Response, StreamResponse, header_list
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[["Request"], Any]
 
-_LENGTHS: Final = tuple((b"content-length", b"%d" % n) for n in range(1024))
+_RESPONSES: Final = (Response, StreamResponse)
 
 
 class ConnectionInfo:
@@ -55,8 +54,6 @@ class ConnectionInfo:
 
 class Request(Exchange):
     """A request, as a native handler gets it."""
-
-    __slots__ = ()
 
     # -- what was asked ----------------------------------------------------------------------------------------
 
@@ -183,20 +180,25 @@ class Request(Exchange):
     # -- the worker --------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
+        driver = self.driver
         try:
-            response = self.driver.service.application.handler(self)
-            if not isinstance(response, (Response, StreamResponse)):
+            response = driver.handler(self)
+            if not isinstance(response, _RESPONSES):
                 response = await response
             if isinstance(response, Response):
-                driver = self.driver
+                headers: Any = response.headers
+                body = response.body
                 try:
-                    accepted = driver.engine.send_response(
-                        self.stream_id, response.status, _buffered_headers(response), response.body
-                    )
+                    try:
+                        accepted = driver.engine.send_response(self.stream_id, response.status, headers, body)
+                    except InvalidFieldError:
+                        # Octets are the quick way and go through unseen; what is text or a mapping is found out here.
+                        headers = header_list(headers)
+                        accepted = driver.engine.send_response(self.stream_id, response.status, headers, body)
                 except StreamClosedError as error:
                     raise self.disconnected(error) from None
                 self.status = response.status
-                self.sent = len(response.body)
+                self.sent = len(body)
                 self.state = COMPLETE
                 if self.inbox is not None:
                     self.inbox.wake()
@@ -213,7 +215,8 @@ class Request(Exchange):
             if self.fail(error):
                 raise
         finally:
-            self.end()
+            if self.inbox is not None or self.task is not None or driver.record is not None:
+                self.end()
 
     async def _stream(self, response: StreamResponse) -> None:
         self.start(response.status, _checked_headers(response.headers))
@@ -250,19 +253,6 @@ def _checked_headers(headers: Headers) -> HeaderList:
                 return header_list(headers)
         return headers
     return header_list(headers)
-
-
-def _buffered_headers(response: Response) -> HeaderList:
-    """The headers of a whole response, with its content-length."""
-    headers = _checked_headers(response.headers)
-    for pair in headers:
-        if pair[0] == b"content-length":
-            return headers
-    if is_bodiless(response.status):
-        return headers
-    size = len(response.body)
-    length = _LENGTHS[size] if size < 1024 else (b"content-length", b"%d" % size)
-    return [*headers, length]
 
 
 class NativeApplication:

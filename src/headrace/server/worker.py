@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any, Final
-
-StartWorker = Callable[..., "asyncio.Task[None]"]
-
-
-def _start_later(coroutine: Coroutine[Any, Any, None], *, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    return asyncio.Task(coroutine, loop=loop)
-
+from collections.abc import Coroutine
+from typing import Any
 
 if sys.version_info >= (3, 12):
-    start_worker: Final[StartWorker] = partial(asyncio.Task, eager_start=True)
+
+    def start_worker(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+        """Start a worker now; it has ended already, or comes back at its first wait."""
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+
 else:
-    start_worker: Final[StartWorker] = _start_later
+
+    def start_worker(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+        """Start a worker, which begins in the next turn of the event loop."""
+        return asyncio.Task(coroutine, loop=loop)

@@ -103,6 +103,9 @@ class Connection(asyncio.Protocol):
 
     # -- what a subclass does ----------------------------------------------------------------------------------
 
+    def before_input(self, now: float) -> None:
+        """Octets have come, and are about to be given to the engine."""
+
     def on_events(self, events: Sequence[Event]) -> None:
         """Take what happened. Whatever is sent here leaves with the batch."""
         raise NotImplementedError
@@ -125,8 +128,10 @@ class Connection(asyncio.Protocol):
             return  # read and forgotten, so that the kernel does not drop our last words with a reset
         self.flush_due = True
         engine = self.engine
+        now = self.loop.time()
         try:
-            events = engine.receive_data(data, self.loop.time())
+            self.before_input(now)
+            events = engine.receive_data(data, now)
             if events:
                 self.on_events(events)
         except Exception:

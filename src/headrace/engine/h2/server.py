@@ -221,7 +221,11 @@ class ServerConnection(Connection):
         if status < 200:
             raise InvalidFieldError(f"status {status} is not a final one (RFC 9110 §15)")
         stream.bodiless = stream.is_head or status == 204 or status == 304
-        head = self._heads.response(status, headers, -1 if stream.bodiless or stream.is_tunnel else size)
+        if stream.is_tunnel or (stream.bodiless and (size == 0 or not stream.is_head)):
+            size = (
+                -1
+            )  # HEAD says the length that GET would have, where the application gives the content (RFC 9110 §8.6)
+        head = self._heads.response(status, headers, size)
         stream.send_length = head.content_length
         stream.headers_sent = True
         return head
