@@ -306,7 +306,7 @@ def test_teardown_leaks_nothing() -> None:
 
     def one(n: int) -> None:
         rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 10})
-        rig.feed(attacks.open_streams(3, end_stream=n % 2 == 0).replace(b"\x01\x05\0\0\0\x01", b"\x01\x05\0\0\0\x01"))
+        rig.feed(attacks.open_streams(3, end_stream=n % 2 == 0))
         rig.respond(1, b"x" * 5_000)
         rig.feed(wire.data(3, b"x" * 1_000))
         rig.feed(ERRORS[n % len(ERRORS)])
@@ -315,18 +315,20 @@ def test_teardown_leaks_nothing() -> None:
         rig.eof()
         assert rig.conn.open_streams == 0
 
-    for n in range(200):
-        one(n)
-    gc.collect()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        for n in range(5_000):
-            one(n)
+    # A leak grows in every round; one alone may grow by a block, when CPython moves its table of interned strings.
+    growth = []
+    for _ in range(4):
         gc.collect()
-        assert tracemalloc.get_traced_memory()[0] - before < 300_000
-    finally:
-        tracemalloc.stop()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for n in range(1_250):
+                one(n)
+            gc.collect()
+            growth.append(tracemalloc.get_traced_memory()[0] - before)
+        finally:
+            tracemalloc.stop()
+    assert min(growth) < 50_000, growth
 
 
 @pytest.mark.parametrize("kind", ["origin", "altsvc", "push", "interim", "trailers", "settings", "ping"])

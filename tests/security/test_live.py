@@ -229,6 +229,40 @@ def test_window_stall_holds_no_handler() -> None:
         sock.close()
 
 
+SLOW = {
+    "nothing": b"",
+    "half a preface": wire.PREFACE[:12],
+    "no SETTINGS": wire.PREFACE,
+    "no ACK": wire.client_preface(),
+    "half a block": wire.client_preface() + wire.settings_ack() + wire.headers(1, attacks.GET, end_headers=False),
+    "half a frame": wire.client_preface() + wire.settings_ack() + wire.request(1)[:-3],
+    "no request": wire.client_preface() + wire.settings_ack(),
+    "no body": wire.client_preface() + wire.settings_ack() + wire.request(1, b"/read", end_stream=False),
+}
+
+
+def test_slowloris() -> None:
+    """SECURITY 3.4 Slowloris, the phases that HTTP/2 has: eight, on 25 connections each: all closed, L."""
+    with victim(
+        preface_timeout_s=1.0, settings_ack_timeout_s=1.0, request_header_timeout_s=1.0, idle_timeout_s=1.0,
+        upload_grace_s=1.0,
+    ) as server:  # fmt: skip
+        socks = []
+        with server.bystander() as seen:
+            for opening in SLOW.values():
+                for _ in range(25):
+                    sock = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+                    sock.sendall(opening)
+                    socks.append(sock)
+            stats = server.settled(8.0, connections=1, live=0)
+        assert (stats["connections"], stats["live"]) == (1, 0), stats
+        assert seen[0].failed == 0
+        assert sorted(seen[0].latencies)[len(seen[0].latencies) // 2] <= LATENCY_MS
+        for sock in socks:
+            sock.close()
+        assert "Traceback" not in server.log
+
+
 def test_graceful_shutdown_abuse() -> None:
     """Go CVE-2022-27664: SIGTERM with 10 stalled streams: the process ends by its drain deadline, with code 0."""
     with victim("big", drain_timeout_s=1.0) as server:
