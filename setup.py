@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -70,15 +71,18 @@ def engine_extensions() -> list[Extension]:
         # One unit, so that calls between its modules are direct; whatever else it imports is read for its types alone.
         flags = ["--follow-imports=silent", "--no-warn-unused-configs"]
         with contextlib.redirect_stdout(said):
-            return mypycify(flags + files, opt_level="3", debug_level="0", group_name=GROUP)
+            extensions = mypycify(flags + files, opt_level="3", debug_level="0", group_name=GROUP)
     except (Exception, SystemExit) as error:  # mypyc prints what it refuses and ends with SystemExit
         refusals = [line for line in said.getvalue().splitlines() if ": error:" in line]
         return fall_back(f"mypyc could not compile it ({refusals[0] if refusals else first_line(error)})")
+    for extension in extensions:  # a warning that a newer C compiler has is no reason to stay interpreted
+        extension.extra_compile_args = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
+    return extensions
 
 
 def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    text = re.sub(r"Command '\[.*?\]' ", "it ", str(error).strip())  # a compiler's whole command line helps nobody here
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 class BuildExtOrPure(build_ext):
