@@ -31,6 +31,10 @@ class FakeEngine:
     def output_pending(self) -> bool:
         return bool(self.output)
 
+    @property
+    def needs_attention(self) -> bool:
+        return self.closed or self.output_pending or self.read_paused
+
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         self.received.append(data)
         if self.on_receive is not None:

@@ -155,7 +155,22 @@ class HTTPCycle(Exchange):
                 body = message.get("body", b"")
                 if type(body) is not bytes:
                     body = _content(body)
-                if message.get("more_body", False):
+                is_more = message.get("more_body", False)
+                if not (self.blocked or self.has_trailers):  # `write` in place: a coroutine costs 0.2 us a piece
+                    driver = self.driver
+                    try:
+                        accepted = driver.engine.send_data(self.stream_id, body, not is_more)
+                    except StreamClosedError as error:
+                        raise self.disconnected(error) from None
+                    self.sent += len(body)
+                    if not is_more:
+                        self.complete()
+                    if not driver.flush_due:
+                        driver.schedule_flush()
+                    if not accepted:
+                        self.blocked = True
+                        await self.unblocked()
+                elif is_more:
                     await self.write(body)
                 elif self.has_trailers:
                     if body:

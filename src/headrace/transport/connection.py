@@ -49,6 +49,8 @@ class Engine(Protocol):
     def receive_eof(self, now: float) -> list[Event]: ...
     def handle_deadline(self, now: float) -> list[Event]: ...
     @property
+    def needs_attention(self) -> bool: ...
+    @property
     def bodies_queued(self) -> bool: ...
     def take_output(self, limit: int = ..., now: float = ...) -> bytes: ...
     def take_buffers(self, limit: int = ..., now: float = ...) -> list[bytes | memoryview]: ...
@@ -147,7 +149,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._turn_due = True
                 self.loop.call_soon(self._next_turn)
-        self._flush()
+        self._flush(now)
 
     def eof_received(self) -> bool:
         self._lose()
@@ -184,25 +186,37 @@ class Connection(asyncio.Protocol):
             self.flush_due = True
             self.loop.call_soon(self._flush)
 
-    def _flush(self) -> None:
+    def _flush(self, now: float = -1.0) -> None:
         transport = self.transport
         if transport is None:
             return
         engine = self.engine
         try:
             if not self.write_blocked:
+                if now < 0:
+                    now = self.loop.time()
                 if self.vectored and engine.bodies_queued:
-                    transport.writelines(engine.take_buffers(WRITE_LIMIT, self.loop.time()))
+                    transport.writelines(engine.take_buffers(WRITE_LIMIT, now))
                 else:
-                    output = engine.take_output(WRITE_LIMIT, self.loop.time())
+                    output = engine.take_output(WRITE_LIMIT, now)
                     if output:
                         transport.write(output)
-            events = engine.take_events()
-            if events:
-                self.on_events(events)
+            if engine.needs_attention or self._read_paused:  # one question instead of five in the common case
+                self._attend()
+                return
         except Exception:
             self._fail()
             return
+        self.flush_due = False
+        if engine.deadline < self._timer_at:
+            self._set_timer(engine.deadline)
+
+    def _attend(self) -> None:
+        """What a flush may lead to: events, more output, the end, a pause in reading or the end of one."""
+        engine = self.engine
+        events = engine.take_events()
+        if events:
+            self.on_events(events)
         if engine.closed:
             self._end()
             return

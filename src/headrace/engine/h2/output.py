@@ -94,6 +94,11 @@ class Output:
         return self._control_queued > self.limits.control_queue_pause
 
     @property
+    def needs_attention(self) -> bool:
+        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
+        return self.closed or len(self._events) > 0 or self.output_pending or self.read_paused
+
+    @property
     def bodies_queued(self) -> bool:
         """True when streams have content that waits for its turn: `take_buffers` is then the cheaper way out."""
         return self._scheduler.count > 0
