@@ -53,6 +53,8 @@ def test_headers_may_be_text_octets_or_a_mapping(run: Run) -> None:
                 return Response(200, [("X-Kind", "text")])
             case "/map":
                 return Response.json({"a": [1]}, headers={"X-Kind": "map"})
+            case "/once":
+                return Response(200, ((name, "once") for name in ("X-Kind",)))
             case _:
                 return Response.html("<p>é", 201, ((b"x-kind", b"octets"),))
 
@@ -60,6 +62,7 @@ def test_headers_may_be_text_octets_or_a_mapping(run: Run) -> None:
         async with serving(app) as server, H2Peer.connected(port(server)) as peer:
             text, mapping, octets = await asyncio.gather(peer.get("/text"), peer.get("/map"), peer.get("/octets"))
             assert text.header(b"x-kind") == b"text"
+            assert (await peer.get("/once")).header(b"x-kind") == b"once"
             assert (mapping.header(b"content-type"), bytes(mapping.body)) == (b"application/json", b'{"a":[1]}')
             assert (octets.status, octets.body.decode(), octets.header(b"x-kind")) == (201, "<p>é", b"octets")
 

@@ -38,7 +38,8 @@ class Response:
 
     def __init__(self, status: int = 200, headers: Headers = (), body: bytes | str = b"") -> None:
         self.status = status
-        self.headers = headers
+        # Looked at twice when they are text, so what can be iterated over only once is made a list.
+        self.headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
         self.body = body.encode() if isinstance(body, str) else body
 
     @classmethod
@@ -86,7 +87,7 @@ class StreamResponse:
         if producer is None:
             raise TypeError("a StreamResponse needs a producer")
         self.status = status
-        self.headers = headers
+        self.headers: Headers = headers
         self.producer = producer
 
     def open(self, send: Send) -> Awaitable[object] | AsyncIterable[bytes]:

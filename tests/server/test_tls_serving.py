@@ -1,0 +1,126 @@
+"""The server over TLS: ALPN, scheme, back-pressure and the ends, on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+from headrace.server.app import Server
+from headrace.server.config import Config
+from headrace.server.handler import Request
+from headrace.server.response import Response
+from headrace.transport.tls import local_certificate
+
+from tests.h2_peer import H2Peer
+from tests.serving import Run, port, serving, settled
+
+BODY = bytes(range(256)) * 8192
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    local_certificate(folder)
+    return folder
+
+
+def client_context(folder: Path, *protocols: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=folder / "localhost-ca.pem")
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
+
+
+async def app(request: Request) -> Response:
+    if request.path == "/wait":
+        await asyncio.Event().wait()
+    if request.path == "/big":
+        return Response(200, (), BODY)
+    return Response(200, [(b"x-scheme", request.scheme.encode())], await request.read())
+
+
+def test_it_speaks_http2_over_tls(run: Run, folder: Path) -> None:
+    async def main() -> None:
+        context = client_context(folder, "h2", "http/1.1")
+        async with (
+            serving(app, tls_cert=str(folder / "localhost.pem")) as server,
+            H2Peer.connected(port(server), tls=context) as peer,
+        ):
+            answer = await peer.post("/", BODY)
+            assert answer.body == BODY
+            assert answer.header(b"x-scheme") == b"https"
+            assert (await peer.get("/big")).body == BODY
+            server.begin_drain()
+            await peer.until_closed()
+            await server.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("protocols", [(), ("http/1.1",)], ids=["no ALPN", "http/1.1"])
+def test_without_alpn_for_h2_the_connection_ends(run: Run, folder: Path, protocols: tuple[str, ...]) -> None:
+    """RFC 9113 §3.2: over TLS, HTTP/2 is chosen by ALPN."""
+
+    async def main() -> None:
+        async with serving(app, tls_cert=str(folder / "localhost.pem")) as server:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port(server), ssl=client_context(folder, *protocols), server_hostname="localhost"
+            )
+            assert await asyncio.wait_for(reader.read(), 10.0) == b""
+            writer.close()
+            assert server.service is not None
+            await settled(lambda: not server.service.drivers)  # type: ignore[union-attr]
+
+    run(main())
+
+
+def test_a_handshake_that_does_not_come_ends_in_time(run: Run, folder: Path) -> None:
+    async def main() -> None:
+        async with serving(app, tls_cert=str(folder / "localhost.pem"), tls_handshake_timeout_s=0.1) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
+            assert await asyncio.wait_for(reader.read(), 10.0) == b""
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.wait_for(reader.read(), 10.0)
+            writer.close()
+            async with H2Peer.connected(port(server), tls=client_context(folder, "h2")) as peer:
+                assert (await peer.get("/")).status == 200
+
+    run(main())
+
+
+def test_trap_29_a_peer_that_never_answers_close_notify_does_not_hold_the_end(run: Run, folder: Path) -> None:
+    async def main() -> None:
+        limits = {"drain_timeout_s": 0.1}
+        async with (
+            serving(app, tls_cert=str(folder / "localhost.pem"), limits=limits) as server,
+            H2Peer.connected(port(server), tls=client_context(folder, "h2")) as peer,
+        ):
+            peer.open("/wait")
+            await peer.ping()
+            peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            start = time.monotonic()
+            server.begin_drain()
+            await server.wait_closed()
+            assert time.monotonic() - start < 8.0  # 30 s is what asyncio waits by itself
+            peer.writer.transport.abort()
+
+    run(main())
+
+
+def test_one_server_may_speak_both(run: Run, folder: Path) -> None:
+    async def main() -> None:
+        config = Config(bind="127.0.0.1:0", cleartext_bind="127.0.0.1:0", tls_cert=str(folder / "localhost.pem"))
+        async with Server(app, config) as server:
+            ports = {bind.tls: int(address.rpartition(":")[2]) for bind, address in server.addresses}
+            async with H2Peer.connected(ports[True], tls=client_context(folder, "h2")) as peer:
+                assert (await peer.get("/")).header(b"x-scheme") == b"https"
+            async with H2Peer.connected(ports[False]) as peer:
+                assert (await peer.get("/")).header(b"x-scheme") == b"http"
+
+    run(main())
