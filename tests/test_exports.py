@@ -9,6 +9,8 @@ import pytest
 
 import headrace
 
+from tests.conftest import engine_is_compiled
+
 PUBLIC = {
     "AppError",
     "ClientDisconnected",
@@ -51,7 +53,10 @@ def test_the_public_names_are_these() -> None:
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_a_public_name_says_what_it_is(name: str) -> None:
-    assert getattr(headrace, name).__doc__
+    found = getattr(headrace, name)
+    if found.__module__.startswith("headrace.engine.") and engine_is_compiled():
+        pytest.skip("mypyc keeps no docstrings")
+    assert found.__doc__
 
 
 @pytest.mark.parametrize("name", sorted(TESTING))
