@@ -325,8 +325,12 @@ class Connection(asyncio.Protocol):
         if transport.can_write_eof() and not transport.is_closing():
             # Closing with unread input makes the kernel send a reset, which may overtake the GOAWAY. So the peer is
             # told that no more comes, and has a moment to close first.
-            transport.write_eof()
-            self._close_timer = self.loop.call_later(LINGER_S, self._close_transport)
+            try:
+                transport.write_eof()
+            except OSError:  # the peer closed in the meantime
+                self._close_transport()
+            else:
+                self._close_timer = self.loop.call_later(LINGER_S, self._close_transport)
         else:
             self._close_transport()
 
