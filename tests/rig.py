@@ -114,7 +114,7 @@ class Rig:
 
     # -- what happened
 
-    def of(self, kind: type, stream_id: int | None = None) -> list[Any]:
+    def of(self, kind: type[Any], stream_id: int | None = None) -> list[Any]:
         """Events of one class so far, of one stream if it is named."""
         return [e for e in self.events if isinstance(e, kind) and (stream_id is None or e.stream_id == stream_id)]
 

@@ -6,7 +6,7 @@ Stream ids begin at 1: an attack wants a connection of its own, after the prefac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tests import wire
 
@@ -130,7 +130,7 @@ def _provoke(count: int, request: bytes, end_stream: bool, fault: bytes) -> Iter
         yield wire.headers(1 + 2 * n, request, end_stream=end_stream) + fault[:5] + stream_id + fault[9:]
 
 
-MADE_YOU_RESET = {
+MADE_YOU_RESET: dict[str, Callable[..., Iterator[bytes]]] = {
     "window-update-0": lambda n=3_000: batched(_provoke(n, POST, False, wire.window_update(1, 0))),
     "window-overflow": lambda n=3_000: batched(_provoke(n, POST, False, wire.window_update(1, 2**31 - 1))),
     "data-after-end": lambda n=3_000: batched(_provoke(n, GET, True, wire.data(1, b"x"))),

@@ -187,7 +187,7 @@ def victim(mode: str = "sleep", **limits: float) -> Iterator[Server]:
                 process.stdout.close()
 
 
-OFF = {
+OFF: dict[str, float] = {
     "max_concurrent_streams": 1_000_000,
     "max_field_section_size": 16_777_216,
     "max_fields": 65_536,

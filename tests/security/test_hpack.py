@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import tracemalloc
+from collections.abc import Callable, Iterator
 
 import hpack
 import pytest
@@ -29,7 +30,7 @@ def test_hpack_bomb() -> None:
     check(not control.closed and control.requests == 6, control)
 
 
-BOMBS = {
+BOMBS: dict[str, Callable[[], Iterator[bytes]]] = {
     "thin": lambda: attacks.thin_bomb(b"a"),
     "empty-cookie": lambda: attacks.thin_bomb(b"cookie"),
     "fat-cookie": attacks.medium_bomb,
@@ -187,7 +188,7 @@ def test_huffman_traps(trap: str, where: str) -> None:
     assert rig.outcome(1) == ("connection", wire.COMPRESSION_ERROR)
 
 
-DESYNC = {
+DESYNC: dict[str, Callable[[ServerRig, bytes], object]] = {
     "malformed": lambda rig, block: rig.feed(wire.headers(3, block + wire.literal(b"BAD", b""), end_stream=True)),
     "reset by us": lambda rig, block: (
         rig.feed(wire.headers(3, attacks.POST)),
@@ -236,7 +237,7 @@ def test_secrets_are_never_indexed() -> None:
         for _ in range(5):
             block = encoder.encode([(b":status", b"200"), field])
         decoder = hpack.Decoder()
-        fields = decoder.decode(block, raw=True)
+        fields = list(decoder.decode(block, raw=True))
         assert (bytes(fields[1][0]), bytes(fields[1][1])) == field
         if field[0] != b"set-cookie":
             assert isinstance(fields[1], hpack.NeverIndexedHeaderTuple), field

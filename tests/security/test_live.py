@@ -279,7 +279,7 @@ def test_graceful_shutdown_abuse() -> None:
 
 def test_rapid_reset_negative_control() -> None:
     """With the limits off the same rapid reset is never stopped: the rows' criteria can fail."""
-    with victim(**OFF) as server:
+    with victim("sleep", **OFF) as server:
         report = server.attack(attacks.rapid_reset(5_000), wait_s=0.3)
         assert report.goaway is None and report.finished, report
         if sys.version_info >= (3, 12):  # before, a worker that is reset in the same batch has not begun
@@ -291,7 +291,7 @@ UNSTOPPED = ["CVE-2019-9512 ping flood", "VU#421644 CONTINUATION flood", "RUSTSE
 
 def test_unfinished_streams_negative_control() -> None:
     """With the limits off a thousand handlers run at once: H can fail."""
-    with victim(**OFF) as server:
+    with victim("sleep", **OFF) as server:
         sock = server.connect()
         sock.sendall(b"".join(attacks.unfinished_streams(1_000)))
         end = time.monotonic() + 5
@@ -308,7 +308,7 @@ def test_unfinished_streams_negative_control() -> None:
 )
 def test_floods_negative_control(name: str) -> None:
     """With the limits off the same floods are not stopped within their 3 s or 8 MB: G can fail."""
-    with victim(**OFF) as server:
+    with victim("sleep", **OFF) as server:
         report = server.attack(ROWS[name][0](), wait_s=0.2)
         assert report.goaway is None, report
 

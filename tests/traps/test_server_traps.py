@@ -299,11 +299,18 @@ def test_trap_29_a_silent_tls_peer_does_not_hold_the_exit(run: Run, tmp_path: An
 
 def test_trap_30_nothing_is_formatted_for_a_silent_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trap 30: with the access log off and debug off, a request formats no log line, reads no clock, makes no repr."""
-    import headrace.server.exchange as exchange_module
-
     called: list[str] = []
-    monkeypatch.setattr(Exchange, "__str__", lambda self: called.append("str") or "")
-    monkeypatch.setattr(exchange_module.time, "perf_counter", lambda: called.append("clock") or 0.0)
+
+    def text(_: Exchange) -> str:
+        called.append("str")
+        return ""
+
+    def clock() -> float:
+        called.append("clock")
+        return 0.0
+
+    monkeypatch.setattr(Exchange, "__str__", text)
+    monkeypatch.setattr(time, "perf_counter", clock)
     monkeypatch.setattr(logging.Logger, "_log", lambda *a, **k: called.append("log"))
 
     async def handler(request: Any) -> Response:

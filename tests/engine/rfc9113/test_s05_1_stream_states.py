@@ -317,7 +317,7 @@ CLIENT_FRAMES: dict[str, Callable[[int], bytes]] = {
     "PUSH_PROMISE": lambda sid: wire.push_promise(sid, 2, wire.request_fields()),
 }
 
-_SENT_ALL = {
+_SENT_ALL: dict[str, set[tuple[Any, ...]]] = {
     "DATA": {RST_PROTOCOL}, "DATA+ES": {RST_PROTOCOL}, "HEADERS": {OK}, "HEADERS+ES": {OK}, "PRIORITY": {OK},
     "RST_STREAM": {OK}, "PUSH_PROMISE": {GO_PROTOCOL}, "WINDOW_UPDATE": {OK}, "CONTINUATION": {GO_PROTOCOL},
     "unknown": {OK},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from headrace.engine import events as ev
@@ -125,7 +127,7 @@ def test_misuse_raises_and_writes_nothing() -> None:
     """DESIGN §3: only the caller's own misuse raises; nothing of it reaches the wire."""
     rig = ServerRig()
     rig.request(1)
-    for misuse in (
+    misuses: tuple[Callable[[], object], ...] = (
         lambda: rig.conn.send_data(1, b"x"),
         lambda: rig.conn.send_trailers(1, [(b"a", b"b")]),
         lambda: rig.conn.send_headers(1, 103, []),
@@ -135,7 +137,8 @@ def test_misuse_raises_and_writes_nothing() -> None:
         lambda: rig.conn.send_headers(0, 200, []),
         lambda: rig.conn.send_headers(1, 1000, []),
         lambda: rig.conn.send_headers(1, 99, []),
-    ):
+    )
+    for misuse in misuses:
         with pytest.raises(LocalError):
             misuse()
     assert rig.take() == []
@@ -162,14 +165,15 @@ def test_a_send_on_a_dead_stream_raises_stream_closed() -> None:
     rig.request(5)
     rig.respond(5, b"done")
     rig.take()
+    verbs: tuple[Callable[[int], object], ...] = (
+        lambda sid: rig.conn.send_headers(sid, 200, []),
+        lambda sid: rig.conn.send_data(sid, b"x"),
+        lambda sid: rig.conn.send_trailers(sid, []),
+        lambda sid: rig.conn.send_response(sid, 200, [], b""),
+        lambda sid: rig.conn.send_informational(sid, 103, []),
+    )
     for stream_id in (1, 3, 5):
-        for verb in (
-            lambda sid: rig.conn.send_headers(sid, 200, []),
-            lambda sid: rig.conn.send_data(sid, b"x"),
-            lambda sid: rig.conn.send_trailers(sid, []),
-            lambda sid: rig.conn.send_response(sid, 200, [], b""),
-            lambda sid: rig.conn.send_informational(sid, 103, []),
-        ):
+        for verb in verbs:
             with pytest.raises(StreamClosedError):
                 verb(stream_id)
     rig.take()

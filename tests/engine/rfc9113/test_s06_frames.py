@@ -182,7 +182,7 @@ def test_priority_on_itself_is_no_work() -> None:
         (0xFFFF, 2**32 - 1, OK),
     ],
 )
-def test_settings_values(identifier: int, value: int, expected: tuple[str, int]) -> None:
+def test_settings_values(identifier: int, value: int, expected: tuple[object, ...]) -> None:
     """§6.5.2 Each setting's range, and its error; an unknown identifier MUST be ignored."""
     rig = ServerRig()
     rig.feed(wire.settings({identifier: value}))

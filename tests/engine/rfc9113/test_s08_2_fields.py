@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from headrace.engine import events as ev
@@ -106,14 +108,14 @@ def test_an_empty_value() -> None:
 def try_to_send(rig: ServerRig, name: bytes, value: bytes, how: str) -> list[tuple[bytes, bytes]] | None:
     """Give the engine a field of the app's; None when it was refused, else the fields on the wire."""
     rig.request(1)
-    send = {
+    send: dict[str, Callable[[], object]] = {
         "buffered": lambda: rig.conn.send_response(1, 200, [(name, value)], b"x"),
         "streamed": lambda: rig.conn.send_headers(1, 200, [(name, value)]),
         "informational": lambda: rig.conn.send_informational(1, 103, [(name, value)]),
         "trailers": lambda: (rig.conn.send_headers(1, 200, []), rig.conn.send_trailers(1, [(name, value)])),
-    }[how]
+    }
     try:
-        send()
+        send[how]()
     except InvalidFieldError:
         return None
     rig.take()
@@ -194,13 +196,14 @@ def test_a_second_content_length_is_refused() -> None:
 def test_client_requests_are_checked_as_well(value: bytes) -> None:
     """Trap 21 for our client: bad fields, methods and paths raise and write nothing."""
     rig = ClientRig()
-    for request in (
+    requests: tuple[Callable[[], object], ...] = (
         lambda: rig.conn.send_request(b"GET", b"https", b"a", b"/", [(b"x", value)], end_stream=True),
         lambda: rig.conn.send_request(b"GET", b"https", b"a", b"/" + value, [], end_stream=True),
         lambda: rig.conn.send_request(b"G" + value, b"https", b"a", b"/", [], end_stream=True),
         lambda: rig.conn.send_request(b"GET", b"https", b"a" + value, b"/", [], end_stream=True),
         lambda: rig.conn.send_request(b"GET", b"ht" + value, b"a", b"/", [], end_stream=True),
-    ):
+    )
+    for request in requests:
         with pytest.raises(InvalidFieldError):
             request()
     assert rig.take() == []
