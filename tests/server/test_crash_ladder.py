@@ -191,3 +191,35 @@ def test_trap_8_a_writer_that_waits_for_the_window_learns_of_the_reset(run: Run)
             assert [isinstance(error, OSError) for error in seen] == [True, True]
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"), [(None, 0), (ValueError("because of it"), 0), (RuntimeError("a fault of its own"), 1)]
+)
+def test_what_follows_from_a_disconnect_is_not_an_error(
+    error: Exception | None, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(request: Request) -> Response:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(request.read())
+        except* OSError as caught:
+            if error is None:
+                raise
+            if isinstance(error, ValueError):
+                raise error from caught
+        if error is not None:
+            raise error
+        return Response()
+
+    async def main() -> None:
+        async with serving(app) as server:
+            async with H2Peer.connected(port(server)) as peer:
+                peer.open("/", "POST", end=False)
+                await peer.ping()
+            await settled(lambda: live_handlers(server) == 0)
+
+    asyncio.run(main())
+    found = [each.getMessage() for each in caplog.records if each.name == "headrace.error"]
+    assert len(found) == lines
+    assert all("RuntimeError after the client had gone: a fault of its own" in each for each in found)

@@ -222,3 +222,20 @@ def test_a_server_is_a_context_manager(run: Run) -> None:
             assert (await peer.get("/")).status == 200
 
     run(main())
+
+
+def test_a_drain_that_is_asked_for_during_the_start_is_not_forgotten(run: Run) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.begin_drain()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    server = Server(app, Config(bind="127.0.0.1:0"))
+
+    async def main() -> None:
+        await server.start()
+        await server.wait_closed()
+
+    run(main())

@@ -114,3 +114,19 @@ def test_running_out_of_handles_pauses_and_goes_on(
 
     run(main())
     assert sum("no connection can be accepted" in each.getMessage() for each in caplog.records) == 2
+
+
+def test_the_path_of_somebody_else_is_left_alone(run: Run, tmp_path: Path) -> None:
+    """A successor may have put its own socket there, and an inherited one belongs to whoever opened it."""
+    path, inherited = str(tmp_path / "s"), str(tmp_path / "inherited")
+
+    async def main() -> None:
+        with bind_unix(inherited) as sock:
+            async with serving(who, bind=[f"unix:{path}", f"fd:{sock.fileno()}"]):
+                Path(path).unlink()
+                successor = bind_unix(path)
+        assert Path(path).exists()
+        assert Path(inherited).exists()
+        successor.close()
+
+    run(main())

@@ -54,6 +54,7 @@ class Server:
         self._drain: Drain | None = None
         self._closed: asyncio.Event = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
+        self._is_asked_to_drain = False
 
     async def start(self) -> None:
         """Start the application, then listen.
@@ -88,6 +89,7 @@ class Server:
                         gate,
                         ssl_context=context if bind.tls else None,
                         handshake_timeout_s=config.tls_handshake_timeout_s,
+                        path=bind.path if bind.kind == "unix" else None,
                     )
                     for sock in sockets
                 ]
@@ -100,9 +102,15 @@ class Server:
         self._drain = Drain(service, config.drain_timeout_s)
         for listener in self._listeners:
             listener.start()
+        if self._is_asked_to_drain:
+            self.begin_drain()
 
     def begin_drain(self) -> None:
-        """Begin the graceful end, at once on every connection; idempotent. `wait_closed` returns when it is done."""
+        """Begin the graceful end, at once on every connection; idempotent. `wait_closed` returns when it is done.
+
+        While `start` is still under way it is remembered, and begins when that is done.
+        """
+        self._is_asked_to_drain = True
         if self._closing is None and self._drain is not None:
             self._stop_listening()
             self._drain.begin()

@@ -267,11 +267,13 @@ class Exchange:
 
     def fail(self, error: BaseException) -> bool:
         """Go down the crash ladder. True when `error` must go on: cancellation, and the interpreter's end."""
-        must_go_on = isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
+        is_ended = isinstance(error, (asyncio.CancelledError, GeneratorExit))
+        must_go_on = is_ended or isinstance(error, KeyboardInterrupt)
         if self.gone is not None:
-            if not isinstance(error, (ClientDisconnected, asyncio.CancelledError)):
-                self._log(error, "after the client had gone")
-        elif isinstance(error, asyncio.CancelledError):
+            # Mostly a consequence in the words of a framework, and nobody is there to get an answer: one line will do.
+            if not is_ended and not _is_disconnect(error):
+                error_log.warning("%s: %s after the client had gone: %s", self, type(error).__name__, error)
+        elif is_ended:
             if self.state != COMPLETE:
                 self.reset(CANCEL if self.driver.service.is_ending else INTERNAL_ERROR)
         elif self.state == COMPLETE:
@@ -322,6 +324,17 @@ class Exchange:
         head = self.head
         peer = self.driver.peer_name
         return f"{head.method.decode('latin-1')} {_printable(head.path)} from {peer} on stream {self.stream_id}"
+
+
+def _is_disconnect(error: BaseException | None) -> bool:
+    """True for what follows from ClientDisconnected: itself, groups of it, and what was raised because of it."""
+    for _ in range(8):
+        if error is None or isinstance(error, ClientDisconnected):
+            break
+        if isinstance(error, BaseExceptionGroup):
+            return all(_is_disconnect(each) for each in error.exceptions)
+        error = error.__cause__ or error.__context__
+    return isinstance(error, ClientDisconnected)
 
 
 def _printable(octets: bytes) -> str:

@@ -15,8 +15,8 @@ from typing import Final
 
 BACKLOG: Final = 4_096  # connections that the kernel keeps until we take them; it may keep fewer
 ACCEPTS_A_TURN: Final = 64  # so that a storm of new connections does not hold up those that are there
-EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-EXHAUSTED_PAUSE_S: Final = 0.5
+GONE: Final = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO, errno.EPERM}  # before we took it: only its loss
+EXHAUSTED_PAUSE_S: Final = 0.5  # after anything else, such as EMFILE, which trying at once would not mend
 TLS_SHUTDOWN_TIMEOUT_S: Final = 2.0  # a peer that does not answer close_notify must not hold the process
 
 logger: Final = logging.getLogger("headrace")
@@ -77,7 +77,9 @@ class Listener:
         *,
         ssl_context: ssl.SSLContext | None = None,
         handshake_timeout_s: float = 10.0,
+        path: str | None = None,
     ) -> None:
+        """`path` is removed when the listener closes, if it is still the socket that it is now."""
         self.sock = sock
         self._factory = factory
         self._gate = gate
@@ -85,13 +87,11 @@ class Listener:
         self._handshake_timeout_s = handshake_timeout_s
         self._task: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
-        self._unlink: str | None = None
+        self._path = path
+        self._inode = _inode(path)
 
     def start(self) -> None:
         """Begin to accept."""
-        name = self.sock.getsockname()
-        if self.sock.family == getattr(socket, "AF_UNIX", None) and isinstance(name, str) and name:
-            self._unlink = name
         self._task = asyncio.get_running_loop().create_task(self._accept())
 
     def close(self) -> None:
@@ -104,9 +104,9 @@ class Listener:
             self.sock.close()
         for task in self._opening:
             task.cancel()
-        if self._unlink is not None:
+        if self._path is not None and self._inode == _inode(self._path):
             with contextlib.suppress(OSError):
-                os.unlink(self._unlink)
+                os.unlink(self._path)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -116,12 +116,12 @@ class Listener:
             try:
                 sock, _ = await loop.sock_accept(self.sock)
             except OSError as error:
-                if error.errno in EXHAUSTED:
+                if error.errno in GONE:
+                    await asyncio.sleep(0)
+                else:
                     logger.warning("no connection can be accepted: %s; trying again", error.strerror)
                     await asyncio.sleep(EXHAUSTED_PAUSE_S)
-                elif error.errno == errno.EBADF:
-                    return
-                continue  # the peer was gone before we took it
+                continue
             self._gate.enter()
             task = loop.create_task(self._open(sock))
             self._opening.add(task)
@@ -226,6 +226,13 @@ def _is_abandoned(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(path) == errno.ECONNREFUSED
+
+
+def _inode(path: str | None) -> int | None:
+    try:
+        return os.stat(path).st_ino if path is not None else None
+    except OSError:
+        return None
 
 
 def _cannot_listen(where: str, error: OSError) -> ListenError:
