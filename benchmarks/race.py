@@ -64,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
         course = Course(peers, Path(folder), out / "logs")
         course.prepare()
+        machine = report.machine(course)  # before there is load of our own
         results: Results = {}
         for tls in (False, True):
             chosen = [each for each in scenarios if each.tls == tls]
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
                         results[scenario.name] = race(course, servers, scenario, options)
         idle = [] if options.no_memory else memory.measure(course, contenders, options.idle)
         facts = report.Facts(
-            machine=report.machine(course),
+            machine=machine,
             versions=report.versions(peers, contenders),
             rounds=options.rounds,
             seconds=options.seconds,

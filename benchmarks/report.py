@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import statistics
@@ -116,7 +117,10 @@ def machine(course: Course) -> list[str]:
     cores = f"{len(course.cores)} cores" if course.cores else "cores unknown"
     if course.pinned:
         cores += f", servers pinned to core {course.cores[0]}, load to core {course.cores[1]}"
-    return [f"{processor()}, {cores}", f"{platform.system()} {platform.release()}, {platform.machine()}"]
+    facts = [f"{processor()}, {cores}", f"{platform.system()} {platform.release()}, {platform.machine()}"]
+    if hasattr(os, "getloadavg"):
+        facts.append(f"load average when it began {os.getloadavg()[0]:.1f}; much above 0, others had their share")
+    return facts
 
 
 def processor() -> str:
