@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 MAX_WINDOW: Final = 2**31 - 1  # RFC 9113 §6.9.1: no window may exceed it
 MAX_STREAM_ID: Final = 2**31 - 1  # RFC 9113 §5.1.1
@@ -94,7 +94,7 @@ class Limits:
                 raise ValueError(f"{each.name} is {value}; it must be between {lowest} and {highest}")
 
 
-_RANGES: Final[dict[str, tuple[float, float]]] = {
+_RANGES: Final[dict[str, tuple[Any, Any]]] = {
     "max_concurrent_streams": (1, MAX_WINDOW),
     "max_field_section_size": (1_024, 16_777_216),
     "max_fields": (8, 65_536),

@@ -7,7 +7,7 @@ does; a head whose encoding would change at the next use (`Encoder.settled` is F
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError
 from headrace.engine.fields import check_outgoing
@@ -47,7 +47,7 @@ class Heads:
         self.default_fields = default_fields
         self._known = None
 
-    def response(self, status: int, headers: Sequence[tuple[bytes, bytes]], size: int) -> EncodedHead:
+    def response(self, status: int, headers: Sequence[Any], size: int) -> EncodedHead:
         """Return the head of a response; it has to be written at once, as HPACK goes by wire order.
 
         `size` is that of the whole content: checked against content-length or, where there is none, it becomes that
@@ -80,7 +80,7 @@ class Heads:
             return self._add_length(head, size)
         return head
 
-    def _encode(self, status: int, headers: Sequence[tuple[bytes, bytes]], size: int) -> EncodedHead:
+    def _encode(self, status: int, headers: Sequence[Any], size: int) -> EncodedHead:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
         checked, length = check_outgoing(headers, self.drop_connection_fields)
