@@ -28,6 +28,14 @@ def _octets(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("latin-1")
 
 
+def _content(body: object) -> bytes:
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise TypeError(f"the body of a Response is bytes or text, not {type(body).__name__}")
+
+
 class Response:
     """A whole response: it leaves in one write, with `content-length` unless `headers` have it.
 
@@ -40,7 +48,7 @@ class Response:
         self.status = status
         # Looked at twice when they are text, so what can be iterated over only once is made a list.
         self.headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
-        self.body = body.encode() if isinstance(body, str) else body
+        self.body = body if body.__class__ is bytes else _content(body)
 
     @classmethod
     def text(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:

@@ -39,6 +39,7 @@ NEVER: Final = float("inf")
 # Octets written and not taken at which DATA goes to the stream's queue instead, where a write can block its worker.
 OUTPUT_HIGH: Final = 65_536
 _LARGEST_DATA: Final = 65_536  # a larger frame would make siblings wait, whatever the peer allows
+_CHUNK: Final = 256
 _REMEMBERED_CLOSED: Final = 1_024
 
 
@@ -243,8 +244,7 @@ class Output:
 
     def _accepted(self, stream: Stream) -> bool:
         """Tell whether what a stream has queued counts as accepted; if not, owe it a SendAccepted."""
-        limits = self.limits
-        if stream.queued <= limits.max_stream_send_buffer and self._queued <= limits.max_connection_send_buffer:
+        if self._fits(stream):
             return True
         if not stream.waiting:
             stream.waiting = True
@@ -253,6 +253,14 @@ class Output:
             else:
                 self._waiting.append(stream)
         return False
+
+    def _fits(self, stream: Stream) -> bool:
+        """Tell whether what waits is within the limits; a chunk counts for `_CHUNK` octets more than it has, so that a
+        million tiny ones do not cost a hundred megabytes of objects."""
+        limits = self.limits
+        queue = stream.queue
+        size = stream.queued if queue is None else stream.queued + (len(queue) - 1) * _CHUNK
+        return size <= limits.max_stream_send_buffer and self._queued <= limits.max_connection_send_buffer
 
     def _accept_waiting(self) -> None:
         waiting = self._waiting
@@ -263,9 +271,7 @@ class Output:
         for stream in waiting:
             if not stream.waiting:
                 continue
-            if stream.queued == 0 or (
-                stream.queued <= limits.max_stream_send_buffer and self._queued <= limits.max_connection_send_buffer
-            ):
+            if stream.queued == 0 or self._fits(stream):
                 stream.waiting = False
                 self._events.append(SendAccepted(stream.stream_id))
             else:
