@@ -266,7 +266,6 @@ class Output:
         waiting = self._waiting
         if waiting is None:
             return
-        limits = self.limits
         still: list[Stream] = []
         for stream in waiting:
             if not stream.waiting:
