@@ -64,6 +64,7 @@ def engine_extensions() -> list[Extension]:
     if reason := missing_tool():
         return fall_back(reason)
     files = sorted(str(path.relative_to(HERE)) for path in (HERE / ENGINE).rglob("*.py") if path.name != "__init__.py")
+    files.append("src/headrace/asgi/answer.py")  # no I/O either, and as hot as the engine (docs/adr)
     said = io.StringIO()
     try:
         from mypyc.build import mypycify

@@ -1,7 +1,6 @@
 """One request to an ASGI application: its scope, and `receive` and `send` (ASGI HTTP, specification 2.5).
 
-`http.response.start` is held until the first piece of content comes, so that a response in one piece leaves as HEADERS
-and DATA together, and so that an application which fails in between still gives 500.
+What its messages do to the response stands in `answer`.
 """
 
 from __future__ import annotations
@@ -9,10 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
+from headrace.asgi.answer import BLOCKED, OTHER, Answer
 from headrace.asgi.pathsend import send_file
 from headrace.asgi.types import EXTENSIONS, SPEC
 from headrace.engine.errors import StreamClosedError
-from headrace.server.exchange import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS, Exchange
+from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
+from headrace.server.exchange import Exchange
 from headrace.server.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -31,14 +32,43 @@ _EXPECTED: Final = {
 class HTTPCycle(Exchange):
     """A request and its response, driven by an ASGI application."""
 
+    answer: Answer | None = None
     is_read: bool = False
     """True once `receive` has said `more_body: False`."""
-    headers: Any = ()
-    has_trailers: bool = False
     trailers: list[tuple[bytes, bytes]] | None = None
+
+    # What a response has come to stands in `answer`; before `run` has begun there is none.
+
+    @property
+    def state(self) -> int:
+        return BEFORE if self.answer is None else self.answer.state
+
+    @state.setter
+    def state(self, value: int) -> None:
+        if self.answer is not None:
+            self.answer.state = value
+
+    @property
+    def status(self) -> int:
+        return 0 if self.answer is None else self.answer.status
+
+    @status.setter
+    def status(self, value: int) -> None:
+        if self.answer is not None:
+            self.answer.status = value
+
+    @property
+    def sent(self) -> int:
+        return 0 if self.answer is None else self.answer.sent
+
+    @sent.setter
+    def sent(self, value: int) -> None:
+        if self.answer is not None:
+            self.answer.sent = value
 
     async def run(self) -> None:
         driver = self.driver
+        self.answer = Answer(driver.engine, self.stream_id)
         try:
             shared = self.head.shared
             template = shared.memo
@@ -51,7 +81,7 @@ class HTTPCycle(Exchange):
                 scope = template.copy()  # type: ignore[attr-defined]  # nobody else writes there
                 scope["headers"] = scope["headers"].copy()
                 scope["extensions"] = EXTENSIONS.copy()
-            state = driver.service.application.state  # type: ignore[attr-defined]  # it is an ASGIApplication
+            state = driver.app_state
             if state is not None:
                 scope["state"] = state.copy()
             await driver.handler(scope, self.receive, self.send)
@@ -127,84 +157,25 @@ class HTTPCycle(Exchange):
 
     async def send(self, message: Message) -> None:
         """ASGI's `send`. Raises ClientDisconnected, an OSError, once the client has gone."""
-        kind = message["type"]
-        state = self.state
-        if kind == "http.response.body":
-            if state == HELD:
-                body = message.get("body", b"")
-                if type(body) is not bytes:
-                    body = _content(body)
-                if message.get("more_body", False) or self.has_trailers:
-                    await self._begin(body, message.get("more_body", False))
-                    return
-                driver = self.driver
-                try:
-                    accepted = driver.engine.send_response(self.stream_id, self.status, self.headers, body)
-                except StreamClosedError as error:
-                    raise self.disconnected(error) from None
-                self.sent = len(body)
-                self.state = COMPLETE
-                if self.inbox is not None:
-                    self.inbox.wake()
-                if not driver.flush_due:
-                    driver.schedule_flush()
-                if not accepted:
-                    self.blocked = True
-                    await self.unblocked()
-            elif state == STREAMING:
-                body = message.get("body", b"")
-                if type(body) is not bytes:
-                    body = _content(body)
-                is_more = message.get("more_body", False)
-                if not (self.blocked or self.has_trailers):  # `write` in place: a coroutine costs 0.2 us a piece
-                    driver = self.driver
-                    try:
-                        accepted = driver.engine.send_data(self.stream_id, body, not is_more)
-                    except StreamClosedError as error:
-                        raise self.disconnected(error) from None
-                    self.sent += len(body)
-                    if not is_more:
-                        self.complete()
-                    if not driver.flush_due:
-                        driver.schedule_flush()
-                    if not accepted:
-                        self.blocked = True
-                        await self.unblocked()
-                elif is_more:
-                    await self.write(body)
-                elif self.has_trailers:
-                    if body:
-                        await self.write(body)
-                    self.state = TRAILERS
-                else:
-                    await self.write(body, True)
-            else:
-                self._refuse(kind)
-        elif kind == "http.response.start":
-            if state != BEFORE:
-                self._refuse(kind)
-            if self.gone is not None:
-                raise self.disconnected(None)
-            status = message["status"]
-            if type(status) is not int:
-                status = _status(status)
-            headers = message.get("headers", ())
-            if type(headers) is not list:
-                headers = list(headers)
-            self.status = status
-            self.headers = headers
-            self.has_trailers = bool(message.get("trailers", False))
-            self.state = HELD
-        else:
-            await self._send_other(kind, message)
-
-    async def _begin(self, body: bytes, is_more: bool) -> None:
-        """The first piece of a response in several."""
-        self.start(self.status, self.headers)
-        if body:
-            await self.write(body)
-        if not is_more:
-            self.state = TRAILERS
+        if self.blocked:
+            await self.unblocked()
+        if self.gone is not None:
+            raise self.disconnected(None)
+        driver = self.driver
+        try:
+            outcome = self.answer.take(message)  # type: ignore[union-attr]  # `run` has made it
+        except StreamClosedError as error:
+            raise self.disconnected(error) from None
+        if outcome == OTHER:
+            await self._send_other(message["type"], message)
+            return
+        if not driver.flush_due:
+            driver.schedule_flush()
+        if self.inbox is not None and self.state == COMPLETE:
+            self.inbox.wake()
+        if outcome == BLOCKED:
+            self.blocked = True
+            await self.unblocked()
 
     async def _send_other(self, kind: str, message: Message) -> None:
         """The messages of extensions."""
@@ -220,9 +191,11 @@ class HTTPCycle(Exchange):
                 self._refuse(kind)
             self.inform(103, [(b"link", bytes(link)) for link in message.get("links", ())])
         elif kind == "http.response.pathsend":
-            if self.state != HELD or self.has_trailers:
+            answer = self.answer
+            if answer is not None and answer.state == HELD and not answer.has_trailers:
+                await send_file(self, message["path"], answer.headers)
+            else:
                 self._refuse(kind)
-            await send_file(self, message["path"], self.headers)
         else:
             self._refuse(kind)
 
@@ -240,15 +213,3 @@ def _has_host(headers: list[tuple[bytes, bytes]]) -> bool:
         if pair[0] == b"host":
             return True
     return False
-
-
-def _content(body: object) -> bytes:
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        return bytes(body)
-    raise TypeError(f"the body of an ASGI message is bytes, not {type(body).__name__}")
-
-
-def _status(status: object) -> int:
-    if isinstance(status, int):  # http.HTTPStatus is one
-        return int(status)
-    raise TypeError(f"the status of an ASGI response is an int, not {type(status).__name__}")

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+# How far a response is.
+BEFORE: Final = 0  # nothing has been said
+HELD: Final = 1  # the headers are known, and wait for the first piece of content
+STREAMING: Final = 2  # the headers are sent
+TRAILERS: Final = 3  # the content is complete, trailers are announced
+COMPLETE: Final = 4
+
 MALFORMED: Final = -2
 UNKNOWN: Final = -1
 

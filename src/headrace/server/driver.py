@@ -52,6 +52,7 @@ class ServerDriver(Connection):
     __slots__ = (
         "_date",
         "_waiting",
+        "app_state",
         "client",
         "drain_deadline",
         "engine",
@@ -74,6 +75,7 @@ class ServerDriver(Connection):
         self.engine.drop_connection_fields = service.drop_connection_fields
         self.exchange_type = service.exchange_type
         self.handler = service.application.handler
+        self.app_state = service.application.state
         self.record = service.record
         self.max_live = service.limits.max_concurrent_streams
         self.live: dict[int, Exchange] = {}

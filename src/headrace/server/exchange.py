@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
+from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.server.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from headrace.server.driver import ServerDriver
 
 Fields = "Sequence[tuple[bytes, bytes]]"
-
-# How far a response is.
-BEFORE: Final = 0  # nothing has been said
-HELD: Final = 1  # the headers are known, and wait for the first piece of content
-STREAMING: Final = 2  # the headers are sent
-TRAILERS: Final = 3  # the content is complete, trailers are announced
-COMPLETE: Final = 4
 
 PLAIN_TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"),)
 DISCONNECT_GRACE_S: Final = 1.0

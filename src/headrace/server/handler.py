@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from headrace.engine.errors import InvalidFieldError, StreamClosedError
-from headrace.server.exchange import COMPLETE, ClientDisconnected, Exchange, HTTPError
+from headrace.engine.message import COMPLETE
+from headrace.server.exchange import ClientDisconnected, Exchange, HTTPError
 from headrace.server.response import HeaderList, Headers, Response, StreamResponse, header_list
 
 if TYPE_CHECKING:
@@ -264,6 +265,7 @@ class NativeApplication:
 
     def __init__(self, app: Handler, config: Config) -> None:
         self.handler = app
+        self.state: dict[str, Any] | None = None
         self.cancel_on_disconnect: bool = getattr(app, "cancel_on_disconnect", True)
 
     async def startup(self) -> None:

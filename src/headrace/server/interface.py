@@ -40,6 +40,8 @@ class Application(Protocol):
     """Whether fields that only HTTP/1 knows are left out silently (RFC 9113 §8.2.2) instead of being an error."""
     handler: Any
     """What the exchange calls."""
+    state: dict[str, Any] | None
+    """What the application's start left for its requests; each gets a shallow copy."""
 
     async def startup(self) -> None:
         """Before the first connection. Raises StartupError."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headrace.engine.events import Event
 
 WRITE_LIMIT: Final = 262_144  # octets taken from the engine in one loop turn, so that connections share the loop
-WRITE_BUFFER_HIGH: Final = 262_144  # octets in the transport at which it refuses more
+TLS_BUFFER_HIGH: Final = 262_144  # octets in a TLS transport at which it refuses more
 READ_WHILE_BLOCKED: Final = 65_536  # octets that are read while the peer takes none of ours: resets, windows
 CLOSE_TIMEOUT_S: Final = 2.0  # from the end of the connection to the end of the transport, whatever the peer does
 LINGER_S: Final = 0.5  # time for the peer to read our last words, after we said that no more will come
@@ -95,6 +95,7 @@ class Connection(asyncio.Protocol):
         self.flush_due = True  # until there is a transport
         self.write_blocked = False
         self.vectored = False
+        """Whether large bodies go out uncopied; under TLS each buffer would become a record of its own."""
         self._read_paused = False
         self._read_blocked = 0
         self._turn_due = False
@@ -122,7 +123,14 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
-        self.transport.set_write_buffer_limits(WRITE_BUFFER_HIGH)
+        self.vectored = transport.get_extra_info("ssl_object") is None
+        if self.vectored:
+            # With a limit of 0 uvloop writes at once, not at the end of the loop turn, when all clients would wait for
+            # the last one's answer. What the kernel does not take blocks the workers, which is what we want; its own
+            # buffer keeps the wire busy meanwhile.
+            self.transport.set_write_buffer_limits(0)
+        else:
+            self.transport.set_write_buffer_limits(TLS_BUFFER_HIGH)  # there, 0 would mean: never
         self._flush()
 
     def data_received(self, data: bytes) -> None:

@@ -43,7 +43,9 @@ class Heads:
         self._generation: int = 0
         self._last: EncodedHead | None = None
         self._last_headers: object = None
+        self._last_list: list[Any] | None = None
         self._last_status: int = 0
+        self._last_size: int = 0
 
     def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
         """Set fields that every final response gets unless the application names them."""
@@ -59,11 +61,17 @@ class Heads:
         content-length differs; the encoder is untouched then.
         """
         encoder = self.encoder
-        if headers is self._last_headers and status == self._last_status and self._generation == encoder.generation:
-            # The very tuple of the response before, as a handler's constant is: no hash of all its octets (90 ns).
-            last = self._last
-            if last is not None and (size < 0 or size == last.content_length):
-                return last
+        last = self._last
+        if (
+            last is not None
+            and size == self._last_size
+            and status == self._last_status
+            and self._generation == encoder.generation
+            # The very tuple of the response before, as a handler's constant is; or a list equal to it, whose constants
+            # are the same objects. Both are quicker than a hash of all octets (90 ns).
+            and (headers is self._last_headers or (self._last_list is not None and self._last_list == headers))
+        ):
+            return last
         if self._known is None or self._generation != encoder.generation or self._count >= _REMEMBERED:
             self._known = {}
             self._count = 0
@@ -88,10 +96,15 @@ class Heads:
             raise _length_differs(head.content_length, size)
         if size > 0 and head.takes_length:
             head = self._add_length(head, size)
+        self._last = head
+        self._last_status = status
+        self._last_size = size
         if isinstance(headers, tuple):
-            self._last = head
             self._last_headers = headers
-            self._last_status = status
+            self._last_list = None
+        else:
+            self._last_headers = None
+            self._last_list = list(headers)  # a copy: the application may change its own
         return head
 
     def _encode(self, status: int, headers: Sequence[Any], size: int) -> EncodedHead:

@@ -1,0 +1,88 @@
+"""The response half of an ASGI request as a state machine: messages in, engine verbs out. No I/O, no waiting.
+
+It stands apart from `HTTPCycle` because this way it can be compiled together with the engine (see docs/adr): it runs at
+least twice a request and once for every piece of a streamed response.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from headrace.engine.h2.server import ServerConnection
+from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
+
+DONE: Final = 0  # the engine accepted what was sent
+BLOCKED: Final = 1  # it did, but wants nothing more until SendAccepted
+OTHER: Final = 2  # not a message for this place: an extension's, or one that comes at the wrong time
+
+
+class Answer:
+    """What an application has said of its response so far.
+
+    `http.response.start` is held until the first piece of content comes, so that a response in one piece leaves as
+    HEADERS and DATA together, and so that an application which fails in between still gives 500.
+    """
+
+    def __init__(self, engine: ServerConnection, stream_id: int) -> None:
+        self.engine = engine
+        self.stream_id = stream_id
+        self.state: int = BEFORE
+        self.status: int = 0
+        self.headers: Any = ()
+        self.has_trailers = False
+        self.sent: int = 0
+        """Octets of content handed to the engine."""
+
+    def take(self, message: Any) -> int:
+        """Do what a message asks and return DONE, BLOCKED or OTHER (in which case nothing was done).
+
+        Raises what the engine raises for the headers and the content, KeyError and TypeError for a message that is not
+        as the specification has it.
+        """
+        kind = message["type"]
+        if kind == "http.response.body":
+            body = message["body"] if "body" in message else b""
+            if not isinstance(body, bytes):
+                body = _content(body)
+            is_more = "more_body" in message and bool(message["more_body"])
+            if self.state == HELD:
+                return self._begin(body, is_more)
+            if self.state == STREAMING:
+                return self._go_on(body, is_more)
+        elif kind == "http.response.start" and self.state == BEFORE:
+            status = message["status"]
+            if not isinstance(status, int):
+                raise TypeError(f"the status of an ASGI response is an int, not {type(status).__name__}")
+            headers = message["headers"] if "headers" in message else []
+            self.status = int(status)
+            self.headers = headers if isinstance(headers, list) else list(headers)
+            self.has_trailers = "trailers" in message and bool(message["trailers"])
+            self.state = HELD
+            return DONE
+        return OTHER
+
+    def _begin(self, body: bytes, is_more: bool) -> int:
+        if not is_more and not self.has_trailers:
+            is_accepted = self.engine.send_response(self.stream_id, self.status, self.headers, body)
+            self.sent = len(body)
+            self.state = COMPLETE
+            return DONE if is_accepted else BLOCKED
+        self.engine.send_headers(self.stream_id, self.status, self.headers)
+        self.state = STREAMING
+        return self._go_on(body, is_more)
+
+    def _go_on(self, body: bytes, is_more: bool) -> int:
+        is_last = not is_more and not self.has_trailers
+        is_accepted = True
+        if body or is_last:
+            is_accepted = self.engine.send_data(self.stream_id, body, is_last)
+            self.sent += len(body)
+        if not is_more:
+            self.state = COMPLETE if is_last else TRAILERS
+        return DONE if is_accepted else BLOCKED
+
+
+def _content(body: object) -> bytes:
+    if isinstance(body, (bytearray, memoryview)):
+        return bytes(body)
+    raise TypeError(f"the body of an ASGI message is bytes, not {type(body).__name__}")
