@@ -109,7 +109,7 @@ class HTTPCycle(Exchange):
             raw_path = application.raw_root_path + raw_path
         headers = head.headers
         authority = head.authority
-        is_missing = authority and not _has_host(headers)
+        is_missing = authority and not head.shared.has_host
         return {
             "type": "http",
             "asgi": SPEC,
@@ -206,10 +206,3 @@ class HTTPCycle(Exchange):
         if self.state == COMPLETE:
             raise RuntimeError(f"unexpected ASGI message '{kind}': the response is complete")
         raise RuntimeError(f"unexpected ASGI message '{kind}': expected is '{_EXPECTED[self.state]}'")
-
-
-def _has_host(headers: list[tuple[bytes, bytes]]) -> bool:
-    for pair in headers:  # noqa: SIM110 - a generator costs more than the whole loop
-        if pair[0] == b"host":
-            return True
-    return False

@@ -114,7 +114,7 @@ def classify(field: Field) -> int:
     name = field.name
     value = field.value
     kind = _KINDS.get(name, REGULAR)
-    if not is_field_value(value):
+    if kind != PATH and not is_field_value(value):  # the rule of :path is the stricter one
         kind = BAD_VALUE
     elif kind == REGULAR:
         if name[:1] == b":":
@@ -162,6 +162,7 @@ class RequestHead:
         self.content_length: int = UNKNOWN
         self.expect_continue = False
         self.priority = b""
+        self.has_host = False
         self.is_repeated = False
         self.memo: object = None
 
@@ -256,6 +257,7 @@ def parse_request(stream_id: int, section: FieldSection) -> RequestHead:
         raise StreamFault(stream_id, PROTOCOL_ERROR, "extended CONNECT without :authority", "RFC 8441 §4")
     if host is not None and authority is not None and host != authority and not _same_host(host, authority, scheme):
         raise StreamFault(stream_id, PROTOCOL_ERROR, "host differs from :authority", "RFC 9113 §8.3.1")
+    head.has_host = host is not None
     head.method = method
     head.scheme = scheme
     head.authority = authority if authority is not None else (host if host is not None else b"")
