@@ -21,6 +21,7 @@ class FakeEngine:
         self.deadline = math.inf
         self.input_pending = False
         self.read_paused = False
+        self.bodies_queued = False
         self.output: list[bytes] = []
         self.received: list[bytes] = []
         self.checked: list[float] = []
