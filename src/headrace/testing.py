@@ -24,7 +24,9 @@ from headrace.engine.hpack import Decoder, Encoder
 from headrace.engine.limits import Limits
 
 PREFACE = frames.PREFACE
+"""The 24 octets that a client's connection begins with (RFC 9113 §3.4)."""
 SETTINGS_ACK = frames.SETTINGS_ACK
+"""A SETTINGS frame that acknowledges the peer's (RFC 9113 §6.5.3)."""
 
 _KINDS = {
     frames.DATA: "DATA",
@@ -80,7 +82,7 @@ def split_frames(octets: bytes) -> Iterator[Frame]:
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """Return any frame, also one that breaks the rules."""
+    """Return any frame, also one that breaks the rules. `kind` and `flags` are the RFC's numbers."""
     return frames.write_header(len(payload), kind, flags, stream_id) + payload
 
 
@@ -111,7 +113,7 @@ def window_update_frame(stream_id: int, increment: int) -> bytes:
 
 
 def ping_frame(opaque: bytes = b"\x00" * 8, *, ack: bool = False) -> bytes:
-    """Return a PING frame (RFC 9113 §6.7)."""
+    """Return a PING frame (RFC 9113 §6.7); `opaque` has eight octets in a valid one."""
     return frames.write_ping(opaque, ack)
 
 
@@ -135,7 +137,8 @@ class Clock:
 class ServerUnderTest:
     """A server connection in memory, seen from the client's side of the wire.
 
-    `connection` is the engine itself, whose verbs answer requests. `clock` is turned by `advance`.
+    `connection` is the engine itself, whose verbs answer requests. `clock` is turned by `advance`. `limits` are the
+    engine's defaults when None; `enable_connect_protocol` offers extended CONNECT (RFC 8441).
     """
 
     def __init__(
@@ -147,7 +150,10 @@ class ServerUnderTest:
         self._decoder = Decoder()
 
     def handshake(self, entries: Iterable[tuple[int, int]] = ()) -> None:
-        """Exchange prefaces and SETTINGS, so that the connection is open and nothing is left to read."""
+        """Exchange prefaces and SETTINGS, so that the connection is open and nothing is left to read.
+
+        `entries` are the client's settings, as (identifier, value) pairs.
+        """
         self.feed(PREFACE + settings_frame(entries) + SETTINGS_ACK)
         self.frames()
 
@@ -159,7 +165,7 @@ class ServerUnderTest:
         return events
 
     def advance(self, seconds: float) -> list[Event]:
-        """Let time pass, stopping at every deadline on the way as an event loop would; return what happened."""
+        """Let `seconds` pass, stopping at every deadline on the way as an event loop would; return what happened."""
         until = self.clock.now + seconds
         events: list[Event] = []
         due = self.connection.next_deadline()
@@ -199,14 +205,17 @@ class ServerUnderTest:
         return self.feed(headers_frame(stream_id, self.encode_request(method, path, headers), end_stream=end_stream))
 
     def frames(self) -> list[Frame]:
-        """Return the frames that the server has sent since the last call."""
+        """Return the frames that the server has sent since the last call.
+
+        Events that come of it, such as SendAccepted, are returned by the next `feed`.
+        """
         output = b""
         while piece := self.connection.take_output(now=self.clock.now):
             output += piece
         return list(split_frames(output))
 
     def decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
-        """Decode a field block of the server's, in the order in which they were sent."""
+        """Decode a field block of the server's. Each must be decoded, in the order sent, as HPACK has a state."""
         return [(field.name, field.value) for field in self._decoder.decode(block).fields]
 
 

@@ -5,7 +5,7 @@ Two kinds of fault, never mixed:
 - **The peer's faults** are `StreamFault` and `ConnectionFault`. They are raised by the code that parses a frame and
   caught in one place, the connection's frame loop, which answers with RST_STREAM or GOAWAY. They never leave the
   engine.
-- **The caller's misuse** is a `LocalError`: it leaves the engine as an exception, and nothing has been written.
+- **The caller's misuse** is a `LocalError`: it leaves the engine as an exception.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class StreamFault(ProtocolError):
 
 
 class LocalError(Exception):
-    """The owner of the engine asked for something that cannot be done. Nothing has been written."""
+    """The owner of the engine asked for something that cannot be done. Nothing has been written, but for the one case
+    that `send_data` names: content that ends before its content-length resets the stream."""
 
 
 class LocalProtocolError(LocalError):
@@ -91,7 +92,10 @@ class LocalProtocolError(LocalError):
 
 
 class StreamClosedError(LocalError):
-    """The stream is gone: reset by the peer, reset by us, or the connection ended. Nothing more can be sent on it."""
+    """The stream is gone: reset by the peer, reset by us, or the connection ended. Nothing more can be sent on it.
+
+    `reason` is half a sentence that says which.
+    """
 
     def __init__(self, stream_id: int, reason: str) -> None:
         super().__init__(f"stream {stream_id} is closed: {reason}")

@@ -90,7 +90,10 @@ class RequestReceived(Event):
 
 
 class ResponseReceived(Event):
-    """The final response's header section arrived (RFC 9113 §8.3.2). `headers` may be shared, as for a request."""
+    """The final response's header section arrived (RFC 9113 §8.3.2), `status` 200 or above.
+
+    `headers` are the regular fields in order and may be shared, as for a request. With `end_stream` no content follows.
+    """
 
     kind: ClassVar[int] = RESPONSE
 
@@ -124,7 +127,8 @@ class InformationalReceived(Event):
 class DataReceived(Event):
     """A DATA frame arrived (RFC 9113 §6.1).
 
-    `flow_length` counts padding too: hand it to `acknowledge_data` once the octets are consumed.
+    `data` is the content without padding, and may be empty with `end_stream`. `flow_length` counts padding too: hand it
+    to `acknowledge_data` once the octets are consumed, or the peer's window stays closed.
     """
 
     kind: ClassVar[int] = DATA
@@ -157,7 +161,8 @@ class TrailersReceived(Event):
 
 class StreamReset(Event):
     """A stream ended before its time: `initiator` is "remote" (the peer's RST_STREAM, or the connection went away) or
-    "local" (we had to, because of a fault of the peer or a deadline). Nothing more can be sent on it."""
+    "local" (we had to, because of a fault of the peer, a deadline, or the connection's end). `code` is RFC 9113 §7's,
+    `reason` is for people. Nothing more can be sent on the stream, and there is no credit left to give back for it."""
 
     kind: ClassVar[int] = RESET
 
@@ -191,7 +196,7 @@ class SettingsChanged(Event):
 
 
 class PingAcknowledged(Event):
-    """The peer answered our PING (RFC 9113 §6.7)."""
+    """The peer acknowledged a PING of the owner's (RFC 9113 §6.7), with the eight octets `opaque` that it carried."""
 
     kind: ClassVar[int] = PING_ACK
 
@@ -204,7 +209,10 @@ class PingAcknowledged(Event):
 
 
 class GoAwayReceived(Event):
-    """The peer will process no stream of ours above `last_stream_id` (RFC 9113 §6.8); lower ones go on."""
+    """The peer will process no stream of ours above `last_stream_id` (RFC 9113 §6.8); lower ones go on.
+
+    A client's streams above it end with a StreamReset of REFUSED_STREAM each. `debug` holds 1,024 octets at most.
+    """
 
     kind: ClassVar[int] = GOAWAY
 
@@ -228,7 +236,10 @@ class DrainBegan(Event):
 
 
 class ConnectionEnded(Event):
-    """The last event of a connection: flush what `take_output` gives, then close the transport."""
+    """The last event of a connection: flush what `take_output` gives, then close the transport.
+
+    `code` is RFC 9113 §7's, NO_ERROR for an orderly end. `initiator` is "remote" when the peer closed, else "local".
+    """
 
     kind: ClassVar[int] = ENDED
 
@@ -247,8 +258,9 @@ class ConnectionEnded(Event):
 
 
 class PeerFault(Event):
-    """The peer broke a rule: one line for the log. `scope` is "stream" or "connection"; `budget` names the exhausted
-    budget of section "Limits", and is empty for other faults."""
+    """The peer broke a rule: one line for the log. `scope` is "stream" or "connection". `budget` names the limit that
+    was passed (an attribute of Limits, or one of the budgets `odd_frames`, `early_resets`, `provoked_resets`), and is
+    empty for other faults. `code` is 0 where the answer was a response (431), not a reset."""
 
     kind: ClassVar[int] = FAULT
 

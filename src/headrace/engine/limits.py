@@ -16,6 +16,7 @@ LARGEST_FRAME_SIZE: Final = 2**24 - 1  # RFC 9113 §6.5.2
 class Limits:
     """The limits of one connection. Every attribute is a real, tested behaviour; the defaults suit a public server.
 
+    Sizes and windows are octets, names that end in `_s` seconds, rates a second. All of them bound one connection.
     Raises ValueError, with one sentence that names the limit, when a value is out of its range.
     """
 
@@ -40,7 +41,8 @@ class Limits:
     max_frame_size: int = 16_384
     """Largest frame payload accepted; checked on the frame's header, before anything is stored."""
     max_stream_send_buffer: int = 65_536
-    """Octets of a stream that may wait for the peer's window before a write blocks."""
+    """Octets of a stream that may wait for the peer's window before a write blocks; each piece beyond the first counts
+    for 256 more than it has."""
     max_connection_send_buffer: int = 1_048_576
     """The same for all streams of a connection."""
     header_table_size: int = 4_096
@@ -64,7 +66,7 @@ class Limits:
     keepalive_ping_s: float = 0.0
     """A PING after this time without any octet from the peer; 0: none."""
     keepalive_ack_s: float = 20.0
-    """Time for the PING's acknowledgement."""
+    """Time for the PING's acknowledgement; then the connection ends."""
     early_reset_burst: int = 100
     """Budget: resets by the peer before the answer (Rapid Reset), at once."""
     early_reset_rate: float = 10.0

@@ -24,6 +24,7 @@ class Server:
 
     `ssl_context` serves the addresses that speak TLS; None makes one from the certificate that `config` names.
     `record` is called once a request, see `headrace.server.driver`; None takes the access log if `config` asks for it.
+    As a context manager it starts and, at the end of the block, drains.
 
         server = Server(app, Config(bind="127.0.0.1:8000"))
         await server.start()

@@ -98,13 +98,15 @@ class Config:
     tls_key: str | None = None
     """PEM file with the private key, when `tls_cert` does not hold it."""
     tls_key_password: str | None = field(default=None, repr=False)
+    """What opens an encrypted `tls_key`; never printed."""
     dev_tls: bool = False
     """Serve with a certificate for localhost that headrace makes and keeps. Never for the public."""
     loop: str = "auto"
-    """`uvloop`, `asyncio`, or `auto`: uvloop where it is installed."""
+    """`uvloop`, `asyncio`, or `auto`: uvloop where it is installed. For the command line, which makes the loop."""
     access_log: bool = False
     """One line a request, on stderr, through the logger `headrace.access`."""
     log_level: str = "info"
+    """Least severity that the command line's logging shows; a server that is embedded leaves logging alone."""
     root_path: str = ""
     """ASGI's `root_path`: the prefix under which a proxy mounts the application, such as `/api`."""
     lifespan: str = "auto"
@@ -114,6 +116,7 @@ class Config:
     max_body_size: int = 10_485_760
     """Octets that `request.read()` collects before it answers 413. Streamed bodies have no such limit."""
     tls_handshake_timeout_s: float = 10.0
+    """Seconds for a TLS handshake; then the connection ends."""
     limits: Limits = field(default_factory=server_limits)
     """The limits of each connection."""
 

@@ -1,4 +1,4 @@
-"""The drain of a whole server (DESIGN: a connection's life, DRAINING).
+"""The drain of a whole server (docs/explanation/connection.md).
 
 At once: no new connections, and GOAWAY on every connection, in two phases (RFC 9113 §6.8), which the engine does. Then
 running requests have until the deadline. What is left gets RST_STREAM(CANCEL), its worker is cancelled, and a transport

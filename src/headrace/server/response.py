@@ -39,7 +39,9 @@ def _content(body: object) -> bytes:
 class Response:
     """A whole response: it leaves in one write, with `content-length` unless `headers` have it.
 
-    `headers` are pairs of name and value, as octets (the quickest) or text, or a mapping of text.
+    `headers` are pairs of name and value, as octets (the quickest) or text, or a mapping of text; text is encoded as
+    latin-1, a `body` of text as UTF-8. Raises TypeError for a body that is neither text nor octets. What the fields
+    contain is checked when the response is sent: a bad one becomes a 500 and a line in the log.
     """
 
     __slots__ = ("body", "headers", "status")
@@ -71,8 +73,8 @@ class Send(Protocol):
     """What a stream's producer sends with.
 
     Returns when `data` is accepted, which may be later than it is called: that is how a slow client slows the producer.
-    `end` says that this is the last piece; `trailers` may come with it. Raises ClientDisconnected when the client has
-    gone.
+    `end` says that this is the last piece; `trailers` may come with it, and only with it (ValueError). Raises
+    ClientDisconnected when the client has gone. A call after the end raises, too.
     """
 
     async def __call__(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None: ...
@@ -86,7 +88,8 @@ class StreamResponse:
 
     `producer` is an async function of `send`, or an async generator (or the function that makes one, without
     parameters). It ends the stream by returning, or earlier with `send(..., end=True)`. When it raises, the stream is
-    reset, so that no client takes a part for the whole.
+    reset, so that no client takes a part for the whole. `headers` are as for a Response; no content-length is added.
+    Raises TypeError without a producer.
     """
 
     __slots__ = ("headers", "producer", "status")

@@ -612,7 +612,8 @@ class Connection(Deadlines):
         self._write_control(frames.write_ping(opaque, True))
 
     def send_ping(self, opaque: bytes) -> None:
-        """Send a PING with eight octets of the caller's; PingAcknowledged follows (RFC 9113 §6.7)."""
+        """Send a PING with eight octets of the caller's; PingAcknowledged follows (RFC 9113 §6.7). Raises ValueError
+        for any other number."""
         if len(opaque) != 8:
             raise ValueError("a PING carries exactly 8 octets")
         if not self.closed:

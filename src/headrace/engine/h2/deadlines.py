@@ -1,6 +1,6 @@
 """What a connection does when time passes: every phase and every wait has its own deadline.
 
-`Sender.deadline` is the time of the next check. Whoever starts a wait moves it forward (`_at_latest`), a check
+`Output.deadline` is the time of the next check. Whoever starts a wait moves it forward (`_at_latest`), a check
 computes it anew from what is still waiting. So a request that ends in time costs one comparison, and no timer of its
 own.
 """

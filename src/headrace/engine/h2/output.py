@@ -110,7 +110,7 @@ class Output:
         return len(self._events) > 0
 
     def has_stream(self, stream_id: int) -> bool:
-        """Tell whether a stream is open or half-closed."""
+        """Tell whether a stream is open or half-closed, so that verbs on it do not raise StreamClosedError."""
         return stream_id in self._streams
 
     def take_events(self) -> list[Event]:

@@ -31,12 +31,18 @@ class Sender(Output):
     # -- heads -------------------------------------------------------------------------------------------------
 
     def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
-        """Set fields that every final response gets unless the application names them, such as `date` and `server`."""
+        """Set fields that every final response gets unless the application names them, such as `date` and `server`.
+
+        Pairs of lowercase name and value, not checked. What was remembered of earlier heads is forgotten.
+        """
         self._heads.set_default_fields(default_fields)
 
     @property
     def drop_connection_fields(self) -> bool:
-        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2)."""
+        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2).
+
+        False by default. Set it before the first head is sent.
+        """
         return self._heads.drop_connection_fields
 
     @drop_connection_fields.setter

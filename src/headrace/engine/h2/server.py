@@ -36,6 +36,10 @@ class ServerConnection(Connection):
 
     `limits` bound it (defaults when None), `enable_connect_protocol` offers RFC 8441, `now` is the owner's clock in
     seconds. SETTINGS are queued at once: the first `take_output` returns them.
+
+    The owner feeds `receive_data`, answers the events with verbs, and writes what `take_output` returns; it calls
+    `handle_deadline` at the time that `deadline` names, stops reading while `read_paused`, and closes the transport
+    once `closed` is True and the output is written. `phase` and `stats` are for people.
     """
 
     def __init__(
@@ -233,11 +237,11 @@ class ServerConnection(Connection):
     def send_response(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a whole response in one go: HEADERS, and DATA with END_STREAM; END_STREAM on HEADERS without body.
 
-        `headers` are pairs of lowercase name and value without pseudo-fields; content-length and the default fields are
-        added where they are missing. For HEAD, 204
-        and 304 the body is left out. Returns True when accepted, as `send_data`. Raises StreamClosedError when the
-        stream is gone; InvalidFieldError for fields that must not be sent; LocalProtocolError when the response has
-        begun already or a content-length differs from the body. Nothing is written when it raises.
+        `headers` are pairs of name and value without pseudo-fields; names are lowered, content-length and the default
+        fields are added where they are missing. For HEAD, 204 and 304 the body is left out. Returns True when accepted,
+        as `send_data`. Raises StreamClosedError when the stream is gone; InvalidFieldError for fields that must not be
+        sent; LocalProtocolError when the response has begun already or a content-length differs from the body. Nothing
+        is written when it raises.
         """
         stream = self._stream(stream_id)
         size = len(body)
@@ -285,8 +289,8 @@ class ServerConnection(Connection):
     def send_informational(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Send a 1xx response before the final one (RFC 9110 §15.2), such as 100 or 103.
 
-        Raises InvalidFieldError for another status or for 101, which HTTP/2 does not have (RFC 9113 §8.6);
-        LocalProtocolError after the final response has begun.
+        Raises InvalidFieldError for another status, for 101, which HTTP/2 does not have (RFC 9113 §8.6), or for fields
+        that must not be sent; LocalProtocolError after the final response has begun; StreamClosedError.
         """
         stream = self._stream(stream_id)
         if status < 100 or status > 199 or status == 101:
