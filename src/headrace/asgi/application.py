@@ -23,7 +23,6 @@ class ASGIApplication:
         self.handler = app
         self.cancel_on_disconnect: bool = getattr(app, "cancel_on_disconnect", True)
         self.root_path = config.root_path
-        self.raw_root_path = config.root_path.encode()
         self.state: dict[str, Any] | None = None
         """What the application left in `scope["state"]` at its start; every request gets a shallow copy."""
         self._lifespan = Lifespan(app, config.lifespan, config.drain_timeout_s) if config.lifespan != "off" else None

@@ -18,8 +18,10 @@ from headrace.server.inbox import Inbox
 
 if TYPE_CHECKING:
     from headrace.asgi.types import Message
+    from headrace.server.driver import ServerDriver
 
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH")}
+_PERCENT: Final = 0x25  # octets are looked for as numbers: `b"%" in path` raises and catches inside, 0.45 us
 _SCHEMES: Final = {b"http": "http", b"https": "https"}
 _EXPECTED: Final = {
     BEFORE: "http.response.start",
@@ -98,33 +100,31 @@ class HTTPCycle(Exchange):
     def _scope(self) -> dict[str, Any]:
         head = self.head
         driver = self.driver
-        application: Any = driver.service.application
-        raw_path, _, query = head.path.partition(b"?")
-        if b"%" in raw_path or not raw_path.isascii():
+        base = driver.scope_base
+        if base is None:
+            base = driver.scope_base = _connection_scope(driver)
+        target = head.path
+        raw_path, _, query = target.partition(b"?")
+        if _PERCENT in raw_path or not raw_path.isascii():
             path = unquote_to_bytes(raw_path).decode("utf-8", "replace")
         else:
             path = raw_path.decode("ascii")
-        if application.root_path:
-            path = application.root_path + path
-            raw_path = application.raw_root_path + raw_path
+        root_path = base["root_path"]
+        if root_path:
+            path = root_path + path
+            raw_path = root_path.encode() + raw_path
         headers = head.headers
         authority = head.authority
         is_missing = authority and not head.shared.has_host
-        return {
-            "type": "http",
-            "asgi": SPEC,
-            "http_version": "2",
-            "server": driver.local,
-            "client": driver.client,
-            "scheme": _SCHEMES.get(head.scheme) or head.scheme.decode("ascii"),
-            "method": _METHODS.get(head.method) or head.method.decode("ascii"),
-            "root_path": application.root_path,
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "headers": [(b"host", authority), *headers] if is_missing else headers.copy(),
-            "extensions": EXTENSIONS.copy(),
-        }
+        scope = base.copy()  # and these six: 0.3 us less than all thirteen, for a request that is new each time
+        scope["scheme"] = _SCHEMES.get(head.scheme) or head.scheme.decode("ascii")
+        scope["method"] = _METHODS.get(head.method) or head.method.decode("ascii")
+        scope["path"] = path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        scope["headers"] = [(b"host", authority), *headers] if is_missing else headers.copy()
+        scope["extensions"] = EXTENSIONS.copy()
+        return scope
 
     # -- receive -----------------------------------------------------------------------------------------------
 
@@ -206,3 +206,23 @@ class HTTPCycle(Exchange):
         if self.state == COMPLETE:
             raise RuntimeError(f"unexpected ASGI message '{kind}': the response is complete")
         raise RuntimeError(f"unexpected ASGI message '{kind}': expected is '{_EXPECTED[self.state]}'")
+
+
+def _connection_scope(driver: ServerDriver) -> dict[str, Any]:
+    """What the scopes of all requests of a connection have in common, with places for the rest."""
+    application: Any = driver.service.application
+    return {
+        "type": "http",
+        "asgi": SPEC,
+        "http_version": "2",
+        "server": driver.local,
+        "client": driver.client,
+        "scheme": "",
+        "method": "",
+        "root_path": application.root_path,
+        "path": "",
+        "raw_path": b"",
+        "query_string": b"",
+        "headers": None,
+        "extensions": None,
+    }

@@ -63,6 +63,7 @@ class ServerDriver(Connection):
         "max_live",
         "record",
         "scheme",
+        "scope_base",
         "service",
     )
 
@@ -76,6 +77,8 @@ class ServerDriver(Connection):
         self.exchange_type = service.exchange_type
         self.handler = service.application.handler
         self.app_state = service.application.state
+        self.scope_base: dict[str, Any] | None = None
+        """Room for an adapter: what the requests of this connection have in common."""
         self.record = service.record
         self.max_live = service.limits.max_concurrent_streams
         self.live: dict[int, Exchange] = {}

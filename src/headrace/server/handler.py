@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -184,7 +185,7 @@ class Request(Exchange):
         driver = self.driver
         try:
             response = driver.handler(self)
-            if not isinstance(response, _RESPONSES):
+            if response.__class__ is CoroutineType or not isinstance(response, _RESPONSES):
                 response = await response
             if isinstance(response, Response):
                 headers: Any = response.headers
