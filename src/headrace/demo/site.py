@@ -54,6 +54,7 @@ async def app(request: Request) -> Response | StreamResponse:
     path = request.path
     found = _FILES.get(path)
     if found is not None:
+        await request.read()  # a request that turns out malformed is to be refused, not answered halfway
         return found
     if path.startswith("/tile/"):
         return await _tile(request, path)

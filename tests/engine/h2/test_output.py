@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.testing import ServerUnderTest
+from headrace.engine.errors import ErrorCode
+from headrace.testing import ServerUnderTest, data_frame, rst_stream_frame
 
 pytestmark = pytest.mark.engine
 
@@ -34,3 +35,20 @@ def test_a_remembered_head_serves_bodies_of_any_length() -> None:
         sent = dict(server.decode(head.payload))
         assert sent.get(b"content-length", b"0") == b"%d" % len(body)
         assert b"".join(frame.payload for frame in data) == body
+
+
+def test_after_our_reset_the_peers_own_end_counts() -> None:
+    """RFC 9113 §5.1: what was in flight when our RST_STREAM left is ignored; once the peer has reset or ended the stream
+    as well, more frames on it are an error again (h2spec 5.1/9, where the answer may be faster than the reset)."""
+    for last, scope in ((rst_stream_frame(1, 8), "RST_STREAM"), (data_frame(1, b"", end_stream=True), "GOAWAY")):
+        server = ServerUnderTest()
+        server.handshake()
+        server.request(1, "POST", end_stream=False)
+        server.connection.send_response(1, 200, (), b"early")
+        assert [each.kind for each in server.frames()] == ["HEADERS", "DATA", "RST_STREAM"]
+        server.feed(data_frame(1, b"in flight"))
+        assert server.frames() == []
+        server.feed(last)
+        server.request(1, "POST")
+        answer = server.frames()[-1]
+        assert (answer.kind, answer.error_code) == (scope, ErrorCode.STREAM_CLOSED)

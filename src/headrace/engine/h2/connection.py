@@ -307,6 +307,9 @@ class Connection(Deadlines):
         outcome = next_state(state, step)
         if outcome == IGNORE:
             return
+        if outcome < IGNORE:  # we had reset it, and now the peer is through with it as well
+            self._remember_closed(stream_id, outcome)
+            return
         if outcome == PROTOCOL_CONNECTION:
             raise ConnectionFault(errors.PROTOCOL_ERROR, f"{name} on idle stream {stream_id}", "RFC 9113 §5.1")
         if outcome == CLOSED_CONNECTION:

@@ -61,8 +61,8 @@ _ROWS: Final = (
     (_CC,  _CC,    _CC,  _CC,    _I,  _I,     _M,   _M,     _M),
     # CLOSED_BY_PEER: it said RST_STREAM, so it may send nothing more.
     (_SC,  _SC,    _SC,  _SC,    _I,  _I,     _M,   _M,     _M),
-    # CLOSED_BY_US: what was in flight when our RST_STREAM left is discarded.
-    (_I,   _I,     _I,   _I,     _I,  _I,     _M,   _M,     _M),
+    # CLOSED_BY_US: what was in flight when our RST_STREAM left is discarded, up to the peer's own end or reset.
+    (_I,   CLOSED, _I,   CLOSED, _P,  _I,     _M,   _M,     _M),
 )
 # fmt: on
 
