@@ -38,7 +38,7 @@ def test_a_remembered_head_serves_bodies_of_any_length() -> None:
 
 
 def test_after_our_reset_the_peers_own_end_counts() -> None:
-    """RFC 9113 §5.1: what was in flight when our RST_STREAM left is ignored; once the peer has reset or ended the stream
+    """RFC 9113 §5.1: what was in flight when our RST_STREAM left is ignored; once the peer has reset or ended it
     as well, more frames on it are an error again (h2spec 5.1/9, where the answer may be faster than the reset)."""
     for last, scope in ((rst_stream_frame(1, 8), "RST_STREAM"), (data_frame(1, b"", end_stream=True), "GOAWAY")):
         server = ServerUnderTest()
