@@ -77,6 +77,7 @@ class ServerMachine(RuleBasedStateMachine):
         delivered = [e for e in got if isinstance(e, ev.DataReceived)]
         if s["dead"] and not s["peer"]:
             assert delivered == [] or got[-1].kind == ev.RESET
+            s["peer"] = end  # it does not know yet that the stream is dead, but after its own end it sends nothing more
         if not s["dead"] and not s["peer"]:
             assert sum(len(e.data) for e in delivered) == size
             s["peer"] = s["peer"] or end
