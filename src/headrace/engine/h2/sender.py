@@ -102,10 +102,17 @@ class Sender(Output):
                 self._write_end(stream)
                 return True
             return self._accepted(stream)
-        window = self.peer.initial_window_size + stream.send_credit
+        stream.end_queued = end_stream
+        return self._send_content(stream, data, size, end_stream)
+
+    def _send_content(self, stream: Stream, data: bytes, size: int, end_stream: bool) -> bool:
+        """Write `data` at once as one frame where windows, write buffer and siblings leave room; else queue it.
+
+        Returns True when it is accepted.
+        """
         if (
             stream.queued == 0
-            and size <= window
+            and size <= self.peer.initial_window_size + stream.send_credit
             and size <= self.send_window
             and size <= self.peer.max_frame_size
             and self._scheduler.count == 0
@@ -122,10 +129,8 @@ class Sender(Output):
             self.send_window -= size
             self._free_updates += 2
             if end_stream:
-                stream.end_queued = True
                 self._finish(stream)
             return True
-        stream.end_queued = end_stream
         self._enqueue(stream, data)
         return self._accepted(stream)
 

@@ -12,7 +12,6 @@ from headrace.engine.fields import RequestHead, parse_request, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
 from headrace.engine.h2.heads import EncodedHead
-from headrace.engine.h2.output import OUTPUT_HIGH
 from headrace.engine.h2.priority import DEFAULT_URGENCY, parse_priority
 from headrace.engine.h2.states import (
     CLOSED,
@@ -226,9 +225,8 @@ class ServerConnection(Connection):
             raise InvalidFieldError(f"status {status} is not a final one (RFC 9110 §15)")
         stream.bodiless = stream.is_head or status == 204 or status == 304
         if stream.is_tunnel or (stream.bodiless and (size == 0 or not stream.is_head)):
-            size = (
-                -1
-            )  # HEAD says the length that GET would have, where the application gives the content (RFC 9110 §8.6)
+            # But HEAD says the length that GET would have, where the application gives the content (RFC 9110 §8.6).
+            size = -1
         head = self._heads.response(status, headers, size)
         stream.send_length = head.content_length
         stream.headers_sent = True
@@ -255,25 +253,7 @@ class ServerConnection(Connection):
             return True
         self._write_head(stream, head, False)
         stream.sent = size
-        if (
-            size <= self.send_window
-            and size <= self.peer.initial_window_size + stream.send_credit
-            and size <= self.peer.max_frame_size
-            and self._scheduler.count == 0
-            and self._out_size < OUTPUT_HIGH
-        ):
-            out = self._out
-            out.append(frames.data_prefix(size, True))
-            out.append(stream.id_octets)
-            out.append(body)
-            self._out_size += size + frames.HEADER_SIZE
-            self.frames_out += 1
-            self.send_window -= size
-            self._free_updates += 2
-            self._finish(stream)
-            return True
-        self._enqueue(stream, body)
-        return self._accepted(stream)
+        return self._send_content(stream, body, size, True)
 
     def send_headers(
         self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], end_stream: bool = False
