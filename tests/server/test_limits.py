@@ -165,7 +165,10 @@ def test_a_buffered_response_waits_for_the_window_too(run: Run) -> None:
 
 
 def test_a_client_that_does_not_read_its_socket_holds_up_only_itself(run: Run) -> None:
-    """What the kernel does not take stays with the writers, which wait; nothing piles up in the transport."""
+    """What the kernel does not take stays with the writers, which wait; nothing piles up in the transport.
+
+    asyncio of Python 3.13.0 never told a protocol to wait after `writelines` (CVE-2024-12254).
+    """
     sent = 0
 
     async def app(request: Request) -> StreamResponse:

@@ -95,7 +95,9 @@ class Connection(asyncio.Protocol):
         self.flush_due = True  # until there is a transport
         self.write_blocked = False
         self.vectored = False
-        """Whether large bodies go out uncopied; under TLS each buffer would become a record of its own."""
+        """Whether large bodies go out uncopied. Not under TLS, where each buffer would become a record of its own, and
+        not through asyncio's own transports, whose `writelines` copies up to Python 3.11 and forgets to hold writers
+        back in 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254)."""
         self._read_paused = False
         self._read_blocked = 0
         self._turn_due = False
@@ -123,8 +125,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
-        self.vectored = transport.get_extra_info("ssl_object") is None
-        if self.vectored:
+        is_cleartext = transport.get_extra_info("ssl_object") is None
+        self.vectored = is_cleartext and not isinstance(transport, asyncio.Transport)
+        if is_cleartext:
             # With a limit of 0 uvloop writes at once, not at the end of the loop turn, when all clients would wait for
             # the last one's answer. What the kernel does not take blocks the workers, which is what we want; its own
             # buffer keeps the wire busy meanwhile.
