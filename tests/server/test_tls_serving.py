@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from headrace.server.app import Server
 from headrace.server.config import Config
 from headrace.server.handler import Request
 from headrace.server.response import Response
+from headrace.transport import listener
 from headrace.transport.tls import local_certificate
 
 from tests.h2_peer import H2Peer
@@ -90,6 +92,28 @@ def test_a_handshake_that_does_not_come_ends_in_time(run: Run, folder: Path) -> 
             writer.close()
             async with H2Peer.connected(port(server), tls=client_context(folder, "h2")) as peer:
                 assert (await peer.get("/")).status == 200
+
+    run(main())
+
+
+def test_half_a_handshake_flood_costs_only_the_oldest(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SECURITY 3.6, handshake flood: what is under way is bounded, each gives its place back, others get in."""
+    monkeypatch.setattr(listener, "MAX_HANDSHAKES", 3)
+
+    async def main() -> None:
+        async with serving(app, tls_cert=str(folder / "localhost.pem"), max_connections=5) as server:
+            flood = [await asyncio.open_connection("127.0.0.1", port(server)) for _ in range(40)]
+            for _, writer in flood:
+                writer.write(b"\x16\x03\x01\x02\x00\x01")
+            for reader, _ in flood[:37]:
+                with contextlib.suppress(ConnectionResetError):
+                    assert await asyncio.wait_for(reader.read(), 10.0) == b""
+            async with H2Peer.connected(port(server), tls=client_context(folder, "h2")) as peer:
+                assert (await peer.get("/")).status == 200
+            for _, writer in flood:
+                writer.close()
+                with contextlib.suppress(ConnectionResetError):
+                    await writer.wait_closed()
 
     run(main())
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from headrace.engine.events import Event
 
 WRITE_LIMIT: Final = 262_144  # octets taken from the engine in one loop turn, so that connections share the loop
-TLS_BUFFER_HIGH: Final = 262_144  # octets in a TLS transport at which it refuses more
 READ_WHILE_BLOCKED: Final = 65_536  # octets that are read while the peer takes none of ours: resets, windows
 CLOSE_TIMEOUT_S: Final = 2.0  # from the end of the connection to the end of the transport, whatever the peer does
 LINGER_S: Final = 0.5  # time for the peer to read our last words, after we said that no more will come
@@ -127,13 +126,10 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
         is_cleartext = transport.get_extra_info("ssl_object") is None
         self.vectored = is_cleartext and not isinstance(transport, asyncio.Transport)
-        if is_cleartext:
-            # With a limit of 0 uvloop writes at once, not at the end of the loop turn, when all clients would wait for
-            # the last one's answer. What the kernel does not take blocks the workers, which is what we want; its own
-            # buffer keeps the wire busy meanwhile.
-            self.transport.set_write_buffer_limits(0)
-        else:
-            self.transport.set_write_buffer_limits(TLS_BUFFER_HIGH)  # there, 0 would mean: never
+        # With a limit of 0 uvloop writes at once, not at the end of the loop turn, when all clients would wait for the
+        # last one's answer. What the kernel does not take blocks the workers, which is what we want; its own buffer
+        # keeps the wire busy meanwhile.
+        self.transport.set_write_buffer_limits(0)
         self._flush()
 
     def data_received(self, data: bytes) -> None:

@@ -13,11 +13,13 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from headrace.transport.tls_transport import TLSTransport
+
 BACKLOG: Final = 4_096  # connections that the kernel keeps until we take them; it may keep fewer
 ACCEPTS_A_TURN: Final = 64  # so that a storm of new connections does not hold up those that are there
+MAX_HANDSHAKES: Final = 1_000  # under way at once on a listener; the oldest makes room, since a flood does not finish
 GONE: Final = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO, errno.EPERM}  # before we took it: only its loss
 EXHAUSTED_PAUSE_S: Final = 0.5  # after anything else, such as EMFILE, which trying at once would not mend
-TLS_SHUTDOWN_TIMEOUT_S: Final = 2.0  # a peer that does not answer close_notify must not hold the process
 
 logger: Final = logging.getLogger("headrace")
 protocol_log: Final = logging.getLogger("headrace.protocol")
@@ -87,6 +89,7 @@ class Listener:
         self._handshake_timeout_s = handshake_timeout_s
         self._task: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[TLSTransport, None] = {}  # under way, oldest first
         self._path = path
         self._inode = _inode(path)
 
@@ -104,6 +107,8 @@ class Listener:
             self.sock.close()
         for task in self._opening:
             task.cancel()
+        for transport in list(self._handshakes):
+            transport.break_off("the server ends")
         if self._path is not None and self._inode == _inode(self._path):
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
@@ -132,26 +137,34 @@ class Listener:
 
     async def _open(self, sock: socket.socket) -> None:
         protocol = self._factory()
-        loop = asyncio.get_running_loop()
+        handshake: TLSTransport | None = None
+        if self._ssl is not None:
+            protocol = handshake = TLSTransport(
+                protocol, self._ssl, handshake_timeout_s=self._handshake_timeout_s, on_handshake=self._on_handshake
+            )
+            self._handshakes[handshake] = None
+            if len(self._handshakes) > MAX_HANDSHAKES:
+                next(iter(self._handshakes)).break_off("too many others came after it")
         try:
-            if self._ssl is None:
-                await loop.connect_accepted_socket(lambda: protocol, sock)
-            else:
-                await loop.connect_accepted_socket(
-                    lambda: protocol,
-                    sock,
-                    ssl=self._ssl,
-                    ssl_handshake_timeout=self._handshake_timeout_s,
-                    ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
-                )
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
         except BaseException as error:
-            self._gate.leave()
+            if handshake is not None:
+                handshake.break_off(str(error))
+            else:
+                self._gate.leave()
             with contextlib.suppress(OSError):
                 sock.close()
-            if not isinstance(error, OSError):  # ssl.SSLError and TimeoutError are OSErrors too
+            if not isinstance(error, OSError):
                 raise
             if protocol_log.isEnabledFor(logging.DEBUG):
                 protocol_log.debug("a connection was not opened: %s", error)
+
+    def _on_handshake(self, transport: TLSTransport, failure: str | None) -> None:
+        self._handshakes.pop(transport, None)
+        if failure is not None:
+            self._gate.leave()
+            if protocol_log.isEnabledFor(logging.DEBUG):
+                protocol_log.debug("a connection was not opened: %s", failure)
 
 
 def bind_tcp(host: str, port: int) -> list[socket.socket]:

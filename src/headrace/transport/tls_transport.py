@@ -1,0 +1,273 @@
+"""TLS between a socket's transport and a protocol, on `ssl.MemoryBIO`: one batch in, one record and one write out.
+
+asyncio's and uvloop's own layers answer at the end of the loop turn, keep a buffer of 256 KiB a connection, and learn
+from an exception that there is nothing left to read. This one writes at once, keeps what is on its way, and asks first.
+ADR 0014 has the figures.
+
+The layer is the transport of the protocol above, and the protocol of the transport below:
+
+    engine <- Connection <- TLSTransport <- asyncio's transport <- socket
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+RECORD: Final = 16_384  # octets of content in a TLS record at most (RFC 8446 §5.1)
+
+protocol_log: Final = logging.getLogger("headrace.protocol")
+
+
+class TLSTransport(asyncio.Transport, asyncio.Protocol):
+    """Give this to the event loop as a connection's protocol; it makes the handshake and then serves `protocol`.
+
+    `on_handshake` is called once: with None when the handshake has succeeded, right before `protocol.connection_made`;
+    else with a sentence that says why it failed, or was not done within `handshake_timeout_s`. Then `protocol` hears
+    nothing at all.
+    """
+
+    __slots__ = (
+        "_bio",
+        "_incoming",
+        "_is_blocked",
+        "_is_open",
+        "_on_handshake",
+        "_outgoing",
+        "_protocol",
+        "_raw",
+        "_timer",
+    )
+
+    def __init__(
+        self,
+        protocol: asyncio.Protocol,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool = True,
+        server_hostname: str | None = None,
+        handshake_timeout_s: float = 10.0,
+        on_handshake: Callable[[TLSTransport, str | None], None],
+    ) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._bio = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
+        self._raw: asyncio.Transport | None = None
+        self._is_open = False
+        self._is_blocked = False
+        self._on_handshake: Callable[[TLSTransport, str | None], None] | None = on_handshake
+        loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = loop.call_later(handshake_timeout_s, self._on_timeout)
+
+    # -- what the transport below calls ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._raw = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
+        self._raw.set_write_buffer_limits(0)
+        self._shake_hands()
+
+    def data_received(self, data: bytes) -> None:
+        incoming = self._incoming
+        incoming.write(data)
+        if not self._is_open and not (self._shake_hands() and incoming.pending):
+            return
+        read = self._bio.read
+        content = b""
+        more: list[bytes] | None = None
+        at_end = False
+        try:
+            while True:
+                piece = read(RECORD)
+                if not piece:
+                    at_end = True
+                    break
+                if not content:
+                    content = piece
+                elif more is None:
+                    more = [content, piece]
+                else:
+                    more.append(piece)
+                if not incoming.pending:
+                    break
+        except ssl.SSLWantReadError:
+            pass  # a record that is not whole, or one without content
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        if content:
+            self._protocol.data_received(content if more is None else b"".join(more))
+        if self._outgoing.pending:  # an answer of TLS itself, such as to a key update (RFC 8446 §4.6.3)
+            if not self._is_blocked:
+                self._send()
+            elif self._outgoing.pending > RECORD:
+                self.abort()  # a flood of questions whose answers are not read
+        if at_end:
+            self.eof_received()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. Whether it said so in TLS makes no difference: HTTP says itself what is whole."""
+        if self._is_open:
+            self._protocol.eof_received()
+            self.close()
+        return False
+
+    def pause_writing(self) -> None:
+        self._is_blocked = True
+        if self._is_open:
+            self._protocol.pause_writing()
+        elif self._raw is not None:
+            self._raw.pause_reading()  # a handshake is not answered faster than the answers are read
+
+    def resume_writing(self) -> None:
+        self._is_blocked = False
+        if self._is_open:
+            self._protocol.resume_writing()
+        elif self._raw is not None:
+            self._raw.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._raw = None
+        if self._is_open:
+            self._protocol.connection_lost(exc)
+        else:
+            self._give_up("the peer went away in the TLS handshake")
+
+    # -- what the protocol above calls -------------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt `data` and write it at once. What the kernel does not take waits; see `get_write_buffer_size`."""
+        raw = self._raw
+        if raw is None or not data:
+            return
+        try:
+            written = self._bio.write(data)
+            while written < len(data):
+                data = memoryview(data)[written:]
+                written = self._bio.write(data)
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        raw.write(self._outgoing.read())
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`ssl_object` and `sslcontext`; everything else is asked of the socket's transport."""
+        if name == "ssl_object":
+            return self._bio
+        if name == "sslcontext":
+            return self._bio.context
+        return default if self._raw is None else self._raw.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        """Octets that the kernel has not taken yet."""
+        return 0 if self._raw is None else self._raw.get_write_buffer_size()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        if self._raw is not None:
+            self._raw.set_write_buffer_limits(high, low)
+
+    def pause_reading(self) -> None:
+        if self._raw is not None:
+            self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._raw is not None:
+            self._raw.resume_reading()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """Say that nothing follows, in TLS (close_notify, RFC 8446 §6.1) and in TCP; go on reading."""
+        self._notify_close()
+        if self._raw is not None:
+            self._raw.write_eof()
+
+    def is_closing(self) -> bool:
+        return self._raw is None or self._raw.is_closing()
+
+    def close(self) -> None:
+        """Write what is left and a close_notify, then close the socket without waiting for the peer's."""
+        raw = self._raw
+        if raw is not None and not raw.is_closing():
+            self._notify_close()
+            raw.close()
+
+    def abort(self) -> None:
+        """Close the socket at once."""
+        if self._raw is not None:
+            self._raw.abort()
+
+    # -- the handshake -----------------------------------------------------------------------------------------
+
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; True when it is done and the protocol above has been told."""
+        try:
+            self._bio.do_handshake()
+        except ssl.SSLWantReadError:
+            self._send()
+            return False
+        except ssl.SSLError as error:
+            self._fail(error)
+            return False
+        self._send()
+        self._is_open = True
+        self._tell(None)
+        self._protocol.connection_made(self)
+        return True
+
+    def _on_timeout(self) -> None:
+        self._give_up("the TLS handshake took too long (limit tls_handshake_timeout_s)")
+
+    def break_off(self, reason: str) -> None:
+        """End a handshake that is under way; an open connection is left alone."""
+        if not self._is_open:
+            self._give_up(f"the TLS handshake was broken off: {reason}")
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        raw = self._raw
+        if raw is not None and self._outgoing.pending:
+            raw.write(self._outgoing.read())
+
+    def _notify_close(self) -> None:
+        try:
+            self._bio.unwrap()
+        except (ssl.SSLError, ValueError):
+            pass  # it waits for the peer's, or has failed before; what there is to say is in the buffer
+        self._send()
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        """TLS found the peer's octets wrong: send its alert, and end."""
+        self._send()
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        if not self._is_open:
+            self._give_up(f"the TLS handshake failed: {reason}")
+            return
+        if protocol_log.isEnabledFor(logging.DEBUG):
+            protocol_log.debug("a TLS connection ended: %s", reason)
+        self._protocol.eof_received()
+        if self._raw is not None:
+            self._raw.close()
+
+    def _give_up(self, reason: str) -> None:
+        raw = self._raw
+        if raw is not None:
+            if raw.get_write_buffer_size():
+                raw.abort()  # who does not read our part of a handshake does not read an alert either
+            else:
+                raw.close()
+        self._tell(reason)
+
+    def _tell(self, reason: str | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        on_handshake, self._on_handshake = self._on_handshake, None
+        if on_handshake is not None:
+            on_handshake(self, reason)
