@@ -1,0 +1,117 @@
+"""What every bus offers, whether its messages stay in this process or come from a broker.
+
+`publish` and `subscribe` are calls that return at once, so that a handler can use them without a thought. What a
+broker needs time for stands in `start`, in `stop`, and in entering a subscription with `async with`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from headrace.server.mailbox import MAILBOX_SIZE, Mailbox, Overflow
+
+
+class Bus(ABC):
+    """Topics, to which anybody publishes and anybody subscribes.
+
+    A topic is text of parts with dots between, such as `orders.eu.paid`. Who subscribes may end one with `.*`, for all
+    topics that begin so (`orders.*` has `orders.eu` and `orders.eu.paid`, not `orders`), or subscribe to `*`, for all.
+    """
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Make the bus ready on the running event loop. Raises OSError when a broker cannot be reached."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End every subscription. Idempotent."""
+
+    @abstractmethod
+    def publish(self, topic: str, message: Any) -> int:
+        """Give `message` to everybody who subscribes to `topic`, and return how many they are in this process.
+
+        Never waits: who reads too slowly loses messages or is given up, as its mailbox says. Call it on the bus's event
+        loop; from elsewhere use `publish_threadsafe`. Raises ValueError for a topic that is none.
+        """
+
+    @abstractmethod
+    def publish_threadsafe(self, topic: str, message: Any) -> None:
+        """Publish from any thread; the event loop does it soon. Raises RuntimeError when there is none, or no more."""
+
+    @abstractmethod
+    def subscribe(
+        self,
+        *topics: str,
+        mailbox: Mailbox | None = None,
+        mailbox_size: int = MAILBOX_SIZE,
+        overflow: Overflow = "drop_oldest",
+    ) -> Subscription:
+        """Subscribe to `topics` with `mailbox`, or with a new one of `mailbox_size` messages (see `Mailbox`).
+
+        Lasts until the subscription is closed. Raises ValueError without a topic, or for one that is none.
+        """
+
+
+class Subscription:
+    """One reader's part in a bus. Closed by `close`, or at the end of a `with` or `async with`.
+
+    Its messages are read with `async for`, in order; a `Dropped` among them says that some were lost before. The
+    iteration ends when the subscription is closed, and with MailboxOverflow when the mailbox's policy gave it up.
+    """
+
+    __slots__ = ("_leave", "_owns_mailbox", "mailbox", "topics")
+
+    def __init__(
+        self, topics: tuple[str, ...], mailbox: Mailbox, owns_mailbox: bool, leave: Callable[[Subscription], None]
+    ) -> None:
+        """Made by `Bus.subscribe`. `leave` is called once, when it is closed."""
+        self.topics = topics
+        self.mailbox = mailbox
+        self._owns_mailbox = owns_mailbox
+        self._leave: Callable[[Subscription], None] | None = leave
+
+    @property
+    def is_closed(self) -> bool:
+        """True once no more messages come."""
+        return self._leave is None
+
+    def close(self) -> None:
+        """Get no more messages. A mailbox that was given stays open, with what is in it. Idempotent."""
+        leave = self._leave
+        if leave is not None:
+            self._leave = None
+            leave(self)
+            if self._owns_mailbox:
+                self.mailbox.close("the subscription has ended")
+
+    async def aclose(self) -> None:
+        """Close it, as an async generator is closed, whose place it can take."""
+        self.close()
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Subscription:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> Mailbox:
+        return self.mailbox
+
+
+def check_topic(topic: str, *, is_pattern: bool = False) -> None:
+    """Raise ValueError unless `topic` has a name in each of its parts; a pattern may have `*` as its last one."""
+    parts = topic.split(".") if isinstance(topic, str) else [""]
+    if is_pattern and parts[-1] == "*":
+        parts.pop()
+    for part in parts:
+        if not part or "*" in part:
+            kind = "a topic to subscribe to" if is_pattern else "a topic"
+            raise ValueError(f"{topic!r} is not {kind}: its parts have a name each, with dots between")
