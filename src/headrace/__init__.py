@@ -9,7 +9,10 @@ from headrace.server.app import AppError, Server, StartupError, serve
 from headrace.server.config import Config, ConfigError
 from headrace.server.exchange import ClientDisconnected, HTTPError
 from headrace.server.handler import ConnectionInfo, Request
+from headrace.server.path_pattern import RouteError
 from headrace.server.response import Response, Send, StreamResponse
+from headrace.server.route import Route
+from headrace.server.router import Mount, Router
 
 __all__ = [
     "AppError",
@@ -19,8 +22,12 @@ __all__ = [
     "ConnectionInfo",
     "HTTPError",
     "Limits",
+    "Mount",
     "Request",
     "Response",
+    "Route",
+    "RouteError",
+    "Router",
     "Send",
     "Server",
     "StartupError",

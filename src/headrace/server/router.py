@@ -1,0 +1,335 @@
+"""Routes: which handler answers which path and method.
+
+    router = Router()
+
+    @router.get("/users/{id:int}")
+    async def user(request: Request) -> Response:
+        return Response.json({"id": request.params["id"]})
+
+A Router is a native handler itself, so it is what is served. Among routes that match the same path the narrower goes
+first, whatever the order in which they came: at each segment literal text before a typed parameter, that before a plain
+one, that before `{rest:path}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from headrace.server.exchange import PLAIN_TEXT
+from headrace.server.handler import Handler, Request
+from headrace.server.path_pattern import RouteError, joined_pattern, parse_pattern
+from headrace.server.response import AnyResponse, Response
+from headrace.server.route import WEBSOCKET, Middleware, Route, checked_middleware
+from headrace.server.routing_table import Scope, Table, call
+
+H = TypeVar("H", bound=Handler)
+
+_NOT_FOUND: Final = Response(404, PLAIN_TEXT, b"Not Found\n")
+
+
+def _not_found(request: Request) -> AnyResponse:
+    return _NOT_FOUND
+
+
+class Mount:
+    """Routes under a prefix: a Router, or rows of a table, or one handler that takes everything there is below.
+
+    `prefix` begins with a slash and does not end with one; it may have parameters. `middleware` is put around all that
+    is under it, outside of a router's own. `name` is put before the names under it: `api:user`. A handler, such as
+    StaticFiles, gets all methods and finds the rest of the path in `request.params["path"]`. Raises RouteError.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        what: Router | Iterable[Route | Mount] | Handler,
+        *,
+        middleware: Sequence[Middleware] = (),
+        name: str | None = None,
+    ) -> None:
+        self.pattern = parse_pattern(prefix, prefix=True)
+        self.prefix = prefix
+        self.middleware = checked_middleware(middleware, f"the mount {prefix}")
+        self.name = name
+        self.router: Router | None = None
+        self.rows: tuple[Route | Mount, ...] = ()
+        if isinstance(what, Router):
+            self.router = what
+        elif callable(what):
+            self.rows = (Route("/{path:path}", what, methods=None),)
+        elif isinstance(what, Iterable):
+            self.rows = tuple(what)
+        else:
+            raise RouteError(f"the mount {prefix} is given {what!r}, which is no router, table or handler")
+
+
+class Router:
+    """Finds the handler for a request's path and method, and calls it.
+
+    `routes` are Route and Mount rows; more come with the decorators. `middleware` is put around every answer, 404 and
+    405 included, the first outermost. `not_found` is the handler for paths that no route has. A request finds its route
+    in `request.route`, its parameters in `request.params`, its route's state in `request.state`.
+
+    HEAD comes with GET, OPTIONS is answered with 204 and `allow`, another method that a path does not have with 405.
+    Paths match exactly, trailing slash included; with `redirect_slashes` a path that would match with one slash more or
+    less at its end is redirected (308). `not_found` and `middleware` of a router count where it is mounted, too;
+    `redirect_slashes` is that of the router that is served.
+
+    Raises RouteError for a table that cannot be: two routes of one path and method, two of one name, and the like.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[Route | Mount] = (),
+        *,
+        middleware: Sequence[Middleware] = (),
+        not_found: Handler | None = None,
+        redirect_slashes: bool = False,
+    ) -> None:
+        if not_found is not None and not callable(not_found):
+            raise RouteError(f"not_found of a router is {not_found!r}, which cannot be called")
+        self.middleware = checked_middleware(middleware, "the router")
+        self.redirect_slashes = redirect_slashes
+        self._not_found = not_found
+        self._rows: tuple[Route | Mount, ...] = ()
+        self._parents: list[Router] = []
+        self._scope = Scope((), self.middleware, self._missing(_not_found))
+        self._table = Table(self._scope)
+        self.swap(routes)
+
+    # -- serving -----------------------------------------------------------------------------------------------
+
+    def __call__(self, request: Request) -> Any:
+        """Answer a request: a response, or what gives one when it is awaited."""
+        table = self._table
+        head = request.head
+        path = head.path
+        method = head.method
+        if head.protocol is not None:
+            method = WEBSOCKET if request.is_websocket else b"CONNECT"
+        found = table.literal.get(path)
+        if found is None and b"?" in path:
+            path = path[: path.index(b"?")]
+            found = table.literal.get(path)
+        if found is not None:
+            entry = found.get(method)
+            if entry is not None:
+                return call(entry, request, ())
+        if self.redirect_slashes:
+            location = self._redirection(table, path, head.path)
+            if location is not None:
+                return Response(308, [(b"location", location)])
+        return table.dispatch(request, method, path)
+
+    @property
+    def takes_websockets(self) -> bool:
+        """True when a route takes WebSockets. A server asks once, when it starts."""
+        return self._table.takes_websockets
+
+    # -- building ----------------------------------------------------------------------------------------------
+
+    @property
+    def routes(self) -> tuple[Route | Mount, ...]:
+        """The rows of the table, in the order in which they came."""
+        return self._rows
+
+    def add(self, row: Route | Mount) -> None:
+        """Add a row. Raises RouteError, and then nothing has changed."""
+        if isinstance(row, Route) and not self._parents:
+            self._table.add(row, self._scope)
+            self._rows = (*self._rows, row)
+        else:
+            self.swap((*self._rows, row))
+
+    def swap(self, routes: Iterable[Route | Mount]) -> None:
+        """Replace the table, also while it is served: requests that were dispatched before keep their routes.
+
+        Where this router is mounted, the tables of those routers are made anew as well. Whether WebSockets are offered
+        to clients is decided when the server starts. Raises RouteError, and then nothing has changed.
+        """
+        before = self._rows
+        self._rows = tuple(routes)
+        try:
+            tables = [(each, each._build()) for each in self._with_parents()]
+        except BaseException:
+            self._rows = before
+            raise
+        for row in before:
+            _forget(row, self)
+        for row in self._rows:
+            _remember(row, self)
+        for router, table in tables:
+            router._table = table
+
+    def route(
+        self,
+        path: str,
+        *,
+        methods: Iterable[str] | None = ("GET",),
+        name: str | None = None,
+        middleware: Sequence[Middleware] = (),
+        state: Any = None,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[H], H]:
+        """A decorator that makes a route of a handler; what it takes is as for Route. Raises RouteError."""
+
+        def add(handler: H) -> H:
+            self.add(
+                Route(
+                    path,
+                    handler,
+                    methods=methods,
+                    name=name,
+                    middleware=middleware,
+                    state=state,
+                    cancel_on_disconnect=cancel_on_disconnect,
+                )
+            )
+            return handler
+
+        return add
+
+    def get(self, path: str, **options: Any) -> Callable[[H], H]:
+        """As `route`, for GET, and HEAD with it."""
+        return self.route(path, methods=("GET",), **options)
+
+    def post(self, path: str, **options: Any) -> Callable[[H], H]:
+        """As `route`, for POST."""
+        return self.route(path, methods=("POST",), **options)
+
+    def put(self, path: str, **options: Any) -> Callable[[H], H]:
+        """As `route`, for PUT."""
+        return self.route(path, methods=("PUT",), **options)
+
+    def patch(self, path: str, **options: Any) -> Callable[[H], H]:
+        """As `route`, for PATCH."""
+        return self.route(path, methods=("PATCH",), **options)
+
+    def delete(self, path: str, **options: Any) -> Callable[[H], H]:
+        """As `route`, for DELETE."""
+        return self.route(path, methods=("DELETE",), **options)
+
+    def websocket(
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        middleware: Sequence[Middleware] = (),
+        state: Any = None,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[H], H]:
+        """A decorator for a handler of requests for a WebSocket.
+
+        It returns a WebSocketResponse, or another response to refuse. Raises RouteError.
+        """
+
+        def add(handler: H) -> H:
+            self.add(
+                Route(
+                    path,
+                    handler,
+                    name=name,
+                    middleware=middleware,
+                    state=state,
+                    cancel_on_disconnect=cancel_on_disconnect,
+                    websocket=True,
+                )
+            )
+            return handler
+
+        return add
+
+    def mount(
+        self,
+        prefix: str,
+        what: Router | Iterable[Route | Mount] | Handler,
+        *,
+        middleware: Sequence[Middleware] = (),
+        name: str | None = None,
+    ) -> None:
+        """Put a router, a table or a handler under a prefix, as Mount does. Raises RouteError."""
+        self.add(Mount(prefix, what, middleware=middleware, name=name))
+
+    def url_for(self, name: str, /, **params: Any) -> str:
+        """The path of the route with this name, with `params` in it, percent-encoded.
+
+        Names under a mount that has a name are written `mount:route`. Raises RouteError when there is no such route,
+        when a parameter is missing or one too many, or when a value does not fit its type.
+        """
+        return self._table.url(name, params)
+
+    # -- the table ---------------------------------------------------------------------------------------------
+
+    def _missing(self, default: Handler) -> Handler:
+        return self._not_found if self._not_found is not None else default
+
+    def _with_parents(self) -> list[Router]:
+        found = [self]
+        for router in found:
+            found += [each for each in router._parents if each not in found]
+        return found
+
+    def _build(self) -> Table:
+        table = Table(self._scope)
+        self._fill(table, self._scope, ())
+        return table
+
+    def _fill(self, table: Table, scope: Scope, above: tuple[Router, ...]) -> None:
+        if self in above:
+            raise RouteError(f"the router at {scope.text or '/'} is mounted in itself")
+        _fill(self._rows, table, scope, (*above, self))
+
+    def _redirection(self, table: Table, path: bytes, raw_path: bytes) -> bytes | None:
+        """Where a path that has no route is to be asked for instead; None when that has none either."""
+        other = path[:-1] if path.endswith(b"/") else path + b"/"
+        # What begins with two slashes would be read as another host's name (RFC 3986 §4.2).
+        if (
+            other in (b"", b"*/")
+            or other.startswith((b"//", b"/\\"))
+            or table.matches(path)
+            or not table.matches(other)
+        ):
+            return None
+        return other + raw_path[len(path) :]
+
+
+def _fill(rows: Sequence[Route | Mount], table: Table, scope: Scope, above: tuple[Router, ...]) -> None:
+    for row in rows:
+        if isinstance(row, Route):
+            table.add(row, scope)
+            continue
+        if not isinstance(row, Mount):
+            raise RouteError(f"a row of the table under {scope.text or '/'} is {row!r}, and neither Route nor Mount")
+        router = row.router
+        segments = (*scope.segments, *row.pattern.segments)
+        inner = Scope(
+            joined_pattern(scope.text + row.pattern.text, segments, prefix=True).segments,
+            (*scope.middleware, *row.middleware, *(router.middleware if router is not None else ())),
+            router._missing(scope.missing) if router is not None else scope.missing,
+            scope.names + (f"{row.name}:" if row.name is not None else ""),
+        )
+        if segments:
+            table.add_scope(inner)
+        if router is not None:
+            router._fill(table, inner, above)
+        else:
+            _fill(row.rows, table, inner, above)
+
+
+def _mounted(row: Route | Mount) -> Iterable[Router]:
+    if isinstance(row, Mount):
+        if row.router is not None:
+            yield row.router
+        for each in row.rows:
+            yield from _mounted(each)
+
+
+def _remember(row: Route | Mount, parent: Router) -> None:
+    for router in _mounted(row):
+        router._parents.append(parent)
+
+
+def _forget(row: Route | Mount, parent: Router) -> None:
+    for router in _mounted(row):
+        router._parents.remove(parent)
