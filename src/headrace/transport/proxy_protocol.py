@@ -1,0 +1,287 @@
+"""The PROXY protocol, versions 1 and 2: a load balancer says, ahead of everything else, who its client is.
+
+The words and the layout are those of HAProxy's specification, "The PROXY protocol, versions 1 & 2" (2020-03-05). The
+parser does no I/O; `ProxiedProtocol` puts it between a socket and the protocol that is to serve it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple, cast
+
+Address = tuple[str, int] | str
+"""Host and port, or the path of a unix socket."""
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+V1_LIMIT: Final = 107  # octets of a version 1 line at most, its CRLF counted (section 2.1)
+V2_LIMIT: Final = 4_096  # octets behind the fixed part of version 2: addresses, and TLVs as large as a certificate
+
+_V1: Final = b"PROXY "
+_V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
+_V2_FIXED: Final = 16
+_NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,4}")
+_IPV4: Final = re.compile(rb"(?:(?:0|[1-9][0-9]{0,2})(?:\.(?!$)|$)){4}")
+_IPV6: Final = re.compile(rb"[0-9a-fA-F:.]{2,39}")
+_ADDRESS_SIZE: Final = {0: 0, 1: 12, 2: 36, 3: 216}  # by address family
+_STREAM: Final = 1
+_TCP: Final = (b"TCP4", b"TCP6")
+_VERSIONS: Final = {"v1": frozenset({1}), "v2": frozenset({2}), "on": frozenset({1, 2})}
+
+
+class ProxyProtocolError(ValueError):
+    """What came is not a PROXY header, or not one that is taken here. The connection must end (section 2)."""
+
+
+class Proxied(NamedTuple):
+    """A header that has come whole."""
+
+    source: Address | None
+    """The client; None when the header does not say (LOCAL, UNKNOWN): then the connection's own end is meant."""
+    destination: Address | None
+    """The address that the client connected to, likewise."""
+    rest: bytes
+    """Octets that came behind the header."""
+
+
+class ProxyHeader:
+    """Parses the header at the beginning of a connection, however it is cut into pieces.
+
+    `versions` is `v1`, `v2` or `on` for both: a sender's version must be one that is expected here.
+    """
+
+    def __init__(self, versions: str = "on") -> None:
+        self._versions = _VERSIONS[versions]
+        self._data = b""
+
+    def feed(self, data: bytes) -> Proxied | None:
+        """Take octets. None as long as more are needed.
+
+        Raises ProxyProtocolError at the first octet that no header has there.
+        """
+        self._data += data
+        octets = self._data
+        if 1 in self._versions and _begins(octets, _V1):
+            return _parse_v1(octets)
+        if 2 in self._versions and _begins(octets, _V2):
+            return _parse_v2(octets)
+        raise ProxyProtocolError("the connection does not begin with a PROXY header")
+
+
+def _begins(octets: bytes, signature: bytes) -> bool:
+    """True when `octets` are a beginning of `signature`, or go on behind it."""
+    return signature.startswith(octets[: len(signature)])
+
+
+def _parse_v1(octets: bytes) -> Proxied | None:
+    end = octets.find(b"\r\n", 0, V1_LIMIT)
+    if end < 0:
+        if len(octets) >= V1_LIMIT:
+            raise ProxyProtocolError(f"the PROXY line is longer than {V1_LIMIT} octets")
+        return None
+    line, rest = octets[:end], octets[end + 2 :]
+    _, family, *words = line.split(b" ")
+    if family == b"UNKNOWN":
+        return Proxied(None, None, rest)  # what else stands in the line is to be ignored (section 2.1)
+    if family not in _TCP or len(words) != 4:
+        raise ProxyProtocolError("the PROXY line is not 'PROXY TCP4|TCP6 SOURCE DESTINATION PORT PORT'")
+    source, destination, source_port, destination_port = words
+    is_ipv6 = family == b"TCP6"
+    return Proxied(
+        (_host(source, is_ipv6), _port(source_port)), (_host(destination, is_ipv6), _port(destination_port)), rest
+    )
+
+
+def _host(word: bytes, is_ipv6: bool) -> str:
+    if (_IPV6 if is_ipv6 else _IPV4).fullmatch(word):
+        text = word.decode("ascii")
+        try:
+            return str(ipaddress.IPv6Address(text) if is_ipv6 else ipaddress.IPv4Address(text))
+        except ValueError:
+            pass
+    raise ProxyProtocolError(f"the PROXY line has no IPv{6 if is_ipv6 else 4} address where one must stand")
+
+
+def _port(word: bytes) -> int:
+    if not _NUMBER.fullmatch(word) or int(word) > 65_535:
+        raise ProxyProtocolError("the PROXY line has a port that is not a number from 0 to 65535")
+    return int(word)
+
+
+def _parse_v2(octets: bytes) -> Proxied | None:
+    if len(octets) > 12 and octets[12] not in (0x20, 0x21):
+        raise ProxyProtocolError("the PROXY header has an unknown version or command")
+    if len(octets) < _V2_FIXED:
+        return None
+    family, kind = octets[13] >> 4, octets[13] & 15
+    length = int.from_bytes(octets[14:16])
+    if family not in _ADDRESS_SIZE or kind > 2:
+        raise ProxyProtocolError("the PROXY header has an unknown address family or protocol")
+    if length > V2_LIMIT:
+        raise ProxyProtocolError(f"the PROXY header is longer than {V2_LIMIT} octets")
+    is_local = octets[12] == 0x20
+    is_known = bool(family and kind) and not is_local
+    size = _ADDRESS_SIZE[family] if is_known else 0
+    if is_known and kind != _STREAM:
+        raise ProxyProtocolError("the PROXY header is of a datagram")
+    if length < size:
+        raise ProxyProtocolError("the PROXY header is too short for its addresses")
+    end = _V2_FIXED + length
+    if len(octets) < end:
+        return None
+    content, rest = octets[_V2_FIXED:end], octets[end:]
+    if not is_known:
+        return Proxied(None, None, rest)  # what else stands in it is to be skipped (section 2.2)
+    _skip_tlvs(content, size)
+    if family == 3:
+        return Proxied(_path(content[:108]), _path(content[108:216]), rest)
+    width = 4 if family == 1 else 16
+    ports = content[2 * width : size]
+    return Proxied(
+        (str(ipaddress.ip_address(content[:width])), int.from_bytes(ports[:2])),
+        (str(ipaddress.ip_address(content[width : 2 * width])), int.from_bytes(ports[2:])),
+        rest,
+    )
+
+
+def _path(field: bytes) -> str:
+    return field.partition(b"\x00")[0].decode("utf-8", "surrogateescape")
+
+
+def _skip_tlvs(content: bytes, position: int) -> None:
+    """Walk over the extensions (section 2.2.1), whose lengths must add up."""
+    while position < len(content):
+        position += 3
+        if position <= len(content):
+            position += int.from_bytes(content[position - 2 : position])
+    if position != len(content):
+        raise ProxyProtocolError("the extensions of the PROXY header do not end where it does")
+
+
+# -- at the listener -------------------------------------------------------------------------------------------
+
+
+class ProxiedProtocol(asyncio.Protocol):
+    """Give this to the event loop as a connection's protocol: it takes the header, then what `make` gives takes over.
+
+    That gets a transport whose `peername` and `sockname` are what the header says. Nothing is made for a connection
+    whose peer is in none of the `trusted` networks, sends something else or nothing within `timeout_s`, or goes. Peers
+    on a unix socket are trusted: who may connect there is the file system's to say.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], asyncio.Protocol],
+        versions: str,
+        trusted: Iterable[Network],
+        *,
+        timeout_s: float = 10.0,
+        on_end: Callable[[ProxiedProtocol, str | None], None],
+    ) -> None:
+        """`on_end` is called once: with None right before `make` is, or with a sentence that says what went wrong."""
+        self._make = make
+        self._header = ProxyHeader(versions)
+        self._trusted = tuple(trusted)
+        self._transport: asyncio.Transport | None = None
+        self._on_end: Callable[[ProxiedProtocol, str | None], None] | None = on_end
+        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._on_timeout)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
+        if self._on_end is None:
+            self._transport.abort()
+        elif not self._is_trusted(transport.get_extra_info("peername")):
+            self.break_off("its peer is not one of proxy_protocol_from")
+
+    def data_received(self, data: bytes) -> None:
+        if self._on_end is None or self._transport is None:
+            return
+        try:
+            proxied = self._header.feed(data)
+        except ProxyProtocolError as error:
+            self.break_off(str(error))
+            return
+        if proxied is not None:
+            transport = self._transport
+            self._tell(None)
+            protocol = self._make()
+            transport.set_protocol(protocol)
+            protocol.connection_made(_proxied_transport(transport, proxied))
+            if proxied.rest:
+                protocol.data_received(proxied.rest)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tell("the peer went away before its PROXY header was whole")
+
+    def break_off(self, reason: str) -> None:
+        """End a connection whose header has not come yet; one that is served is left alone."""
+        if self._on_end is not None:
+            if self._transport is not None:
+                self._transport.abort()
+            self._tell(reason)
+
+    def _on_timeout(self) -> None:
+        self.break_off("no PROXY header came in time (limit tls_handshake_timeout_s)")
+
+    def _is_trusted(self, name: Any) -> bool:
+        if not isinstance(name, tuple):
+            return True
+        try:
+            address = ipaddress.ip_address(str(name[0]).partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._trusted)
+
+    def _tell(self, failure: str | None) -> None:
+        self._timer.cancel()
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(self, failure)
+
+
+class _Renamed:
+    """A transport that says of its ends what the PROXY header said; everything else is the socket's own."""
+
+    def __init__(self, transport: asyncio.Transport, proxied: Proxied) -> None:
+        self._extra = {"peername": proxied.source, "sockname": proxied.destination}
+        self._below = transport
+        for name in _METHODS:  # the methods themselves: nothing is paid for the layer afterwards
+            setattr(self, name, getattr(transport, name))
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """The ends as the header says; everything else, and what it does not say, as the socket says."""
+        found = self._extra.get(name)
+        return self._below.get_extra_info(name, default) if found is None else found
+
+
+class _RenamedTransport(_Renamed, asyncio.Transport):
+    """The same for asyncio's own transports, which are told from uvloop's by their descent."""
+
+
+_METHODS: Final = (
+    "abort",
+    "can_write_eof",
+    "close",
+    "get_protocol",
+    "get_write_buffer_size",
+    "is_closing",
+    "is_reading",
+    "pause_reading",
+    "resume_reading",
+    "set_protocol",
+    "set_write_buffer_limits",
+    "write",
+    "write_eof",
+    "writelines",
+)
+
+
+def _proxied_transport(transport: asyncio.Transport, proxied: Proxied) -> asyncio.Transport:
+    if proxied.source is None:
+        return transport
+    kind = _RenamedTransport if isinstance(transport, asyncio.Transport) else _Renamed
+    return cast("asyncio.Transport", kind(transport, proxied))

@@ -1,0 +1,48 @@
+"""The adapter that puts a WSGI application on a server."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.wsgi.cycle import WSGICycle
+from headrace.wsgi.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from headrace.server.config import Config
+    from headrace.wsgi.call import Call
+
+    WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+error_log: Final = logging.getLogger("headrace.error")
+
+
+class WSGIApplication:
+    """Serves a WSGI application, with at most `wsgi_threads` requests in it at a time; the others wait their turn."""
+
+    exchange_type: Final = WSGICycle
+    drop_connection_fields: Final = True  # PEP 3333 forbids them; an application that sends some runs all the same
+    name: Final = "wsgi"
+    cancel_on_disconnect: Final = False  # a thread cannot be cancelled: it is told at its next read or write
+    takes_websockets: Final = False
+    tunnel_type: Final = WSGICycle
+
+    def __init__(self, app: WSGIApp, config: Config) -> None:
+        self.handler = app
+        self.state: dict[str, Any] | None = None
+        self.root_path = config.root_path
+        self.threads = Threads(config.wsgi_threads)
+        self.given_up: list[Call] = []
+        """Calls that had not come to their end when their request was cancelled, which only the end of a drain does."""
+
+    async def startup(self) -> None:
+        """Nothing: WSGI has no lifespan, and threads start as they are needed."""
+
+    async def shutdown(self) -> None:
+        """Let the threads end. Those still in the application are left behind, which a line in the log says."""
+        self.threads.close()
+        busy = sum(call.is_running for call in self.given_up)
+        if busy:
+            error_log.error("%d WSGI requests had not returned when the server ended; their threads are left", busy)

@@ -1,0 +1,73 @@
+"""The two file-likes of WSGI: the request's content as `wsgi.input`, and a file as a response."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+CHUNK: Final = 262_144  # octets of a file read at once; a client that is slow makes the next piece wait
+_BUFFER: Final = 65_536
+
+
+class _Content(io.RawIOBase):
+    """The content as it comes from `fetch`, which blocks, and gives b"" at the end."""
+
+    def __init__(self, fetch: Callable[[], bytes]) -> None:
+        super().__init__()
+        self._fetch = fetch
+        self._left = memoryview(b"")
+        self._is_at_end = False
+
+    def readable(self) -> bool:
+        return True
+
+    def _next(self) -> memoryview:
+        if not self._left and not self._is_at_end:
+            self._left = memoryview(self._fetch())
+            self._is_at_end = not self._left
+        return self._left
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        room = memoryview(buffer).cast("B")
+        piece = self._next()[: len(room)]
+        room[: len(piece)] = piece
+        self._left = self._left[len(piece) :]
+        return len(piece)
+
+    def readall(self) -> bytes:
+        pieces = []
+        while piece := self._next():
+            pieces.append(piece)
+            self._left = memoryview(b"")
+        return b"".join(pieces)
+
+
+def content_reader(fetch: Callable[[], bytes]) -> io.BufferedReader:
+    """A `wsgi.input`: `read`, `readline`, `readlines` and iteration, each blocking until it has what was asked for.
+
+    `fetch` gives the next piece, and b"" at the end; what it raises, they raise.
+    """
+    return io.BufferedReader(_Content(fetch), _BUFFER)
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper`: the rest of a file as an iterable of large pieces, closed with it if the file can be."""
+
+    def __init__(self, file: Any, block_size: int = 8192) -> None:
+        self._file = file
+        self._size = max(block_size, CHUNK)
+        if hasattr(file, "close"):
+            self.close = file.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        data: bytes = self._file.read(self._size)
+        if not data:
+            raise StopIteration
+        return data

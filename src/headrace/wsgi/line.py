@@ -1,0 +1,102 @@
+"""The line between a request's task on the event loop and the thread that runs its application.
+
+The thread asks, and waits; the task does what was asked and answers. Nothing but the task ever touches the engine. What
+ends the thread's wait is an answer, an error as the answer, or the line being cut because the task has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+from headrace.server.exchange import ClientDisconnected
+
+_CUT: Final = "the server has given the request up"
+
+
+class Question(NamedTuple):
+    """What the thread wants of the task."""
+
+    verb: str
+    """The name of a method of the task's side."""
+    arguments: tuple[Any, ...]
+    wants_answer: bool
+
+
+class Line:
+    """One a request. `ask` and `tell` are for the thread, everything else for the event loop."""
+
+    __slots__ = ("_answered", "_error", "_is_asked", "_is_cut", "_loop", "_mutex", "_questions", "_value", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._questions: deque[Question] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._mutex = threading.Lock()  # an application may hand its request on to threads of its own
+        self._answered = threading.Lock()
+        self._answered.acquire()
+        self._is_asked = False
+        self._is_cut = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    # -- the thread's end --------------------------------------------------------------------------------------
+
+    def ask(self, verb: str, *arguments: Any) -> Any:
+        """Have the task do `verb`, and wait for what it gives. Raises what it raises, or ClientDisconnected."""
+        with self._mutex:
+            self._post(Question(verb, arguments, True))
+            self._answered.acquire()
+            value, error = self._value, self._error
+            self._value = self._error = None
+            if error is not None:
+                raise error
+            return value
+
+    def tell(self, verb: str, *arguments: Any) -> None:
+        """Have the task do `verb`, without waiting for it. Raises nothing."""
+        with self._mutex:
+            try:
+                self._post(Question(verb, arguments, False))
+            except ClientDisconnected:
+                pass  # nobody is there to hear it
+
+    def _post(self, question: Question) -> None:
+        if self._is_cut:
+            raise ClientDisconnected(_CUT)
+        try:
+            self._loop.call_soon_threadsafe(self._arrived, question)
+        except RuntimeError:  # the event loop is closed
+            raise ClientDisconnected(_CUT) from None
+
+    # -- the task's end ----------------------------------------------------------------------------------------
+
+    def _arrived(self, question: Question) -> None:
+        self._questions.append(question)
+        self._is_asked = question.wants_answer
+        if self._is_cut:
+            self.cut()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def next(self) -> Question:
+        """The thread's next question; each that `wants_answer` must get one."""
+        while not self._questions:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return self._questions.popleft()
+
+    def answer(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Let the thread go on, with `value`, or with `error` raised where it asked."""
+        self._value, self._error = value, error
+        self._is_asked = False
+        self._answered.release()
+
+    def cut(self) -> None:
+        """The task ends: whatever the thread asks, now or later, raises ClientDisconnected there."""
+        self._is_cut = True
+        if self._is_asked:
+            self.answer(error=ClientDisconnected(_CUT))
