@@ -285,18 +285,11 @@ class LoopResponse(AnyResponse):
 async def _changed(request: Request, mailbox: Mailbox) -> None:
     """Sleep until there is a message, or something happens to the request."""
     waiter = mailbox.waiter()
-    if request.waiters is None:
-        request.waiters = [waiter]
-    else:
-        request.waiters.append(waiter)
+    request.watch(waiter)
     try:
         await waiter
     finally:
-        waiters = request.waiters
-        if waiters is not None and waiter in waiters:
-            waiters.remove(waiter)
-            if not waiters:
-                request.waiters = None
+        request.unwatch(waiter)
 
 
 async def _stops(verdict: Any, who: str) -> bool:

@@ -1,0 +1,93 @@
+"""A file that is being sent: opened and read in threads, and closed once, whatever becomes of its response."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from typing import Final
+
+_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a named pipe would hold the thread until somebody writes to it
+)
+
+
+class OpenFile:
+    """A regular file by its path, or by a descriptor that it takes over.
+
+    `open` and `read` block, and are for threads; `close` is for the event loop, and waits for none: when a thread is
+    reading, the descriptor is closed as it ends, so that its number cannot become another file's under a reader.
+    """
+
+    __slots__ = ("_fd", "_is_closed", "_is_in_use", "_lock", "_source")
+
+    def __init__(self, source: str | os.PathLike[str] | int) -> None:
+        self._source = source
+        self._fd = source if isinstance(source, int) else -1
+        self._is_closed = False
+        self._is_in_use = False
+        self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        self._close()  # of a response that nobody sent
+
+    def __str__(self) -> str:
+        return f"the file at descriptor {self._source}" if isinstance(self._source, int) else os.fspath(self._source)
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, for the event loop, which alone closes it."""
+        return self._fd
+
+    def open(self) -> int:
+        """Open it and return its size. Raises OSError, also for what is no regular file."""
+        self._begin()
+        try:
+            if self._fd < 0 and not isinstance(self._source, int):
+                self._fd = os.open(self._source, _FLAGS)
+            status = os.fstat(self._fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(f"{self} is not a regular file")
+            return status.st_size
+        finally:
+            self._end()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` octets from `offset` on; b"" at its end. Raises OSError."""
+        self._begin()
+        try:
+            if hasattr(os, "pread"):
+                return os.pread(self._fd, size, offset)
+            os.lseek(self._fd, offset, os.SEEK_SET)
+            return os.read(self._fd, size)
+        finally:
+            self._end()
+
+    def close(self) -> None:
+        """Close it, at once or when the thread that uses it has ended. Idempotent."""
+        with self._lock:
+            self._is_closed = True
+            if not self._is_in_use:
+                self._close()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._is_closed:
+                raise OSError(f"{self} is closed")
+            self._is_in_use = True
+
+    def _end(self) -> None:
+        with self._lock:
+            self._is_in_use = False
+            if self._is_closed:
+                self._close()
+
+    def _close(self) -> None:
+        fd = self._fd
+        if fd >= 0:
+            self._fd = -1
+            os.close(fd)

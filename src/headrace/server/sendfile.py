@@ -1,0 +1,136 @@
+"""A file's octets from the kernel's cache to the socket, without passing through Python (sendfile(2)).
+
+The event loops' own `sendfile` is no way: uvloop has none. So once everything that was written before is in the
+kernel, the octets go to a duplicate of the socket's descriptor, which either loop watches for room like any other; the
+engine is told how many they were. Nobody else writes meanwhile: an HTTP/1.1 connection has one response at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine.errors import StreamClosedError
+from headrace.transport.connection import STALL_PROGRESS
+
+if TYPE_CHECKING:
+    from headrace.server.exchange import Exchange
+    from headrace.server.open_file import OpenFile
+
+LARGEST: Final = 1_048_576  # octets in one call, so that a quick client does not keep the event loop for itself
+# What a file system says that cannot do it.
+_NOT_POSSIBLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW)
+
+
+def can_sendfile(exchange: Exchange) -> bool:
+    """Tell whether the content of this response may go past the engine: cleartext HTTP/1.1, and a kernel that can."""
+    transport = exchange.driver.transport
+    return (
+        sys.platform in ("linux", "darwin")
+        and exchange.driver.http_version != "2"
+        and transport is not None
+        and transport.get_extra_info("ssl_object") is None
+        and transport.get_extra_info("socket") is not None
+    )
+
+
+class KernelSend:
+    """Sends `length` octets of `file` from `offset` on as the content of a response whose headers are sent."""
+
+    def __init__(self, exchange: Exchange, file: OpenFile, offset: int, length: int) -> None:
+        self.exchange = exchange
+        self.file = file
+        self.offset = offset
+        self.left = length
+        self._start = self._mark = offset
+        self._socket_fd = -1
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> bool:
+        """Return True when all is sent, False when the kernel cannot send this file and nothing was.
+
+        Raises ClientDisconnected when the client goes or takes nothing for `stalled_send_timeout_s`, OSError when the
+        file ends too early.
+        """
+        exchange = self.exchange
+        driver = exchange.driver
+        loop = driver.loop
+        transport = driver.transport
+        if transport is None:
+            raise exchange.disconnected(None)
+        self._socket_fd = os.dup(transport.get_extra_info("socket").fileno())
+        try:
+            loop.add_writer(self._socket_fd, self._on_room)
+            self._watch_stall()
+            while self.left and self._failure is None and exchange.gone is None:
+                self._waiter = loop.create_future()
+                exchange.watch(self._waiter)
+                try:
+                    await self._waiter
+                finally:
+                    exchange.unwatch(self._waiter)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            loop.remove_writer(self._socket_fd)
+            os.close(self._socket_fd)
+        if self._failure is not None:
+            if (
+                isinstance(self._failure, OSError)
+                and self._failure.errno in _NOT_POSSIBLE
+                and self.offset == self._start
+            ):
+                return False
+            raise self._failure
+        if self.left:
+            raise exchange.disconnected(None)
+        return True
+
+    def _on_room(self) -> None:
+        """The socket takes more."""
+        exchange = self.exchange
+        driver = exchange.driver
+        transport = driver.transport
+        if transport is None or exchange.gone is not None or self._failure is not None or not self.left:
+            return  # `run` is about to end
+        if driver.engine.output_pending or transport.get_write_buffer_size():
+            return  # what was written before goes first, and is going: room for us is room for it
+        try:
+            count = os.sendfile(self._socket_fd, self.file.fd, self.offset, min(self.left, LARGEST))
+            if count == 0:
+                raise OSError(f"{self.file} was cut short while it was sent")
+            driver.engine.content_sent(exchange.stream_id, count)
+        except (BlockingIOError, InterruptedError):
+            return
+        except ConnectionError:
+            self._failure = exchange.disconnected(None)
+        except StreamClosedError as error:
+            self._failure = exchange.disconnected(error)
+        except Exception as error:
+            self._failure = error
+        else:
+            self.offset += count
+            self.left -= count
+            exchange.sent += count
+            if self.left:
+                return
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _watch_stall(self) -> None:
+        driver = self.exchange.driver
+        self._mark = self.offset
+        self._timer = driver.loop.call_later(driver.service.limits.stalled_send_timeout_s, self._check_stall)
+
+    def _check_stall(self) -> None:
+        """The transport cannot see that its peer takes nothing: what it wrote was taken long ago."""
+        if self.offset - self._mark >= STALL_PROGRESS:
+            self._watch_stall()
+        else:
+            self.exchange.driver.on_stalled()
+            self.exchange.driver.abort()
