@@ -26,6 +26,8 @@ GOAWAY: Final = 10
 ENDED: Final = 11
 FAULT: Final = 12
 DRAIN: Final = 13
+CONNECT: Final = 14
+PROTOCOL: Final = 15
 
 
 class Event:
@@ -86,6 +88,33 @@ class RequestReceived(Event):
         return (
             f"RequestReceived(stream_id={self.stream_id}, method={self.method!r}, path={self.path!r}, "
             f"authority={self.authority!r}, headers={self.headers!r}, end_stream={self.end_stream})"
+        )
+
+
+class ConnectReceived(RequestReceived):
+    """A request for a tunnel: CONNECT (RFC 9110 §9.3.6), where `path` is empty and `protocol` None; or extended CONNECT
+    (RFC 8441 §4) or an upgrade from HTTP/1.1 (RFC 9110 §7.8), where `protocol` is set.
+
+    `accept_tunnel` says yes; then the content of both sides is the tunnel's. Any final response says no.
+    """
+
+    kind: ClassVar[int] = CONNECT
+
+    def __init__(self, stream_id: int, head: RequestHead, end_stream: bool, urgency: int, incremental: bool) -> None:
+        super().__init__(
+            stream_id,
+            head.method,
+            head.scheme,
+            head.authority,
+            head.path,
+            head.protocol,
+            head.headers,
+            end_stream,
+            -1,
+            False,
+            urgency,
+            incremental,
+            head,
         )
 
 
@@ -277,3 +306,18 @@ class PeerFault(Event):
             f"PeerFault(code={self.code}, scope={self.scope!r}, stream_id={self.stream_id}, reason={self.reason!r}, "
             f"section={self.section!r}, budget={self.budget!r})"
         )
+
+
+class ProtocolDetected(Event):
+    """The first octets of a connection have shown which protocol it speaks: `protocol` is `h2` or `http/1.1`, as in
+    ALPN; `data` is everything that came so far."""
+
+    kind: ClassVar[int] = PROTOCOL
+
+    def __init__(self, protocol: str, data: bytes) -> None:
+        self.stream_id = 0
+        self.protocol = protocol
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"ProtocolDetected(protocol={self.protocol!r}, data={self.data!r})"

@@ -104,6 +104,16 @@ def is_field_value(value: bytes) -> bool:
     return value[0] not in (0x20, 0x09) and value[-1] not in (0x20, 0x09)
 
 
+def is_token(value: bytes) -> bool:
+    """Tell whether `value` is a token, as a method is (RFC 9110 §5.6.2)."""
+    return len(value) > 0 and not value.translate(None, _TOKEN_OCTETS)
+
+
+def is_path(value: bytes) -> bool:
+    """Tell whether `value` has the octets of a request's target, and at least one (RFC 9113 §8.3.1, RFC 9112 §3.2)."""
+    return len(value) > 0 and not value.translate(None, _PATH_OCTETS)
+
+
 def is_authority(value: bytes) -> bool:
     """Tell whether `value` is a host with an optional port, without userinfo (RFC 9113 §8.3.1)."""
     return len(value) > 0 and not value.translate(None, _AUTHORITY_OCTETS)
@@ -163,6 +173,7 @@ class RequestHead:
         self.expect_continue = False
         self.priority = b""
         self.has_host = False
+        self.http_version = "2"
         self.is_repeated = False
         self.memo: object = None
 

@@ -1,0 +1,146 @@
+"""The contract that the connections of both protocols keep: octets in, events out; verbs in, octets out.
+
+`engine/h1` and `engine/h2` derive their connections from `Engine`, so that the transport, the server's driver and the
+compiled part of the ASGI adapter call either in the same words. What a verb means in detail stands where it is written.
+An HTTP/1.1 connection has one stream at a time, with identifiers of its own counting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headrace.engine.events import Event
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+
+class Engine:
+    """Base of all connections in memory. Time comes in as an argument, in seconds of the owner's clock."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        """True once nothing more is read: write what `take_output` gives, then close the transport."""
+        self.deadline: float = float("inf")
+        """When `handle_deadline` must be called. Between its calls it can only become earlier."""
+        self.drop_connection_fields = False
+        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2). Set it
+        before the first head is sent."""
+
+    # -- input and time ----------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> list[Event]:
+        """Take octets from the peer and return what happened. Never raises for what the peer sent."""
+        raise NotImplementedError
+
+    def receive_eof(self, now: float) -> list[Event]:
+        """The peer is gone: open streams end, then the connection."""
+        raise NotImplementedError
+
+    def handle_deadline(self, now: float) -> list[Event]:
+        """Do what is due, and set the next `deadline`."""
+        raise NotImplementedError
+
+    def take_events(self) -> list[Event]:
+        """Return and forget the events that arose elsewhere, such as SendAccepted after `take_output`."""
+        raise NotImplementedError
+
+    # -- output ------------------------------------------------------------------------------------------------
+
+    def take_output(self, limit: int = 262_144, now: float = -1.0) -> bytes:
+        """Return what is to be written now, about `limit` octets at most."""
+        raise NotImplementedError
+
+    def take_buffers(self, limit: int = 262_144, now: float = -1.0) -> list[Any]:
+        """Return the same as a list of buffers, large bodies uncopied."""
+        raise NotImplementedError
+
+    # -- what the owner asks about -----------------------------------------------------------------------------
+
+    @property
+    def needs_attention(self) -> bool:
+        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
+        raise NotImplementedError
+
+    @property
+    def bodies_queued(self) -> bool:
+        """True when `take_buffers` is the cheaper way out."""
+        raise NotImplementedError
+
+    @property
+    def input_pending(self) -> bool:
+        """True when `receive_data` stopped early: call it again, with b"", in a later turn."""
+        raise NotImplementedError
+
+    @property
+    def output_pending(self) -> bool:
+        """True when `take_output` would return octets now."""
+        raise NotImplementedError
+
+    @property
+    def read_paused(self) -> bool:
+        """True while the owner must not read."""
+        raise NotImplementedError
+
+    @property
+    def open_streams(self) -> int:
+        """Requests that are open."""
+        raise NotImplementedError
+
+    def stats(self) -> dict[str, Any]:
+        """Figures for people."""
+        raise NotImplementedError
+
+    # -- the verbs of a server ---------------------------------------------------------------------------------
+
+    def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Set fields that every final response gets unless the application names them."""
+        raise NotImplementedError
+
+    def send_informational(self, stream_id: int, status: int, headers: Fields) -> None:
+        """Send a 1xx response."""
+        raise NotImplementedError
+
+    def send_response(self, stream_id: int, status: int, headers: Fields, body: bytes) -> bool:
+        """Send a whole response. True when accepted; after False wait for SendAccepted."""
+        raise NotImplementedError
+
+    def send_headers(self, stream_id: int, status: int, headers: Fields, end_stream: bool = False) -> None:
+        """Send the final response's header section."""
+        raise NotImplementedError
+
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> bool:
+        """Send a piece of content. True when accepted; after False wait for SendAccepted."""
+        raise NotImplementedError
+
+    def content_sent(self, stream_id: int, count: int) -> None:
+        """`count` octets of content have gone out past the engine, by the kernel's sendfile; HTTP/1.1 only."""
+        raise NotImplementedError
+
+    def send_trailers(self, stream_id: int, headers: Fields) -> bool:
+        """Send the trailer section, which ends the message. Returns as `send_data`."""
+        raise NotImplementedError
+
+    def accept_tunnel(self, stream_id: int, headers: Fields) -> None:
+        """Say yes to a ConnectReceived; from then on content goes both ways until each side has ended its own."""
+        raise NotImplementedError
+
+    def reset_stream(self, stream_id: int, code: int) -> None:
+        """End a stream before its time; a no-op when it is over."""
+        raise NotImplementedError
+
+    def refuse_stream(self, stream_id: int) -> None:
+        """Refuse a request that was announced and not begun."""
+        raise NotImplementedError
+
+    def acknowledge_data(self, stream_id: int, count: int) -> None:
+        """`count` octets of a stream's content are consumed: the peer may send more."""
+        raise NotImplementedError
+
+    def begin_drain(self, now: float, deadline: float | None = None) -> None:
+        """Begin the graceful end: nothing new is taken, what runs has until `deadline` (None: `drain_timeout_s`)."""
+        raise NotImplementedError
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """End the connection now."""
+        raise NotImplementedError

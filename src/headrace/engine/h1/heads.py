@@ -1,0 +1,173 @@
+"""Response heads on their way out: checked once, written once, remembered as octets (RFC 9112 §4, §5).
+
+A (status, headers) pair that was seen before is a dict lookup, and the pair of the response before not even that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from headrace.engine.errors import InvalidFieldError, LocalProtocolError
+from headrace.engine.fields import check_outgoing
+from headrace.engine.message import is_bodiless
+
+_REMEMBERED: Final = 128  # heads a connection
+
+CLOSE: Final = b"connection: close\r\n"
+KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
+CHUNKED: Final = b"transfer-encoding: chunked\r\n"
+
+_LINES: Final[dict[int, bytes]] = {
+    each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode("ascii") for each in HTTPStatus
+}
+
+
+def status_line(status: int) -> bytes:
+    """Return the status line, CRLF included (RFC 9112 §4); a status without a registered phrase has an empty one."""
+    line = _LINES.get(status)
+    return line if line is not None else b"HTTP/1.1 %d \r\n" % status
+
+
+class WrittenHead:
+    """A response's head as octets. `block` lacks the empty line at the end, `plain` has it."""
+
+    def __init__(self, block: bytes, content_length: int, takes_length: bool, asks_to_close: bool) -> None:
+        self.block = block
+        self.plain = block + b"\r\n"
+        self.size = len(self.plain)
+        self.content_length = content_length
+        self.takes_length = takes_length  # has no content-length and may have one
+        self.asks_to_close = asks_to_close
+        """The application said `connection: close`."""
+        self.with_length: dict[int, WrittenHead] | None = None
+
+
+class Heads:
+    """Writes the heads of one connection."""
+
+    def __init__(self) -> None:
+        self.default_fields: tuple[tuple[bytes, bytes], ...] = ()
+        self._known: dict[int, dict[object, WrittenHead]] = {}
+        self._count: int = 0
+        self._last: WrittenHead | None = None
+        self._last_headers: object = None
+        self._last_list: list[Any] | None = None
+        self._last_status: int = 0
+        self._last_size: int = 0
+
+    def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Set fields that every final response gets unless the application names them."""
+        self.default_fields = default_fields
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known = {}
+        self._count = 0
+        self._last = None
+
+    def response(self, status: int, headers: Sequence[Any], size: int, drop_connection_fields: bool) -> WrittenHead:
+        """Return the head of a response, or of an interim one.
+
+        `size` is that of the whole content: checked against content-length or, where there is none, it becomes that
+        (RFC 9110 §8.6); -1 when it is not known or does not count. `drop_connection_fields` has to be the same for all
+        of a connection. Raises InvalidFieldError, LocalProtocolError when content-length differs.
+        """
+        last = self._last
+        if (
+            last is not None
+            and size == self._last_size
+            and status == self._last_status
+            and (headers is self._last_headers or (self._last_list is not None and self._last_list == headers))
+        ):
+            return last
+        if self._count >= _REMEMBERED:
+            self._forget()
+        by_status = self._known.get(status)
+        if by_status is None:
+            by_status = {}
+            self._known[status] = by_status
+        key: object = headers if isinstance(headers, tuple) else tuple(headers)
+        try:
+            head = by_status.get(key)
+        except TypeError:  # pairs as lists: legal in ASGI, but not hashable
+            key = tuple([tuple(pair) for pair in headers])
+            head = by_status.get(key)
+        if head is None:
+            head = self._write(status, headers, drop_connection_fields)
+            by_status[key] = head
+            self._count += 1
+        if size >= 0:
+            if head.takes_length:
+                head = self._add_length(head, size)
+            elif head.content_length >= 0 and head.content_length != size:
+                raise LocalProtocolError(f"content-length says {head.content_length}, the content has {size} octets")
+        self._last = head
+        self._last_status = status
+        self._last_size = size
+        if isinstance(headers, tuple):
+            self._last_headers = headers
+            self._last_list = None
+        else:
+            self._last_headers = None
+            self._last_list = list(headers)  # a copy: the application may change its own
+        return head
+
+    def _write(self, status: int, headers: Sequence[Any], drop_connection_fields: bool) -> WrittenHead:
+        if status < 100 or status > 999:
+            raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
+        others, asks_to_close = _take_close(headers)
+        checked, length = check_outgoing(others, drop_connection_fields)
+        if status < 200 or status == 204:  # RFC 9110 §8.6: no content-length there
+            checked = [pair for pair in checked if pair[0] != b"content-length"]
+            length = -1
+        parts = [status_line(status)]
+        _write_fields(parts, checked)
+        if self.default_fields and status >= 200:
+            names = {pair[0] for pair in checked}
+            _write_fields(parts, [pair for pair in self.default_fields if pair[0] not in names])
+        return WrittenHead(b"".join(parts), length, length < 0 and not is_bodiless(status), asks_to_close)
+
+    def _add_length(self, head: WrittenHead, size: int) -> WrittenHead:
+        known = head.with_length
+        if known is None:
+            known = {}
+            head.with_length = known
+        longer = known.get(size)
+        if longer is None:
+            block = head.block + b"content-length: %d\r\n" % size
+            longer = WrittenHead(block, size, False, head.asks_to_close)
+            known[size] = longer
+            self._count += 1
+        return longer
+
+
+def _take_close(headers: Sequence[Any]) -> tuple[list[Any], bool]:
+    """Return the fields without `connection: close`, and whether it was there: of all that concerns a connection, it is
+    what an application may ask for (RFC 9112 §9.6)."""
+    others: list[Any] = []
+    found = False
+    for pair in headers:
+        if len(pair) == 2 and isinstance(pair[0], bytes) and isinstance(pair[1], bytes):
+            if pair[0].lower() == b"connection" and pair[1].strip(b" \t").lower() == b"close":
+                found = True
+                continue
+        others.append(pair)
+    return others, found
+
+
+def _write_fields(parts: list[bytes], fields: Sequence[Any]) -> None:
+    for name, value in fields:
+        parts.append(name)
+        parts.append(b": ")
+        parts.append(value)
+        parts.append(b"\r\n")
+
+
+def write_trailers(fields: Sequence[Any]) -> bytes:
+    """Return the last chunk and the trailer section (RFC 9112 §7.1.2)."""
+    parts = [b"0\r\n"]
+    _write_fields(parts, fields)
+    parts.append(b"\r\n")
+    return b"".join(parts)

@@ -1,0 +1,351 @@
+"""What goes out, and what the parts of a connection share: the request that is open, the queue of octets to write.
+
+HTTP/1.1 has one queue, in order: a list of octets that `take_output` joins, so that the answers to all pipelined
+requests of one read batch leave in one write. A send is accepted while the queue is within its limit. A request whose
+last send was not accepted stays open until it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from headrace.engine import errors
+from headrace.engine.contract import Engine
+from headrace.engine.events import ConnectionEnded, Event, SendAccepted, StreamReset
+from headrace.engine.h1.heads import Heads
+from headrace.engine.limits import Limits
+from headrace.engine.message import BEFORE, COMPLETE
+
+NEVER: Final = float("inf")
+
+# What is read next.
+HEAD: Final = 0
+CONTENT: Final = 1  # of a known length
+CHUNKS: Final = 2
+WHOLE: Final = 3  # nothing: the request is whole, its response is not
+UPGRADING: Final = 4  # nothing: an upgrade is asked for, and not answered
+TUNNEL: Final = 5
+
+OUTPUT_HIGH: Final = 65_536  # octets not taken at which no further request is begun
+PIPELINED: Final = 65_536  # octets of further requests that wait for the one that is open
+_PIECE: Final = 64  # what a piece of output costs beside its octets, where there are many
+_MANY: Final = 64
+_SMALL: Final = 4_096  # pieces below this are joined
+
+
+class Output(Engine):
+    """The shared state of a connection, and its output."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        super().__init__()
+        self.limits = limits
+        self.requests: int = 0
+        """Requests that have begun."""
+        self.octets_in: int = 0
+        self.octets_out: int = 0
+        self.aborted = False
+        """True when the end of the connection must not look like the end of a response: let the transport reset it."""
+        self._now = now
+        self._now_is_fresh = True
+        self._undated = False
+        self._events: list[Event] = []
+        self._heads = Heads()
+        self._out: list[Any] = []  # bytes, and views of large bodies
+        self._out_size: int = 0
+        self._waiting = False  # a send returned False, its SendAccepted is owed
+        # input
+        self._input = b""
+        self._position: int = 0
+        self._receiving: int = HEAD
+        self._turn: int = -1
+        self._held = False  # the next request waits for output to be taken
+        self._discarding = False  # what comes of the request is not wanted any more
+        self._unread: int = 0
+        self._small_unread: int = 0
+        # the request that is open, or was the last one
+        self._stream_id: int = -1
+        self._is_open = False
+        self._progress: int = BEFORE
+        self._end_queued = False
+        self._is_plain = False
+        self._is_head = False
+        self._is_http_1_0 = False
+        self._upgrade_key = b""
+        self._is_tunnel = False
+        self._awaits_continue = False
+        self._closing = True  # the connection ends with this response
+        self._draining = False
+        self._bodiless = False
+        self._is_chunked = False
+        self._send_length: int = -1
+        self._sent: int = 0
+        self._recv_left: int = 0
+        # time
+        self._idle_since = now
+        self._head_since: float = NEVER
+        self._upload_at: float = now
+        self._discard_since: float = NEVER
+        self._stalled_at: float = NEVER
+        self._stalled_mark: int = 0
+
+    # -- what the owner asks about -----------------------------------------------------------------------------
+
+    @property
+    def open_streams(self) -> int:
+        """1 while a request is open, else 0."""
+        return 1 if self._is_open else 0
+
+    @property
+    def output_pending(self) -> bool:
+        """True when `take_output` would return octets now."""
+        return len(self._out) > 0
+
+    @property
+    def input_pending(self) -> bool:
+        """Always False: requests that had to wait go on with `take_output`."""
+        return False
+
+    @property
+    def read_paused(self) -> bool:
+        """True while the owner must not read: the handler has content to read first, or other requests wait."""
+        receiving = self._receiving
+        if receiving == WHOLE or receiving == UPGRADING or self._held:
+            return len(self._input) - self._position >= PIPELINED
+        limits = self.limits
+        return self._unread >= limits.initial_stream_window or self._small_unread > limits.small_data_budget
+
+    @property
+    def needs_attention(self) -> bool:
+        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
+        return self.closed or len(self._events) > 0 or len(self._out) > 0 or self.read_paused
+
+    @property
+    def bodies_queued(self) -> bool:
+        """True when there is so much to write that `take_buffers` is the cheaper way out."""
+        return self._out_size >= OUTPUT_HIGH
+
+    def has_stream(self, stream_id: int) -> bool:
+        """Tell whether a request is open, so that verbs on it do not raise StreamClosedError."""
+        return self._is_open and stream_id == self._stream_id
+
+    def take_events(self) -> list[Event]:
+        """Return and forget the events that arose outside `receive_data`, such as the next request after a response."""
+        events = self._events
+        if events:
+            self._events = []
+        return events
+
+    # -- output ------------------------------------------------------------------------------------------------
+
+    def take_output(self, limit: int = 262_144, now: float = -1.0) -> bytes:
+        """Return what is to be written now, `limit` octets at most; b"" when there is nothing.
+
+        Call it while `output_pending`, but not while the transport refuses more: what stays here is what makes workers
+        wait. Look at `take_events` afterwards: sends may have been accepted, and requests that waited have begun.
+        """
+        if now >= 0:
+            self._now = now
+            if self._undated:
+                self._set_dates(now)
+        out = self._out
+        if not out:
+            if self._held:
+                self._took(0)
+            return b""
+        if self._out_size <= limit:
+            self._out = []
+        else:
+            out = self._take_pieces(limit)
+        octets = b"".join(out)
+        self._took(len(octets))
+        return octets
+
+    def take_buffers(self, limit: int = 262_144, now: float = -1.0) -> list[Any]:
+        """Return what `take_output` would as a list of bytes and memoryviews, for a vectored write (`writelines`).
+
+        Small pieces are joined, large ones are not copied.
+        """
+        if self._out_size < OUTPUT_HIGH:
+            output = self.take_output(limit, now)
+            return [output] if output else []
+        if now >= 0:
+            self._now = now
+            if self._undated:
+                self._set_dates(now)
+        buffers: list[Any] = []
+        small: list[Any] = []
+        size = 0
+        for piece in self._take_pieces(limit):
+            size += len(piece)
+            if len(piece) < _SMALL:
+                small.append(piece)
+                continue
+            if small:
+                buffers.append(b"".join(small))
+                small = []
+            buffers.append(piece)
+        if small:
+            buffers.append(b"".join(small))
+        self._took(size)
+        return buffers
+
+    def _take_pieces(self, limit: int) -> list[Any]:
+        """Take whole pieces, and a part of one, up to `limit` octets."""
+        out = self._out
+        taken: list[Any] = []
+        room = limit
+        for piece in out:
+            size = len(piece)
+            if size > room:
+                break
+            taken.append(piece)
+            room -= size
+        del out[: len(taken)]
+        if out and room > 0:
+            view = memoryview(out[0])
+            taken.append(view[:room])
+            out[0] = view[room:]
+        return taken
+
+    def _took(self, size: int) -> None:
+        self.octets_out += size
+        self._out_size -= size
+        if self._out_size == 0:
+            self._stalled_at = NEVER
+        if self._waiting and self._fits():
+            self._waiting = False
+            self._stalled_at = NEVER
+            self._events.append(SendAccepted(self._stream_id))
+            if self._end_queued:
+                self._finish()
+        if self._held and not self.closed:
+            self._held = False
+            self._turn = self.limits.frames_per_turn
+            self._go_on()
+
+    def _write(self, octets: bytes) -> None:
+        self._out.append(octets)
+        self._out_size += len(octets)
+
+    def _fits(self) -> bool:
+        """Tell whether what waits is within the limit. Where there are many pieces, each counts for `_PIECE` octets
+        more than it has, so that a million tiny ones do not cost a hundred megabytes of objects."""
+        size = self._out_size
+        pieces = len(self._out)
+        if pieces > _MANY:
+            size += pieces * _PIECE
+        return size <= self.limits.max_stream_send_buffer
+
+    def _accepted(self) -> bool:
+        """Tell whether what was sent counts as accepted, and finish the request when it was the last; if not, owe it a
+        SendAccepted."""
+        if not self._fits():
+            if not self._waiting:
+                self._waiting = True
+                self._stalled_at = self._stamp()
+                self._stalled_mark = self.octets_out
+                self._at_latest(self._now + self.limits.stalled_send_timeout_s)
+            return False
+        if self._end_queued:
+            self._finish()
+        return True
+
+    # -- ends --------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """The response is written: the next request may begin, or the connection ends."""
+        self._is_open = False
+        self._progress = COMPLETE
+        self._unread = 0
+        self._small_unread = 0
+        if self._closing or self._draining:
+            reason = "drained" if self._draining else "the last response is sent"
+            self._end(errors.NO_ERROR, "local", reason, "RFC 9112 §9.6")
+            return
+        if self._receiving == WHOLE:
+            self._receiving = HEAD
+            self._idle_since = self._stamp()
+            if self._input:
+                self._go_on()
+        else:
+            self._discard()
+
+    def _end(self, code: int, initiator: str, reason: str, section: str) -> None:
+        """End the connection: the one place that does. A request that is open ends with a StreamReset event."""
+        if self.closed:
+            return
+        self.closed = True
+        self.deadline = NEVER
+        self._input = b""
+        self._position = 0
+        self._held = False
+        self._waiting = False
+        if self._is_open:
+            self._is_open = False
+            self._cut()
+            self._events.append(StreamReset(self._stream_id, code, initiator, reason, section))
+        self._events.append(ConnectionEnded(code, initiator, reason, section))
+
+    def _cut(self) -> None:
+        """A response ends before its time. What is chunked or has a length cannot be taken for whole (RFC 9112 §8);
+        what ends with the connection can, so that the connection must not end in an orderly way."""
+        if self._progress == BEFORE or self._is_chunked or self._bodiless or self._is_tunnel:
+            return
+        if self._send_length < 0:
+            self.aborted = True
+            self._out = []
+            self._out_size = 0
+
+    def close(self, code: int = errors.NO_ERROR, reason: str = "") -> None:
+        """End the connection now. Idempotent. A request that is open ends with a StreamReset event."""
+        self._end(code, "local", reason or errors.error_name(code), "RFC 9112 §9.6")
+
+    def _go_on(self) -> None:
+        """Read on in what has come already; the reading half knows."""
+        raise NotImplementedError
+
+    def _discard(self) -> None:
+        """The response is complete, the request is not; the reading half knows."""
+        raise NotImplementedError
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def _stamp(self) -> float:
+        """Return the time, or -1 when it is not known: a worker that sends between two inputs brings no clock."""
+        if self._now_is_fresh:
+            return self._now
+        self._undated = True
+        return -1.0
+
+    def _set_dates(self, now: float) -> None:
+        """Date with `now` what began since the last input."""
+        limits = self.limits
+        self._undated = False
+        if self._idle_since < 0:
+            self._idle_since = now
+        if self._head_since < 0:
+            self._head_since = now
+            self._at_latest(now + limits.request_header_timeout_s)
+        if self._upload_at < 0:
+            self._upload_at = now
+        if self._discard_since < 0:
+            self._discard_since = now
+            self._at_latest(now + limits.request_header_timeout_s)
+        if self._stalled_at < 0:
+            self._stalled_at = now
+
+    def _at_latest(self, when: float) -> None:
+        if when < self.deadline:
+            self.deadline = when
+
+    def stats(self) -> dict[str, Any]:
+        """Return a snapshot for people: requests and octets of this connection."""
+        return {
+            "protocol": "HTTP/1.1",
+            "requests": self.requests,
+            "open_streams": self.open_streams,
+            "octets_in": self.octets_in,
+            "octets_out": self.octets_out,
+            "send_queued": self._out_size,
+            "unread": self._unread,
+        }

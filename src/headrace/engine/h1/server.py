@@ -1,0 +1,389 @@
+"""Everything that is read: heads, content, the octets of a tunnel (RFC 9112 §2.2, §3, §6).
+
+One request is open at a time. While it is, further input waits; when its response is complete, the next head is read,
+also from within the verb that completed it: `take_events` then has it. RequestFault is raised where something is wrong,
+and caught at one spot, `_go_on`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine import errors
+from headrace.engine.errors import LocalProtocolError
+from headrace.engine.events import ConnectReceived, DataReceived, Event, RequestReceived, TrailersReceived
+from headrace.engine.h1.chunked import ChunkedDecoder
+from headrace.engine.h1.deadlines import Deadlines
+from headrace.engine.h1.faults import RequestFault
+from headrace.engine.h1.output import CHUNKS, CONTENT, HEAD, NEVER, OUTPUT_HIGH, TUNNEL, UPGRADING, WHOLE
+from headrace.engine.h1.reader import HTTP1RequestHead, RequestReader
+from headrace.engine.h1.sender import DISCARDED
+from headrace.engine.h1.target import looks_like_http
+from headrace.engine.limits import Limits
+from headrace.engine.message import BEFORE
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+_LINE: Final = 8_192  # octets of a request line (RFC 9112 §3 asks for 8,000 at least)
+_EMPTY_LINES: Final = 8  # before a request line; one has to be borne with (RFC 9112 §2.2)
+_SMALL: Final = 256  # content below this is charged as much
+_BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")  # a CR or LF that stands alone
+_TOKEN_OCTETS: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_DEFAULT_URGENCY: Final = 3  # RFC 9218 §4.1; nobody shares an HTTP/1.1 connection
+
+
+class H1ServerConnection(Deadlines):
+    """An HTTP/1.1 server connection in memory.
+
+    `limits` bound it (defaults when None), `now` is the owner's clock in seconds, `scheme` that of the connection,
+    b"http" or b"https". With `websockets` an upgrade to WebSocket comes as ConnectReceived; without, it is an ordinary
+    request. Requests are numbered 1, 3, 5, and so on, as streams of HTTP/2 are.
+
+    The owner feeds `receive_data`, answers the events with verbs, takes `take_events` until there are none, and writes
+    what `take_output` returns; it calls `handle_deadline` at the time that `deadline` names, stops reading while
+    `read_paused`, and ends the transport once `closed` is True and the output is written: by a reset when `aborted`.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        now: float = 0.0,
+        scheme: bytes = b"http",
+        websockets: bool = False,
+    ) -> None:
+        own = limits if limits is not None else Limits()
+        super().__init__(own, now)
+        self._reader = RequestReader(own, scheme, websockets)
+        self._last_octets = b""
+        self._last_head: HTTP1RequestHead | None = None
+        self._scanned: int = 0
+        self._line_end: int = -1
+        self._empty_lines: int = 0
+        self._short: int = min(_LINE, own.max_field_section_size)  # a head of no more octets is within all limits
+        self._chunks: ChunkedDecoder | None = None
+        self._discard_left: int = 0
+
+    # -- input -------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> list[Event]:
+        """Take octets from the client and return what happened, in order. Never raises for what the client sent.
+
+        `now` is the time in seconds on the clock that the owner uses for `deadline`. After ConnectionEnded further
+        input is ignored.
+        """
+        self._now = now
+        if self.closed:
+            return self.take_events()
+        self._now_is_fresh = True
+        self.octets_in += len(data)
+        if self._input:
+            self._input = self._input[self._position :] + data
+        else:
+            self._input = data
+        self._position = 0
+        self._turn = self.limits.frames_per_turn
+        self._held = False
+        self._go_on()
+        self._now_is_fresh = False
+        return self.take_events()
+
+    def receive_eof(self, now: float) -> list[Event]:
+        """The client is gone: a request that is open ends with a StreamReset event, then ConnectionEnded. A tunnel ends
+        with an empty DataReceived that has `end_stream` first."""
+        self._now = now
+        if self._receiving == TUNNEL and self._is_open:
+            self._events.append(DataReceived(self._stream_id, b"", 0, True))
+        self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "RFC 9112 §9.5")
+        return self.take_events()
+
+    def _go_on(self) -> None:
+        """Read as far as what has come allows."""
+        try:
+            while self._position < len(self._input):
+                receiving = self._receiving
+                if receiving == HEAD:
+                    if (self._turn == 0 and self.limits.frames_per_turn > 0) or self._out_size >= OUTPUT_HIGH:
+                        self._held = True
+                        return
+                    if not self._take_head():
+                        break
+                elif receiving == CONTENT:
+                    self._take_content()
+                elif receiving == CHUNKS:
+                    if not self._take_chunks():
+                        break
+                elif receiving == TUNNEL:
+                    self._take_tunnel()
+                else:
+                    return
+            else:
+                self._input = b""
+                self._position = 0
+        except RequestFault as fault:
+            self._fail(fault)
+
+    # -- heads -------------------------------------------------------------------------------------------------
+
+    def _take_head(self) -> bool:
+        """Read a request's head; False while it is not whole."""
+        data = self._input
+        start: i64 = self._position
+        total: i64 = len(data)
+        end: i64
+        last = self._last_octets
+        size: i64 = len(last)
+        if size > 0 and total - start >= size:
+            # The head of the request before once more, as is usual; what a comparison costs less than a search and a
+            # hash. It ends with the empty line, so nothing else can begin with it.
+            if (data == last) if size == total else data.startswith(last, start):
+                head = self._last_head
+                assert head is not None
+                head.is_repeated = True
+                self._position = start + size
+                self._open(head)
+                return True
+        while data[start] == 0x0D:  # RFC 9112 §2.2: an empty line before the request line
+            if total - start == 1:
+                self._await_head()
+                return False
+            if data[start + 1] != 0x0A:
+                break
+            self._empty_lines += 1
+            if self._empty_lines > _EMPTY_LINES:
+                raise RequestFault(400, "too many empty lines before a request", "RFC 9112 §2.2")
+            start += 2
+            self._position = start
+            if start == total:
+                self._head_since = NEVER
+                return True
+        if data[start] not in _TOKEN_OCTETS:
+            raise self._line_fault(RequestFault(400, "the request line has no method", "RFC 9112 §3"), b"")
+        found = data.find(b"\r\n\r\n", max(start, start + self._scanned - 3))
+        if found < 0:
+            self._check_part(data, total)
+            self._await_head()
+            return False
+        end = found + 4
+        octets = data if start == 0 and end == total else data[start:end]
+        known = self._reader.find(octets)
+        if known is None:
+            pairs = octets.count(b"\r\n")
+            if end - start > self._short or octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
+                self._scanned = 0
+                self._line_end = -1
+                self._check_part(data, end)
+            try:
+                known = self._reader.read(octets)
+            except RequestFault as fault:
+                raise self._line_fault(fault, octets) from None
+        self._position = end
+        self._last_octets = octets if len(octets) <= _LINE else b""
+        self._last_head = known
+        self._open(known)
+        return True
+
+    def _check_part(self, data: bytes, stop: int) -> None:
+        """Check the octets of a head up to `stop` for what can be said before it is whole: its size, and lines that do
+        not end with CRLF. Of two faults the first in the octets counts, however they were cut on their way."""
+        start = self._position
+        scanned = self._scanned
+        fault: RequestFault | None = None
+        at = stop
+        bare = _BARE.search(data, max(start, start + scanned - 1), stop)
+        if bare is not None:
+            at = bare.start()
+            fault = RequestFault(400, "a line does not end with CRLF", "RFC 9112 §2.2")
+        line_end = self._line_end
+        if line_end < 0:
+            line_end = data.find(b"\n", start + scanned, stop) - start
+            self._line_end = line_end
+        if line_end < 0 or line_end > _LINE + 1:
+            if stop - start > _LINE + 1 and at >= start + _LINE + 1:
+                raise RequestFault(414, "a request line beyond 8,192 octets", "RFC 9112 §3", "request_line")
+        else:
+            limit = start + line_end + 1 + self.limits.max_field_section_size
+            if stop > limit and at >= limit:
+                raise RequestFault(431, "a field section beyond the limits", "RFC 6585 §5", "max_field_section_size")
+        if fault is not None:
+            raise self._line_fault(fault, data[start:at])
+        self._scanned = stop - start
+
+    def _line_fault(self, fault: RequestFault, octets: bytes) -> RequestFault:
+        """Leave out the answer where the first octets of a connection are no request at all."""
+        if self.requests == 0 and not looks_like_http(octets[:_LINE].split(b"\n", 1)[0]):
+            fault.status = 0
+        return fault
+
+    def _await_head(self) -> None:
+        """A part of a head has come: from now on there is a time by which the rest has to."""
+        if self._head_since == NEVER:
+            self._head_since = self._stamp()
+            if self._head_since >= 0:
+                self._at_latest(self._head_since + self.limits.request_header_timeout_s)
+
+    def _open(self, head: HTTP1RequestHead) -> None:
+        """A request begins."""
+        stream_id = self._stream_id + 2
+        self._stream_id = stream_id
+        self._turn -= 1
+        self.requests += 1
+        self._head_since = NEVER
+        self._scanned = 0
+        self._line_end = -1
+        self._empty_lines = 0
+        self._is_open = True
+        self._progress = BEFORE
+        self._end_queued = False
+        self._is_chunked = False
+        self._bodiless = False
+        self._send_length = -1
+        self._sent = 0
+        self._is_head = head.is_head
+        self._is_http_1_0 = head.is_http_1_0
+        self._closing = not head.keeps_alive
+        self._awaits_continue = head.expect_continue
+        self._is_plain = head.is_plain and not self._draining
+        if head.protocol is not None:
+            self._receiving = UPGRADING
+            self._upgrade_key = head.upgrade_key
+            self._events.append(ConnectReceived(stream_id, head, False, _DEFAULT_URGENCY, False))
+            return
+        if head.end_stream:
+            self._receiving = WHOLE
+        else:
+            self._begin_content(head)
+        self._events.append(
+            RequestReceived(
+                stream_id,
+                head.method,
+                head.scheme,
+                head.authority,
+                head.path,
+                None,
+                head.headers,
+                head.end_stream,
+                head.content_length,
+                head.expect_continue,
+                _DEFAULT_URGENCY,
+                False,
+                head,
+            )
+        )
+
+    # -- content -----------------------------------------------------------------------------------------------
+
+    def _begin_content(self, head: HTTP1RequestHead) -> None:
+        if head.is_chunked:
+            self._receiving = CHUNKS
+            self._chunks = ChunkedDecoder(self.limits)
+        else:
+            self._receiving = CONTENT
+            self._recv_left = head.content_length
+        self._received = 0
+        self._upload_mark = 0
+        self._upload_at = self._stamp()
+        self._at_latest(self._now + self.limits.upload_grace_s)
+
+    def _take_content(self) -> None:
+        """Content of a known length (RFC 9112 §6.2)."""
+        data = self._input
+        start = self._position
+        size = len(data) - start
+        if size > self._recv_left:
+            size = self._recv_left
+        self._position = start + size
+        self._recv_left -= size
+        is_last = self._recv_left == 0
+        self._take_in(data if size == len(data) else data[start : start + size], is_last)
+        if is_last:
+            self._content_ended()
+
+    def _take_chunks(self) -> bool:
+        """Chunked content (RFC 9112 §7.1); False when there is no whole line to go on with."""
+        chunks = self._chunks
+        assert chunks is not None
+        begin = self._position
+        try:
+            self._position = chunks.decode(self._input, begin)
+        except RequestFault:
+            content = chunks.take_content()
+            if content:
+                self._take_in(content, False)
+            raise
+        content = chunks.take_content()
+        if not chunks.is_complete:
+            if content:
+                self._take_in(content, False)
+            return self._position > begin and not self.closed
+        self._chunks = None
+        if chunks.trailers and not self._discarding:
+            if content:
+                self._take_in(content, False)
+            self._events.append(TrailersReceived(self._stream_id, chunks.trailers))
+        else:
+            self._take_in(content, True)
+        self._content_ended()
+        return True
+
+    def _take_in(self, content: bytes, is_last: bool) -> None:
+        """Hand content to the owner; or forget it, where the response is complete already."""
+        size = len(content)
+        self._received += size
+        if self._discarding:
+            self._discard_left -= size
+            if self._discard_left < 0:
+                self._end(
+                    errors.NO_ERROR, "local", "too much of a request was left after its response", "RFC 9112 §9.3"
+                )
+            return
+        self._awaits_continue = False
+        self._unread += size
+        if size < _SMALL:
+            self._small_unread += _SMALL
+        self._events.append(DataReceived(self._stream_id, content, size, is_last))
+
+    def _content_ended(self) -> None:
+        if self.closed:
+            return
+        if not self._discarding:
+            self._receiving = WHOLE
+            return
+        self._discarding = False
+        self._discard_since = NEVER
+        self._receiving = HEAD
+        self._idle_since = self._stamp()
+
+    def _discard(self) -> None:
+        """The response is complete: what is left of the request is read and forgotten, if it is little enough, as
+        otherwise the connection could not be used again (RFC 9112 §9.3)."""
+        if self._receiving == CONTENT and self._recv_left > DISCARDED:
+            self._end(errors.NO_ERROR, "local", "too much of a request was left after its response", "RFC 9112 §9.3")
+            return
+        self._discarding = True
+        self._discard_left = DISCARDED
+        self._discard_since = self._stamp()
+        if self._discard_since >= 0:
+            self._at_latest(self._discard_since + self.limits.request_header_timeout_s)
+        self._go_on()
+
+    def _take_tunnel(self) -> None:
+        data = self._input
+        content = data if self._position == 0 else data[self._position :]
+        self._position = len(data)
+        self._take_in(content, False)
+
+    def acknowledge_data(self, stream_id: int, count: int) -> None:
+        """The application consumed `count` octets (of DataReceived.flow_length): more may be read.
+
+        A no-op on a request that is over. Raises LocalProtocolError for more octets than are unread.
+        """
+        if not self._is_open or stream_id != self._stream_id:
+            return
+        if count > self._unread or count < 0:
+            raise LocalProtocolError(f"stream {stream_id}: {count} octets consumed of {self._unread} unread")
+        self._unread -= count
+        if self._unread == 0:
+            self._small_unread = 0
