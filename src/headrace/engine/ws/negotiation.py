@@ -1,0 +1,132 @@
+"""What the two sides agree on before a WebSocket opens: extensions, a subprotocol, an origin (RFC 6455 §4, §9, §10.2).
+
+Everything here takes octets as they came and never raises for them: what cannot be read is not agreed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from websockets.exceptions import InvalidHeader, NegotiationError
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
+from websockets.headers import build_extension, parse_extension
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+_DEFLATE: Final = "permessage-deflate"
+_MOST_OFFERS: Final = 8  # offers looked at; browsers make one
+_LONGEST: Final = 4_096  # octets of the field that are looked at
+# 4 KiB of history and a small table for each side: 40 KiB a socket, where zlib's defaults take 300.
+_WINDOW_BITS: Final = 12
+_COMPRESS: Final = {"memLevel": 5}
+_DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
+
+
+def field_values(headers: Fields, name: bytes) -> bytes:
+    """All values of a field as one list, joined with commas (RFC 9110 §5.3); b"" when there is none."""
+    return b", ".join([value for each, value in headers if each == name])
+
+
+def accept_deflate(headers: Fields) -> tuple[bytes, list[Any]]:
+    """Answer a client's offers of `sec-websocket-extensions`: the field's value for the response, and the extensions
+    for a WebSocketConnection. b"" and none when there is no offer of permessage-deflate that can be met (RFC 7692 §5).
+    """
+    for name, parameters in _parse(field_values(headers, b"sec-websocket-extensions"))[:_MOST_OFFERS]:
+        if name == _DEFLATE:
+            factory: Any = ServerPerMessageDeflateFactory(
+                server_max_window_bits=_WINDOW_BITS,
+                client_max_window_bits=_WINDOW_BITS,
+                compress_settings=_COMPRESS,
+            )
+            try:
+                answer, extension = factory.process_request_params(parameters, [])
+            except NegotiationError:
+                continue
+            value: str = build_extension([(_DEFLATE, answer)])
+            return value.encode("latin-1"), [extension]
+    return b"", []
+
+
+def offer_deflate() -> bytes:
+    """The value of `sec-websocket-extensions` with which a client offers permessage-deflate."""
+    value: str = build_extension([(_DEFLATE, _client_factory().get_request_params())])
+    return value.encode("latin-1")
+
+
+def confirm_deflate(headers: Fields) -> list[Any]:
+    """What a server's response made of `offer_deflate`: the extensions for a WebSocketConnection.
+
+    Raises ValueError when the server answers something that was not offered; the connection must fail then (RFC 6455
+    §4.1).
+    """
+    octets = field_values(headers, b"sec-websocket-extensions")
+    if not octets:
+        return []
+    agreed = _parse(octets)
+    if len(agreed) != 1 or agreed[0][0] != _DEFLATE:
+        raise ValueError("the server chose an extension that was not offered (RFC 6455 §4.1)")
+    try:
+        extension: Any = _client_factory().process_response_params(agreed[0][1], [])
+    except NegotiationError as error:
+        raise ValueError(f"the server's permessage-deflate cannot be used: {error} (RFC 7692 §7.1)") from None
+    return [extension]
+
+
+def _client_factory() -> Any:
+    return ClientPerMessageDeflateFactory(client_max_window_bits=_WINDOW_BITS, compress_settings=_COMPRESS)
+
+
+def _parse(octets: bytes) -> list[Any]:
+    """The extensions that a field names, each with its parameters; none when it is not well-formed."""
+    if not octets or len(octets) > _LONGEST:
+        return []
+    try:
+        extensions: list[Any] = parse_extension(octets.decode("latin-1").strip(" \t"))
+    except InvalidHeader:
+        return []
+    return extensions
+
+
+def offered_subprotocols(headers: Fields) -> list[str]:
+    """The subprotocols that a client offers, in its order of preference; what is no token is left out."""
+    offered = []
+    for octets in field_values(headers, b"sec-websocket-protocol").split(b","):
+        name = octets.strip(b" \t").decode("latin-1")
+        if is_token(name):
+            offered.append(name)
+    return offered
+
+
+def choose_subprotocol(headers: Fields, supported: Sequence[str]) -> str | None:
+    """The first of `supported` that the client offers, or None (RFC 6455 §4.2.2)."""
+    if not supported:
+        return None
+    offered = offered_subprotocols(headers)
+    for name in supported:
+        if name in offered:
+            return name
+    return None
+
+
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def is_token(text: str) -> bool:
+    """True for a token (RFC 9110 §5.6.2), which a subprotocol's name must be."""
+    return bool(text) and _TOKEN.issuperset(text)
+
+
+def is_same_origin(headers: Fields, scheme: bytes, authority: bytes) -> bool:
+    """True when a browser sends this from a page of our own, or it is no browser: without `origin` (RFC 6455 §10.2).
+
+    `scheme` is the request's own, http or https, `authority` its host and port.
+    """
+    origins = [value for name, value in headers if name == b"origin"]
+    if not origins:
+        return True
+    if len(origins) > 1 or not authority:
+        return False
+    origin = origins[0].lower()
+    host = authority.lower().removesuffix(_DEFAULT_PORTS.get(scheme, b"-"))
+    return origin.removesuffix(_DEFAULT_PORTS.get(scheme, b"-")) == scheme + b"://" + host

@@ -1,0 +1,309 @@
+"""A WebSocket as the answer to a request: over an upgrade of HTTP/1.1, or a stream of HTTP/2 (RFC 6455, RFC 8441).
+
+What the handler holds is `headrace.transport.websocket.WebSocket`. Here it is joined to its request: the opening
+handshake, the tunnel, and what becomes of the handler when one of the two ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from headrace.engine.errors import CANCEL, StreamClosedError
+from headrace.engine.ws import WebSocketConnection
+from headrace.engine.ws.frames import INTERNAL_ERROR, SERVICE_RESTART
+from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_origin, is_token
+from headrace.server.inbox import Inbox
+from headrace.server.response import AnyResponse, HeaderList, Headers, Response, header_list
+from headrace.transport.tunnel import (
+    DEFAULT_CLOSE_TIMEOUT_S,
+    DEFAULT_MESSAGE_SIZE,
+    DEFAULT_PING_INTERVAL_S,
+    DEFAULT_PING_TIMEOUT_S,
+    DEFAULT_QUEUE,
+    WebSocketClosed,
+)
+from headrace.transport.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from headrace.engine.events import RequestReceived
+    from headrace.server.exchange import Exchange
+    from headrace.server.handler import Request
+
+WebSocketHandler = Callable[[WebSocket], Awaitable[object]]
+OriginCheck = Callable[["Request"], bool] | Literal["same-origin"] | None
+
+VERSION: Final = b"13"
+_PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
+error_log: Final = logging.getLogger("headrace.error")
+
+
+class TunnelInbox(Inbox):
+    """The inbox of an accepted tunnel: what comes goes to the WebSocket at once."""
+
+    __slots__ = ("exchange", "socket")
+
+    def __init__(self, exchange: Exchange, socket: WebSocket) -> None:
+        super().__init__()
+        self.exchange = exchange
+        self.socket = socket
+        self.invited = True
+
+    def put(self, data: bytes, flow_length: int, ended: bool) -> None:
+        """Octets of the tunnel."""
+        self.socket.on_octets(data, flow_length, ended)
+
+    def wake(self) -> None:
+        """Something about the stream has changed: it is gone, or the last write is accepted."""
+        gone = self.exchange.gone
+        if gone is not None:
+            self.socket.on_lost(gone)
+        elif not self.exchange.blocked:
+            self.socket.on_writable()
+
+
+class ServerTunnel:
+    """The stream of an exchange, as a WebSocket wants it; see `headrace.transport.websocket.Tunnel`."""
+
+    __slots__ = ("_driver", "_exchange")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._driver = exchange.driver
+
+    @property
+    def blocked(self) -> bool:
+        """True while the last write is not accepted."""
+        return self._exchange.blocked
+
+    async def unblocked(self) -> None:
+        """Return when it is."""
+        await self._exchange.unblocked()
+
+    def write(self, data: bytes, end: bool) -> None:
+        """Send octets, and with `end` END_STREAM."""
+        exchange = self._exchange
+        driver = self._driver
+        if exchange.gone is not None:
+            raise exchange.disconnected(None)
+        try:
+            accepted = driver.engine.send_data(exchange.stream_id, data, end)
+        except StreamClosedError as error:
+            raise exchange.disconnected(error) from None
+        exchange.sent += len(data)
+        if not accepted:
+            exchange.blocked = True
+        if end:
+            exchange.complete()
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    def consumed(self, count: int) -> None:
+        """Give window back."""
+        driver = self._driver
+        driver.engine.acknowledge_data(self._exchange.stream_id, count)
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    def abort(self) -> None:
+        """Reset the stream: RFC 8441 §5 names CANCEL for what would be a reset of TCP. A no-op when it has ended."""
+        self._exchange.reset(CANCEL)
+
+
+def open_tunnel(
+    exchange: Exchange,
+    headers: HeaderList,
+    *,
+    subprotocol: str | None,
+    compression: bool,
+    max_message_size: int,
+    max_queue: int,
+    ping_interval_s: float | None,
+    ping_timeout_s: float | None,
+    close_timeout_s: float,
+) -> WebSocket:
+    """Accept a request for a WebSocket, with `headers` in the response beside what the handshake has to say.
+
+    Raises InvalidFieldError for headers that must not be sent, ClientDisconnected when the client has gone.
+    """
+    fields = list(headers)
+    if subprotocol is not None:
+        fields.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
+    extensions: list[Any] | None = None
+    if compression:
+        value, extensions = accept_deflate(exchange.head.headers)
+        if extensions:
+            fields.append((b"sec-websocket-extensions", value))
+    exchange.accept_tunnel(fields)
+    loop = exchange.driver.loop
+    socket = WebSocket(
+        ServerTunnel(exchange),
+        WebSocketConnection(False, max_message_size, extensions),
+        loop,
+        request=exchange,
+        subprotocol=subprotocol,
+        max_queue=max_queue,
+        ping_interval_s=ping_interval_s,
+        ping_timeout_s=ping_timeout_s,
+        close_timeout_s=close_timeout_s,
+    )
+    is_cancelled = exchange.cancel_on_disconnect
+    if is_cancelled is None:
+        is_cancelled = exchange.driver.service.cancel_on_disconnect
+    exchange.cancel_on_disconnect = False  # the rule below takes its place
+    if is_cancelled:
+        socket.on_closed = _Watch(exchange, socket, close_timeout_s).begin
+    early = exchange.inbox
+    exchange.inbox = TunnelInbox(exchange, socket)
+    exchange.drain_listener = lambda deadline: socket.go_away()
+    if early is None or early.has_content() or early.ended:
+        ended = early is None or early.ended
+        data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())
+        socket.on_octets(data, owed, ended)
+    if exchange.driver.drain_deadline is not None:
+        socket.go_away()
+    return socket
+
+
+class _Watch:
+    """Cancels a handler that does not see that its WebSocket is closed, because it waits for something else.
+
+    As long as it takes messages that had come before, or once it was told, by `receive` or `send`, it is left alone.
+    """
+
+    def __init__(self, exchange: Exchange, socket: WebSocket, grace_s: float) -> None:
+        self._exchange = exchange
+        self._socket = socket
+        self._grace_s = grace_s
+        self._taken = 0
+
+    def begin(self) -> None:
+        self._taken = self._socket.taken
+        self._exchange.driver.loop.call_later(self._grace_s, self._look)
+
+    def _look(self) -> None:
+        task = self._exchange.task
+        if task is None or task.done() or self._socket.is_told:
+            return
+        if self._socket.taken != self._taken:
+            self.begin()
+        else:
+            task.cancel()
+
+
+def refuse_handshake(head: RequestReceived) -> Response | None:
+    """The answer to a request that is none for a WebSocket of version 13, None to one that is (RFC 6455 §4.2)."""
+    is_h1 = head.shared.http_version != "2"
+    if head.protocol != b"websocket":
+        text = b"This resource is a WebSocket.\n"
+        if is_h1:  # RFC 9110 §15.5.22: 426 names what is wanted; HTTP/2 has no upgrade (RFC 9113 §8.6)
+            return Response(426, [(b"upgrade", b"websocket"), (b"connection", b"upgrade"), _PLAIN], text)
+        return Response(400, [_PLAIN], text)
+    versions = [value for name, value in head.headers if name == b"sec-websocket-version"]
+    if versions != [VERSION]:
+        fields = [(b"sec-websocket-version", VERSION), _PLAIN]
+        if is_h1:
+            fields += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+        return Response(426 if is_h1 else 400, fields, b"Only version 13 of WebSocket is spoken here.\n")
+    return None
+
+
+class WebSocketResponse(AnyResponse):
+    """Opens a WebSocket and runs `handler` on it, over HTTP/1.1 and HTTP/2 alike.
+
+        async def chat(ws):
+            async for message in ws:
+                await ws.send(message)
+
+        async def app(request):
+            return WebSocketResponse(chat)
+
+    When the handler returns, the WebSocket is closed with 1000; when it fails, with 1011 and a line in the log. A
+    handler that waits for something else when the WebSocket ends is cancelled `close_timeout_s` later, unless
+    `cancel_on_disconnect` is False.
+
+    `subprotocols` are those that the handler speaks, best first; the first that the client offers is agreed on.
+    `headers` go into the response. `compression` agrees to permessage-deflate when the client offers it.
+    `max_message_size` bounds a message in octets, inflated, with 256 more for each fragment of a fragmented one: 1009.
+    `max_queue` messages wait for the handler, of `max_message_size` octets together; then the client has to.
+    `ping_interval_s` without an octet leads to a ping (None: never), `ping_timeout_s` more without one to the end
+    (None: never). `close_timeout_s` is the time that the client has for its close frame. `check_origin` tells whether
+    a browser's page may open it: a function of the request, `"same-origin"`, or None for all pages; the answer to
+    others is 403. Browsers send cookies along whatever page asks, so a WebSocket that trusts cookies needs the check.
+
+    A request that is none for a WebSocket gets 426 over HTTP/1.1, 400 over HTTP/2. Raises ValueError for a subprotocol
+    that is no token, and for numbers that make no sense.
+    """
+
+    __slots__ = ("_options", "check_origin", "handler", "headers", "subprotocols")
+
+    def __init__(
+        self,
+        handler: WebSocketHandler,
+        subprotocols: Sequence[str] = (),
+        *,
+        headers: Headers = (),
+        compression: bool = True,
+        max_message_size: int = DEFAULT_MESSAGE_SIZE,
+        max_queue: int = DEFAULT_QUEUE,
+        ping_interval_s: float | None = DEFAULT_PING_INTERVAL_S,
+        ping_timeout_s: float | None = DEFAULT_PING_TIMEOUT_S,
+        close_timeout_s: float = DEFAULT_CLOSE_TIMEOUT_S,
+        check_origin: OriginCheck = None,
+    ) -> None:
+        for name in subprotocols:
+            if not is_token(name):
+                raise ValueError(f"the subprotocol {name!r} is no token (RFC 9110 §5.6.2)")
+        if max_message_size < 1 or max_queue < 1:
+            raise ValueError("max_message_size and max_queue must be at least 1")
+        self.handler = handler
+        self.subprotocols = subprotocols
+        self.headers = header_list(headers)
+        self.check_origin: OriginCheck = check_origin
+        self._options: dict[str, Any] = {
+            "compression": compression,
+            "max_message_size": max_message_size,
+            "max_queue": max_queue,
+            "ping_interval_s": ping_interval_s,
+            "ping_timeout_s": ping_timeout_s,
+            "close_timeout_s": close_timeout_s,
+        }
+
+    async def send_on(self, request: Request) -> None:
+        """Open the WebSocket and run the handler to its end."""
+        refusal = refuse_handshake(request.head)
+        if refusal is None and not self._is_allowed(request):
+            refusal = Response(403, [_PLAIN], b"This page may not open a WebSocket here.\n")
+        if refusal is not None:
+            await refusal.send_on(request)
+            return
+        subprotocol = choose_subprotocol(request.head.headers, self.subprotocols)
+        socket = open_tunnel(request, self.headers, subprotocol=subprotocol, **self._options)
+        await run_handler(request, socket, self.handler(socket))
+
+    def _is_allowed(self, request: Request) -> bool:
+        check = self.check_origin
+        if check is None:
+            return True
+        if callable(check):
+            return check(request)
+        return is_same_origin(request.head.headers, request.scheme.encode(), request.authority.encode("latin-1"))
+
+
+async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[object]) -> None:
+    """Await the handler of a WebSocket, and then see to its end, whatever way that came."""
+    try:
+        try:
+            await running
+        except WebSocketClosed:
+            if socket.is_open:  # it was another one's
+                raise
+        await socket.finish()
+    except asyncio.CancelledError:
+        socket.give_up(SERVICE_RESTART if exchange.driver.service.is_ending else INTERNAL_ERROR)
+        raise
+    except BaseException:
+        socket.give_up(INTERNAL_ERROR)
+        raise

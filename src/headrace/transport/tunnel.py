@@ -1,0 +1,42 @@
+"""What a WebSocket runs over, and what both its sides agree on without saying: the seam for a server and a client."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+DEFAULT_MESSAGE_SIZE: Final = 1_048_576
+DEFAULT_QUEUE: Final = 16
+DEFAULT_PING_INTERVAL_S: Final = 20.0
+DEFAULT_PING_TIMEOUT_S: Final = 20.0
+DEFAULT_CLOSE_TIMEOUT_S: Final = 5.0
+
+
+class WebSocketClosed(OSError):
+    """The WebSocket is closed, or being closed: nothing more is received or sent. `code` and `reason` are the close
+    frame's (RFC 6455 §7.4): 1005 when it had none, 1006 when none came."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"the WebSocket is closed: {code}{' ' if reason else ''}{reason}")
+        self.code = code
+        self.reason = reason
+
+
+class Tunnel(Protocol):
+    """Two directions of octets on one stream. What comes in is handed to `WebSocket.on_octets`."""
+
+    @property
+    def blocked(self) -> bool:
+        """True while the last `write` is not accepted: wait for `unblocked` before the next one."""
+        ...
+
+    async def unblocked(self) -> None:
+        """Return when the last write is accepted. Raises OSError when the tunnel is gone."""
+
+    def write(self, data: bytes, end: bool) -> None:
+        """Send octets, and with `end` the end of our side. Raises OSError when the tunnel is gone."""
+
+    def consumed(self, count: int) -> None:
+        """`count` octets that came are consumed: the peer may send as many again."""
+
+    def abort(self) -> None:
+        """End the tunnel in both directions, at once; a no-op when it has ended."""
