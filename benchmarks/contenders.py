@@ -33,6 +33,10 @@ class Contender:
     """The Python package that gives its version, or nothing for a program of the machine."""
     static: bool = False
     """True when it serves files and no application."""
+    protocols: tuple[str, ...] = ("h2", "h1")
+    """What it takes part in."""
+    hello_only: bool = False
+    """True when its application has no more than the greeting."""
 
 
 CONTENDERS: Final = (
@@ -50,16 +54,33 @@ CONTENDERS: Final = (
     ),
     Contender(
         "granian",
-        "{peers}/granian --interface asgi --http 2 --host 127.0.0.1 --port {port} --workers 1 --runtime-threads 1"
-        " --backlog 4096 --loop uvloop --no-ws --working-dir {apps} asgi_app:app",
+        "{peers}/granian --interface asgi --http {granian_http} --host 127.0.0.1 --port {port} --workers 1"
+        " --runtime-threads 1 --backlog 4096 --loop uvloop --no-ws --working-dir {apps} asgi_app:app",
         "--ssl-certificate {cert} --ssl-keyfile {key}",
         "granian",
+    ),
+    Contender(
+        "granian-rsgi",
+        "{peers}/granian --interface rsgi --http 1 --host 127.0.0.1 --port {port} --workers 1 --runtime-threads 1"
+        " --backlog 4096 --loop uvloop --no-ws --working-dir {apps} rsgi_app:app",
+        "--ssl-certificate {cert} --ssl-keyfile {key}",
+        "granian",
+        protocols=("h1",),
+        hello_only=True,
+    ),
+    Contender(
+        "uvicorn",
+        "{peers}/uvicorn --http httptools --port {port} --no-access-log --loop uvloop --app-dir {apps} asgi_app:app",
+        "--ssl-certfile {cert} --ssl-keyfile {key}",
+        "uvicorn",
+        protocols=("h1",),
     ),
     Contender(
         "uvicorn-zttp",
         "{peers}/uvicorn --http zttp --http2 --port {port} --no-access-log --loop uvloop --app-dir {apps} asgi_app:app",
         "--ssl-certfile {cert} --ssl-keyfile {key}",
         "uvicorn",
+        protocols=("h2",),
     ),
     Contender(
         "hypercorn",
@@ -67,7 +88,7 @@ CONTENDERS: Final = (
         "--certfile {cert} --keyfile {key}",
         "hypercorn",
     ),
-    Contender("nghttpd", "nghttpd {no_tls} -d {files} {port} {tls_files}", "", static=True),
+    Contender("nghttpd", "nghttpd {no_tls} -d {files} {port} {tls_files}", "", static=True, protocols=("h2",)),
 )
 
 
@@ -98,7 +119,7 @@ class Course:
     def on_load_core(self, command: list[str]) -> list[str]:
         return ["taskset", "-c", str(self.cores[1]), *command] if self.pinned else command
 
-    def command(self, contender: Contender, port: int, tls: bool) -> list[str]:
+    def command(self, contender: Contender, port: int, tls: bool, protocol: str) -> list[str]:
         values = {
             "here": str(Path(sys.executable).parent),
             "peers": str(self.peers / "bin"),
@@ -107,6 +128,7 @@ class Course:
             "cert": str(self.cert),
             "key": str(self.key),
             "port": str(port),
+            "granian_http": "2" if protocol == "h2" else "1",
             "no_tls": "" if tls else "--no-tls",
             "tls_files": f"{self.key} {self.cert}" if tls else "",
         }
@@ -142,10 +164,10 @@ class Running:
             self.process.wait()
 
 
-def start(course: Course, contender: Contender, tls: bool) -> Running | None:
+def start(course: Course, contender: Contender, tls: bool, protocol: str) -> Running | None:
     """Starts a contender. None, after a line that says why, when it is missing or does not come up."""
     port = free_port()
-    command = course.command(contender, port, tls)
+    command = course.command(contender, port, tls, protocol)
     if shutil.which(command[0]) is None:
         print(f"  {contender.name}: {Path(command[0]).name} is not installed, it does not take part", file=sys.stderr)
         return None
@@ -163,12 +185,12 @@ def start(course: Course, contender: Contender, tls: bool) -> Running | None:
 
 
 @contextlib.contextmanager
-def all_running(course: Course, chosen: list[tuple[Contender, bool]]) -> Iterator[list[Running]]:
-    """Every contender in `chosen` (with or without TLS) at once, stopped at the end."""
+def all_running(course: Course, chosen: list[Contender], tls: bool, protocol: str) -> Iterator[list[Running]]:
+    """Every contender in `chosen` at once, with or without TLS, stopped at the end."""
     up: list[Running] = []
     try:
-        for contender, tls in chosen:
-            running = start(course, contender, tls)
+        for contender in chosen:
+            running = start(course, contender, tls, protocol)
             if running is not None:
                 up.append(running)
         yield up

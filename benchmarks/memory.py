@@ -42,7 +42,9 @@ def measure(course: Course, contenders: list[Contender], connections: int) -> li
     raise_open_files(connections + 100)
     found = []
     for contender in contenders:
-        with all_running(course, [(contender, False)]) as up:
+        if "h2" not in contender.protocols:
+            continue
+        with all_running(course, [contender], False, "h2") as up:
             for server in up:
                 idle = measure_one(server, connections)
                 found.append(idle)

@@ -1,4 +1,4 @@
-"""`make bench`: HTTP/2 servers side by side, in one run, on one machine.
+"""`make bench`: servers side by side, over HTTP/2 and HTTP/1.1, in one run, on one machine.
 
 All servers are up at once, each pinned to the same core; the load comes from another one. They are visited in turn,
 round after round, so that whatever else the machine does hits all alike. What counts is the median of the ratios within
@@ -66,10 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
         course.prepare()
         machine = report.machine(course)  # before there is load of our own
         results: Results = {}
-        for tls in (False, True):
-            chosen = [each for each in scenarios if each.tls == tls]
+        for tls, protocol in ((False, "h2"), (True, "h2"), (False, "h1"), (True, "h1")):
+            chosen = [each for each in scenarios if each.tls == tls and each.protocol == protocol]
             if chosen:
-                with all_running(course, [(each, tls) for each in contenders]) as servers:
+                able = [each for each in contenders if protocol in each.protocols]
+                with all_running(course, able, tls, protocol) as servers:
                     for scenario in chosen:
                         results[scenario.name] = race(course, servers, scenario, options)
         idle = [] if options.no_memory else memory.measure(course, contenders, options.idle)
@@ -95,6 +96,8 @@ def race(course: Course, servers: list[Running], scenario: Scenario, options: ar
     running: list[Running] = []
     for server in servers:
         if server.contender.static and not scenario.static:
+            continue
+        if server.contender.hello_only and scenario.path != "/":
             continue
         cell = row[server.contender.name] = Cell(fault=fault_of(course, server, scenario))
         if not cell.fault:

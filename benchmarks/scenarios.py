@@ -37,6 +37,8 @@ class Scenario:
     varied: bool = False
     """True when every request has a path of its own."""
     tls: bool = False
+    protocol: str = "h2"
+    """`h2`, or `h1` for HTTP/1.1, where `streams` are pipelined requests."""
     static: bool = False
     """True when a file server can take part too."""
 
@@ -53,6 +55,7 @@ class Scenario:
     def arguments(self, folder: Path) -> list[str]:
         """The rest of h2load's command line. Request bodies are files in `folder`."""
         made = ["-c", str(self.clients), "-m", str(self.streams), *self.options]
+        made += ["--h1"] if self.protocol == "h1" else []
         for field in self.fields:
             made += ["-H", field]
         if self.upload:
@@ -82,6 +85,10 @@ SCENARIOS: Final = (
     Scenario("down-1m", "1 MiB in one body", 4, 8, 1_048_576, path="/1m", options=LARGE_WINDOWS, static=True),
     Scenario("up-1m", "1 MiB uploaded and counted", 4, 8, 7, path="/upload", upload=1_048_576),
     Scenario("stream-50", "50 pieces of 100 octets, each sent by itself", 8, 10, 5_000, path="/stream"),
+    Scenario("h1-hello", "HTTP/1.1: 13 octets, 64 connections, one request at a time", 64, 1, 13, protocol="h1"),
+    Scenario("h1-pipelined", "HTTP/1.1: 13 octets, 64 connections, 16 requests pipelined", 64, 16, 13, protocol="h1"),
+    Scenario("h1-echo-1k", "HTTP/1.1: 1 KiB sent, read and sent back", 64, 1, 1024, "/echo", 1024, protocol="h1"),
+    Scenario("h1-down-64k", "HTTP/1.1: 64 KiB in one body", 16, 1, 65_536, "/64k", protocol="h1"),
     Scenario("tls-hello-m1", "hello-m1 over TLS", 8, 1, 13, tls=True, static=True),
     Scenario("tls-hello-m100", "hello-m100 over TLS", 8, 100, 13, tls=True, static=True),
     varied("tls-varied", tls=True),

@@ -74,8 +74,13 @@ def test_a_handshake_gives_h2_without_compression(files: Files, version: ssl.TLS
 def test_only_what_is_served_is_offered(files: Files) -> None:
     client = trusting_client()
     client.set_alpn_protocols(["http/1.1"])
-    server_end, _ = handshake(server_context(files.both), client)
+    server_end, _ = handshake(server_context(files.both, protocols=["h2"]), client)
     assert server_end.selected_alpn_protocol() is None
+    server_end, _ = handshake(server_context(files.both), client)
+    assert server_end.selected_alpn_protocol() == "http/1.1"
+    client.set_alpn_protocols(["http/1.1", "h2"])
+    server_end, _ = handshake(server_context(files.both), client)
+    assert server_end.selected_alpn_protocol() == "h2"
 
 
 @pytest.mark.filterwarnings("ignore:.*TLSv1_1 is deprecated")

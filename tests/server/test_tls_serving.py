@@ -68,7 +68,7 @@ def test_without_alpn_for_h2_the_connection_ends(run: Run, folder: Path, protoco
     """RFC 9113 §3.2: over TLS, HTTP/2 is chosen by ALPN."""
 
     async def main() -> None:
-        async with serving(app, tls_cert=str(folder / "localhost.pem")) as server:
+        async with serving(app, tls_cert=str(folder / "localhost.pem"), protocols="h2") as server:
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", port(server), ssl=client_context(folder, *protocols), server_hostname="localhost"
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from headrace.engine.h2.server import ServerConnection
+from headrace.engine.contract import Engine
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
 
 DONE: Final = 0  # the engine accepted what was sent
@@ -23,7 +23,7 @@ class Answer:
     HEADERS and DATA together, and so that an application which fails in between still gives 500.
     """
 
-    def __init__(self, engine: ServerConnection, stream_id: int) -> None:
+    def __init__(self, engine: Engine, stream_id: int) -> None:
         self.engine = engine
         self.stream_id = stream_id
         self.state: int = BEFORE

@@ -16,12 +16,14 @@ class ASGIApplication:
     """Serves an ASGI 3 application, with its lifespan if it has one."""
 
     exchange_type: Final = HTTPCycle
+    tunnel_type: Final = HTTPCycle
     drop_connection_fields: Final = True  # applications that know only HTTP/1 run unchanged
     name: Final = "asgi"
 
     def __init__(self, app: ASGIApp, config: Config) -> None:
         self.handler = app
         self.cancel_on_disconnect: bool = getattr(app, "cancel_on_disconnect", True)
+        self.takes_websockets = config.websockets == "on"
         self.root_path = config.root_path
         self.state: dict[str, Any] | None = None
         """What the application left in `scope["state"]` at its start; every request gets a shallow copy."""

@@ -24,6 +24,8 @@ class Limits:
     """Requests a peer may have open at once, counted until their handlers end."""
     max_field_section_size: int = 65_536
     """Decoded size of a field section, 32 octets overhead a field (RFC 9113 §6.5.2); beyond it: 431 or a reset."""
+    max_connection_fields_size: int = 1_048_576
+    """The same, of all open requests of a connection together; beyond it: REFUSED_STREAM."""
     max_fields: int = 128
     """Fields in a section, cookie crumbs counted one by one."""
     max_block_size: int = 65_536
@@ -99,6 +101,7 @@ class Limits:
 _RANGES: Final[dict[str, tuple[Any, Any]]] = {
     "max_concurrent_streams": (1, MAX_WINDOW),
     "max_field_section_size": (1_024, 16_777_216),
+    "max_connection_fields_size": (1_024, MAX_WINDOW),
     "max_fields": (8, 65_536),
     "max_block_size": (1_024, 16_777_216),
     "initial_connection_window": (DEFAULT_WINDOW, MAX_WINDOW),

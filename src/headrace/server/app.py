@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from ipaddress import ip_network
 from typing import Any, Final
 
 from headrace.server.access_log import AccessLog
@@ -73,6 +74,7 @@ class Server:
         gate = Gate(config.max_connections)
         service = Service(application, config, record)
         service.on_lost = gate.leave
+        proxies = [ip_network(each) for each in config.proxy_protocol_from]
         loop = asyncio.get_running_loop()
 
         def factory() -> ServerDriver:
@@ -91,6 +93,8 @@ class Server:
                         ssl_context=context if bind.tls else None,
                         handshake_timeout_s=config.tls_handshake_timeout_s,
                         path=bind.path if bind.kind == "unix" else None,
+                        proxy_protocol=config.proxy_protocol,
+                        proxies=proxies,
                     )
                     for sock in sockets
                 ]
@@ -151,7 +155,7 @@ class Server:
     def _context(self) -> ssl.SSLContext | None:
         config = self.config
         if self._ssl_context is None and config.tls_cert is not None:
-            return server_context(config.tls_cert, config.tls_key, config.tls_key_password)
+            return server_context(config.tls_cert, config.tls_key, config.tls_key_password, config.protocols.split(","))
         return self._ssl_context
 
 

@@ -10,18 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import Final
 
 from headrace.engine.limits import Limits
 
-INTERFACES: Final = ("auto", "asgi", "native")
+INTERFACES: Final = ("auto", "asgi", "wsgi", "native")
+PROTOCOLS: Final = ("h2,http/1.1", "h2", "http/1.1")  # by their names in ALPN, in order of preference
 LOOPS: Final = ("auto", "asyncio", "uvloop")
-LIFESPANS: Final = ("auto", "on", "off")
+SWITCHES: Final = ("auto", "on", "off")
+ACCESS_LOG_FORMATS: Final = ("plain", "json")
+PROXY_PROTOCOLS: Final = ("off", "on", "v1", "v2")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 DEFAULT_BIND: Final = "127.0.0.1:8000"
 FRAMES_PER_TURN: Final = 100  # one busy connection must not hold up the others
 
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
@@ -92,7 +97,7 @@ class Config:
     cleartext_bind: str | Sequence[str] = ()
     """Addresses that never speak TLS, beside those of `bind` which do."""
     interface: str = "auto"
-    """`asgi`, `native`, or `auto`: told apart by what the application looks like."""
+    """`asgi`, `wsgi`, `native`, or `auto`: told apart by what the application looks like."""
     tls_cert: str | None = None
     """PEM file with the certificate and its chain; it may hold the private key too."""
     tls_key: str | None = None
@@ -101,10 +106,24 @@ class Config:
     """What opens an encrypted `tls_key`; never printed."""
     dev_tls: bool = False
     """Serve with a certificate for localhost that headrace makes and keeps. Never for the public."""
+    protocols: str = "h2,http/1.1"
+    """Which protocols are served. Under TLS the client chooses by ALPN, on cleartext by what it sends first."""
+    websockets: str = "auto"
+    """`on`, `off`, or `auto`: for ASGI applications, and native ones that have a route for them."""
     loop: str = "auto"
     """`uvloop`, `asyncio`, or `auto`: uvloop where it is installed. For the command line, which makes the loop."""
     access_log: bool = False
     """One line a request, on stderr, through the logger `headrace.access`."""
+    access_log_format: str = "plain"
+    """`plain`: the common log format with the time taken; `json`: one object a line, with the request's id."""
+    request_id_header: str = ""
+    """The field that a trusted proxy puts a request's id into, such as `x-request-id`; empty: ids are made here."""
+    metrics_bind: str = ""
+    """Address, as in `bind`, that answers `/metrics` for Prometheus, in cleartext; empty: none."""
+    proxy_protocol: str = "off"
+    """Whether every connection begins with a PROXY header of a load balancer: `off`, `v1`, `v2`, or `on` for both."""
+    proxy_protocol_from: str | Sequence[str] = ("127.0.0.1", "::1")
+    """Addresses and networks of those load balancers; connections from elsewhere end. Unix sockets are always taken."""
     log_level: str = "info"
     """Least severity that the command line's logging shows; a server that is embedded leaves logging alone."""
     root_path: str = ""
@@ -115,8 +134,10 @@ class Config:
     """Connections open at once; further ones wait in the listening sockets' backlog."""
     max_body_size: int = 10_485_760
     """Octets that `request.read()` collects before it answers 413. Streamed bodies have no such limit."""
+    wsgi_threads: int = 0
+    """WSGI requests that run at once, each in a thread of its own; 0: four more than there are cores, 32 at most."""
     tls_handshake_timeout_s: float = 10.0
-    """Seconds for a TLS handshake; then the connection ends."""
+    """Seconds for a TLS handshake, and for a PROXY header; then the connection ends."""
     limits: Limits = field(default_factory=server_limits)
     """The limits of each connection."""
 
@@ -127,8 +148,12 @@ class Config:
         for name, choices in (
             ("interface", INTERFACES),
             ("loop", LOOPS),
+            ("access_log_format", ACCESS_LOG_FORMATS),
+            ("proxy_protocol", PROXY_PROTOCOLS),
             ("log_level", LOG_LEVELS),
-            ("lifespan", LIFESPANS),
+            ("lifespan", SWITCHES),
+            ("protocols", PROTOCOLS),
+            ("websockets", SWITCHES),
         ):
             value = getattr(self, name)
             if value not in choices:
@@ -149,6 +174,24 @@ class Config:
             raise ConfigError(
                 f"tls_handshake_timeout_s is {self.tls_handshake_timeout_s}; it must be between 0.001 and 86400"
             )
+        if not 0 <= self.wsgi_threads <= 10_000:
+            raise ConfigError(f"wsgi_threads is {self.wsgi_threads}; it must be between 0 and 10000")
+        if self.request_id_header and not _FIELD_NAME.fullmatch(self.request_id_header):
+            raise ConfigError(f"request_id_header is '{self.request_id_header}', which is not the name of a field")
+        object.__setattr__(self, "request_id_header", self.request_id_header.lower())
+        if self.metrics_bind:
+            try:
+                Bind.parse(self.metrics_bind)
+            except ConfigError as error:
+                raise ConfigError(f"metrics_bind: {error}") from None
+        object.__setattr__(self, "proxy_protocol_from", _as_tuple(self.proxy_protocol_from))
+        for network in self.proxy_protocol_from:
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ConfigError(
+                    f"proxy_protocol_from has '{network}', which is neither an address nor a network such as 10.0.0.0/8"
+                ) from None
         object.__setattr__(self, "bind", _as_tuple(self.bind))
         object.__setattr__(self, "cleartext_bind", _as_tuple(self.cleartext_bind))
         binds = [Bind.parse(text, tls=self.tls) for text in self.bind]

@@ -12,20 +12,27 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.engine.contract import Engine
+from headrace.engine.detection import Detection
 from headrace.engine.errors import error_name
 from headrace.engine.events import (
     ACCEPTED,
+    CONNECT,
     DATA,
     DRAIN,
     ENDED,
     FAULT,
+    PROTOCOL,
     REQUEST,
     RESET,
     TRAILERS,
+    ConnectReceived,
     PeerFault,
+    ProtocolDetected,
     RequestReceived,
     StreamReset,
 )
+from headrace.engine.h1 import H1ServerConnection
 from headrace.engine.h2 import ServerConnection
 from headrace.server.worker import start_worker
 from headrace.transport.addresses import address_pair, peer_text
@@ -58,6 +65,7 @@ class ServerDriver(Connection):
         "engine",
         "exchange_type",
         "handler",
+        "http_version",
         "live",
         "local",
         "max_live",
@@ -67,13 +75,11 @@ class ServerDriver(Connection):
         "service",
     )
 
-    engine: ServerConnection
+    engine: Engine
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop, service.limits.stalled_send_timeout_s)
         self.service = service
-        self.engine = ServerConnection(service.limits, now=loop.time())
-        self.engine.drop_connection_fields = service.drop_connection_fields
         self.exchange_type = service.exchange_type
         self.handler = service.application.handler
         self.app_state = service.application.state
@@ -87,6 +93,7 @@ class ServerDriver(Connection):
         self.client: tuple[str, int] | None = None
         self.local: tuple[str, int | None] | None = None
         self.scheme = "http"
+        self.http_version = "2"
         self.drain_deadline: float | None = None
         """When the drain ends, on the event loop's clock; None as long as none has begun."""
 
@@ -96,17 +103,39 @@ class ServerDriver(Connection):
         self.client = address_pair(transport.get_extra_info("peername"))
         self.local = self.service.local_address(transport)
         tls = transport.get_extra_info("ssl_object")
+        service = self.service
+        protocols = service.protocols
+        chosen: str | None = protocols[0] if len(protocols) == 1 else None
         if tls is not None:
             self.scheme = "https"
-        self.service.opened(self)
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
-            if self.service.debug_protocol:
-                protocol_log.debug("%s: TLS without ALPN for h2 (RFC 9113 §3.3)", peer_text(self.client))
-            self.transport = transport  # type: ignore[assignment]
-            self._ending = True
-            transport.close()
-            return
+            chosen = tls.selected_alpn_protocol() or "http/1.1"
+        if chosen in protocols:
+            self._speak(chosen)
+        else:
+            self.engine = Detection(service.limits, self.loop.time())
+        service.opened(self)
         super().connection_made(transport)
+        if chosen is not None and chosen not in protocols:  # RFC 9113 §3.2: over TLS, HTTP/2 is chosen by ALPN
+            if service.debug_protocol:
+                protocol_log.debug("%s: TLS without ALPN for %s", peer_text(self.client), " or ".join(protocols))
+            self.close()
+
+    def _speak(self, protocol: str) -> None:
+        """Take the engine of `protocol`, by its name in ALPN."""
+        service = self.service
+        now = self.loop.time()
+        engine: Engine
+        if protocol == "h2":
+            engine = ServerConnection(service.limits, enable_connect_protocol=service.takes_websockets, now=now)
+            self.http_version = "2"
+        else:
+            engine = H1ServerConnection(
+                service.limits, now=now, scheme=self.scheme.encode(), websockets=service.takes_websockets
+            )
+            self.http_version = "1.1"
+        engine.drop_connection_fields = service.drop_connection_fields
+        self._date = None
+        self.engine = engine
 
     def before_input(self, now: float) -> None:
         clock = self.service.clock
@@ -135,9 +164,14 @@ class ServerDriver(Connection):
         """Begin the graceful end of this connection: GOAWAY at once, the rest at `deadline` at the latest."""
         if self.transport is None or self._ending:
             return
-        self.drain_deadline = deadline
+        self._drain_began(deadline)
         self.engine.begin_drain(self.loop.time(), deadline)
         self._flush()
+
+    def _drain_began(self, deadline: float) -> None:
+        self.drain_deadline = deadline
+        for exchange in list(self.live.values()):
+            exchange.on_drain(deadline)
 
     def cancel_workers(self) -> None:
         """Cancel every worker that is still running."""
@@ -154,9 +188,6 @@ class ServerDriver(Connection):
         for event in events:
             kind = event.kind
             if kind == REQUEST:
-                if not event.path:
-                    self._refuse_connect(event)
-                    continue
                 if self._waiting or len(live) >= self.max_live:
                     self._put_off(event)
                     continue
@@ -188,8 +219,12 @@ class ServerDriver(Connection):
                     protocol_log.debug(
                         "%s: connection ended by %s: %s", self.peer_name, _who(event.initiator), event.reason
                     )
+            elif kind == CONNECT:
+                self._on_connect(event)
+            elif kind == PROTOCOL:
+                self._on_protocol(event)
             elif kind == DRAIN and self.drain_deadline is None:
-                self.drain_deadline = self.loop.time() + self.service.limits.drain_timeout_s
+                self._drain_began(self.loop.time() + self.service.limits.drain_timeout_s)
 
     def _find(self, stream_id: int) -> Exchange | None:
         exchange = self.live.get(stream_id)
@@ -223,6 +258,29 @@ class ServerDriver(Connection):
         elif self.transport is None and not self.live:
             self.service.closed(self)
 
+    def _on_connect(self, event: ConnectReceived) -> None:
+        """A request for a tunnel. WebSocket is the only protocol that applications are asked for (RFC 9110 §15.6.2)."""
+        if event.protocol != b"websocket":
+            self.engine.send_response(event.stream_id, 501, (), b"")
+        elif self._waiting or len(self.live) >= self.max_live:
+            self._put_off(event)
+        else:
+            self._start(self.service.tunnel_type(self, event))
+
+    def _start(self, exchange: Exchange) -> None:
+        task = start_worker(exchange.run(), self.loop)
+        if not task.done():
+            exchange.task = task
+            self.live[exchange.stream_id] = exchange
+
+    def _on_protocol(self, event: ProtocolDetected) -> None:
+        """The client has shown which protocol it speaks: on with its engine."""
+        self._speak(event.protocol)
+        self.before_input(self.loop.time())
+        events = self.engine.receive_data(event.data, self.loop.time())
+        if events:
+            self.on_events(events)
+
     def _put_off(self, head: RequestReceived) -> None:
         """All places are taken, some of them by workers whose streams are over already: wait, or be refused."""
         waiting = self._waiting
@@ -231,21 +289,14 @@ class ServerDriver(Connection):
         if len(waiting) >= self.max_live:
             self.engine.refuse_stream(head.stream_id)
         else:
-            waiting[head.stream_id] = self.exchange_type(self, head)
-
-    def _refuse_connect(self, head: RequestReceived) -> None:
-        """CONNECT has no path (RFC 9113 §8.5), and no application here serves it."""
-        self.engine.send_response(head.stream_id, 501, (), b"")
+            make = self.exchange_type if head.kind == REQUEST else self.service.tunnel_type
+            waiting[head.stream_id] = make(self, head)
 
     def _start_waiting(self) -> None:
         waiting = self._waiting
         while waiting and len(self.live) < self.max_live and self.transport is not None:
             stream_id = next(iter(waiting))
-            exchange = waiting.pop(stream_id)
-            task = start_worker(exchange.run(), self.loop)
-            if not task.done():
-                exchange.task = task
-                self.live[stream_id] = exchange
+            self._start(waiting.pop(stream_id))
 
 
 def _who(initiator: str) -> str:

@@ -22,7 +22,7 @@ from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.server.inbox import Inbox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from headrace.engine.events import DataReceived, RequestReceived
     from headrace.server.driver import ServerDriver
@@ -56,7 +56,8 @@ class Exchange:
     # need every one of them. (Python keeps such instances as compact as slots, PEP 659's inline values.)
     task: asyncio.Task[None] | None = None
     """The worker, None as long as it has not been put off: many end before anybody could ask for their task."""
-    state: int = BEFORE
+    progress: int = BEFORE
+    """How far the response has come, see `headrace.engine.message`."""
     inbox: Inbox | None = None
     blocked: bool = False
     """True while the engine has not accepted the last send."""
@@ -67,6 +68,10 @@ class Exchange:
     sent: int = 0
     """Octets of content handed to the engine."""
     started: float = 0.0
+    drain_listener: Callable[[float], None] | None = None
+    """Told of the connection's drain, with its deadline on the event loop's clock."""
+    cancel_on_disconnect: bool | None = None
+    """Whether the worker is cancelled when its client has gone; None leaves it to the application."""
 
     def __init__(self, driver: ServerDriver, head: RequestReceived) -> None:
         self.driver = driver
@@ -82,6 +87,18 @@ class Exchange:
         raise NotImplementedError
 
     # -- verbs -------------------------------------------------------------------------------------------------
+
+    def accept_tunnel(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Say yes to a request for a tunnel: `inbox` and `write` are then its two directions."""
+        driver = self.driver
+        try:
+            driver.engine.accept_tunnel(self.stream_id, headers)
+        except StreamClosedError as error:
+            raise self.disconnected(error) from None
+        self.status = 200
+        self.progress = STREAMING
+        if not driver.flush_due:
+            driver.schedule_flush()
 
     async def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a whole response. Raises as `ServerConnection.send_response`, and ClientDisconnected."""
@@ -107,7 +124,7 @@ class Exchange:
         except StreamClosedError as error:
             raise self.disconnected(error) from None
         self.status = status
-        self.state = STREAMING
+        self.progress = STREAMING
         if not driver.flush_due:
             driver.schedule_flush()
 
@@ -160,7 +177,7 @@ class Exchange:
         inbox = self.inbox
         if inbox is not None and not inbox.invited:
             inbox.invited = True
-            if self.head.expect_continue and inbox.is_untouched() and self.state <= HELD and self.gone is None:
+            if self.head.expect_continue and inbox.is_untouched() and self.progress <= HELD and self.gone is None:
                 self.inform(100, ())
 
     def reset(self, code: int) -> None:
@@ -175,7 +192,7 @@ class Exchange:
 
     def complete(self) -> None:
         """The response is said; whoever still waits for the request learns that nothing more comes."""
-        self.state = COMPLETE
+        self.progress = COMPLETE
         if self.inbox is not None:
             self.inbox.wake()
 
@@ -185,13 +202,22 @@ class Exchange:
         """Wait until the engine has accepted the last send. Raises ClientDisconnected."""
         while self.blocked and self.gone is None:
             waiter = self.driver.loop.create_future()
-            if self.waiters is None:
-                self.waiters = [waiter]
-            else:
-                self.waiters.append(waiter)
+            self.watch(waiter)
             await waiter
         if self.gone is not None:
             raise self.disconnected(None)
+
+    def watch(self, waiter: asyncio.Future[None]) -> None:
+        """Let `waiter` end when the exchange is told of anything: room to send, a reset, the connection's loss."""
+        if self.waiters is None:
+            self.waiters = [waiter]
+        else:
+            self.waiters.append(waiter)
+
+    def unwatch(self, waiter: asyncio.Future[None]) -> None:
+        """Take `waiter` back; a no-op when it has been told already."""
+        if self.waiters is not None and waiter in self.waiters:
+            self.waiters.remove(waiter)
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
@@ -237,13 +263,21 @@ class Exchange:
         is_told = bool(self.waiters) or (self.inbox is not None and self.inbox.is_awaited())
         self.wake()
         task = self.task
-        if task is None or self.state == COMPLETE or not self.driver.service.cancel_on_disconnect:
+        is_cancelled = self.cancel_on_disconnect
+        if is_cancelled is None:
+            is_cancelled = self.driver.service.cancel_on_disconnect
+        if task is None or self.progress == COMPLETE or not is_cancelled:
             return
         if is_told:
             # It may want to tidy up; a middleware that swallows the news must not keep the worker for ever.
             self.driver.loop.call_later(DISCONNECT_GRACE_S, task.cancel)
         else:
             self.cancel()
+
+    def on_drain(self, deadline: float) -> None:
+        """The connection has begun its end; the worker has until `deadline` on the event loop's clock."""
+        if self.drain_listener is not None:
+            self.drain_listener(deadline)
 
     def cancel(self) -> None:
         """Cancel the worker."""
@@ -268,11 +302,11 @@ class Exchange:
             if not is_ended and not _is_disconnect(error):
                 error_log.warning("%s: %s after the client had gone: %s", self, type(error).__name__, error)
         elif is_ended:
-            if self.state != COMPLETE:
+            if self.progress != COMPLETE:
                 self.reset(CANCEL if self.driver.service.is_ending else INTERNAL_ERROR)
-        elif self.state == COMPLETE:
+        elif self.progress == COMPLETE:
             self._log(error, "after its response")
-        elif self.state <= HELD:
+        elif self.progress <= HELD:
             if isinstance(error, HTTPError):
                 self._answer(error.status, error.reason)
             else:

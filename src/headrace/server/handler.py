@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from types import CoroutineType
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import CoroutineType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from headrace.engine.errors import InvalidFieldError, StreamClosedError
 from headrace.engine.message import COMPLETE
 from headrace.server.exchange import ClientDisconnected, Exchange, HTTPError
-from headrace.server.response import HeaderList, Headers, Response, StreamResponse, header_list
+from headrace.server.response import AnyResponse, Headers, Response, header_list
 
 if TYPE_CHECKING:
     from headrace.server.config import Config
     from headrace.server.driver import ServerDriver
 
 Handler = Callable[["Request"], Any]
-
-_RESPONSES: Final = (Response, StreamResponse)
 
 
 class ConnectionInfo:
@@ -57,6 +56,18 @@ class ConnectionInfo:
 class Request(Exchange):
     """A request, as a native handler gets it."""
 
+    _scheme: str | None = None
+    _authority: str | None = None
+    _client: tuple[str, int | None] | None = None
+    params: Mapping[str, Any] = MappingProxyType({})
+    """What the route's parameters matched; see `headrace.server.router`."""
+    route: Any = None
+    """The route that matched, None without a router."""
+    state: Any = None
+    """What the route was given as its `state`."""
+    body_limit: int | None = None
+    """Octets of content that a middleware lets pass; more is 413, however it is read."""
+
     # -- what was asked ----------------------------------------------------------------------------------------
 
     @property
@@ -81,14 +92,35 @@ class Request(Exchange):
 
     @property
     def scheme(self) -> str:
-        """`http` or `https`, as the client said."""
-        return self.head.scheme.decode("ascii")
+        """`http` or `https`, as the client said, or a proxy that a middleware trusts."""
+        return self._scheme if self._scheme is not None else self.head.scheme.decode("ascii")
+
+    @scheme.setter
+    def scheme(self, value: str) -> None:
+        self._scheme = value
 
     @property
     def authority(self) -> str:
-        """Host and port that the client asked for: `:authority`, or the `host` field, or empty."""
+        """Host and port that the client asked for: `:authority`, or the `host` field, or empty; or what a proxy that a
+        middleware trusts says of it."""
+        if self._authority is not None:
+            return self._authority
         octets = self.head.authority
         return octets.decode("latin-1") if octets else (self.header("host") or "")
+
+    @authority.setter
+    def authority(self, value: str) -> None:
+        self._authority = value
+
+    @property
+    def client(self) -> tuple[str, int | None] | None:
+        """Host and port of the client: of the connection's other end, or what a proxy that a middleware trusts says.
+        The port may be unknown. None on a unix socket."""
+        return self._client if self._client is not None else self.driver.client
+
+    @client.setter
+    def client(self, value: tuple[str, int | None]) -> None:
+        self._client = value
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -108,6 +140,16 @@ class Request(Exchange):
         return length if length >= 0 else None
 
     @property
+    def http_version(self) -> str:
+        """The protocol's version: `2`, `1.1` or `1.0`."""
+        return self.head.shared.http_version
+
+    @property
+    def is_websocket(self) -> bool:
+        """True when the client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4)."""
+        return self.head.protocol == b"websocket"
+
+    @property
     def connection(self) -> ConnectionInfo:
         """The connection under the request."""
         return ConnectionInfo(self.driver)
@@ -125,10 +167,12 @@ class Request(Exchange):
         Raises HTTPError(413) when there is more, which becomes the answer unless the handler gives another, and
         ClientDisconnected when the client goes before its end.
         """
-        if self.inbox is None:
+        if self.inbox is None or self.head.protocol is not None:
             return b""
         if limit is None:
             limit = self.driver.service.max_body_size
+        if self.body_limit is not None and self.body_limit < limit:
+            limit = self.body_limit
         if self.head.content_length > limit:
             raise HTTPError(413, "Content Too Large")
         parts = []
@@ -146,12 +190,19 @@ class Request(Exchange):
         Raises ClientDisconnected when the client goes before its end.
         """
         inbox = self.inbox
-        if inbox is None:
+        if inbox is None or self.head.protocol is not None:  # what comes behind the latter is the tunnel's
             return
+        limit = self.body_limit
+        if limit is not None and self.head.content_length > limit:
+            raise HTTPError(413, "Content Too Large")
         self.invite()
+        size = 0
         while True:
             if inbox.owed:
                 chunk = inbox.take()
+                size += len(chunk)
+                if limit is not None and size > limit:
+                    raise HTTPError(413, "Content Too Large")
                 driver = self.driver
                 driver.engine.acknowledge_data(self.stream_id, inbox.take_owed())
                 if not driver.flush_due:
@@ -162,7 +213,7 @@ class Request(Exchange):
                 return
             elif self.gone is not None:
                 raise ClientDisconnected(f"the content of stream {self.stream_id} is not complete: {self.gone}")
-            elif self.state == COMPLETE:
+            elif self.progress == COMPLETE:
                 raise ClientDisconnected(f"the response to stream {self.stream_id} is complete; no more content comes")
             else:
                 await inbox.changed(self.driver.loop)
@@ -185,7 +236,9 @@ class Request(Exchange):
         driver = self.driver
         try:
             response = driver.handler(self)
-            if response.__class__ is CoroutineType or not isinstance(response, _RESPONSES):
+            if response.__class__ is CoroutineType or (
+                not isinstance(response, AnyResponse) and inspect.isawaitable(response)
+            ):
                 response = await response
             if isinstance(response, Response):
                 headers: Any = response.headers
@@ -201,7 +254,7 @@ class Request(Exchange):
                     raise self.disconnected(error) from None
                 self.status = response.status
                 self.sent = len(body)
-                self.state = COMPLETE
+                self.progress = COMPLETE
                 if self.inbox is not None:
                     self.inbox.wake()
                 if not driver.flush_due:
@@ -209,10 +262,13 @@ class Request(Exchange):
                 if not accepted:
                     self.blocked = True
                     await self.unblocked()
-            elif isinstance(response, StreamResponse):
-                await self._stream(response)
+            elif isinstance(response, AnyResponse):
+                await response.send_on(self)
             else:
-                raise TypeError(f"a handler must return a Response or StreamResponse, not {type(response).__name__}")
+                raise TypeError(
+                    f"{self.route or 'the handler'} must return a response such as Response, "
+                    f"not {type(response).__name__}"
+                )
         except BaseException as error:
             if self.fail(error):
                 raise
@@ -220,23 +276,8 @@ class Request(Exchange):
             if self.inbox is not None or self.task is not None or driver.record is not None:
                 self.end()
 
-    async def _stream(self, response: StreamResponse) -> None:
-        self.start(response.status, _checked_headers(response.headers))
-        opened = response.open(self._send)
-        if isinstance(opened, AsyncIterable):
-            try:
-                async for piece in opened:
-                    await self.write(piece)
-            finally:
-                close = getattr(opened, "aclose", None)
-                if close is not None:
-                    await close()
-        else:
-            await opened
-        if self.state != COMPLETE:
-            await self.write(b"", True)
-
-    async def _send(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None:
+    async def send_piece(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None:
+        """The `send` of a stream's producer; see `headrace.server.response.Send`."""
         if trailers is None:
             await self.write(data, end)
             return
@@ -245,16 +286,6 @@ class Request(Exchange):
         if data:
             await self.write(data)
         await self.write_trailers(header_list(trailers))
-
-
-def _checked_headers(headers: Headers) -> HeaderList:
-    """Headers as the engine takes them. Pairs of octets go through as they are; the engine looks at their content."""
-    if isinstance(headers, (list, tuple)):
-        for pair in headers:
-            if type(pair[0]) is not bytes:
-                return header_list(headers)
-        return headers
-    return header_list(headers)
 
 
 class NativeApplication:
@@ -266,6 +297,10 @@ class NativeApplication:
 
     def __init__(self, app: Handler, config: Config) -> None:
         self.handler = app
+        self.takes_websockets = config.websockets == "on" or (
+            config.websockets == "auto" and bool(getattr(app, "takes_websockets", False))
+        )
+        self.tunnel_type = Request
         self.state: dict[str, Any] | None = None
         self.cancel_on_disconnect: bool = getattr(app, "cancel_on_disconnect", True)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ADAPTERS: Final = {
     "asgi": ("headrace.asgi.application", "ASGIApplication"),
     "native": ("headrace.server.handler", "NativeApplication"),
+    "wsgi": ("headrace.wsgi.application", "WSGIApplication"),
 }
 
 
@@ -31,9 +32,13 @@ class Application(Protocol):
     """An application with its adapter."""
 
     name: str
-    """`asgi` or `native`."""
+    """`asgi`, `wsgi` or `native`."""
     exchange_type: type[Exchange]
     """What runs one request: made as `exchange_type(driver, head)`, then its `run()` is awaited in a task."""
+    tunnel_type: type[Exchange]
+    """What runs a request for a WebSocket."""
+    takes_websockets: bool
+    """Whether WebSockets are offered: over HTTP/2 by SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 §3)."""
     cancel_on_disconnect: bool
     """Whether a worker is cancelled when its client has gone."""
     drop_connection_fields: bool
@@ -59,7 +64,7 @@ def adapt(app: Any, config: Config) -> Application:
 
 
 def detect(app: Any) -> str:
-    """`asgi` for three parameters, `native` for one. Raises AppError for anything else, and says what it is."""
+    """`asgi` for three parameters, `wsgi` for two, `native` for one. Raises AppError and says what it is otherwise."""
     if inspect.isclass(app):
         raise AppError(f"the application is the class {app.__name__}; give an instance, or a function")
     if not callable(app):
@@ -80,7 +85,8 @@ def detect(app: Any) -> str:
             raise AppError("the application looks like ASGI 2, with the one parameter scope; ASGI 3 has three")
         return "native"
     if len(required) == 2:
-        raise AppError("the application looks like WSGI (two parameters); ASGI has three, a native handler has one")
+        return "wsgi"
     raise AppError(
-        f"the application takes {len(required)} parameters; ASGI has three (scope, receive, send), a native handler one"
+        f"the application takes {len(required)} parameters; ASGI has three (scope, receive, send), WSGI two (environ, "
+        "start_response), a native handler one"
     )

@@ -5,7 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from headrace.engine.message import COMPLETE
+
+if TYPE_CHECKING:
+    from headrace.server.handler import Request
 
 Headers = Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]] | Mapping[str, str]
 HeaderList = list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]
@@ -24,6 +29,16 @@ def header_list(headers: Headers) -> HeaderList:
     return [(_octets(name).lower(), _octets(value)) for name, value in pairs]
 
 
+def checked_headers(headers: Headers) -> HeaderList:
+    """Headers as the engine takes them. Pairs of octets go through as they are; the engine looks at their content."""
+    if isinstance(headers, (list, tuple)):
+        for pair in headers:
+            if type(pair[0]) is not bytes:
+                return header_list(headers)
+        return headers
+    return header_list(headers)
+
+
 def _octets(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("latin-1")
 
@@ -36,7 +51,17 @@ def _content(body: object) -> bytes:
     raise TypeError(f"the body of a Response is bytes or text, not {type(body).__name__}")
 
 
-class Response:
+class AnyResponse:
+    """Base of what a native handler may return: something that can be sent as the answer to a request."""
+
+    __slots__ = ()
+
+    async def send_on(self, request: Request) -> None:
+        """Send the whole answer to `request`; called in its worker. Whatever it raises goes down the crash ladder."""
+        raise NotImplementedError
+
+
+class Response(AnyResponse):
     """A whole response: it leaves in one write, with `content-length` unless `headers` have it.
 
     `headers` are pairs of name and value, as octets (the quickest) or text, or a mapping of text; text is encoded as
@@ -51,6 +76,10 @@ class Response:
         # Looked at twice when they are text, so what can be iterated over only once is made a list.
         self.headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
         self.body = body if body.__class__ is bytes else _content(body)
+
+    async def send_on(self, request: Request) -> None:
+        """Send the response in one go."""
+        await request.respond(self.status, checked_headers(self.headers), self.body)
 
     @classmethod
     def text(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
@@ -83,7 +112,7 @@ class Send(Protocol):
 Producer = Callable[[Send], Awaitable[object]] | Callable[[], AsyncIterable[bytes]] | AsyncIterable[bytes]
 
 
-class StreamResponse:
+class StreamResponse(AnyResponse):
     """A response whose content is produced piece by piece, as fast as the client takes it.
 
     `producer` is an async function of `send`, or an async generator (or the function that makes one, without
@@ -110,3 +139,20 @@ class StreamResponse:
             pieces: AsyncIterable[bytes] = producer()
             return pieces
         return producer(send)  # type: ignore[call-arg]
+
+    async def send_on(self, request: Request) -> None:
+        """Send the headers, then what the producer gives, then the end."""
+        request.start(self.status, checked_headers(self.headers))
+        opened = self.open(request.send_piece)
+        if isinstance(opened, AsyncIterable):
+            try:
+                async for piece in opened:
+                    await request.write(piece)
+            finally:
+                close = getattr(opened, "aclose", None)
+                if close is not None:
+                    await close()
+        else:
+            await opened
+        if request.progress != COMPLETE:
+            await request.write(b"", True)

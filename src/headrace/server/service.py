@@ -27,6 +27,9 @@ class Service:
     def __init__(self, application: Application, config: Config, record: Record | None = None) -> None:
         self.application = application
         self.exchange_type = application.exchange_type
+        self.tunnel_type = application.tunnel_type
+        self.takes_websockets = application.takes_websockets
+        self.protocols = config.protocols.split(",")
         self.cancel_on_disconnect = application.cancel_on_disconnect
         self.drop_connection_fields = application.drop_connection_fields
         self.limits = config.limits

@@ -14,7 +14,17 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from headrace.engine.limits import Limits
-from headrace.server.config import INTERFACES, LIFESPANS, LOG_LEVELS, LOOPS, ConfigError, server_limits
+from headrace.server.config import (
+    ACCESS_LOG_FORMATS,
+    INTERFACES,
+    LOG_LEVELS,
+    LOOPS,
+    PROTOCOLS,
+    PROXY_PROTOCOLS,
+    SWITCHES,
+    ConfigError,
+    server_limits,
+)
 
 ENVIRONMENT_PREFIX: Final = "HEADRACE_"
 _SIZE: Final = re.compile(r"([0-9][0-9_]*)\s*(|KiB|MiB|GiB)")
@@ -108,6 +118,7 @@ def _read_number(raw: object) -> float:
 _LIMIT_HELP: Final = {
     "max_concurrent_streams": "Requests a connection may have open at once.",
     "max_field_section_size": "Decoded size of a request's fields; beyond it: 431.",
+    "max_connection_fields_size": "The same of all open requests of a connection together; beyond it: refused.",
     "max_fields": "Fields in a request, cookie crumbs counted one by one.",
     "max_block_size": "Compressed size of a request's fields.",
     "max_continuations": "CONTINUATION frames after one HEADERS.",
@@ -158,12 +169,26 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("dev_tls", "switch", "Serve TLS with a local certificate, made and kept for you."),
     Setting("loop", "choice", "Event loop; auto takes uvloop where it is installed.", LOOPS),
     Setting("access_log", "switch", "One line a request on stderr."),
+    Setting("access_log_format", "choice", "How those lines look.", ACCESS_LOG_FORMATS),
+    Setting("request_id_header", "text", "Field of a trusted proxy with a request's id, such as x-request-id."),
+    Setting("metrics_bind", "text", "Address that answers /metrics for Prometheus, in cleartext."),
+    Setting(
+        "proxy_protocol", "choice", "Whether connections begin with a load balancer's PROXY header.", PROXY_PROTOCOLS
+    ),
+    Setting("proxy_protocol_from", "addresses", "Addresses and networks of those load balancers."),
+    Setting("wsgi_threads", "count", "WSGI requests that run at once; 0: four more than cores, 32 at most."),
     Setting("log_level", "choice", "Least severity that is logged.", LOG_LEVELS),
     Setting("root_path", "text", "Prefix under which a proxy mounts the application."),
-    Setting("lifespan", "choice", "ASGI's lifespan events.", LIFESPANS),
+    Setting("lifespan", "choice", "ASGI's lifespan events.", SWITCHES),
+    Setting(
+        "protocols", "choice", "Protocols that are served: by ALPN under TLS, else by the first octets.", PROTOCOLS
+    ),
+    Setting(
+        "websockets", "choice", "Whether WebSockets are offered; auto: where the application takes them.", SWITCHES
+    ),
     Setting("max_connections", "count", "Connections open at once.", limit=True),
     Setting("max_body_size", "octets", "Octets that request.read() collects before it answers 413.", limit=True),
-    Setting("tls_handshake_timeout_s", "seconds", "Time for a TLS handshake.", limit=True),
+    Setting("tls_handshake_timeout_s", "seconds", "Time for a TLS handshake, or a PROXY header.", limit=True),
     *(Setting(each.name, _limit_kind(each.name), _LIMIT_HELP[each.name], limit=True) for each in fields(Limits)),
 )
 BY_NAME: Final = {each.name: each for each in SETTINGS}

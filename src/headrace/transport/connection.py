@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
             self._read_blocked += len(data)
             if self._read_blocked > READ_WHILE_BLOCKED:
                 self._pause_reading()
-        if engine.input_pending:
+        if self.engine.input_pending:  # asked anew: what came may have shown which engine it is for
             if self._turn_due:
                 self._pause_reading()  # two reads wait already: the kernel may keep the third
             else:

@@ -11,10 +11,10 @@ import os
 import re
 import ssl
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-ALPN: Final = ["h2"]
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
@@ -27,8 +27,13 @@ class TLSConfigError(ValueError):
     """A certificate or key that cannot be used. The message is one sentence that names the file."""
 
 
-def server_context(cert: str | Path, key: str | Path | None = None, password: str | None = None) -> ssl.SSLContext:
-    """A context that serves HTTP/2 with the PEM certificate chain in `cert`.
+def server_context(
+    cert: str | Path,
+    key: str | Path | None = None,
+    password: str | None = None,
+    protocols: Sequence[str] = ("h2", "http/1.1"),
+) -> ssl.SSLContext:
+    """A context that serves `protocols`, in order of preference, with the PEM certificate chain in `cert`.
 
     `key` is the PEM file of the private key, None when `cert` holds it; `password` opens an encrypted one. The caller
     still has to close a connection on which ALPN did not choose `h2`: a client may come without ALPN.
@@ -40,7 +45,7 @@ def server_context(cert: str | Path, key: str | Path | None = None, password: st
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(CIPHERS)
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(list(protocols))
     asked = False
 
     def give_password() -> str:

@@ -78,7 +78,7 @@ class ClientConnection(Connection):
         if protocol is not None and not self.peer.enable_connect_protocol:
             raise LocalProtocolError("the peer does not offer extended CONNECT (RFC 8441 §3)")
         check_target(method, scheme, authority, path, protocol)
-        checked, length = check_outgoing(headers, self._heads.drop_connection_fields)
+        checked, length = check_outgoing(headers, self.drop_connection_fields)
         fields = [(b":method", method)]
         if protocol is not None:
             fields.append((b":protocol", protocol))

@@ -17,25 +17,18 @@ from headrace.engine.events import (
     DataReceived,
     Event,
     GoAwayReceived,
-    PeerFault,
     PingAcknowledged,
     SettingsChanged,
     StreamReset,
 )
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.budget import Budget
-from headrace.engine.h2.deadlines import Deadlines
+from headrace.engine.h2.field_blocks import FieldBlocks
 from headrace.engine.h2.output import DRAINING, NEVER, OPEN, SETTINGS
 from headrace.engine.h2.priority import parse_priority
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_PEER,
-    CLOSED_BY_US,
-    CLOSED_CONNECTION,
-    CLOSED_STREAM,
-    IDLE,
-    IGNORE,
-    PROTOCOL_CONNECTION,
     RECV_DATA,
     RECV_DATA_END,
     RECV_RST,
@@ -43,28 +36,22 @@ from headrace.engine.h2.states import (
     next_state,
 )
 from headrace.engine.h2.stream import Stream
-from headrace.engine.hpack.decoder import Decoder
-from headrace.engine.hpack.field import FieldSection, HPACKBombError, HPACKError
 from headrace.engine.limits import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, MAX_WINDOW, Limits
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-_EMPTY_CONTINUATION_COST: Final = 10  # odd frames that an empty CONTINUATION counts for
 _SMALL: Final = 256  # DATA below this is charged as much
 _CRUMB: Final = 256  # a WINDOW_UPDATE below this is odd
 _MOST_FREE_UPDATES: Final = 10_000
 
 
-class Connection(Deadlines):
+class Connection(FieldBlocks):
     """A connection in memory, for either role; see ServerConnection and ClientConnection."""
 
     def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
         super().__init__(limits, is_server, now)
-        self._input = b""
         self._position: int = 0
-        self._head_at: int = 0
-        self._depends_on_itself = False
         self._preface_left: bytes = frames.PREFACE if is_server else b""
         self._settings_seen = False
         self._frame_limit: int = DEFAULT_FRAME_SIZE
@@ -74,15 +61,8 @@ class Connection(Deadlines):
         self._connection_credit: int = 0
         self._largest_credit: int = 0
         self._goaway_received = False
-        self._decoder = Decoder(4_096, limits.max_field_section_size, limits.max_fields)
-        self._block_stream: int = 0
-        self._block_end_stream = False
-        self._block_parts: list[bytes] | None = None
-        self._block_size: int = 0
         self._early_priorities: dict[int, bytes] | None = None
-        self._odd = Budget("odd_frames", limits.odd_frame_burst, limits.odd_frame_rate, now)
         self._early = Budget("early_resets", limits.early_reset_burst, limits.early_reset_rate, now)
-        self._provoked = Budget("provoked_resets", limits.provoked_reset_burst, limits.provoked_reset_rate, now)
         self._announce()
 
     def _announce(self) -> None:
@@ -258,144 +238,6 @@ class Connection(Deadlines):
         self._position = 0
         return int(left)
 
-    def _u32(self, position: int) -> int:
-        return int.from_bytes(self._input[position : position + 4], "big")
-
-    # -- faults and budgets ------------------------------------------------------------------------------------
-
-    def _spend_odd(self, units: int) -> None:
-        """Charge something legal but odd; ends in GOAWAY(ENHANCE_YOUR_CALM) when the budget is used up."""
-        if not self._odd.spend(units, self._now):
-            raise ConnectionFault(
-                errors.ENHANCE_YOUR_CALM, "too many frames that do no work", "RFC 9113 §10.5", self._odd.name
-            )
-
-    def _spend_provoked(self) -> None:
-        if not self._provoked.spend(1, self._now):
-            raise ConnectionFault(
-                errors.ENHANCE_YOUR_CALM, "too many streams that had to be reset", "RFC 9113 §10.5", self._provoked.name
-            )
-
-    def _reset_for(self, fault: StreamFault) -> None:
-        """A stream error (RFC 9113 §5.4.2): RST_STREAM, one event for the owner; everything else goes on."""
-        stream_id = fault.stream_id
-        self._events.append(PeerFault(fault.code, "stream", stream_id, fault.reason, fault.section, ""))
-        stream = self._streams.get(stream_id)
-        if stream is not None:
-            self._drop(stream, CLOSED_BY_US)
-            self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section))
-        elif not self.closed:
-            self._remember_closed(stream_id, CLOSED_BY_US)
-        if not self.closed:
-            self._write_control(frames.write_rst_stream(stream_id, fault.code))
-            self._spend_provoked()
-
-    def _state_of(self, stream_id: int) -> int:
-        """Return the state of a stream that is not open (RFC 9113 §5.1): idle, or how it was closed."""
-        if self._is_idle(stream_id):
-            return IDLE
-        if self._closed_streams is None:
-            return CLOSED
-        return self._closed_streams.get(stream_id, CLOSED)
-
-    def _is_idle(self, stream_id: int) -> bool:
-        """Tell whether neither side has opened this stream yet."""
-        raise NotImplementedError
-
-    def _refuse_step(self, stream_id: int, state: int, step: int, name: str) -> None:
-        """Raise what a frame on a stream that is not open deserves; return when it is to be ignored."""
-        outcome = next_state(state, step)
-        if outcome == IGNORE:
-            return
-        if outcome < IGNORE:  # we had reset it, and now the peer is through with it as well
-            self._remember_closed(stream_id, outcome)
-            return
-        if outcome == PROTOCOL_CONNECTION:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, f"{name} on idle stream {stream_id}", "RFC 9113 §5.1")
-        if outcome == CLOSED_CONNECTION:
-            raise ConnectionFault(errors.STREAM_CLOSED, f"{name} on closed stream {stream_id}", "RFC 9113 §5.1")
-        assert outcome == CLOSED_STREAM
-        raise StreamFault(
-            stream_id, errors.STREAM_CLOSED, f"{name} on a stream that the peer has ended", "RFC 9113 §5.1"
-        )
-
-    # -- field blocks ------------------------------------------------------------------------------------------
-
-    def _recv_headers(self, flags: int, stream_id: int, start: int, end: int) -> None:
-        """HEADERS (RFC 9113 §6.2)."""
-        if stream_id == 0:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "HEADERS on stream 0", "RFC 9113 §6.2")
-        self._head_at = start
-        self._depends_on_itself = False
-        if flags & (frames.PADDED | frames.PRIORITY_FLAG):
-            if flags & frames.PADDED:
-                if start >= end:
-                    raise ConnectionFault(errors.FRAME_SIZE_ERROR, "padded HEADERS without a length", "RFC 9113 §6.2")
-                end -= self._input[start]
-                start += 1
-            if flags & frames.PRIORITY_FLAG:  # RFC 7540 priorities are parsed and ignored (RFC 9113 §5.3.2)
-                if end - start < 5 and not flags & frames.PADDED:
-                    raise ConnectionFault(errors.FRAME_SIZE_ERROR, "HEADERS shorter than its fields", "RFC 9113 §6.2")
-                self._depends_on_itself = end - start >= 5 and self._u32(start) & 0x7FFFFFFF == stream_id
-                start += 5
-            if start > end:
-                raise ConnectionFault(errors.PROTOCOL_ERROR, "padding longer than the frame", "RFC 9113 §6.2")
-        if flags & frames.END_HEADERS:
-            self._take_block(stream_id, flags & frames.END_STREAM != 0, self._input[start:end])
-            return
-        self._head_at = 0
-        self._block_stream = stream_id
-        self._block_end_stream = flags & frames.END_STREAM != 0
-        self._block_parts = [self._input[start:end]]
-        self._block_size = end - start
-        self._block_due = self._now + self.limits.request_header_timeout_s
-        self._at_latest(self._block_due)
-
-    def _id_octets(self, stream_id: int) -> bytes:
-        """Return a stream identifier's octets as they stood in HEADERS: a slice is cheaper than packing."""
-        start = self._head_at
-        if start == 0 or self._input[start - 4] >= 0x80:  # CONTINUATION followed, or the reserved bit is set
-            return frames.write_id(stream_id)
-        return self._input[start - 4 : start]
-
-    def _check_dependency(self, stream_id: int) -> None:
-        """Refuse HEADERS whose (ignored) RFC 7540 priority names its own stream, as h2spec 5.3.1 asks."""
-        if self._depends_on_itself:
-            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "a stream that depends on itself", "RFC 9113 §5.3.2")
-
-    def _recv_continuation(self, flags: int, stream_id: int, start: int, end: int) -> None:
-        """CONTINUATION (RFC 9113 §6.10), bounded in frames and octets (SECURITY: CONTINUATION flood)."""
-        parts = self._block_parts
-        if parts is None or stream_id != self._block_stream:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "CONTINUATION without its HEADERS", "RFC 9113 §6.10")
-        limits = self.limits
-        self._block_size += end - start
-        if len(parts) > limits.max_continuations or self._block_size > limits.max_block_size:
-            name = "max_block_size" if self._block_size > limits.max_block_size else "max_continuations"
-            raise ConnectionFault(errors.ENHANCE_YOUR_CALM, "a field block without end", "RFC 9113 §10.5.1", name)
-        if start == end and not flags & frames.END_HEADERS:
-            self._spend_odd(_EMPTY_CONTINUATION_COST)
-        parts.append(self._input[start:end])
-        if flags & frames.END_HEADERS:
-            self._block_parts = None
-            self._block_due = NEVER
-            self._take_block(stream_id, self._block_end_stream, b"".join(parts))
-
-    def _decode(self, block: bytes) -> FieldSection:
-        """Decode a field block: HPACK state is shared, so each must be, also of a refused stream or one gone."""
-        try:
-            return self._decoder.decode(block)
-        except HPACKBombError as bomb:
-            raise ConnectionFault(
-                errors.ENHANCE_YOUR_CALM, bomb.reason, bomb.section, "max_field_section_size"
-            ) from None
-        except HPACKError as error:
-            raise ConnectionFault(errors.COMPRESSION_ERROR, error.reason, error.section) from None
-
-    def _take_block(self, stream_id: int, end_stream: bool, block: bytes) -> None:
-        """A field block is complete; what it means depends on the role."""
-        raise NotImplementedError
-
     # -- DATA and windows --------------------------------------------------------------------------------------
 
     def _recv_data(self, flags: int, stream_id: int, start: int, end: int) -> None:
@@ -420,6 +262,8 @@ class Connection(Deadlines):
         if stream is None:
             self._credit_connection()  # nobody will consume it
             self._refuse_step(stream_id, self._state_of(stream_id), step, "DATA")
+            if end - start < _SMALL:  # what was under way of a cancelled upload is mostly full frames, and free
+                self._spend_odd(1)
             return
         state = next_state(stream.state, step)
         if state > CLOSED:
@@ -485,8 +329,8 @@ class Connection(Deadlines):
             stream.upload_at = self._stamp()
             stream.upload_mark = stream.received
 
-    def acknowledge_data(self, stream_id: int, octets: int) -> None:
-        """The application consumed `octets` (of DataReceived.flow_length): credit goes back to the peer, in big steps.
+    def acknowledge_data(self, stream_id: int, count: int) -> None:
+        """The application consumed `count` octets (of DataReceived.flow_length): credit goes back, in big steps.
 
         A no-op on a stream that is gone, whose credit has gone back already. Raises LocalProtocolError for more octets
         than are unread.
@@ -494,14 +338,14 @@ class Connection(Deadlines):
         stream = self._streams.get(stream_id)
         if stream is None:
             return
-        if octets > stream.unread or octets < 0:
-            raise LocalProtocolError(f"stream {stream_id}: {octets} octets consumed of {stream.unread} unread")
-        stream.unread -= octets
-        self._unread -= octets
+        if count > stream.unread or count < 0:
+            raise LocalProtocolError(f"stream {stream_id}: {count} octets consumed of {stream.unread} unread")
+        stream.unread -= count
+        self._unread -= count
         if stream.small_charge and stream.unread == 0:
             self._small_unread -= stream.small_charge
             stream.small_charge = 0
-        stream.consumed += octets
+        stream.consumed += count
         self._credit_stream(stream)
         self._credit_connection()
 
@@ -550,6 +394,8 @@ class Connection(Deadlines):
                 )
             if not self._settings_seen:
                 raise ConnectionFault(errors.PROTOCOL_ERROR, "the first frame is not SETTINGS", "RFC 9113 §3.4")
+            if self._settings_due == NEVER:
+                self._spend_odd(1)
             self._own_settings_count()
             return
         if length % 6:

@@ -37,7 +37,6 @@ class Heads:
     def __init__(self) -> None:
         self.encoder = Encoder()
         self.default_fields: tuple[tuple[bytes, bytes], ...] = ()
-        self.drop_connection_fields = False
         self._known: dict[int, dict[object, EncodedHead]] | None = None
         self._count: int = 0
         self._generation: int = 0
@@ -53,11 +52,14 @@ class Heads:
         self._known = None
         self._last = None
 
-    def response(self, status: int, headers: Sequence[Any], size: int) -> EncodedHead:
+    def response(
+        self, status: int, headers: Sequence[Any], size: int, drop_connection_fields: bool = False
+    ) -> EncodedHead:
         """Return the head of a response; it has to be written at once, as HPACK goes by wire order.
 
         `size` is that of the whole content: checked against content-length or, where there is none, it becomes that
-        (RFC 9110 §8.6); -1 when it is not known or does not count. Raises InvalidFieldError, LocalProtocolError when
+        (RFC 9110 §8.6); -1 when it is not known or does not count. `drop_connection_fields` has to be the same for all
+        of a connection. Raises InvalidFieldError, LocalProtocolError when
         content-length differs; the encoder is untouched then.
         """
         encoder = self.encoder
@@ -87,7 +89,7 @@ class Heads:
             key = tuple([tuple(pair) for pair in headers])
             head = by_status.get(key)
         if head is None:
-            head = self._encode(status, headers, size)
+            head = self._encode(status, headers, size, drop_connection_fields)
             if self._generation != encoder.generation or not encoder.settled:
                 return self._add_length(head, size) if size > 0 and head.takes_length else head
             by_status[key] = head
@@ -107,10 +109,10 @@ class Heads:
             self._last_list = list(headers)  # a copy: the application may change its own
         return head
 
-    def _encode(self, status: int, headers: Sequence[Any], size: int) -> EncodedHead:
+    def _encode(self, status: int, headers: Sequence[Any], size: int, drop_connection_fields: bool) -> EncodedHead:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
-        checked, length = check_outgoing(headers, self.drop_connection_fields)
+        checked, length = check_outgoing(headers, drop_connection_fields)
         if size >= 0 and length >= 0 and size != length:
             raise _length_differs(length, size)
         if status < 200 or status == 204:  # RFC 9110 §8.6: no content-length there

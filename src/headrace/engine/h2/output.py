@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from headrace.engine import errors
+from headrace.engine.contract import Engine
 from headrace.engine.errors import (
     ConnectionFault,
     error_name,
@@ -43,17 +44,16 @@ _CHUNK: Final = 256
 _REMEMBERED_CLOSED: Final = 1_024
 
 
-class Output:
+class Output(Engine):
     """The shared state of a connection, and its output."""
 
     def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
+        super().__init__()
         self.limits = limits
         self.is_server = is_server
         self.phase: int = PREFACE if is_server else SETTINGS
-        self.closed = False
         self.peer = Settings()
         self.send_window: int = DEFAULT_WINDOW
-        self.deadline: float = NEVER
         self.frames_in: int = 0
         self.frames_out: int = 0
         self.streams_opened: int = 0
@@ -72,6 +72,7 @@ class Output:
         self._queued: int = 0
         self._waiting: list[Stream] | None = None
         self._unread: int = 0
+        self._fields_size: int = 0
         self._small_unread: int = 0
         self._idle_since = now
         self._free_updates: int = 100
@@ -308,6 +309,7 @@ class Output:
         """Forget a stream. What its application has not consumed goes back to the connection's account, once."""
         stream_id = stream.stream_id
         del self._streams[stream_id]
+        self._fields_size -= stream.fields_size
         stream.state = state
         if stream.queue is not None:
             self._scheduler.remove(stream)
@@ -406,6 +408,7 @@ class Output:
     def stats(self) -> dict[str, Any]:
         """Return a snapshot for people: frames, streams and windows of this connection."""
         return {
+            "protocol": "HTTP/2",
             "frames_in": self.frames_in,
             "frames_out": self.frames_out,
             "streams_opened": self.streams_opened,

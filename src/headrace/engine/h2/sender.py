@@ -37,18 +37,6 @@ class Sender(Output):
         """
         self._heads.set_default_fields(default_fields)
 
-    @property
-    def drop_connection_fields(self) -> bool:
-        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2).
-
-        False by default. Set it before the first head is sent.
-        """
-        return self._heads.drop_connection_fields
-
-    @drop_connection_fields.setter
-    def drop_connection_fields(self, value: bool) -> None:
-        self._heads.drop_connection_fields = value
-
     def _write_head(self, stream: Stream, head: EncodedHead, end_stream: bool) -> None:
         if len(head.block) <= self.peer.max_frame_size:
             self._out.append(head.last_prefix if end_stream else head.prefix)
@@ -142,7 +130,7 @@ class Sender(Output):
         """
         stream = self._stream(stream_id)
         self._check_sending(stream)
-        checked, _ = check_outgoing(headers, self._heads.drop_connection_fields)
+        checked, _ = check_outgoing(headers, self.drop_connection_fields)
         self._check_length(stream, 0, True)
         stream.end_queued = True
         if not checked or stream.bodiless:

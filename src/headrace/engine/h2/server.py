@@ -7,7 +7,7 @@ from typing import Final
 
 from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, StreamFault
-from headrace.engine.events import PeerFault, RequestReceived, TrailersReceived
+from headrace.engine.events import ConnectReceived, PeerFault, RequestReceived, TrailersReceived
 from headrace.engine.fields import RequestHead, parse_request, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
@@ -88,6 +88,7 @@ class ServerConnection(Connection):
                 )
             step = RECV_HEADERS_END if end_stream else RECV_HEADERS
             self._refuse_step(stream_id, self._state_of(stream_id), step, "HEADERS")
+            self._spend_odd(1)
             return
         if stream_id > self._highest_id + 2:
             self._note_skipped(stream_id)
@@ -103,6 +104,9 @@ class ServerConnection(Connection):
         if section.truncated:
             self._answer_oversize(stream_id, end_stream)
             return
+        if self._fields_size + section.size > self.limits.max_connection_fields_size:
+            self._refuse(stream_id)
+            return
         head: RequestHead
         if isinstance(section.memo, RequestHead):
             head = section.memo
@@ -110,9 +114,9 @@ class ServerConnection(Connection):
         else:
             head = parse_request(stream_id, section)
             section.memo = head
-        self._open(stream_id, head, end_stream)
+        self._open(stream_id, head, section.size, end_stream)
 
-    def _open(self, stream_id: int, head: RequestHead, end_stream: bool) -> None:
+    def _open(self, stream_id: int, head: RequestHead, size: int, end_stream: bool) -> None:
         stream = Stream(stream_id, self._id_octets(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN)
         if head.method == b"HEAD":
             stream.is_head = True
@@ -140,9 +144,14 @@ class ServerConnection(Connection):
             urgency, incremental = parse_priority(head.priority)
             stream.urgency = urgency
             stream.incremental = incremental
+        stream.fields_size = size
+        self._fields_size += size
         self._streams[stream_id] = stream
         self.streams_opened += 1
         self._free_updates += 2
+        if stream.is_tunnel:
+            self._events.append(ConnectReceived(stream_id, head, end_stream, urgency, incremental))
+            return
         self._events.append(
             RequestReceived(
                 stream_id,
@@ -227,7 +236,7 @@ class ServerConnection(Connection):
         if stream.is_tunnel or (stream.bodiless and (size == 0 or not stream.is_head)):
             # But HEAD says the length that GET would have, where the application gives the content (RFC 9110 §8.6).
             size = -1
-        head = self._heads.response(status, headers, size)
+        head = self._heads.response(status, headers, size, self.drop_connection_fields)
         stream.send_length = head.content_length
         stream.headers_sent = True
         return head
@@ -266,6 +275,10 @@ class ServerConnection(Connection):
             stream.end_queued = True
             self._finish(stream)
 
+    def accept_tunnel(self, stream_id: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Answer CONNECT with 200 (RFC 9113 §8.5, RFC 8441 §5). Raises as `send_headers` does."""
+        self.send_headers(stream_id, 200, headers)
+
     def send_informational(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Send a 1xx response before the final one (RFC 9110 §15.2), such as 100 or 103.
 
@@ -280,4 +293,4 @@ class ServerConnection(Connection):
         if status == 100:
             stream.awaits_continue = False
             stream.upload_at = self._stamp()
-        self._write_head(stream, self._heads.response(status, headers, -1), False)
+        self._write_head(stream, self._heads.response(status, headers, -1, self.drop_connection_fields), False)

@@ -57,6 +57,8 @@ class Stream:
     """Octets handed to the application and not consumed."""
     small_charge: int = 0
     """What small DATA frames are charged until they are consumed."""
+    fields_size: int = 0
+    """Decoded size of the request's fields."""
     recv_length: int = -1
     """content-length that the peer declared, -1 if none."""
     received: int = 0

@@ -1,0 +1,110 @@
+"""Which protocol a client on a cleartext port speaks, told by its first octets.
+
+HTTP/2 with prior knowledge begins with the preface (RFC 9113 §3.4), HTTP/1.1 with a method (RFC 9112 §3). The octets
+may come one by one: what is decided is decided at the first octet that differs from the preface, so that a short
+request is not held up until there are as many octets as a preface has.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from headrace.engine import errors
+from headrace.engine.contract import Engine
+from headrace.engine.events import ConnectionEnded, Event, PeerFault, ProtocolDetected
+from headrace.engine.h2.frames import PREFACE
+from headrace.engine.limits import Limits
+
+_HANDSHAKE: Final = 0x16  # the content type of a TLS record with a handshake message (RFC 8446 §5.1)
+_BEGINNINGS: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n"
+# of a request line: a token's octets (RFC 9110 §5.6.2), or the empty line that may stand before it (RFC 9112 §2.2)
+
+
+class Detection(Engine):
+    """Takes the first octets of a connection and gives ProtocolDetected, whose `data` is to be given to the engine of
+    that protocol. Octets that neither protocol begins with end the connection without an answer."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        super().__init__()
+        self.deadline = now + limits.preface_timeout_s
+        self._data = b""
+
+    def receive_data(self, data: bytes, now: float) -> list[Event]:
+        if self.closed:
+            return []
+        self._data += data
+        octets = self._data
+        if not octets:
+            return []
+        if PREFACE.startswith(octets[: len(PREFACE)]):
+            if len(octets) < len(PREFACE):
+                return []
+            return [ProtocolDetected("h2", octets)]
+        first = octets[0]
+        if first in _BEGINNINGS:
+            return [ProtocolDetected("http/1.1", octets)]
+        reason = "the octets are neither HTTP/1.1 nor HTTP/2"
+        if first == _HANDSHAKE:
+            reason = "a TLS handshake on an address that speaks cleartext"
+        return self._end(errors.PROTOCOL_ERROR, "local", reason, "RFC 9113 §3.4")
+
+    def receive_eof(self, now: float) -> list[Event]:
+        return self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "RFC 9113 §9.1")
+
+    def handle_deadline(self, now: float) -> list[Event]:
+        if now < self.deadline:
+            return []
+        return self._end(errors.NO_ERROR, "local", "no request has come", "RFC 9113 §9.1")
+
+    def take_events(self) -> list[Event]:
+        return []
+
+    def take_output(self, limit: int = 262_144, now: float = -1.0) -> bytes:
+        return b""
+
+    def take_buffers(self, limit: int = 262_144, now: float = -1.0) -> list[Any]:
+        return []
+
+    @property
+    def needs_attention(self) -> bool:
+        return self.closed
+
+    @property
+    def bodies_queued(self) -> bool:
+        return False
+
+    @property
+    def input_pending(self) -> bool:
+        return False
+
+    @property
+    def output_pending(self) -> bool:
+        return False
+
+    @property
+    def read_paused(self) -> bool:
+        return False
+
+    @property
+    def open_streams(self) -> int:
+        return 0
+
+    def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Nothing: it has no answers."""
+
+    def begin_drain(self, now: float, deadline: float | None = None) -> None:
+        self.close()
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        self.closed = True
+        self.deadline = float("inf")
+
+    def _end(self, code: int, initiator: str, reason: str, section: str) -> list[Event]:
+        if self.closed:
+            return []
+        self.close()
+        events: list[Event] = []
+        if code != errors.NO_ERROR:
+            events.append(PeerFault(code, "connection", 0, reason, section, ""))
+        events.append(ConnectionEnded(code, initiator, reason, section))
+        return events

@@ -1,0 +1,90 @@
+"""What a fault of the peer leads to, and what its oddities cost.
+
+A frame handler raises StreamFault or ConnectionFault, which end in `Connection.receive_data`. A stream's fault is
+answered here with RST_STREAM (RFC 9113 §5.4.2), a connection's in `output` with GOAWAY (RFC 9113 §5.4.1).
+"""
+
+from __future__ import annotations
+
+from headrace.engine import errors
+from headrace.engine.errors import ConnectionFault, StreamFault
+from headrace.engine.events import PeerFault, StreamReset
+from headrace.engine.h2 import frames
+from headrace.engine.h2.budget import Budget
+from headrace.engine.h2.deadlines import Deadlines
+from headrace.engine.h2.states import (
+    CLOSED,
+    CLOSED_BY_US,
+    CLOSED_CONNECTION,
+    CLOSED_STREAM,
+    IDLE,
+    IGNORE,
+    PROTOCOL_CONNECTION,
+    next_state,
+)
+from headrace.engine.limits import Limits
+
+
+class Faults(Deadlines):
+    """The budgets of a connection, and the answers to faults on its streams."""
+
+    def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
+        super().__init__(limits, is_server, now)
+        self._odd = Budget("odd_frames", limits.odd_frame_burst, limits.odd_frame_rate, now)
+        self._provoked = Budget("provoked_resets", limits.provoked_reset_burst, limits.provoked_reset_rate, now)
+
+    def _spend_odd(self, units: int) -> None:
+        """Charge something legal but odd; ends in GOAWAY(ENHANCE_YOUR_CALM) when the budget is used up."""
+        if not self._odd.spend(units, self._now):
+            raise ConnectionFault(
+                errors.ENHANCE_YOUR_CALM, "too many frames that do no work", "RFC 9113 §10.5", self._odd.name
+            )
+
+    def _spend_provoked(self) -> None:
+        if not self._provoked.spend(1, self._now):
+            raise ConnectionFault(
+                errors.ENHANCE_YOUR_CALM, "too many streams that had to be reset", "RFC 9113 §10.5", self._provoked.name
+            )
+
+    def _reset_for(self, fault: StreamFault) -> None:
+        """A stream error (RFC 9113 §5.4.2): RST_STREAM, one event for the owner; everything else goes on."""
+        stream_id = fault.stream_id
+        self._events.append(PeerFault(fault.code, "stream", stream_id, fault.reason, fault.section, ""))
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            self._drop(stream, CLOSED_BY_US)
+            self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section))
+        elif not self.closed:
+            self._remember_closed(stream_id, CLOSED_BY_US)
+        if not self.closed:
+            self._write_control(frames.write_rst_stream(stream_id, fault.code))
+            self._spend_provoked()
+
+    def _state_of(self, stream_id: int) -> int:
+        """Return the state of a stream that is not open (RFC 9113 §5.1): idle, or how it was closed."""
+        if self._is_idle(stream_id):
+            return IDLE
+        if self._closed_streams is None:
+            return CLOSED
+        return self._closed_streams.get(stream_id, CLOSED)
+
+    def _is_idle(self, stream_id: int) -> bool:
+        """Tell whether neither side has opened this stream yet."""
+        raise NotImplementedError
+
+    def _refuse_step(self, stream_id: int, state: int, step: int, name: str) -> None:
+        """Raise what a frame on a stream that is not open deserves; return when it is to be ignored."""
+        outcome = next_state(state, step)
+        if outcome == IGNORE:
+            return
+        if outcome < IGNORE:  # we had reset it, and now the peer is through with it as well
+            self._remember_closed(stream_id, outcome)
+            return
+        if outcome == PROTOCOL_CONNECTION:
+            raise ConnectionFault(errors.PROTOCOL_ERROR, f"{name} on idle stream {stream_id}", "RFC 9113 §5.1")
+        if outcome == CLOSED_CONNECTION:
+            raise ConnectionFault(errors.STREAM_CLOSED, f"{name} on closed stream {stream_id}", "RFC 9113 §5.1")
+        assert outcome == CLOSED_STREAM
+        raise StreamFault(
+            stream_id, errors.STREAM_CLOSED, f"{name} on a stream that the peer has ended", "RFC 9113 §5.1"
+        )
