@@ -22,6 +22,10 @@ class NativeObject:
     async def __call__(self, request: Any) -> Any: ...
 
 
+class WSGIObject:
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+
 class ASGIObject:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
 
@@ -35,6 +39,8 @@ class ASGIObject:
         (plain, "native"),
         (NativeObject(), "native"),
         (partial(wsgi, None), "native"),
+        (wsgi, "wsgi"),
+        (WSGIObject(), "wsgi"),
         (asgi, "asgi"),
         (asgi_wrapped, "asgi"),
         (ASGIObject(), "asgi"),
@@ -50,7 +56,6 @@ def test_it_is_seen(app: Any, kind: str) -> None:
     ("app", "words"),
     [
         (asgi2, "ASGI 2"),
-        (wsgi, "WSGI"),
         (ASGIObject, "the class ASGIObject; give an instance"),
         (42, "int, which cannot be called"),
         (lambda: None, "takes 0 parameters"),

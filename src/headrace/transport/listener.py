@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from headrace.transport.proxy_protocol import Network, ProxiedProtocol
 from headrace.transport.tls_transport import TLSTransport
 
 BACKLOG: Final = 4_096  # connections that the kernel keeps until we take them; it may keep fewer
@@ -68,7 +69,7 @@ class Listener:
     """Accepts connections on one socket and gives each a protocol of `factory`.
 
     `factory`'s protocols call `gate.leave()` when their connection is lost; a connection that fails before it had a
-    protocol (in the TLS handshake) leaves the gate here.
+    protocol (in the TLS handshake, or before that in the PROXY header) leaves the gate here.
     """
 
     def __init__(
@@ -80,8 +81,14 @@ class Listener:
         ssl_context: ssl.SSLContext | None = None,
         handshake_timeout_s: float = 10.0,
         path: str | None = None,
+        proxy_protocol: str = "off",
+        proxies: Sequence[Network] = (),
     ) -> None:
-        """`path` is removed when the listener closes, if it is still the socket that it is now."""
+        """`path` is removed when the listener closes, if it is still the socket that it is now.
+
+        `proxy_protocol` is `off`, or which versions of the PROXY header must stand before everything else; then only
+        peers in the networks of `proxies` are served.
+        """
         self.sock = sock
         self._factory = factory
         self._gate = gate
@@ -89,7 +96,9 @@ class Listener:
         self._handshake_timeout_s = handshake_timeout_s
         self._task: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
-        self._handshakes: dict[TLSTransport, None] = {}  # under way, oldest first
+        self._proxy_protocol = proxy_protocol
+        self._proxies = proxies
+        self._handshakes: dict[TLSTransport | ProxiedProtocol, None] = {}  # under way, oldest first
         self._path = path
         self._inode = _inode(path)
 
@@ -136,20 +145,12 @@ class Listener:
                 await asyncio.sleep(0)
 
     async def _open(self, sock: socket.socket) -> None:
-        protocol = self._factory()
-        handshake: TLSTransport | None = None
-        if self._ssl is not None:
-            protocol = handshake = TLSTransport(
-                protocol, self._ssl, handshake_timeout_s=self._handshake_timeout_s, on_handshake=self._on_handshake
-            )
-            self._handshakes[handshake] = None
-            if len(self._handshakes) > MAX_HANDSHAKES:
-                next(iter(self._handshakes)).break_off("too many others came after it")
+        protocol = self._proxied() if self._proxy_protocol != "off" else self._served()
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
         except BaseException as error:
-            if handshake is not None:
-                handshake.break_off(str(error))
+            if isinstance(protocol, (TLSTransport, ProxiedProtocol)):
+                protocol.break_off(str(error))
             else:
                 self._gate.leave()
             with contextlib.suppress(OSError):
@@ -159,8 +160,35 @@ class Listener:
             if protocol_log.isEnabledFor(logging.DEBUG):
                 protocol_log.debug("a connection was not opened: %s", error)
 
-    def _on_handshake(self, transport: TLSTransport, failure: str | None) -> None:
-        self._handshakes.pop(transport, None)
+    def _served(self) -> asyncio.Protocol:
+        """What serves a connection, with TLS before it if that is spoken here."""
+        protocol = self._factory()
+        if self._ssl is None:
+            return protocol
+        timeout_s = self._handshake_timeout_s
+        handshake = TLSTransport(protocol, self._ssl, handshake_timeout_s=timeout_s, on_handshake=self._on_handshake)
+        self._begin(handshake)
+        return handshake
+
+    def _proxied(self) -> asyncio.Protocol:
+        """What takes a PROXY header before that."""
+        header = ProxiedProtocol(
+            self._served,
+            self._proxy_protocol,
+            self._proxies,
+            timeout_s=self._handshake_timeout_s,
+            on_end=self._on_handshake,
+        )
+        self._begin(header)
+        return header
+
+    def _begin(self, handshake: TLSTransport | ProxiedProtocol) -> None:
+        self._handshakes[handshake] = None
+        if len(self._handshakes) > MAX_HANDSHAKES:
+            next(iter(self._handshakes)).break_off("too many others came after it")
+
+    def _on_handshake(self, handshake: TLSTransport | ProxiedProtocol, failure: str | None) -> None:
+        self._handshakes.pop(handshake, None)
         if failure is not None:
             self._gate.leave()
             if protocol_log.isEnabledFor(logging.DEBUG):
