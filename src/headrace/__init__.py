@@ -7,22 +7,37 @@ stand on `headrace.testing`. What is neither here nor there may change without n
 from headrace.engine.limits import Limits
 from headrace.server.app import AppError, Server, StartupError, serve
 from headrace.server.config import Config, ConfigError
+from headrace.server.events import Event, EventStream, last_event_id
 from headrace.server.exchange import ClientDisconnected, HTTPError
+from headrace.server.file import FileResponse
 from headrace.server.handler import ConnectionInfo, Request
+from headrace.server.loop import STOP, Drain, Idle, LoopResponse, Push
+from headrace.server.mailbox import Dropped, Mailbox, MailboxOverflow
 from headrace.server.path_pattern import RouteError
 from headrace.server.response import Response, Send, StreamResponse
 from headrace.server.route import Route
 from headrace.server.router import Mount, Router
 
 __all__ = [
+    "STOP",
     "AppError",
     "ClientDisconnected",
     "Config",
     "ConfigError",
     "ConnectionInfo",
+    "Drain",
+    "Dropped",
+    "Event",
+    "EventStream",
+    "FileResponse",
     "HTTPError",
+    "Idle",
     "Limits",
+    "LoopResponse",
+    "Mailbox",
+    "MailboxOverflow",
     "Mount",
+    "Push",
     "Request",
     "Response",
     "Route",
@@ -32,5 +47,6 @@ __all__ = [
     "Server",
     "StartupError",
     "StreamResponse",
+    "last_event_id",
     "serve",
 ]

@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,6 +192,24 @@ def test_a_file_that_the_kernel_cannot_send_is_read_instead(
             visitor = await Visitor.to(port(server))
             visitor.ask("/")
             assert await visitor.answer() == CONTENT
+            await visitor.close()
+
+    run(main())
+
+
+def test_pathsend_of_asgi_is_the_kernels_too(run: Run, path: Path, sent: list[int]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async def main() -> None:
+        async with serving(app, lifespan="off") as server:
+            visitor = await Visitor.to(port(server))
+            for _ in range(2):
+                visitor.ask("/")
+                assert await visitor.answer() == CONTENT
+            assert sum(sent) == 2 * len(CONTENT)
             await visitor.close()
 
     run(main())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from headrace.server.file import send_file as send_open_file
+from headrace.server.open_file import OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.asgi.http import HTTPCycle
-
-CHUNK: Final = 262_144  # read in one go by a thread; a stream's write buffer makes the next one wait
 
 
 async def send_file(cycle: HTTPCycle, path: str | os.PathLike[str], headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -21,23 +22,4 @@ async def send_file(cycle: HTTPCycle, path: str | os.PathLike[str], headers: Seq
     """
     if not os.path.isabs(path):
         raise ValueError(f"the path of http.response.pathsend must be absolute: {os.fspath(path)!r}")
-    loop = cycle.driver.loop
-    file, left = await loop.run_in_executor(None, _open, path)
-    try:
-        if cycle.head.method == b"HEAD" or left == 0:
-            await cycle.respond(cycle.status, headers, b"")
-            return
-        cycle.start(cycle.status, headers)
-        while left > 0:
-            chunk = await loop.run_in_executor(None, file.read, min(CHUNK, left))
-            if not chunk:
-                raise OSError(f"{os.fspath(path)} was cut short while it was sent")
-            left -= len(chunk)
-            await cycle.write(chunk, left == 0)
-    finally:
-        file.close()
-
-
-def _open(path: str | os.PathLike[str]) -> tuple[IO[bytes], int]:
-    file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
-    return file, os.fstat(file.fileno()).st_size
+    await send_open_file(cycle, cycle.status, headers, OpenFile(path))

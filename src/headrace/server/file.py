@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.engine.message import is_bodiless
 from headrace.server.open_file import OpenFile
-from headrace.server.response import AnyResponse, HeaderList, Headers, header_list
+from headrace.server.response import AnyResponse, Headers, header_list
 from headrace.server.sendfile import KernelSend, can_sendfile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace.server.exchange import Exchange
     from headrace.server.handler import Request
 
@@ -112,7 +114,7 @@ class FileResponse(AnyResponse):
 async def send_file(
     exchange: Exchange,
     status: int,
-    headers: HeaderList,
+    headers: Sequence[tuple[bytes, bytes]],
     file: OpenFile,
     offset: int = 0,
     wanted: int | None = None,

@@ -35,7 +35,7 @@ FAILED: Final = "failed"
 
 
 class Stop:
-    """The type of `STOP`."""
+    """The type of `STOP`, which ends a loop response."""
 
     __slots__ = ()
 
