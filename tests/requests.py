@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.engine.events import RequestReceived
 from headrace.server.handler import Handler, Request
-from headrace.server.response import Response
+from headrace.server.response import Response, header_list
 
 
 def request(
@@ -41,7 +41,7 @@ def request(
         False,
         SimpleNamespace(http_version="2"),  # type: ignore[arg-type]
     )
-    return Request(SimpleNamespace(record=None, client=peer, scheme=scheme, **driver), head)  # type: ignore[arg-type]
+    return Request(SimpleNamespace(client=peer, scheme=scheme, **driver), head)  # type: ignore[arg-type]
 
 
 def answer(handler: Handler, asked: Request) -> Any:
@@ -56,6 +56,6 @@ def answer(handler: Handler, asked: Request) -> Any:
 
 def fields(response: Response) -> dict[str, str]:
     """A response's fields as text; a name that stands there twice fails."""
-    pairs = [(name.decode(), value.decode("latin-1")) for name, value in response.headers]
+    pairs = [(name.decode(), value.decode("latin-1")) for name, value in header_list(response.headers)]
     assert len(dict(pairs)) == len(pairs), pairs
     return dict(pairs)

@@ -1,0 +1,29 @@
+"""A limit for the content of requests."""
+
+from __future__ import annotations
+
+from headrace.server.exchange import HTTPError
+from headrace.server.handler import Request
+from headrace.server.response import AnyResponse
+from headrace.server.route import Next
+
+
+class BodyLimit:
+    """Lets at most `octets` of content pass: more is 413 (RFC 9110 §15.5.14).
+
+    A request that says its length is refused before its handler is called; what comes without a length is counted as
+    the handler reads it. Of several limits around a handler the smallest counts. Raises ValueError for a negative one.
+    """
+
+    def __init__(self, octets: int) -> None:
+        if octets < 0:
+            raise ValueError(f"the limit of a BodyLimit is {octets}; it cannot be below 0")
+        self.octets = octets
+
+    async def __call__(self, request: Request, following: Next) -> AnyResponse:
+        """Check what the request says, and have the rest counted."""
+        if (request.content_length or 0) > self.octets:
+            raise HTTPError(413, "Content Too Large")
+        if request.body_limit is None or request.body_limit > self.octets:
+            request.body_limit = self.octets
+        return await following(request)

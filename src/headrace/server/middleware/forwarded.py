@@ -1,0 +1,133 @@
+"""Who a request really comes from, when proxies stand in between: `Forwarded` (RFC 7239) or `X-Forwarded-*`."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection
+from typing import Literal
+
+from headrace.server.exchange import HTTPError
+from headrace.server.handler import Request
+from headrace.server.response import AnyResponse
+from headrace.server.route import Next
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Hop = tuple[Address, int | None]
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+# RFC 7239 §4, read from where the last member ended; quoted text may hold commas and semicolons.
+_PAIR = re.compile(rf'[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*(;|,|$)|[ \t]*(;|,|$)')
+_NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{1,5})?")
+
+
+class Forwarded:
+    """Believes what trusted proxies say of a request's client, scheme and host, and nobody else.
+
+    `trusted` are the proxies' addresses: networks such as `10.0.0.0/8`, single addresses, or `unix` for peers on a unix
+    socket. Of the addresses that a request has passed, the rightmost that is not trusted is the client: what stands to
+    the left of it, anybody could have written. `request.client`, `request.scheme` and `request.authority` say so from
+    then on. What comes from a peer that is not trusted changes nothing.
+
+    `fields` says what the proxies write, since a proxy hands on the other kind as it came from the client:
+    `x-forwarded` (`x-forwarded-for`, `-proto`, `-host`) or `forwarded`. A malformed `forwarded` is 400. Raises
+    ValueError for what is no network, and without any.
+    """
+
+    def __init__(
+        self, trusted: Collection[str], *, fields: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+    ) -> None:
+        if isinstance(trusted, str) or not trusted:
+            raise ValueError("Forwarded needs a list of trusted networks")
+        if fields not in ("x-forwarded", "forwarded"):
+            raise ValueError(f"the fields of Forwarded are x-forwarded or forwarded, not {fields!r}")
+        self._trusts_unix = "unix" in trusted
+        try:
+            self._networks = [ipaddress.ip_network(each) for each in trusted if each != "unix"]
+        except ValueError as error:
+            raise ValueError(f"a trusted proxy of Forwarded is a network, an address or unix: {error}") from None
+        self._takes = _read_forwarded if fields == "forwarded" else _read_x_forwarded
+
+    def trusts(self, address: Address) -> bool:
+        """Whether this is one of the proxies."""
+        return any(address in network for network in self._networks)
+
+    async def __call__(self, request: Request, following: Next) -> AnyResponse:
+        """Put the client, the scheme and the host right."""
+        peer = request.connection.peer
+        if self._trusts_unix if peer is None else self._trusts_text(peer[0]):
+            self._apply(request, self._takes(request))
+        return await following(request)
+
+    def _trusts_text(self, text: str) -> bool:
+        hop = _hop(text)
+        return hop is not None and self.trusts(hop[0])
+
+    def _apply(self, request: Request, members: list[dict[str, str]]) -> None:
+        """Walk from our own end to the client. What each hop says holds of the hop before it."""
+        for member in reversed(members):
+            scheme = member.get("proto", "").lower()
+            if scheme in ("http", "https"):
+                request.scheme = scheme
+            host = member.get("host", "")
+            if _HOST.fullmatch(host):
+                request.authority = host
+            hop = _hop(member.get("for", ""))
+            if hop is None:
+                # Unknown, hidden, or no address (RFC 7239 §6): the nearest one that is known stays the client.
+                return
+            request.client = (str(hop[0]), hop[1])
+            if not self.trusts(hop[0]):
+                return
+
+
+def _read_x_forwarded(request: Request) -> list[dict[str, str]]:
+    """The three fields as members: `for` is a list, one a hop; proto and host mostly stand alone, of the last."""
+    hops = [{"for": each} for each in _split(request.header("x-forwarded-for"))] or [{}]
+    for name in ("proto", "host"):
+        values = _split(request.header(f"x-forwarded-{name}"))
+        if len(values) == len(hops):
+            for hop, value in zip(hops, values, strict=True):
+                hop[name] = value
+        elif values:
+            # Not one a hop, so only the last is sure to be written by the proxy that we trust.
+            hops[-1][name] = values[-1]
+    return hops
+
+
+def _split(value: str | None) -> list[str]:
+    return [each.strip(" \t") for each in value.split(",")] if value else []
+
+
+def _read_forwarded(request: Request) -> list[dict[str, str]]:
+    value = request.header("forwarded")
+    if value is None:
+        return []
+    members: list[dict[str, str]] = [{}]
+    position = 0
+    while position < len(value):
+        match = _PAIR.match(value, position)
+        if match is None or (match[1] and match[1].lower() in members[-1]):
+            raise HTTPError(400, "Bad Request")
+        if match[1]:
+            text = match[2]
+            members[-1][match[1].lower()] = re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
+        if (match[3] or match[4]) == "," and members[-1]:
+            members.append({})
+        position = match.end()
+    return [each for each in members if each]
+
+
+def _hop(text: str) -> Hop | None:
+    """An address, maybe with a port and brackets; None for anything else."""
+    match = _NODE.fullmatch(text)
+    host = (match[1] or match[2]) if match is not None else text
+    port = int(match[3]) if match is not None and match[3] else None
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address, port if port is None or port <= 65_535 else None

@@ -1,0 +1,96 @@
+"""A limit for how often one client may ask."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from headrace.server.exchange import PLAIN_TEXT
+from headrace.server.handler import Request
+from headrace.server.response import AnyResponse, Response
+from headrace.server.route import Next
+
+KEPT_CLIENTS = 10_000
+
+
+def client_key(request: Request) -> str:
+    """Who asks: the address of an IPv4 client, the /64 network of an IPv6 one (one customer's share), or `local`."""
+    client = request.client
+    if client is None:
+        return "local"
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return client[0]
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+
+
+class RateLimit:
+    """Lets each client ask `per_second` times a second on average, and `burst` times at once; beyond it: 429.
+
+    A client's bucket holds `burst` tokens and is refilled with time; a request takes one. The answer says in
+    `retry-after`, in whole seconds, when the next token is there (RFC 6585 §4); a refused request takes none.
+
+    `key` tells clients apart; by default it is `client_key` on `request.client`, so put Forwarded before it behind a
+    proxy. At most `max_clients` are remembered: beyond that the one that has been silent longest is forgotten, whose
+    bucket is the fullest. `clock` gives seconds. Counts are kept by each worker process for itself. Raises ValueError
+    for numbers that let nobody in.
+    """
+
+    def __init__(
+        self,
+        per_second: float,
+        burst: int = 1,
+        *,
+        key: Callable[[Request], str] = client_key,
+        max_clients: int = KEPT_CLIENTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not (math.isfinite(per_second) and per_second > 0):
+            raise ValueError(f"per_second of a RateLimit is {per_second}; it must be above 0")
+        if burst < 1 or max_clients < 1:
+            raise ValueError(f"burst ({burst}) and max_clients ({max_clients}) of a RateLimit must be 1 or more")
+        self._rate = per_second
+        self._burst = float(burst)
+        self._key = key
+        self._max_clients = max_clients
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """Tokens, and when they were counted; who asked last stands last."""
+
+    async def __call__(self, request: Request, following: Next) -> AnyResponse:
+        """Take a token, or refuse."""
+        wait_s = self.take(self._key(request))
+        if wait_s <= 0:
+            return await following(request)
+        after = (b"retry-after", b"%d" % math.ceil(wait_s))
+        return Response(429, [*PLAIN_TEXT, after], b"Too Many Requests\n")
+
+    def take(self, key: str) -> float:
+        """Take a token of a client's bucket: 0.0 when there was one, else the seconds until there is."""
+        now = self._clock()
+        buckets = self._buckets
+        tokens, counted = buckets.get(key, (self._burst, now))
+        tokens = min(self._burst, tokens + max(0.0, now - counted) * self._rate)
+        wait_s = 0.0
+        if tokens >= 1.0:
+            tokens -= 1.0
+        else:
+            wait_s = (1.0 - tokens) / self._rate
+        buckets[key] = (tokens, max(now, counted))
+        buckets.move_to_end(key)
+        if len(buckets) > self._max_clients:
+            buckets.popitem(last=False)
+        return wait_s
+
+    @property
+    def clients(self) -> int:
+        """Clients that are remembered at the moment."""
+        return len(self._buckets)
