@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +21,10 @@ RUN_HERE = {
     "early_hints",
     "embedded",
     "engine_in_memory",
+    "files",
+    "long_polling",
     "native_hello",
+    "server_sent_events",
     "starlette_app",
     "stream_with_trailers",
     "testing_an_app",
@@ -83,6 +87,44 @@ def test_early_hints() -> None:
         answer = fetch(port, "/")
         assert answer.informational == [(103, {"link": "</style.css>; rel=preload; as=style"})]
         assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+def test_files() -> None:
+    own = (ROOT / "examples/files.py").read_bytes()
+    with example("files:handler") as port:
+        assert fetch(port, "/").body == own
+        assert fetch(port, "/beginning").body == own[:3]
+        download = fetch(port, "/download")
+        assert (download.body, download.headers["content-length"]) == (own, str(len(own)))
+        assert download.headers["content-disposition"] == 'attachment; filename="files.py"'
+        assert fetch(port, "/nothing").status == 404
+
+
+def test_server_sent_events() -> None:
+    with example("server_sent_events:handler") as port:
+        answer = fetch(port, "/countdown")
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.text.split("\n\n") == [
+            "retry: 1000",
+            "id: 3\ndata: 3",
+            "id: 2\ndata: 2",
+            "id: 1\ndata: 1",
+            "event: start\ndata: Go!",
+            "",
+        ]
+        again = fetch(port, "/countdown", headers=[("last-event-id", "2")]).text
+        assert again.startswith("retry: 1000\n\nid: 1\ndata: 1\n\n")
+        assert fetch(port, "/news", "POST", b"nobody hears this").text == "0 readers\n"
+
+
+def test_long_polling() -> None:
+    with example("long_polling:handler") as port, ThreadPoolExecutor() as threads:
+        guest = threads.submit(fetch, port, "/?Ada")
+        while fetch(port, "/", "POST", b"hello").text == "0 here\n":
+            pass
+        assert fetch(port, "/", "POST", b"/close").text == "1 here\n"
+        lines = guest.result(20).text.splitlines()
+        assert (lines[0], lines[-2:]) == ("Ada has come", ["hello", "/close"])
 
 
 def test_engine_in_memory() -> None:
