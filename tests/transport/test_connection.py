@@ -18,6 +18,7 @@ from tests.serving import settled
 class FakeEngine:
     def __init__(self) -> None:
         self.closed = False
+        self.aborted = False
         self.deadline = math.inf
         self.input_pending = False
         self.read_paused = False
@@ -244,6 +245,19 @@ def test_last_words_are_written_before_the_end() -> None:
         subject.connection_lost(None)
         assert "abort" not in transport.calls
         assert engine.eof == 0
+
+    asyncio.run(main())
+
+
+def test_an_end_that_would_look_orderly_is_made_a_reset() -> None:
+    """A response that only the end of the connection ends (RFC 9112 §8), cut short."""
+
+    async def main() -> None:
+        subject, engine, transport = made()
+        engine.output = [b"a part"]
+        engine.closed = engine.aborted = True
+        subject.data_received(b"x")
+        assert transport.calls[-2:] == [b"a part", "abort"]
 
     asyncio.run(main())
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.asgi.http import HTTPCycle
 from headrace.asgi.lifespan import Lifespan
+from headrace.asgi.tls import first_certificate
+from headrace.asgi.websocket import WebSocketCycle
 
 if TYPE_CHECKING:
     from headrace.asgi.types import ASGIApp
@@ -16,14 +18,16 @@ class ASGIApplication:
     """Serves an ASGI 3 application, with its lifespan if it has one."""
 
     exchange_type: Final = HTTPCycle
-    tunnel_type: Final = HTTPCycle
+    tunnel_type: Final = WebSocketCycle
     drop_connection_fields: Final = True  # applications that know only HTTP/1 run unchanged
     name: Final = "asgi"
 
     def __init__(self, app: ASGIApp, config: Config) -> None:
         self.handler = app
         self.cancel_on_disconnect: bool = getattr(app, "cancel_on_disconnect", True)
-        self.takes_websockets = config.websockets == "on"
+        self.takes_websockets = config.websockets != "off"
+        self.websocket_compression = config.websocket_compression
+        self.server_cert = first_certificate(config.tls_cert)
         self.root_path = config.root_path
         self.state: dict[str, Any] | None = None
         """What the application left in `scope["state"]` at its start; every request gets a shallow copy."""

@@ -5,15 +5,17 @@ What its messages do to the response stands in `answer`.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from headrace.asgi.answer import BLOCKED, OTHER, Answer
 from headrace.asgi.pathsend import send_file
-from headrace.asgi.types import EXTENSIONS, SPEC
+from headrace.asgi.tls import tls_extension
+from headrace.asgi.types import DEBUG_EXTENSION, EXTENSIONS, SPEC
 from headrace.engine.errors import StreamClosedError
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
-from headrace.server.exchange import Exchange
+from headrace.server.exchange import Exchange, error_log
 from headrace.server.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ class HTTPCycle(Exchange):
             else:
                 scope = template.copy()  # type: ignore[attr-defined]  # nobody else writes there
                 scope["headers"] = scope["headers"].copy()
-                scope["extensions"] = EXTENSIONS.copy()
+                scope["extensions"] = driver.scope_base["extensions"].copy()  # type: ignore[index]  # with a template there is one
             state = driver.app_state
             if state is not None:
                 scope["state"] = state.copy()
@@ -94,7 +96,7 @@ class HTTPCycle(Exchange):
             if self.fail(error):
                 raise
         finally:
-            if self.inbox is not None or self.task is not None or driver.record is not None:
+            if self.inbox is not None or self.task is not None:
                 self.end()
 
     def _scope(self) -> dict[str, Any]:
@@ -124,7 +126,7 @@ class HTTPCycle(Exchange):
         scope["raw_path"] = raw_path
         scope["query_string"] = query
         scope["headers"] = [(b"host", authority), *headers] if is_missing else headers.copy()
-        scope["extensions"] = EXTENSIONS.copy()
+        scope["extensions"] = base["extensions"].copy()
         return scope
 
     # -- receive -----------------------------------------------------------------------------------------------
@@ -191,6 +193,8 @@ class HTTPCycle(Exchange):
             if self.progress != BEFORE:
                 self._refuse(kind)
             self.inform(103, [(b"link", bytes(link)) for link in message.get("links", ())])
+        elif kind == "http.response.debug" and self.progress == BEFORE:
+            error_log.debug("%s: http.response.debug: %s", self, ", ".join(map(str, message.get("info", ()))))
         elif kind == "http.response.pathsend":
             answer = self.answer
             if answer is not None and answer.state == HELD and not answer.has_trailers:
@@ -225,5 +229,16 @@ def _connection_scope(driver: ServerDriver) -> dict[str, Any]:
         "raw_path": b"",
         "query_string": b"",
         "headers": None,
-        "extensions": None,
+        "extensions": extensions(driver),
     }
+
+
+def extensions(driver: ServerDriver) -> dict[str, Any]:
+    """What a scope offers beyond the specification's core, on this connection."""
+    application: Any = driver.service.application
+    transport = driver.transport
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    offered = EXTENSIONS | DEBUG_EXTENSION if error_log.isEnabledFor(logging.DEBUG) else dict(EXTENSIONS)
+    if tls is not None:
+        offered["tls"] = tls_extension(tls, application.server_cert)
+    return offered

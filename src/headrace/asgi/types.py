@@ -18,3 +18,5 @@ EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     "http.response.early_hint": {},
     "http.response.pathsend": {},
 }
+DEBUG_EXTENSION: Final[dict[str, dict[str, Any]]] = {"http.response.debug": {}}
+"""Offered while debug messages are logged, since frameworks do extra work for it."""

@@ -21,6 +21,9 @@ class Engine:
     def __init__(self) -> None:
         self.closed = False
         """True once nothing more is read: write what `take_output` gives, then close the transport."""
+        self.aborted = False
+        """Set together with `closed` where an orderly end would make a response look whole that is not: end the
+        transport with a reset."""
         self.deadline: float = float("inf")
         """When `handle_deadline` must be called. Between its calls it can only become earlier."""
         self.drop_connection_fields = False

@@ -273,7 +273,8 @@ def parse_request(stream_id: int, section: FieldSection) -> RequestHead:
     head.scheme = scheme
     head.authority = authority if authority is not None else (host if host is not None else b"")
     head.path = path
-    head.protocol = protocol
+    # Names of upgrade protocols are compared without case (RFC 9110 §7.8), and bridges pass on what clients wrote.
+    head.protocol = protocol.lower() if protocol is not None else None
     return head
 
 
@@ -384,7 +385,7 @@ def check_outgoing(headers: Iterable[Any], drop_connection_fields: bool) -> tupl
         if kind == BAD_CONNECTION or (kind == BAD_TE and value.lower() != b"trailers"):
             if drop_connection_fields:
                 continue
-            raise InvalidFieldError(f"{name!r} is connection-specific, HTTP/2 does not have it (RFC 9113 §8.2.2)")
+            raise InvalidFieldError(f"{name!r} is connection-specific, not the application's to send (RFC 9110 §7.6.1)")
         if kind == CONTENT_LENGTH:
             if length != UNKNOWN:
                 raise InvalidFieldError("content-length twice (RFC 9110 §8.6)")

@@ -14,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING, Final, Protocol, cast
+import socket
+import struct
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.engine.contract import Engine
     from headrace.engine.events import Event
 
 WRITE_LIMIT: Final = 262_144  # octets taken from the engine in one loop turn, so that connections share the loop
@@ -27,34 +30,11 @@ CLOSE_TIMEOUT_S: Final = 2.0  # from the end of the connection to the end of the
 LINGER_S: Final = 0.5  # time for the peer to read our last words, after we said that no more will come
 STALL_PROGRESS: Final = 4_096  # octets within the stall timeout that count; less is a drip
 RESUMED: Final = -1
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time
+_TCP: Final = (socket.AF_INET, socket.AF_INET6)
 NEVER: Final = math.inf
 
 logger: Final = logging.getLogger("headrace.error")
-
-
-class Engine(Protocol):
-    """What a connection asks of its engine; see `headrace.engine.h2`."""
-
-    closed: bool
-    deadline: float
-
-    @property
-    def input_pending(self) -> bool: ...
-    @property
-    def output_pending(self) -> bool: ...
-    @property
-    def read_paused(self) -> bool: ...
-    def receive_data(self, data: bytes, now: float) -> list[Event]: ...
-    def receive_eof(self, now: float) -> list[Event]: ...
-    def handle_deadline(self, now: float) -> list[Event]: ...
-    @property
-    def needs_attention(self) -> bool: ...
-    @property
-    def bodies_queued(self) -> bool: ...
-    def take_output(self, limit: int = ..., now: float = ...) -> bytes: ...
-    def take_buffers(self, limit: int = ..., now: float = ...) -> list[bytes | memoryview]: ...
-    def take_events(self) -> list[Event]: ...
-    def close(self, code: int = ..., reason: str = ...) -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -141,8 +121,9 @@ class Connection(asyncio.Protocol):
         try:
             self.before_input(now)
             events = engine.receive_data(data, now)
-            if events:
+            while events:  # an answer may let the next pipelined request in, or show which engine it is for
                 self.on_events(events)
+                events = self.engine.take_events()
         except Exception:
             self._fail()
             return
@@ -150,7 +131,7 @@ class Connection(asyncio.Protocol):
             self._read_blocked += len(data)
             if self._read_blocked > READ_WHILE_BLOCKED:
                 self._pause_reading()
-        if self.engine.input_pending:  # asked anew: what came may have shown which engine it is for
+        if self.engine.input_pending:
             if self._turn_due:
                 self._pause_reading()  # two reads wait already: the kernel may keep the third
             else:
@@ -221,8 +202,7 @@ class Connection(asyncio.Protocol):
     def _attend(self) -> None:
         """What a flush may lead to: events, more output, the end, a pause in reading or the end of one."""
         engine = self.engine
-        events = engine.take_events()
-        if events:
+        while events := engine.take_events():
             self.on_events(events)
         if engine.closed:
             self._end()
@@ -326,6 +306,9 @@ class Connection(asyncio.Protocol):
         self.flush_due = True
         while output := self.engine.take_output(WRITE_LIMIT):
             transport.write(output)
+        if self.engine.aborted:
+            self._reset()
+            return
         if self._read_paused:
             self._read_paused = False
             transport.resume_reading()
@@ -340,6 +323,14 @@ class Connection(asyncio.Protocol):
                 self._close_timer = self.loop.call_later(LINGER_S, self._close_transport)
         else:
             self._close_transport()
+
+    def _reset(self) -> None:
+        """End in such a way that the peer cannot take it for an orderly end: with a reset of TCP."""
+        assert self.transport is not None
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family in _TCP:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.transport.abort()
 
     def _close_transport(self) -> None:
         if self.transport is not None:

@@ -18,6 +18,9 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 RECORD: Final = 16_384  # octets of content in a TLS record at most (RFC 8446 §5.1)
+_SLICE: Final = 32_768  # octets given to OpenSSL at once
+_OVERHEAD: Final = 32  # octets that go with one octet of content at most: a record's head, padding aside, and its tag
+_MOST_OVERHEAD: Final = 65_536  # octets beyond that which a peer may send in all; content pays for itself
 
 protocol_log: Final = logging.getLogger("headrace.protocol")
 
@@ -37,6 +40,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         "_is_open",
         "_on_handshake",
         "_outgoing",
+        "_overhead",
         "_protocol",
         "_raw",
         "_timer",
@@ -60,6 +64,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._raw: asyncio.Transport | None = None
         self._is_open = False
         self._is_blocked = False
+        self._overhead = 0
         self._on_handshake: Callable[[TLSTransport, str | None], None] | None = on_handshake
         loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = loop.call_later(handshake_timeout_s, self._on_timeout)
@@ -72,6 +77,17 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._shake_hands()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= _SLICE:
+            self._take(data)
+            return
+        # Not all at once: what has no content (empty records, key updates) costs OpenSSL some 30 us a record, all of it
+        # within one call, and the loop waits.
+        for start in range(0, len(data), _SLICE):
+            self._take(data[start : start + _SLICE])
+            if self._raw is None or self._raw.is_closing():
+                return
+
+    def _take(self, data: bytes) -> None:
         incoming = self._incoming
         incoming.write(data)
         if not self._is_open and not (self._shake_hands() and incoming.pending):
@@ -99,8 +115,15 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLError as error:
             self._fail(error)
             return
+        if more is not None:
+            content = b"".join(more)
+        overhead = self._overhead + len(data) - _OVERHEAD * len(content)
+        self._overhead = overhead if overhead > 0 else 0
+        if overhead > _MOST_OVERHEAD:
+            self._end("records without content (RFC 8446 §4.6.3, §5.4)")
+            return
         if content:
-            self._protocol.data_received(content if more is None else b"".join(more))
+            self._protocol.data_received(content)
         if self._outgoing.pending:  # an answer of TLS itself, such as to a key update (RFC 8446 §4.6.3)
             if not self._is_blocked:
                 self._send()
@@ -249,6 +272,9 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         if not self._is_open:
             self._give_up(f"the TLS handshake failed: {reason}")
             return
+        self._end(reason)
+
+    def _end(self, reason: str) -> None:
         if protocol_log.isEnabledFor(logging.DEBUG):
             protocol_log.debug("a TLS connection ended: %s", reason)
         self._protocol.eof_received()
