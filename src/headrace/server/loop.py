@@ -96,7 +96,7 @@ class LoopResponse(AnyResponse):
       or the connection begins to end; `Dropped` when messages were lost, because the client reads more slowly than
       they come; `Idle` after each `idle_s` seconds without a push. Without it, a drain ends the response, and the
       others pass unnoticed.
-    - `on_end(reason, state)` is called once, however the response ends, and whether or not it began: `stopped`,
+    - `on_end(reason, state)` is called once, however the sending ends, also when it fails at the headers: `stopped`,
       `drained` (told of a drain), `disconnected`, `overflowed` (the mailbox's policy `disconnect`: the stream is
       reset with CANCEL), `cancelled` or `failed`.
 
