@@ -1,7 +1,7 @@
 """The chunked transfer coding, decoded (RFC 9112 §7.1).
 
 Written here because llhttp's binding tells neither where a message ends nor where an error stands, and stricter than
-the grammar asks for: whitespace before an extension, which only bad senders write, is refused.
+the grammar asks for: whitespace around an extension, which only bad senders write, is refused, as llhttp does.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ _EXTENSIONS: Final = 65_536  # octets a message
 _HEXDIGITS: Final = b"0123456789abcdefABCDEF"
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
-_EXTENSION_GRAMMAR: Final = re.compile(
-    rb"(?:;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)+"
-)
+_EXTENSION_GRAMMAR: Final = re.compile(rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)+")
 
 _SIZE: Final = 0  # a line with a chunk's size is next
 _DATA: Final = 1

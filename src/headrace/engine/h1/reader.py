@@ -21,7 +21,7 @@ from headrace.engine.limits import Limits
 from headrace.engine.message import MALFORMED, UNKNOWN, parse_content_length
 
 # What remembered heads may cost a connection; the charges are measured sizes, see engine/hpack/decoder.py.
-_REMEMBERED_SIZE: Final = 4_096
+REMEMBERED_SIZE: Final = 4_096
 _REMEMBERED_HEADS: Final = 64
 _REMEMBERED_COST: Final = 65_536
 _HEAD_COST: Final = 1_024
@@ -110,6 +110,11 @@ class RequestReader:
         self._remembered_cost: int = 0
         self._sightings: Sightings | None = None
 
+    @property
+    def count(self) -> int:
+        """Heads that are remembered."""
+        return 0 if self._remembered is None else len(self._remembered)
+
     def find(self, octets: bytes) -> HTTP1RequestHead | None:
         """Return the head that these octets were parsed to before, if it is remembered."""
         remembered = self._remembered
@@ -150,7 +155,7 @@ class RequestReader:
         head.is_plain = (
             head.keeps_alive and head.end_stream and head.protocol is None and not head.is_head and not head.is_http_1_0
         )
-        if len(octets) <= _REMEMBERED_SIZE:
+        if len(octets) <= REMEMBERED_SIZE:
             self._remember(octets, head)
         return head
 

@@ -17,7 +17,7 @@ from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.deadlines import Deadlines
 from headrace.engine.h1.faults import RequestFault
 from headrace.engine.h1.output import CHUNKS, CONTENT, HEAD, NEVER, OUTPUT_HIGH, TUNNEL, UPGRADING, WHOLE
-from headrace.engine.h1.reader import HTTP1RequestHead, RequestReader
+from headrace.engine.h1.reader import REMEMBERED_SIZE, HTTP1RequestHead, RequestReader
 from headrace.engine.h1.sender import DISCARDED
 from headrace.engine.h1.target import looks_like_http
 from headrace.engine.limits import Limits
@@ -65,6 +65,11 @@ class H1ServerConnection(Deadlines):
         self._short: int = min(_LINE, own.max_field_section_size)  # a head of no more octets is within all limits
         self._chunks: ChunkedDecoder | None = None
         self._discard_left: int = 0
+
+    @property
+    def remembered_heads(self) -> int:
+        """Request heads that would not be parsed again; for people."""
+        return self._reader.count
 
     # -- input -------------------------------------------------------------------------------------------------
 
@@ -180,7 +185,7 @@ class H1ServerConnection(Deadlines):
             except RequestFault as fault:
                 raise self._line_fault(fault, octets) from None
         self._position = end
-        self._last_octets = octets if len(octets) <= _LINE else b""
+        self._last_octets = octets if len(octets) <= REMEMBERED_SIZE else b""
         self._last_head = known
         self._open(known)
         return True
@@ -213,7 +218,7 @@ class H1ServerConnection(Deadlines):
 
     def _line_fault(self, fault: RequestFault, octets: bytes) -> RequestFault:
         """Leave out the answer where the first octets of a connection are no request at all."""
-        if self.requests == 0 and not looks_like_http(octets[:_LINE].split(b"\n", 1)[0]):
+        if self.requests == 0 and not looks_like_http(octets[:_LINE].split(b"\n", 1)[0].rstrip(b"\r")):
             fault.status = 0
         return fault
 
