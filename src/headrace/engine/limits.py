@@ -87,6 +87,16 @@ class Limits:
     """Control frames waiting to be written at which reading stops."""
     control_queue_end: int = 1_000
     """Control frames waiting to be written at which the connection ends."""
+    max_message_size: int = 1_048_576
+    """A WebSocket's message, inflated, each fragment of a fragmented one charged 256; beyond it: close code 1009."""
+    max_message_queue: int = 16
+    """Messages of a WebSocket that wait for its handler, of `max_message_size` together; then no more is read."""
+    websocket_ping_interval_s: float = 20.0
+    """A WebSocket's ping after this time without an octet from the peer; 0: none."""
+    websocket_ping_timeout_s: float = 20.0
+    """Time for any octet after that ping; then the WebSocket ends with 1006. 0: no end."""
+    websocket_close_timeout_s: float = 5.0
+    """Time for the peer's close frame after ours, and for a handler to see that its WebSocket is closed."""
     frames_per_turn: int = 0
     """Frames parsed by one `receive_data`; 0: no limit. A server sets some 100, so that connections share the loop."""
 
@@ -116,6 +126,11 @@ _RANGES: Final[dict[str, tuple[Any, Any]]] = {
     "stalled_send_timeout_s": (0.001, 86_400),
     "drain_timeout_s": (0, 86_400),
     "keepalive_ack_s": (0.001, 86_400),
+    "max_message_size": (1, MAX_WINDOW),
+    "max_message_queue": (1, MAX_WINDOW),
+    "websocket_ping_interval_s": (0, 86_400),
+    "websocket_ping_timeout_s": (0, 86_400),
+    "websocket_close_timeout_s": (0.001, 86_400),
     "control_queue_pause": (1, MAX_WINDOW),
     "control_queue_end": (2, MAX_WINDOW),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from ipaddress import ip_network
 from typing import Final
 
@@ -110,6 +111,8 @@ class Config:
     """Which protocols are served. Under TLS the client chooses by ALPN, on cleartext by what it sends first."""
     websockets: str = "auto"
     """`on`, `off`, or `auto`: for ASGI applications, and native ones that have a route for them."""
+    websocket_compression: bool = True
+    """Whether the WebSockets of ASGI applications agree to permessage-deflate; native ones say it themselves."""
     loop: str = "auto"
     """`uvloop`, `asyncio`, or `auto`: uvloop where it is installed. For the command line, which makes the loop."""
     access_log: bool = False
@@ -184,6 +187,8 @@ class Config:
                 Bind.parse(self.metrics_bind)
             except ConfigError as error:
                 raise ConfigError(f"metrics_bind: {error}") from None
+            if find_spec("prometheus_client") is None:
+                raise ConfigError("metrics_bind needs the package prometheus-client: pip install 'headrace[prometheus]'")
         object.__setattr__(self, "proxy_protocol_from", _as_tuple(self.proxy_protocol_from))
         for network in self.proxy_protocol_from:
             try:

@@ -149,6 +149,11 @@ _LIMIT_HELP: Final = {
     "small_data_budget": "Unread octets in small DATA frames, each charged 256.",
     "control_queue_pause": "Control frames waiting to be written at which reading stops.",
     "control_queue_end": "Control frames waiting to be written at which a connection ends.",
+    "max_message_size": "A WebSocket's message, inflated, 256 added for each fragment; beyond it: close code 1009.",
+    "max_message_queue": "Messages of a WebSocket that wait for its handler.",
+    "websocket_ping_interval_s": "A WebSocket's ping after this time of silence; 0: none.",
+    "websocket_ping_timeout_s": "Time for an answer to that ping; 0: no end.",
+    "websocket_close_timeout_s": "Time for a WebSocket's peer to answer our close frame.",
     "frames_per_turn": "Frames parsed before other connections get their turn; 0: no limit.",
 }
 
@@ -186,6 +191,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "websockets", "choice", "Whether WebSockets are offered; auto: where the application takes them.", SWITCHES
     ),
+    Setting("websocket_compression", "switch", "Agree to permessage-deflate for ASGI's WebSockets."),
     Setting("max_connections", "count", "Connections open at once.", limit=True),
     Setting("max_body_size", "octets", "Octets that request.read() collects before it answers 413.", limit=True),
     Setting("tls_handshake_timeout_s", "seconds", "Time for a TLS handshake, or a PROXY header.", limit=True),

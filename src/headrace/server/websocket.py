@@ -17,14 +17,7 @@ from headrace.engine.ws.frames import INTERNAL_ERROR, SERVICE_RESTART
 from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_origin, is_token
 from headrace.server.inbox import Inbox
 from headrace.server.response import AnyResponse, HeaderList, Headers, Response, header_list
-from headrace.transport.tunnel import (
-    DEFAULT_CLOSE_TIMEOUT_S,
-    DEFAULT_MESSAGE_SIZE,
-    DEFAULT_PING_INTERVAL_S,
-    DEFAULT_PING_TIMEOUT_S,
-    DEFAULT_QUEUE,
-    WebSocketClosed,
-)
+from headrace.transport.tunnel import WebSocketClosed
 from headrace.transport.websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -118,16 +111,26 @@ def open_tunnel(
     *,
     subprotocol: str | None,
     compression: bool,
-    max_message_size: int,
-    max_queue: int,
-    ping_interval_s: float | None,
-    ping_timeout_s: float | None,
-    close_timeout_s: float,
+    max_message_size: int | None = None,
+    max_queue: int | None = None,
+    ping_interval_s: float | None = None,
+    ping_timeout_s: float | None = None,
+    close_timeout_s: float | None = None,
 ) -> WebSocket:
     """Accept a request for a WebSocket, with `headers` in the response beside what the handshake has to say.
 
-    Raises InvalidFieldError for headers that must not be sent, ClientDisconnected when the client has gone.
+    What is None is as the server's limits have it. Raises InvalidFieldError for headers that must not be sent,
+    ClientDisconnected when the client has gone.
     """
+    limits = exchange.driver.service.limits
+    if max_message_size is None:
+        max_message_size = limits.max_message_size
+    if ping_interval_s is None:
+        ping_interval_s = limits.websocket_ping_interval_s
+    if ping_timeout_s is None:
+        ping_timeout_s = limits.websocket_ping_timeout_s
+    if close_timeout_s is None:
+        close_timeout_s = limits.websocket_close_timeout_s
     fields = list(headers)
     if subprotocol is not None:
         fields.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
@@ -144,9 +147,9 @@ def open_tunnel(
         loop,
         request=exchange,
         subprotocol=subprotocol,
-        max_queue=max_queue,
-        ping_interval_s=ping_interval_s,
-        ping_timeout_s=ping_timeout_s,
+        max_queue=limits.max_message_queue if max_queue is None else max_queue,
+        ping_interval_s=ping_interval_s or None,
+        ping_timeout_s=ping_timeout_s or None,
         close_timeout_s=close_timeout_s,
     )
     is_cancelled = exchange.cancel_on_disconnect
@@ -162,6 +165,8 @@ def open_tunnel(
         ended = early is None or early.ended
         data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())
         socket.on_octets(data, owed, ended)
+    if early is not None:
+        early.wake()
     if exchange.driver.drain_deadline is not None:
         socket.go_away()
     return socket
@@ -226,12 +231,15 @@ class WebSocketResponse(AnyResponse):
 
     `subprotocols` are those that the handler speaks, best first; the first that the client offers is agreed on.
     `headers` go into the response. `compression` agrees to permessage-deflate when the client offers it.
-    `max_message_size` bounds a message in octets, inflated, with 256 more for each fragment of a fragmented one: 1009.
-    `max_queue` messages wait for the handler, of `max_message_size` octets together; then the client has to.
-    `ping_interval_s` without an octet leads to a ping (None: never), `ping_timeout_s` more without one to the end
-    (None: never). `close_timeout_s` is the time that the client has for its close frame. `check_origin` tells whether
-    a browser's page may open it: a function of the request, `"same-origin"`, or None for all pages; the answer to
-    others is 403. Browsers send cookies along whatever page asks, so a WebSocket that trusts cookies needs the check.
+    `check_origin` tells whether a browser's page may open it: a function of the request, `"same-origin"`, or None for
+    all pages; the answer to others is 403. Browsers send cookies along whatever page asks, so a WebSocket that trusts
+    cookies needs the check.
+
+    The rest is as the server's limits have it, unless given here. `max_message_size` (1 MiB) bounds a message in
+    octets, inflated, with 256 more for each fragment of a fragmented one: 1009. `max_queue` (16) messages wait for the
+    handler, of `max_message_size` octets together; then the client has to. `ping_interval_s` (20) without an octet
+    leads to a ping, `ping_timeout_s` (20) more without one to the end; 0 is never. `close_timeout_s` (5) is the time
+    that the client has for its close frame.
 
     A request that is none for a WebSocket gets 426 over HTTP/1.1, 400 over HTTP/2. Raises ValueError for a subprotocol
     that is no token, and for numbers that make no sense.
@@ -246,18 +254,19 @@ class WebSocketResponse(AnyResponse):
         *,
         headers: Headers = (),
         compression: bool = True,
-        max_message_size: int = DEFAULT_MESSAGE_SIZE,
-        max_queue: int = DEFAULT_QUEUE,
-        ping_interval_s: float | None = DEFAULT_PING_INTERVAL_S,
-        ping_timeout_s: float | None = DEFAULT_PING_TIMEOUT_S,
-        close_timeout_s: float = DEFAULT_CLOSE_TIMEOUT_S,
+        max_message_size: int | None = None,
+        max_queue: int | None = None,
+        ping_interval_s: float | None = None,
+        ping_timeout_s: float | None = None,
+        close_timeout_s: float | None = None,
         check_origin: OriginCheck = None,
     ) -> None:
         for name in subprotocols:
             if not is_token(name):
                 raise ValueError(f"the subprotocol {name!r} is no token (RFC 9110 §5.6.2)")
-        if max_message_size < 1 or max_queue < 1:
-            raise ValueError("max_message_size and max_queue must be at least 1")
+        for value in (max_message_size, max_queue):
+            if value is not None and value < 1:
+                raise ValueError("max_message_size and max_queue must be at least 1")
         self.handler = handler
         self.subprotocols = subprotocols
         self.headers = header_list(headers)
@@ -301,9 +310,12 @@ async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[
             if socket.is_open:  # it was another one's
                 raise
         await socket.finish()
-    except asyncio.CancelledError:
-        socket.give_up(SERVICE_RESTART if exchange.driver.service.is_ending else INTERNAL_ERROR)
+    except BaseException as error:
+        abandon(exchange, socket, error)
         raise
-    except BaseException:
-        socket.give_up(INTERNAL_ERROR)
-        raise
+
+
+def abandon(exchange: Exchange, socket: WebSocket, error: BaseException) -> None:
+    """The handler of a WebSocket has failed, or was cancelled: say so to the client, 1012 when the server ends."""
+    is_ending = isinstance(error, asyncio.CancelledError) and exchange.driver.service.is_ending
+    socket.give_up(SERVICE_RESTART if is_ending else INTERNAL_ERROR)

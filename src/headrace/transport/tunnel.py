@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-DEFAULT_MESSAGE_SIZE: Final = 1_048_576
 DEFAULT_QUEUE: Final = 16
 DEFAULT_PING_INTERVAL_S: Final = 20.0
 DEFAULT_PING_TIMEOUT_S: Final = 20.0
