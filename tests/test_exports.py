@@ -39,6 +39,7 @@ PUBLIC = {
     "Send",
     "Server",
     "StartupError",
+    "StaticFiles",
     "StreamResponse",
     "last_event_id",
     "serve",

@@ -17,9 +17,9 @@ from headrace.server.path_pattern import RouteError
 from headrace.server.response import Response, Send, StreamResponse
 from headrace.server.route import Route
 from headrace.server.router import Mount, Router
+from headrace.server.static import StaticFiles
 
 __all__ = [
-    "STOP",
     "AppError",
     "ClientDisconnected",
     "Config",
@@ -43,9 +43,11 @@ __all__ = [
     "Route",
     "RouteError",
     "Router",
+    "STOP",
     "Send",
     "Server",
     "StartupError",
+    "StaticFiles",
     "StreamResponse",
     "last_event_id",
     "serve",

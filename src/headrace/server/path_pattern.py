@@ -113,6 +113,8 @@ class Pattern:
         self.segments = tuple(segments)
         self.parameters = tuple(each for each in segments if isinstance(each, Parameter))
         self.names = tuple(each.name for each in self.parameters)
+        self.takes_rest = bool(self.parameters) and self.parameters[-1].converter is PATH
+        """True when the last segment is `{name:path}`."""
 
     @property
     def literal(self) -> bytes | None:

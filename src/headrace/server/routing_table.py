@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from headrace.server.handler import Handler, Request
-from headrace.server.path_pattern import PATH, STR, TYPED, Parameter, Pattern, RouteError, joined_pattern
+from headrace.server.path_pattern import STR, TYPED, Parameter, Pattern, RouteError, joined_pattern
 from headrace.server.response import Response
 from headrace.server.route import WEBSOCKET, Middleware, Route, compose
 
@@ -140,7 +140,7 @@ class Table:
         if name is not None and name in self._names:
             raise RouteError(f"the route {entry.route} has the name {name}, as has {self._names[name].route}")
         node = self._root
-        rest = bool(segments) and isinstance(segments[-1], Parameter) and segments[-1].converter is PATH
+        rest = entry.pattern.takes_rest
         for segment in segments[:-1] if rest else segments:
             node = node.child(segment)
         leaf = (node.rest if rest else node.leaf) or Leaf()

@@ -1,0 +1,58 @@
+"""Conditional requests: what a client has already, and whether it still holds (RFC 9110 §13)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from headrace.server.handler import Request
+from headrace.server.http_date import parse_date
+
+PROCEED: Final = 0
+NOT_MODIFIED: Final = 304
+FAILED: Final = 412
+
+_TAG: Final = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+
+
+def evaluate(request: Request, etag: str, modified: int, now: float) -> int:
+    """What the preconditions of a GET or HEAD come to, in the order of §13.2.2: PROCEED, NOT_MODIFIED or FAILED.
+
+    `etag` is the current strong entity tag with its quotes, `modified` what last-modified says, in seconds. A date that
+    is none is as if it were not there (§13.1.3, §13.1.4).
+    """
+    if_match = request.header("if-match")
+    if if_match is not None:
+        if not _is_among(etag, if_match, strong=True):
+            return FAILED
+    else:
+        since = _date(request, "if-unmodified-since", now)
+        if since is not None and modified > since:
+            return FAILED
+    if_none_match = request.header("if-none-match")
+    if if_none_match is not None:
+        return NOT_MODIFIED if _is_among(etag, if_none_match, strong=False) else PROCEED
+    since = _date(request, "if-modified-since", now)
+    return NOT_MODIFIED if since is not None and modified <= since else PROCEED
+
+
+def range_holds(request: Request, etag: str, modified: int, now: float) -> bool:
+    """Whether a range may be sent: there is no if-range, or it names what is current (§13.1.5)."""
+    value = request.header("if-range")
+    if value is None:
+        return True
+    if '"' in value:
+        return value == etag  # a strong comparison: a weak tag is never equal
+    # A date is a strong validator only when the file cannot have changed again in that second (§8.8.2.2).
+    return parse_date(value, now) == modified and now - modified >= 1
+
+
+def _is_among(etag: str, value: str, *, strong: bool) -> bool:
+    if value.strip(" \t") == "*":
+        return True
+    return any(match[2] == etag and not (strong and match[1]) for match in _TAG.finditer(value))
+
+
+def _date(request: Request, name: str, now: float) -> int | None:
+    value = request.header(name)
+    return None if value is None else parse_date(value, now)

@@ -1,0 +1,263 @@
+"""Static files: a folder as a native handler, with conditional requests and ranges (RFC 9110 §13 and §14)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
+
+from headrace.server.conditions import FAILED, PROCEED, evaluate, range_holds
+from headrace.server.content_coding import IDENTITY, choose
+from headrace.server.exchange import PLAIN_TEXT
+from headrace.server.file import CHUNK, SMALL, FileResponse, guess_content_type
+from headrace.server.folder import Folder, Found, check_names
+from headrace.server.handler import Request
+from headrace.server.http_date import write_date
+from headrace.server.listing import MOST, page
+from headrace.server.open_file import OpenFile
+from headrace.server.ranges import Range, content_range, parse_ranges
+from headrace.server.response import AnyResponse, Response, StreamResponse
+from headrace.server.routing_table import split_path
+
+Fields = list[tuple[bytes, bytes]]
+
+# The ends of precompressed files' names, in the order that decides where the client has no preference.
+_SUFFIXES: Final = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+
+_CODINGS: Final = {suffix: coding.encode("ascii") for coding, suffix in _SUFFIXES.items()}
+
+_NOT_FOUND: Final = Response(404, PLAIN_TEXT, b"Not Found\n")
+_NOT_ALLOWED: Final = Response(405, [*PLAIN_TEXT, (b"allow", b"GET, HEAD")], b"Method Not Allowed\n")
+_LISTING_FIELDS: Final = (
+    (b"content-type", b"text/html; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
+)
+
+
+class StaticFiles:
+    """Serves the files in `folder`, as a handler of its own or mounted: `Mount("/static", StaticFiles("./public"))`.
+
+    - `index` is the file that stands for its folder, None for none. A folder's path without a slash at its end is
+      redirected to the one with it (308).
+    - `precompressed`: where `x.js.br`, `x.js.zst` or `x.js.gz` stands beside `x.js`, it is sent to those who accept it.
+    - `cache_control` is the field's value for every file, or a function that is given a file's path below the folder,
+      such as `js/app.js`, and returns the value or None.
+    - `listing` shows what is in a folder without an index. `hidden` lets names be seen that begin with a dot;
+      `.well-known` always is.
+    - `follow_symlinks`: symbolic links are not there, unless this is True and they lead to something in the folder.
+
+    Files have `etag`, `last-modified` and `accept-ranges`; If-Match, If-Unmodified-Since, If-None-Match,
+    If-Modified-Since, If-Range and Range are obeyed, at most 16 ranges of one request. The entity tag is strong, made
+    of size, modification time in nanoseconds and inode: a file that was written anew or replaced has another one, and
+    nothing has to be read for it. It differs between machines that have copies of a folder.
+
+    Whatever is no regular file in the folder is 404, also what may not be read; methods but GET and HEAD are 405. A
+    path's segments are percent-decoded once, so `%2F` is no slash. Behind a route that ends with `{rest:path}` it is
+    that rest which names the file, else the whole path. Raises ValueError when `folder` is none.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        index: str | None = "index.html",
+        follow_symlinks: bool = False,
+        precompressed: bool = True,
+        cache_control: str | Callable[[str], str | None] | None = None,
+        listing: bool = False,
+        hidden: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not os.path.isdir(folder):
+            raise ValueError(f"there is no folder {os.fspath(folder)}")
+        if index is not None and not check_names([index], hidden=True):
+            raise ValueError(f"the index {index!r} is no file's name")
+        if isinstance(cache_control, str) and not (cache_control.isascii() and cache_control.isprintable()):
+            raise ValueError(f"cache_control is one line of ASCII, not {cache_control!r}")
+        self._folder = Folder(folder, follow_symlinks)
+        self._index = index
+        self._suffixes = tuple(_SUFFIXES.values()) if precompressed else ()
+        self._cache_control = cache_control
+        self._listing = listing
+        self._hidden = hidden
+        self._clock = clock
+
+    @property
+    def folder(self) -> str:
+        """The folder's absolute path."""
+        return str(self._folder.path)
+
+    async def __call__(self, request: Request) -> AnyResponse:
+        """Answer a request for a file.
+
+        Everything that touches the disk happens in one visit to a thread: a small file is read there at once, a large
+        one is opened. Done in the event loop it would be quicker as long as the kernel has it all in memory, and would
+        hold up every other request for as long as a disk or a network takes when it has not.
+        """
+        if request.head.method not in (b"GET", b"HEAD"):
+            return _NOT_ALLOWED
+        segments = split_path(request.head.path.partition(b"?")[0])
+        route = request.route
+        if segments and route is not None and route.pattern.takes_rest:
+            # Not the parameter's value, in which %2F looks like a slash: others on the way did not take it for one.
+            segments = segments[len(route.pattern.segments) - 1 :]
+        if not segments:
+            return _NOT_FOUND
+        is_folder = segments[-1] == ""
+        names = segments[:-1] if is_folder else segments
+        if not check_names(names, self._hidden):
+            return _NOT_FOUND
+        return await asyncio.get_running_loop().run_in_executor(None, self._answer, request, names, is_folder)
+
+    # -- in a thread -------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request, names: list[str], is_folder: bool) -> AnyResponse:
+        if is_folder:
+            return self._folder_page(request, names)
+        found = self._find(request, names)
+        if found is None:
+            return _NOT_FOUND
+        if found.is_folder:
+            return _redirection(request)
+        return self._file(request, names, found)
+
+    def _folder_page(self, request: Request, names: list[str]) -> AnyResponse:
+        if self._index is not None:
+            inside = [*names, self._index]
+            found = self._find(request, inside)
+            if found is not None and not found.is_folder:
+                return self._file(request, inside, found)
+        if self._listing:
+            rows = self._folder.rows(names, self._hidden, MOST)
+            if rows is not None:
+                return Response(200, _LISTING_FIELDS, page(names, rows))
+        return _NOT_FOUND
+
+    def _find(self, request: Request, names: Sequence[str]) -> Found | None:
+        def pick(siblings: Mapping[str, os.stat_result]) -> str:
+            offered = [coding for coding, suffix in _SUFFIXES.items() if suffix in siblings]
+            chosen = choose(request.header("accept-encoding"), offered)
+            return _SUFFIXES[chosen] if chosen is not None and chosen != IDENTITY else ""
+
+        return self._folder.find(names, self._suffixes, pick)
+
+    def _file(self, request: Request, names: Sequence[str], found: Found) -> AnyResponse:
+        try:
+            return self._respond(request, names, found)
+        finally:
+            if found.fd >= 0:  # a response that sends it has taken it over
+                os.close(found.fd)
+
+    def _respond(self, request: Request, names: Sequence[str], found: Found) -> AnyResponse:
+        now = self._clock()
+        size = found.status.st_size
+        etag = entity_tag(found.status)
+        modified = int(min(found.status.st_mtime, now))  # never later than `date` (§8.8.2.1)
+        fields = self._fields(names, found, etag)
+        verdict = evaluate(request, etag, modified, now)
+        if verdict == FAILED:
+            return Response(412, [*PLAIN_TEXT, *fields], b"Precondition Failed\n")
+        if verdict != PROCEED:
+            return Response(304, fields)
+        fields += [(b"last-modified", write_date(modified)), (b"accept-ranges", b"bytes")]
+        if found.suffix:
+            fields.append((b"content-encoding", _CODINGS[found.suffix]))
+        content_type = guess_content_type(names[-1])
+        wanted = request.header("range") if request.head.method == b"GET" else None
+        ranges = None
+        if wanted is not None and range_holds(request, etag, modified, now):
+            ranges = parse_ranges(wanted, size)
+        if ranges is None:
+            return _part(request, found, 200, fields, content_type, (0, size))
+        if not ranges:
+            unsatisfied = (b"content-range", b"bytes */%d" % size)
+            return Response(416, [*PLAIN_TEXT, *fields[:1], unsatisfied], b"Range Not Satisfiable\n")
+        if len(ranges) > 1:
+            return _parts(found, fields, content_type, ranges)
+        fields.append((b"content-range", content_range(ranges[0], size)))
+        return _part(request, found, 206, fields, content_type, ranges[0])
+
+    def _fields(self, names: Sequence[str], found: Found, etag: str) -> Fields:
+        """What goes with every answer about a file, 304 included (§15.4.5)."""
+        fields = [(b"etag", etag.encode("ascii"))]
+        control = self._cache_control
+        if callable(control):
+            control = control("/".join(names))
+        if control is not None:
+            fields.append((b"cache-control", control.encode("latin-1")))
+        if found.siblings:
+            fields.append((b"vary", b"accept-encoding"))
+        return fields
+
+
+def entity_tag(status: os.stat_result) -> str:
+    """A file's entity tag, with its quotes; see StaticFiles."""
+    return f'"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"'
+
+
+def _part(
+    request: Request, found: Found, status: int, fields: Fields, content_type: str, part: Range
+) -> Response | FileResponse:
+    offset, length = part
+    if length > SMALL and request.head.method != b"HEAD":
+        response = FileResponse(status, fields, found.fd, offset, length, content_type=content_type)
+        found.fd = -1
+        return response
+    fields = [(b"content-type", content_type.encode("latin-1")), *fields]
+    if request.head.method == b"HEAD":
+        return Response(status, [*fields, (b"content-length", b"%d" % length)])
+    return Response(status, fields, _read(found.fd, offset, length))
+
+
+def _read(fd: int, offset: int, length: int) -> bytes:
+    os.lseek(fd, offset, os.SEEK_SET)
+    octets = os.read(fd, length)
+    if len(octets) < length:
+        raise OSError(f"a file has {len(octets)} octets from {offset} on, where it had {length}")
+    return octets
+
+
+def _parts(found: Found, fields: Fields, content_type: str, ranges: Sequence[Range]) -> StreamResponse:
+    """Several ranges in one response (§14.6)."""
+    size = found.status.st_size
+    boundary = os.urandom(16).hex().encode("ascii")
+    heads = [
+        b"--%b\r\ncontent-type: %b\r\ncontent-range: %b\r\n\r\n"
+        % (boundary, content_type.encode("latin-1"), content_range(part, size))
+        for part in ranges
+    ]
+    tail = b"--%b--\r\n" % boundary
+    length = sum(len(head) + part[1] + 2 for head, part in zip(heads, ranges, strict=True)) + len(tail)
+    file = OpenFile(found.fd)
+    found.fd = -1
+
+    async def pieces() -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        try:
+            for head, part in zip(heads, ranges, strict=True):
+                yield head
+                offset, left = part
+                while left:
+                    chunk = await loop.run_in_executor(None, file.read, offset, min(left, CHUNK))
+                    if not chunk:
+                        raise OSError("a file was cut short while it was sent")
+                    offset += len(chunk)
+                    left -= len(chunk)
+                    yield chunk
+                yield b"\r\n"
+            yield tail
+        finally:
+            file.close()
+
+    kind = (b"content-type", b"multipart/byteranges; boundary=" + boundary)
+    return StreamResponse(206, [kind, *fields, (b"content-length", b"%d" % length)], pieces())
+
+
+def _redirection(request: Request) -> Response:
+    """To the same path with a slash, so that what the index names relatively is found."""
+    path, question, query = request.head.path.partition(b"?")
+    # Browsers take a backslash for a slash, and two of them for the beginning of a host's name.
+    return Response(308, [(b"location", path.replace(b"\\", b"%5C") + b"/" + question + query)])
