@@ -35,11 +35,12 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: Any, *, record: Any = None, limits: dict[str, Any] | None = None, **settings: Any
+    app: Any, *, telemetry: Any = (), limits: dict[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[Server]:
     """Serves `app` on a free port, see `port`, for as long as the context is open."""
     settings.setdefault("bind", "127.0.0.1:0")
-    server = Server(app, Config(limits=Limits(**{"frames_per_turn": 100, **(limits or {})}), **settings), record=record)
+    config = Config(limits=Limits(**{"frames_per_turn": 100, **(limits or {})}), **settings)
+    server = Server(app, config, telemetry=telemetry)
     await server.start()
     try:
         yield server

@@ -149,7 +149,7 @@ def test_a_copy_with_changes_reads_its_addresses_anew() -> None:
             {"HEADRACE_BIND": "nowhere"},
             "HEADRACE_BIND: the address 'nowhere' is none of HOST:PORT, [IPV6]:PORT, unix:PATH and fd:N",
         ),
-        ({"interface": "asig"}, {}, "--interface: 'asig' is not one of auto, asgi, native; did you mean asgi?"),
+        ({"interface": "asig"}, {}, "--interface: 'asig' is not one of auto, asgi, wsgi, native; did you mean asgi?"),
         ({}, {"HEADRACE_ACCESS_LOG": "maybe"}, "HEADRACE_ACCESS_LOG: 'maybe' is neither true nor false"),
         ({"max_fields": "many"}, {}, "--max-fields: 'many' is not a whole number (KiB, MiB and GiB may follow)"),
         ({"idle_timeout_s": "nan"}, {}, "--idle-timeout: 'nan' is not a number"),

@@ -59,7 +59,7 @@ async def lifespan_hangs(scope, receive, send):
     say("the application starts")
     await asyncio.Event().wait()
 
-def two(environ, start_response): ...
+def four(a, b, c, d): ...
 """,
 }
 
@@ -148,10 +148,10 @@ def test_an_application_whose_start_fails_ends_with_3_and_one_sentence(folder: P
 
 
 def test_what_is_no_application_ends_with_3_and_one_sentence(folder: Path) -> None:
-    done = run("serve", "apps:two", *ANY_PORT, cwd=folder)
+    done = run("serve", "apps:four", *ANY_PORT, cwd=folder)
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
-    assert line.startswith("headrace: apps:two: the application looks like WSGI")
+    assert line.startswith("headrace: apps:four: the application takes 4 parameters")
 
 
 # -- the access log

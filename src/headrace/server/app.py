@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from headrace.server.config import Bind, Config
 from headrace.server.driver import ServerDriver
 from headrace.server.interface import AppError, Application, StartupError, adapt
 from headrace.server.lifecycle import Drain
-from headrace.server.service import Record, Service
+from headrace.server.service import Service
+from headrace.server.telemetry.interface import Listeners, Telemetry
+from headrace.server.telemetry.observed_connection import ObservedDriver
 from headrace.transport.listener import Gate, Listener, addresses, bind_fd, bind_tcp, bind_unix
 from headrace.transport.tls import server_context
 
@@ -24,7 +27,7 @@ class Server:
     """Serves `app`, an ASGI application or a native handler, as `config` says.
 
     `ssl_context` serves the addresses that speak TLS; None makes one from the certificate that `config` names.
-    `record` is called once a request, see `headrace.server.driver`; None takes the access log if `config` asks for it.
+    `telemetry` is told of what happens, beside the access log and the metrics if `config` asks for these.
     As a context manager it starts and, at the end of the block, drains.
 
         server = Server(app, Config(bind="127.0.0.1:8000"))
@@ -40,7 +43,7 @@ class Server:
         config: Config | None = None,
         *,
         ssl_context: ssl.SSLContext | None = None,
-        record: Record | None = None,
+        telemetry: Telemetry | Sequence[Telemetry] = (),
     ) -> None:
         self.app = app
         self.config = config if config is not None else Config()
@@ -50,7 +53,8 @@ class Server:
         """Where the server listens, port 0 resolved; filled by `start`."""
         self.service: Service | None = None
         self._ssl_context = ssl_context
-        self._record = record
+        self._telemetry = (telemetry,) if isinstance(telemetry, Telemetry) else tuple(telemetry)
+        self._metrics: Server | None = None
         self._application: Application | None = None
         self._listeners: list[Listener] = []
         self._drain: Drain | None = None
@@ -65,23 +69,26 @@ class Server:
         OSError) for an address that cannot be had, TLSConfigError for a bad certificate.
         """
         config = self.config
-        record = self._record
-        if record is None and config.access_log:
-            record = AccessLog().record
+        telemetry = self._listeners_of(config)
         application = adapt(self.app, config)
         self.interface = application.name
         context = self._context()
         gate = Gate(config.max_connections)
-        service = Service(application, config, record)
+        service = Service(application, config, telemetry)
         service.on_lost = gate.leave
         proxies = [ip_network(each) for each in config.proxy_protocol_from]
         loop = asyncio.get_running_loop()
 
+        kind = ServerDriver if telemetry is None else ObservedDriver
+
         def factory() -> ServerDriver:
-            return ServerDriver(service, loop)
+            return kind(service, loop)
 
         await application.startup()
         try:
+            if self._metrics is not None:
+                await self._metrics.start()
+                logger.info("metrics for Prometheus on http://%s/metrics", self._metrics.addresses[0][1])
             for bind in config.binds:
                 sockets = _open(bind)
                 self.addresses += [(bind, address) for address in addresses(sockets)]
@@ -101,10 +108,13 @@ class Server:
         except BaseException:
             self._stop_listening()
             await application.shutdown()
+            await self._end_metrics()
             raise
         self.service = service
         self._application = application
         self._drain = Drain(service, config.drain_timeout_s)
+        if telemetry is not None:
+            telemetry.server_started(service)
         for listener in self._listeners:
             listener.start()
         if self._is_asked_to_drain:
@@ -118,6 +128,9 @@ class Server:
         self._is_asked_to_drain = True
         if self._closing is None and self._drain is not None:
             self._stop_listening()
+            assert self.service is not None
+            if self.service.telemetry is not None:
+                self.service.telemetry.drain_began(self.service, self.config.drain_timeout_s)
             self._drain.begin()
             self._closing = asyncio.get_running_loop().create_task(self._close())
 
@@ -145,12 +158,33 @@ class Server:
         try:
             await self._drain.finished()
             await self._application.shutdown()
+            await self._end_metrics()
         finally:
             self._closed.set()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:
             listener.close()
+
+    def _listeners_of(self, config: Config) -> Listeners | None:
+        """All who are to be told, None when there is nobody. The address for metrics gets its server."""
+        sinks = list(self._telemetry)
+        if config.access_log:
+            sinks.append(AccessLog(config.access_log_format))
+        if config.metrics_bind:
+            from headrace.server.telemetry.prometheus import Prometheus, default_registry
+
+            metrics = Prometheus(default_registry())
+            sinks.append(metrics)
+            self._metrics = Server(metrics.handler, Config(bind=config.metrics_bind, interface="native"))
+        if config.request_id_header and not sinks:
+            sinks.append(Telemetry())  # so that the context variable is set
+        return Listeners(sinks) if sinks else None
+
+    async def _end_metrics(self) -> None:
+        if self._metrics is not None and self._metrics.service is not None:
+            self._metrics.abort()
+            await self._metrics.wait_closed()
 
     def _context(self) -> ssl.SSLContext | None:
         config = self.config

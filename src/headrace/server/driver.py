@@ -1,10 +1,6 @@
 """One connection of a server: requests become workers, and what the engine tells of a stream goes to its worker.
 
-The access hook: `Service.record` is None, or is called as `record(exchange, duration_s)` once a request, when its
-worker has ended, whatever way. Of the `Exchange` it may read `head` (a RequestReceived: method, path, authority,
-headers), `status` (0: no response was begun), `sent` (octets of content), `gone` (None, or why the stream ended before
-its time) and `driver.peer_name` (the client, for people) or `driver.client` (host and port, or None). It must
-not raise.
+Nothing here knows of logs and metrics: `headrace.server.telemetry` puts what tells them around this class.
 """
 
 from __future__ import annotations
@@ -69,7 +65,6 @@ class ServerDriver(Connection):
         "live",
         "local",
         "max_live",
-        "record",
         "scheme",
         "scope_base",
         "service",
@@ -85,7 +80,6 @@ class ServerDriver(Connection):
         self.app_state = service.application.state
         self.scope_base: dict[str, Any] | None = None
         """Room for an adapter: what the requests of this connection have in common."""
-        self.record = service.record
         self.max_live = service.limits.max_concurrent_streams
         self.live: dict[int, Exchange] = {}
         self._waiting: dict[int, Exchange] | None = None

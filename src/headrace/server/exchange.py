@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
@@ -67,7 +66,7 @@ class Exchange:
     status: int = 0
     sent: int = 0
     """Octets of content handed to the engine."""
-    started: float = 0.0
+    _request_id: str | None = None
     drain_listener: Callable[[float], None] | None = None
     """Told of the connection's drain, with its deadline on the event loop's clock."""
     cancel_on_disconnect: bool | None = None
@@ -79,12 +78,18 @@ class Exchange:
         self.stream_id = head.stream_id
         if not head.end_stream:
             self.inbox = Inbox()
-        if driver.record is not None:
-            self.started = time.perf_counter()
 
     async def run(self) -> None:
         """The worker's whole life. Never raises but for cancellation."""
         raise NotImplementedError
+
+    @property
+    def request_id(self) -> str:
+        """The request's name in logs and traces: made when it is first asked for, or taken from the field that the
+        setting request_id_header names."""
+        if self._request_id is None:
+            self._request_id = self.driver.service.request_ids.of(self.head)
+        return self._request_id
 
     # -- verbs -------------------------------------------------------------------------------------------------
 
@@ -318,7 +323,7 @@ class Exchange:
         return must_go_on
 
     def end(self) -> None:
-        """The worker is done: give back what it left unread, free its place, and let the access log know."""
+        """The worker is done: give back what it left unread, and free its place."""
         driver = self.driver
         inbox = self.inbox
         if inbox is not None and inbox.owed:
@@ -327,8 +332,6 @@ class Exchange:
                 driver.schedule_flush()
         if self.task is not None:
             driver.exchange_ended(self)
-        if driver.record is not None:
-            driver.record(self, time.perf_counter() - self.started)
 
     def _answer(self, status: int, text: str) -> None:
         driver = self.driver

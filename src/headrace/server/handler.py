@@ -273,7 +273,7 @@ class Request(Exchange):
             if self.fail(error):
                 raise
         finally:
-            if self.inbox is not None or self.task is not None or driver.record is not None:
+            if self.inbox is not None or self.task is not None:
                 self.end()
 
     async def send_piece(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None:

@@ -11,13 +11,18 @@ import sys
 import time
 from typing import Final
 
+from headrace.server.telemetry.request_id import RequestIdFilter
+
 ACCESS_LOGGER: Final = "headrace.access"
 
 _HANDLER_NAME: Final = "headrace-stderr"
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-11-21T10:00:00.123Z info headrace: message`, in UTC, with line breaks in the message made visible."""
+    """`2026-11-21T10:00:00.123Z info headrace: message`, in UTC, with line breaks in the message made visible.
+
+    Where the id of the request is known, it stands in brackets before the message.
+    """
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -29,7 +34,9 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record = logging.makeLogRecord(record.__dict__)  # other handlers get the record unchanged
         record.levelname = record.levelname.lower()
-        record.msg = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        request_id = getattr(record, "request_id", "-")
+        record.msg = message if request_id == "-" else f"[{request_id}] {message}"
         record.args = None
         return super().format(record)
 
@@ -49,6 +56,7 @@ def _give_handler(logger: logging.Logger, formatter: logging.Formatter, level: i
     handler = logging.StreamHandler(sys.stderr)
     handler.name = _HANDLER_NAME
     handler.setFormatter(formatter)
+    handler.addFilter(RequestIdFilter())
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False

@@ -7,16 +7,16 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from headrace.server.telemetry.observed import observed
+from headrace.server.telemetry.request_id import RequestIds
 from headrace.transport.addresses import address_pair
 from headrace.transport.clock import DateClock
 
 if TYPE_CHECKING:
     from headrace.server.config import Config
     from headrace.server.driver import ServerDriver
-    from headrace.server.exchange import Exchange
     from headrace.server.interface import Application
-
-Record = Callable[["Exchange", float], None]
+    from headrace.server.telemetry.interface import Listeners
 
 protocol_log: Final = logging.getLogger("headrace.protocol")
 
@@ -24,10 +24,16 @@ protocol_log: Final = logging.getLogger("headrace.protocol")
 class Service:
     """Made once a server, before it listens; connections read from it what they need."""
 
-    def __init__(self, application: Application, config: Config, record: Record | None = None) -> None:
+    def __init__(self, application: Application, config: Config, telemetry: Listeners | None = None) -> None:
         self.application = application
+        self.telemetry = telemetry
+        """Those who are told of what happens; None when there is nobody, which costs nothing."""
+        self.request_ids = RequestIds(config.request_id_header)
         self.exchange_type = application.exchange_type
         self.tunnel_type = application.tunnel_type
+        if telemetry is not None:
+            self.exchange_type = observed(self.exchange_type)
+            self.tunnel_type = observed(self.tunnel_type)
         self.takes_websockets = application.takes_websockets
         self.protocols = config.protocols.split(",")
         self.cancel_on_disconnect = application.cancel_on_disconnect
@@ -35,8 +41,6 @@ class Service:
         self.limits = config.limits
         self.max_body_size = config.max_body_size
         self.root_path = config.root_path
-        self.record = record
-        """The access hook; see `headrace.server.driver`."""
         self.clock = DateClock()
         self.debug_protocol = protocol_log.isEnabledFor(logging.DEBUG)
         self.drivers: set[ServerDriver] = set()
@@ -59,6 +63,8 @@ class Service:
     def opened(self, driver: ServerDriver) -> None:
         """A connection is there."""
         self.drivers.add(driver)
+        if self.telemetry is not None:
+            self.telemetry.connection_opened(driver)
 
     def lost(self) -> None:
         """A connection's transport is gone; workers of it may be left."""
@@ -68,6 +74,8 @@ class Service:
     def closed(self, driver: ServerDriver) -> None:
         """A connection is gone, and the last of its workers has ended."""
         self.drivers.discard(driver)
+        if self.telemetry is not None:
+            self.telemetry.connection_closed(driver)
         if self._empty is not None and not self.drivers:
             self._empty.set()
 

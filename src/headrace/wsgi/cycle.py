@@ -53,7 +53,7 @@ class WSGICycle(Exchange):
                 line.cut()
             if call is not None and not self._has_ended:
                 application.given_up.append(call)
-            if self.inbox is not None or self.task is not None or driver.record is not None:
+            if self.inbox is not None or self.task is not None:
                 self.end()
 
     def _begin(self, context: contextvars.Context, call: Call, line: Line) -> None:

@@ -1,0 +1,121 @@
+"""The one interface between a server and those who count, log or trace what it does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.server.driver import ServerDriver
+    from headrace.server.service import Service
+    from headrace.server.telemetry.observed import Observed
+
+error_log: Final = logging.getLogger("headrace.error")
+
+
+class Telemetry:
+    """Base of all sinks: its methods do nothing, and a sink overrides those that it wants. Given to
+    `Server(telemetry=...)`.
+
+    All of them are called on the event loop and must not block. What they raise is logged and does no harm. Of a
+    `request` they may read `request_id`, `head` (method, path, authority, headers ...), `client_address`,
+    `http_version`, `route_path` (as the route was written; empty without one), `status` (0: no response was begun),
+    `sent` and `received` (octets of content), `gone` (None, or why the stream ended before its time), `arrived`
+    (seconds on `time.perf_counter`) and `driver`, its connection. Of a connection: `client`, `local`, `scheme`,
+    `http_version`, `engine.stats()`.
+    """
+
+    def server_started(self, service: Service) -> None:
+        """The server is about to listen. `service.drivers` holds its connections at any time."""
+
+    def connection_opened(self, connection: ServerDriver) -> None:
+        """A client has connected; under TLS, after the handshake."""
+
+    def connection_closed(self, connection: ServerDriver, duration_s: float) -> None:
+        """A connection has gone, and the last of its workers has ended."""
+
+    def request_started(self, request: Observed) -> None:
+        """A handler is about to run. Called in its task, so that context variables set here are seen by it."""
+
+    def request_failed(self, request: Observed, error: BaseException) -> None:
+        """The handler, or writing its response, has raised. `request_stopped` follows."""
+
+    def request_stopped(self, request: Observed, duration_s: float) -> None:
+        """A request is over, whatever way: called exactly once for each `request_started`, after the worker has
+        ended. `duration_s` counts from the request's arrival, so it has in it the time that it waited for a place."""
+
+    def request_refused(self, connection: ServerDriver, count: int) -> None:
+        """`count` requests were refused with REFUSED_STREAM, because too many are open, or the connection drains."""
+
+    def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
+        """A stream ended before its time. `by` is `client` (which also means that it went away), `server` (a fault of
+        the client, or a deadline) or `handler` (an application's fault, or its wish); `code` is RFC 9113 §7's."""
+
+    def websocket_opened(self, request: Observed) -> None:
+        """A WebSocket was accepted."""
+
+    def websocket_closed(self, request: Observed, duration_s: float) -> None:
+        """A WebSocket that was accepted is over; `duration_s` is from its acceptance. `request_stopped` follows."""
+
+    def drain_began(self, service: Service, timeout_s: float) -> None:
+        """The server has begun its graceful end; what runs has `timeout_s` seconds."""
+
+
+class Listeners(Telemetry):
+    """Several sinks in the place of one. What a sink raises ends here, with a line in the log."""
+
+    def __init__(self, sinks: Sequence[Telemetry]) -> None:
+        self._sinks = tuple(sinks)
+        self._opened: dict[ServerDriver, float] = {}
+        # Only those that listen are called: one method per sink that overrides it.
+        self._calls = {
+            name: [getattr(sink, name) for sink in sinks if getattr(type(sink), name) is not getattr(Telemetry, name)]
+            for name in vars(Telemetry)
+            if not name.startswith("_")
+        }
+
+    def _tell(self, name: str, *arguments: Any) -> None:
+        for call in self._calls[name]:
+            try:
+                call(*arguments)
+            except Exception:
+                error_log.exception("telemetry: %s of %s failed", name, type(call.__self__).__name__)
+
+    def server_started(self, service: Service) -> None:
+        self._tell("server_started", service)
+
+    def connection_opened(self, connection: ServerDriver) -> None:
+        self._opened[connection] = time.perf_counter()
+        self._tell("connection_opened", connection)
+
+    def connection_closed(self, connection: ServerDriver, duration_s: float = 0.0) -> None:
+        opened = self._opened.pop(connection, None)
+        if opened is not None:
+            self._tell("connection_closed", connection, time.perf_counter() - opened)
+
+    def request_started(self, request: Observed) -> None:
+        self._tell("request_started", request)
+
+    def request_failed(self, request: Observed, error: BaseException) -> None:
+        self._tell("request_failed", request, error)
+
+    def request_stopped(self, request: Observed, duration_s: float) -> None:
+        self._tell("request_stopped", request, duration_s)
+
+    def request_refused(self, connection: ServerDriver, count: int) -> None:
+        self._tell("request_refused", connection, count)
+
+    def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
+        self._tell("stream_reset", connection, stream_id, by, code)
+
+    def websocket_opened(self, request: Observed) -> None:
+        self._tell("websocket_opened", request)
+
+    def websocket_closed(self, request: Observed, duration_s: float) -> None:
+        self._tell("websocket_closed", request, duration_s)
+
+    def drain_began(self, service: Service, timeout_s: float) -> None:
+        self._tell("drain_began", service, timeout_s)

@@ -1,0 +1,107 @@
+"""Requests of a server that somebody listens to.
+
+Without a sink nothing of this exists: the server makes its exchanges of the adapter's own class, which knows nothing of
+telemetry. With one, that class is put under `Observed`, which tells the sinks.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from headrace.server.exchange import ClientDisconnected, Exchange, HTTPError
+from headrace.server.telemetry.request_id import request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.engine.events import DataReceived, RequestReceived
+    from headrace.server.driver import ServerDriver
+    from headrace.server.telemetry.interface import Telemetry
+
+
+def observed(kind: type[Exchange]) -> type[Exchange]:
+    """The exchange class `kind`, observed."""
+    return type(f"Observed{kind.__name__}", (Observed, kind), {})
+
+
+class Observed(Exchange):
+    """A request whose beginning, end and mishaps are told to `driver.service.telemetry`."""
+
+    received: int = 0
+    """Octets of content that have come."""
+    _is_started: bool = False
+    _is_stopped: bool = False
+    _opened: float | None = None
+
+    def __init__(self, driver: ServerDriver, head: RequestReceived) -> None:
+        super().__init__(driver, head)
+        telemetry = driver.service.telemetry
+        assert telemetry is not None
+        self.telemetry: Telemetry = telemetry
+        self.arrived = time.perf_counter()
+
+    # What a sink may ask of every kind of request; those of native handlers have some of it themselves.
+
+    @property
+    def http_version(self) -> str:
+        """`2`, `1.1` or `1.0`."""
+        return self.head.shared.http_version
+
+    @property
+    def route_path(self) -> str:
+        """The path of the route that matched, as it was written; empty when there is none, or it is not known."""
+        route = getattr(self, "route", None)
+        return str(route.path) if route is not None else ""
+
+    @property
+    def client_address(self) -> tuple[str, int | None] | None:
+        """Host and port of the client, by what a trusted proxy says if a middleware asked it."""
+        found: tuple[str, int | None] | None = getattr(self, "client", None)
+        return found if found is not None else self.driver.client
+
+    # -- the worker's life -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        self._start()
+        try:
+            await super().run()
+        finally:
+            self._stop()
+
+    def _start(self) -> None:
+        self._is_started = True
+        request_id.set(self.request_id)
+        self.telemetry.request_started(self)
+
+    def _stop(self) -> None:
+        if self._is_started and not self._is_stopped:
+            self._is_stopped = True
+            now = time.perf_counter()
+            if self._opened is not None:
+                self.telemetry.websocket_closed(self, now - self._opened)
+            self.telemetry.request_stopped(self, now - self.arrived)
+
+    def fail(self, error: BaseException) -> bool:
+        is_consequence = self.gone is not None or self.driver.service.is_ending
+        must_go_on = super().fail(error)
+        if not is_consequence and not isinstance(error, (ClientDisconnected, HTTPError)):
+            self.telemetry.request_failed(self, error)
+        return must_go_on
+
+    # -- what happens meanwhile --------------------------------------------------------------------------------
+
+    def accept_tunnel(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        super().accept_tunnel(headers)
+        self._opened = time.perf_counter()
+        self.telemetry.websocket_opened(self)
+
+    def reset(self, code: int) -> None:
+        was_open = self.gone is None
+        super().reset(code)
+        if was_open:
+            self.telemetry.stream_reset(self.driver, self.stream_id, "handler", code)
+
+    def on_data(self, event: DataReceived) -> None:
+        self.received += len(event.data)
+        super().on_data(event)

@@ -1,0 +1,153 @@
+"""Figures for Prometheus, with the package prometheus-client (`pip install headrace[prometheus]`).
+
+What happens is counted as it happens. What is so at a moment, such as open streams, is looked up when somebody asks,
+so that it costs a request nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+
+from headrace.engine.errors import error_name
+from headrace.server.response import Response
+from headrace.server.telemetry.interface import Telemetry
+
+if TYPE_CHECKING:
+    from headrace.server.driver import ServerDriver
+    from headrace.server.handler import Request
+    from headrace.server.service import Service
+    from headrace.server.telemetry.observed import Observed
+
+LATENCIES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper ends of the histogram's buckets, in seconds."""
+
+
+def default_registry() -> CollectorRegistry:
+    """prometheus-client's own registry, where an application's figures are, too."""
+    return REGISTRY
+
+
+class Prometheus(Telemetry):
+    """Counts what a server does; `handler` answers `/metrics`.
+
+    `registry` None makes a registry of its own. `buckets` are the upper ends of the latency histogram's, in seconds.
+    Labels are bounded: the route is the path as the application's router has it, never a client's.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None, buckets: Sequence[float] = LATENCIES_S) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._services: list[Service] = []
+        self._websockets = 0
+        made: dict[str, Any] = {"registry": self.registry}
+        self._latency = Histogram(
+            "headrace_request_duration_seconds",
+            "From a request's arrival to the end of its handler.",
+            ("route", "status"),
+            buckets=buckets,
+            **made,
+        )
+        self._children: dict[tuple[str, int], Any] = {}
+        self._sent = Counter("headrace_sent_octets", "Octets of content in responses.", **made)
+        self._received = Counter("headrace_received_octets", "Octets of content in requests.", **made)
+        self._failed = Counter("headrace_requests_failed", "Requests whose handler raised.", **made)
+        self._refused = Counter("headrace_requests_refused", "Requests that were refused: too many at once.", **made)
+        self._resets = Counter("headrace_resets", "Streams that ended before their time.", ("by", "code"), **made)
+        self._connections = Counter("headrace_connections", "Connections that were opened.", **made)
+        self._sockets = Counter("headrace_websockets", "WebSockets that were opened.", **made)
+        self.registry.register(_Moment(self))
+
+    # -- what is counted as it happens -------------------------------------------------------------------------
+
+    def server_started(self, service: Service) -> None:
+        """From now on the gauges have what this server has."""
+        self._services.append(service)
+
+    def connection_opened(self, connection: ServerDriver) -> None:
+        self._connections.inc()
+
+    def request_stopped(self, request: Observed, duration_s: float) -> None:
+        key = (request.route_path, request.status)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._latency.labels(key[0], str(key[1]) if key[1] else "none")
+        child.observe(duration_s)
+        if request.sent:
+            self._sent.inc(request.sent)
+        if request.received:
+            self._received.inc(request.received)
+
+    def request_failed(self, request: Observed, error: BaseException) -> None:
+        self._failed.inc()
+
+    def request_refused(self, connection: ServerDriver, count: int) -> None:
+        self._refused.inc(count)
+
+    def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
+        self._resets.labels(by, error_name(code) if code < _CODES else "OTHER").inc()
+
+    def websocket_opened(self, request: Observed) -> None:
+        self._sockets.inc()
+        self._websockets += 1
+
+    def websocket_closed(self, request: Observed, duration_s: float) -> None:
+        self._websockets -= 1
+
+    # -- what is so at this moment -----------------------------------------------------------------------------
+
+    def gauges(self) -> Iterable[GaugeMetricFamily]:
+        """Connections, streams, stalled windows, handlers and WebSockets that there are now."""
+        connections: Tally[str] = Tally()
+        streams: Tally[str] = Tally()
+        handlers = stalled = draining = 0
+        for service in self._services:
+            for driver in service.drivers:
+                protocol = f"HTTP/{driver.http_version}"
+                connections[protocol] += 1
+                streams[protocol] += driver.engine.open_streams
+                handlers += len(driver.live)
+                stalled += sum(exchange.blocked for exchange in driver.live.values())
+                draining += driver.drain_deadline is not None
+        for name, help_text, found in (
+            ("headrace_connections_open", "Connections that are open.", connections),
+            ("headrace_streams_open", "Requests that are open.", streams),
+        ):
+            family = GaugeMetricFamily(name, help_text, labels=("protocol",))
+            for protocol, number in found.items():
+                family.add_metric((protocol,), number)
+            yield family
+        for name, help_text, value in (
+            ("headrace_handlers_running", "Handlers that run.", handlers),
+            ("headrace_windows_stalled", "Handlers that wait for a client to take what they send.", stalled),
+            ("headrace_websockets_open", "WebSockets that are open.", self._websockets),
+            ("headrace_connections_draining", "Connections that have been told to go.", draining),
+        ):
+            yield GaugeMetricFamily(name, help_text, value=value)
+
+    async def handler(self, request: Request) -> Response:
+        """A native handler that gives the figures in the format that the scraper asks for."""
+        if request.path.rstrip("/") not in ("", "/metrics"):
+            return Response.text("The figures are at /metrics\n", 404)
+        encoder, content_type = choose_encoder(request.header("accept") or "")
+        return Response(200, [(b"content-type", content_type.encode())], encoder(self.registry))
+
+
+_CODES: Final = 14  # RFC 9113 §7 has 14; what is beyond came from a client, who must not make labels
+
+
+class _Moment:
+    """The gauges, as prometheus-client collects them."""
+
+    def __init__(self, owner: Prometheus) -> None:
+        self._owner = owner
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        return self._owner.gauges()
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return ()  # nothing is asked of the server when this is registered
