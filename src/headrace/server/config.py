@@ -188,7 +188,9 @@ class Config:
             except ConfigError as error:
                 raise ConfigError(f"metrics_bind: {error}") from None
             if find_spec("prometheus_client") is None:
-                raise ConfigError("metrics_bind needs the package prometheus-client: pip install 'headrace[prometheus]'")
+                raise ConfigError(
+                    "metrics_bind needs the package prometheus-client: pip install 'headrace[prometheus]'"
+                )
         object.__setattr__(self, "proxy_protocol_from", _as_tuple(self.proxy_protocol_from))
         for network in self.proxy_protocol_from:
             try:
