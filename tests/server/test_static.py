@@ -87,6 +87,7 @@ def test_a_file(root: Path, path: str, content: bytes, kind: str) -> None:
         "content-type": kind,
         "last-modified": formatdate(THEN, usegmt=True),
         "accept-ranges": "bytes",
+        "content-length": str(len(content)),
     }
 
 

@@ -17,6 +17,7 @@ from headrace.cli.target import load_target
 from headrace.server.config import Config, ConfigError
 from headrace.server.config_sources import load_config
 from headrace.server.logs import configure_logging
+from headrace.server.static import StaticFiles
 from headrace.transport.tls import TLSConfigError, local_certificate, server_context
 
 logger: Final = logging.getLogger("headrace")
@@ -39,7 +40,8 @@ def serve(
     print_config: bool,
     **flags: object,
 ) -> int:
-    """Serve TARGET, which is module:attribute: an ASGI application or a native handler.
+    """Serve TARGET: module:attribute, which is an ASGI application, a WSGI application or a native handler; or the path
+    of a folder of files, such as ./public.
 
     A setting is taken from the command line, else from the environment (HEADRACE_BIND, HEADRACE_LOG_LEVEL ...), else
     from the file of --config (or HEADRACE_CONFIG), else it has its default. The password of a private key is never a
@@ -63,6 +65,8 @@ def serve(
     context = _tls_context(config)
     if target is not None:
         app = load_target(target, app_dir, factory=factory)
+        if isinstance(app, StaticFiles) and config.interface not in ("auto", "native"):
+            raise UsageError(f"--interface {config.interface} is for applications, and {target} is a folder")
     if check_config or target is None:
         click.echo("headrace: the configuration is good")
         return 0

@@ -1,4 +1,5 @@
-"""TARGET: finds the application that `module:attribute` names, and says in one sentence why it cannot be had."""
+"""TARGET: finds the application that `module:attribute` names, or the folder, and says in one sentence why it cannot be
+had."""
 
 from __future__ import annotations
 
@@ -10,14 +11,25 @@ import traceback
 from pathlib import Path
 
 from headrace.cli.errors import ApplicationError, UsageError
+from headrace.server.static import StaticFiles
 
 
 def load_target(target: str, app_dir: str | Path = ".", *, factory: bool = False) -> object:
     """Imports the module, with `app_dir` first on the path, and returns the attribute, or what it makes as a `factory`.
 
+    A path to a folder, such as `./public`, becomes an application that serves its files. It must look like a path: the
+    bare name of a package, its attribute forgotten, must not publish its source.
+
     Raises UsageError when `target` is not of the form `module:attribute`, and ApplicationError when there is no such
     thing, when importing or calling it raised, or when the result cannot be called.
     """
+    if _is_path(target):
+        if factory:
+            raise UsageError(f"--factory is for module:attribute, and {target} is a folder")
+        try:
+            return StaticFiles(target)
+        except ValueError as error:
+            raise UsageError(f"TARGET is '{target}', but {error}") from None
     module_name, attribute = _split(target)
     directory = str(Path(app_dir).resolve())
     if not Path(directory).is_dir():
@@ -57,13 +69,22 @@ def describe(error: BaseException) -> str:
     return f"{text} ({place})" if place else text
 
 
+def _is_path(target: str) -> bool:
+    """Whether this means a folder: it has a slash or is dots, and names neither a module's file nor an attribute."""
+    has_slash = os.sep in target or (os.altsep is not None and os.altsep in target) or target in (".", "..")
+    return has_slash and (os.path.isdir(target) or (":" not in target and not target.endswith(".py")))
+
+
 def _split(target: str) -> tuple[str, str]:
     module_name, colon, attribute = target.partition(":")
     if module_name.endswith(".py") or os.sep in module_name:
         guess = module_name.removesuffix(".py").strip("./").replace(os.sep, ".")
         raise UsageError(f"TARGET is '{target}', a path; name the module instead, such as {guess}:{attribute or 'app'}")
     if not colon or not module_name or not attribute:
-        raise UsageError(f"TARGET is '{target}'; it must be module:attribute, such as {module_name or 'module'}:app")
+        folder = f", or a folder, such as ./{target}" if target and os.path.isdir(target) else ""
+        raise UsageError(
+            f"TARGET is '{target}'; it must be module:attribute, such as {module_name or 'module'}:app{folder}"
+        )
     if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
         raise UsageError(f"TARGET is '{target}'; module and attribute must be names, such as package.module:app")
     return module_name, attribute

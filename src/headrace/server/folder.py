@@ -7,6 +7,7 @@ mean something else.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -100,14 +101,8 @@ class Folder:
             real = self._names(names)
             if real is None:
                 return None
-            with self._below(real) as place:
-                fd = os.open(".", os.O_RDONLY | _CLOEXEC, dir_fd=place.fd) if OPENS_BELOW else -1
-                try:
-                    with os.scandir(fd if OPENS_BELOW else place.path) as entries:
-                        rows = [row for entry in entries if (row := self._row(entry, names, hidden)) is not None]
-                finally:
-                    if fd >= 0:
-                        os.close(fd)
+            with self._below(real) as place, place.scan() as entries:
+                rows = [row for entry in entries if (row := self._row(entry, names, hidden)) is not None]
         except OSError:
             return None
         return sorted(rows, key=lambda row: (not row.is_folder, row.name.casefold(), row.name))[:most]
@@ -178,7 +173,6 @@ class _Place:
     """A folder below the root, by descriptor."""
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
-        self.path = root.joinpath(*names)
         # The root itself may be a link: whoever named it meant where it leads.
         self.fd = os.open(root, _FOLDER)
         try:
@@ -195,6 +189,15 @@ class _Place:
 
     def open(self, name: str) -> int:
         return os.open(name, _FILE | _NOFOLLOW, dir_fd=self.fd)
+
+    @contextlib.contextmanager
+    def scan(self) -> Iterator[Iterator[os.DirEntry[str]]]:
+        fd = os.open(".", os.O_RDONLY | _CLOEXEC, dir_fd=self.fd)
+        try:
+            with os.scandir(fd) as entries:
+                yield entries
+        finally:
+            os.close(fd)
 
     def __enter__(self) -> _Place:
         return self
@@ -220,6 +223,11 @@ class _CheckedPlace(_Place):
         if not stat.S_ISREG(self.stat(name).st_mode):
             raise FileNotFoundError(name)
         return os.open(self.path / name, _FILE)
+
+    @contextlib.contextmanager
+    def scan(self) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with os.scandir(self.path) as entries:
+            yield entries
 
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""

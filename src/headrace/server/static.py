@@ -206,10 +206,9 @@ def _part(
         response = FileResponse(status, fields, found.fd, offset, length, content_type=content_type)
         found.fd = -1
         return response
-    fields = [(b"content-type", content_type.encode("latin-1")), *fields]
-    if request.head.method == b"HEAD":
-        return Response(status, [*fields, (b"content-length", b"%d" % length)])
-    return Response(status, fields, _read(found.fd, offset, length))
+    kind = (b"content-type", content_type.encode("latin-1"))
+    fields = [kind, *fields, (b"content-length", b"%d" % length)]
+    return Response(status, fields, b"" if request.head.method == b"HEAD" else _read(found.fd, offset, length))
 
 
 def _read(fd: int, offset: int, length: int) -> bytes:
