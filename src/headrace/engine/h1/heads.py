@@ -17,6 +17,7 @@ _REMEMBERED: Final = 128  # heads a connection
 
 CLOSE: Final = b"connection: close\r\n"
 KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
+UPGRADE: Final = b"upgrade: websocket\r\nconnection: upgrade\r\n"
 CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 _LINES: Final[dict[int, bytes]] = {
@@ -127,6 +128,8 @@ class Heads:
         if self.default_fields and status >= 200:
             names = {pair[0] for pair in checked}
             _write_fields(parts, [pair for pair in self.default_fields if pair[0] not in names])
+        if status == 426:  # RFC 9110 §15.5.22: it says to what; there is one protocol that we upgrade to
+            parts.append(UPGRADE)
         return WrittenHead(b"".join(parts), length, length < 0 and not is_bodiless(status), asks_to_close)
 
     def _add_length(self, head: WrittenHead, size: int) -> WrittenHead:

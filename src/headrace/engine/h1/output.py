@@ -43,8 +43,6 @@ class Output(Engine):
         """Requests that have begun."""
         self.octets_in: int = 0
         self.octets_out: int = 0
-        self.aborted = False
-        """True when the end of the connection must not look like the end of a response: let the transport reset it."""
         self._now = now
         self._now_is_fresh = True
         self._undated = False
@@ -210,8 +208,9 @@ class Output(Engine):
     def _took(self, size: int) -> None:
         self.octets_out += size
         self._out_size -= size
-        if self._out_size == 0:
+        if self._out_size == 0 and self._stalled_at != NEVER:
             self._stalled_at = NEVER
+            self._idle_since = self._now
         if self._waiting and self._fits():
             self._waiting = False
             self._stalled_at = NEVER

@@ -282,6 +282,7 @@ class Sender(Output):
         """Refuse a request that has been announced but not begun: 503, and the end; a no-op when it is gone."""
         if self._is_open and stream_id == self._stream_id and self._progress == BEFORE:
             self._closing = True
+            self._is_plain = False
             self.send_response(stream_id, 503, ((b"retry-after", b"1"),), b"")
 
     def _fail(self, fault: RequestFault) -> None:
