@@ -149,6 +149,44 @@ def test_a_client_that_goes_ends_the_loop_and_it_is_told(run: Run, leaves: str) 
     run(main())
 
 
+def test_a_client_that_goes_is_noticed_also_where_it_cancels_nothing(run: Run) -> None:
+    app = Loops()
+
+    async def handler(request: Request) -> LoopResponse:
+        request.cancel_on_disconnect = False
+        return await app(request)
+
+    async def main() -> None:
+        async with serving(handler) as server, H2Peer.connected(port(server)) as peer:
+            stream_id = peer.open("/")
+            await peer.started(stream_id)
+            peer.reset(stream_id)
+            await settled(lambda: live_handlers(server) == 0)
+            assert app.ends == [("disconnected", "/")]
+
+    run(main())
+
+
+def test_waiting_leaves_nothing_behind(run: Run) -> None:
+    app = Loops()
+
+    async def main() -> None:
+        async with serving(app) as server, H2Peer.connected(port(server)) as peer:
+            stream_id = peer.open("/")
+            answer = await peer.started(stream_id)
+            for number in range(10):
+                app.put(number)
+                await peer.until(lambda number=number: answer.body.endswith(b"%d;" % number))  # type: ignore[misc]
+            assert server.service is not None
+            (driver,) = server.service.drivers
+            (exchange,) = driver.live.values()
+            assert len(exchange.waiters or ()) == 1
+            app.put("stop")
+            await peer.over(stream_id)
+
+    run(main())
+
+
 def test_a_client_that_goes_while_a_message_is_worked_on(run: Run) -> None:
     """Trap 31: work that is not a wait for the client is cancelled."""
     working = asyncio.Event()
