@@ -31,6 +31,7 @@ PUBLIC = {
     "Mount",
     "Push",
     "Request",
+    "RequestIdFilter",
     "Response",
     "Route",
     "RouteError",
@@ -41,6 +42,7 @@ PUBLIC = {
     "StartupError",
     "StaticFiles",
     "StreamResponse",
+    "Telemetry",
     "last_event_id",
     "serve",
 }

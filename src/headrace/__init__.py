@@ -18,6 +18,7 @@ from headrace.server.response import Response, Send, StreamResponse
 from headrace.server.route import Route
 from headrace.server.router import Mount, Router
 from headrace.server.static import StaticFiles
+from headrace.server.telemetry import RequestIdFilter, Telemetry
 
 __all__ = [
     "AppError",
@@ -39,6 +40,7 @@ __all__ = [
     "Mount",
     "Push",
     "Request",
+    "RequestIdFilter",
     "Response",
     "Route",
     "RouteError",
@@ -49,6 +51,7 @@ __all__ = [
     "StartupError",
     "StaticFiles",
     "StreamResponse",
+    "Telemetry",
     "last_event_id",
     "serve",
 ]

@@ -110,6 +110,9 @@ class Server:
             await application.shutdown()
             await self._end_metrics()
             raise
+        service.addresses += [
+            f"{'https' if bind.tls else 'http'}://{address}" for bind, address in self.addresses if bind.kind == "tcp"
+        ]
         self.service = service
         self._application = application
         self._drain = Drain(service, config.drain_timeout_s)
@@ -177,6 +180,10 @@ class Server:
             metrics = Prometheus(default_registry())
             sinks.append(metrics)
             self._metrics = Server(metrics.handler, Config(bind=config.metrics_bind, interface="native"))
+        if config.otel:
+            from headrace.server.telemetry.opentelemetry import OpenTelemetry
+
+            sinks.append(OpenTelemetry())
         if config.request_id_header and not sinks:
             sinks.append(Telemetry())  # so that the context variable is set
         return Listeners(sinks) if sinks else None

@@ -123,6 +123,8 @@ class Config:
     """The field that a trusted proxy puts a request's id into, such as `x-request-id`; empty: ids are made here."""
     metrics_bind: str = ""
     """Address, as in `bind`, that answers `/metrics` for Prometheus, in cleartext; empty: none."""
+    otel: bool = False
+    """Whether a span is made of each request, for OpenTelemetry, with the process's tracer provider."""
     proxy_protocol: str = "off"
     """Whether every connection begins with a PROXY header of a load balancer: `off`, `v1`, `v2`, or `on` for both."""
     proxy_protocol_from: str | Sequence[str] = ("127.0.0.1", "::1")
@@ -191,6 +193,8 @@ class Config:
                 raise ConfigError(
                     "metrics_bind needs the package prometheus-client: pip install 'headrace[prometheus]'"
                 )
+        if self.otel and find_spec("opentelemetry") is None:
+            raise ConfigError("otel needs the package opentelemetry-api: pip install 'headrace[otel]'")
         object.__setattr__(self, "proxy_protocol_from", _as_tuple(self.proxy_protocol_from))
         for network in self.proxy_protocol_from:
             try:

@@ -177,6 +177,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("access_log_format", "choice", "How those lines look.", ACCESS_LOG_FORMATS),
     Setting("request_id_header", "text", "Field of a trusted proxy with a request's id, such as x-request-id."),
     Setting("metrics_bind", "text", "Address that answers /metrics for Prometheus, in cleartext."),
+    Setting("otel", "switch", "A span a request for OpenTelemetry, with the process's tracer provider."),
     Setting(
         "proxy_protocol", "choice", "Whether connections begin with a load balancer's PROXY header.", PROXY_PROTOCOLS
     ),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from headrace.server.config import Config, ConfigError
 from headrace.server.handler import Request
 from headrace.server.response import Response
 from headrace.server.route import Route
@@ -81,6 +83,24 @@ def test_a_server_span_by_the_conventions(run: Run) -> None:
         "http.response.body.size": 4,
     }
     assert span.status.status_code is StatusCode.UNSET
+
+
+def test_the_setting_takes_the_process_s_provider(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    traces = Traces()
+    monkeypatch.setattr(trace, "get_tracer", lambda name, tracer_provider: traces.provider.get_tracer(name))
+
+    async def app(request: Request) -> Response:
+        return Response()
+
+    async def main() -> None:
+        async with serving(app, otel=True) as server, H2Peer.connected(port(server)) as peer:
+            await peer.get("/")
+            await settled(lambda: len(traces.spans) == 1)
+
+    run(main())
+    monkeypatch.setattr("headrace.server.config.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="otel needs the package opentelemetry-api"):
+        Config(otel=True)
 
 
 def test_a_failure_is_on_its_span(run: Run) -> None:
