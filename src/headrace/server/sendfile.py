@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.server.exchange import Exchange
     from headrace.server.open_file import OpenFile
 
-LARGEST: Final = 1_048_576  # octets in one call, so that a quick client does not keep the event loop for itself
+LARGEST: Final = 262_144  # octets in one call, as much as other connections write in a turn of the event loop
 # What a file system says that cannot do it.
 _NOT_POSSIBLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW)
 
