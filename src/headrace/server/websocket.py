@@ -200,18 +200,14 @@ class _Watch:
 
 def refuse_handshake(head: RequestReceived) -> Response | None:
     """The answer to a request that is none for a WebSocket of version 13, None to one that is (RFC 6455 §4.2)."""
-    is_h1 = head.shared.http_version != "2"
+    # HTTP/2 has no upgrade (RFC 9113 §8.6). Over HTTP/1.1 the engine adds the field that 426 has to have.
+    status = 400 if head.shared.http_version == "2" else 426
     if head.protocol != b"websocket":
-        text = b"This resource is a WebSocket.\n"
-        if is_h1:  # RFC 9110 §15.5.22: 426 names what is wanted; HTTP/2 has no upgrade (RFC 9113 §8.6)
-            return Response(426, [(b"upgrade", b"websocket"), (b"connection", b"upgrade"), _PLAIN], text)
-        return Response(400, [_PLAIN], text)
+        return Response(status, [_PLAIN], b"This resource is a WebSocket.\n")
     versions = [value for name, value in head.headers if name == b"sec-websocket-version"]
     if versions != [VERSION]:
         fields = [(b"sec-websocket-version", VERSION), _PLAIN]
-        if is_h1:
-            fields += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
-        return Response(426 if is_h1 else 400, fields, b"Only version 13 of WebSocket is spoken here.\n")
+        return Response(status, fields, b"Only version 13 of WebSocket is spoken here.\n")
     return None
 
 

@@ -129,6 +129,11 @@ class WebSocket:
         """True while messages can be sent."""
         return self._protocol.is_open
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be received."""
+        return len(self._queue)
+
     # -- receiving ---------------------------------------------------------------------------------------------
 
     def __aiter__(self) -> WebSocket:
@@ -392,7 +397,7 @@ class WebSocket:
         try:
             self._tunnel.write(data, end)
         except OSError as error:
-            self._gone(error)
+            self.on_lost(str(error))
         if end and not self._tunnel_ended:
             # RFC 6455 §7.1.1: the peer's turn. Its tunnel is taken from it when it does not end its side.
             self._loop.call_later(self._close_timeout_s, self._tunnel.abort)
