@@ -110,6 +110,33 @@ def window_update_crumbs(count: int = 60_000) -> Iterator[bytes]:
     yield from batched(wire.window_update(0, 1) for n in range(count))
 
 
+def settings_acks(count: int = 60_000) -> Iterator[bytes]:
+    """Acknowledgements of SETTINGS that nobody sent."""
+    yield from batched(wire.settings_ack() for n in range(count))
+
+
+def ping_acks(count: int = 60_000) -> Iterator[bytes]:
+    """Acknowledgements of PINGs that nobody sent."""
+    yield from batched(wire.ping(ack=True) for n in range(count))
+
+
+def goaways(count: int = 60_000) -> Iterator[bytes]:
+    """GOAWAY after GOAWAY, with a stream open so that the first one is not the end."""
+    yield wire.headers(1, POST)
+    yield from batched(wire.goaway() for n in range(count))
+
+
+def priority_updates(count: int = 60_000) -> Iterator[bytes]:
+    """PRIORITY_UPDATE for streams that are never opened."""
+    yield from batched(wire.priority_update(1 + 2 * (n % 1000), b"u=1") for n in range(count))
+
+
+def on_a_reset_stream(frame: bytes, count: int = 60_000) -> Iterator[bytes]:
+    """The same frame, on and on, for a stream that the server has had to reset."""
+    yield wire.headers(1, POST) + wire.window_update(1, 0)
+    yield from batched(frame for n in range(count))
+
+
 def one_octet_data(count: int = 60_000) -> Iterator[bytes]:
     """DATA of one octet on a stream that nobody reads."""
     yield wire.headers(1, POST)
@@ -185,11 +212,15 @@ def thin_bomb(name: bytes = b"a", references: int = 16_000, streams: int = 50) -
         yield split_block(1 + 2 * n, block)
 
 
-def medium_bomb(streams: int = 100) -> Iterator[bytes]:
-    """The bypass of the first fix: 15 fields of 4 kB to a request, just within every limit, on many streams."""
+def medium_bomb(streams: int = 100, *, varied: bool = False) -> Iterator[bytes]:
+    """The bypass of the first fix: 15 fields of 4 kB to a request, just within the limits of one, on many streams.
+
+    With `varied` no two requests are alike, so that what is kept of them cannot be shared.
+    """
     yield wire.headers(1, GET + wire.literal(b"cookie", b"x" * 4_000, index=True), end_stream=True)
     for n in range(1, streams + 1):
-        yield wire.headers(1 + 2 * n, GET + wire.indexed(62) * 15, end_stream=True)
+        block = GET + wire.indexed(62) * 15 + (wire.literal(b"n", b"%d" % n) if varied else b"")
+        yield wire.headers(1 + 2 * n, block, end_stream=True)
 
 
 def split_block(stream_id: int, block: bytes) -> bytes:

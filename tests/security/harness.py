@@ -1,70 +1,92 @@
-"""Attacks over real sockets on a real server, with a bystander who must not notice (SECURITY.md section 5).
+"""A real server in a process of its own, to be attacked, and the bystander who must not notice (SECURITY.md section 5).
 
-`Server` runs tests/security/victim.py. `Server.attack` opens one attacking connection, writes batches until an error,
-the end of the attack, 3 s or 8 MB, and reads what comes back in a thread. `Server.bystander` measures others' latency.
+`victim` runs tests/security/victim.py, `Server.attack` opens attacking connections (peer.py), `Bystander` measures how
+long others wait meanwhile (probe.py).
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from headrace.transport.tls import local_certificate
+
 from tests import wire
 from tests.conftest import ROOT
+from tests.security.peer import Attacker, Report, client_context, drive
 from tests.security.probe import ask
 
-LONGEST_S = 3.0
-MOST_OCTETS = 8_000_000
+LATENCY_MS = 100.0
+PATIENCE_S = 10.0  # for what must come; only a test that fails waits that long
 
 
-class Report:
-    """How one attack ended. Times in seconds from its first octet; None: it did not happen."""
+class Seen:
+    """What the bystander saw in one span: milliseconds without those in which there was no core, and failures."""
 
-    def __init__(self) -> None:
-        self.goaway: int | None = None
-        self.debug = b""
-        self.goaway_at: float | None = None
-        self.closed_at: float | None = None
-        self.frames: Counter[str] = Counter()
-        self.resets: Counter[int] = Counter()
-        self.octets_out = 0
-        self.octets_in = 0
-        self.finished = False
+    def __init__(self, latencies: list[float], waits: list[float], failed: int) -> None:
+        self.latencies = latencies
+        self.waits = waits
+        self.failed = failed
 
     def __repr__(self) -> str:
-        return f"Report({vars(self)})"
-
-
-class Bystander:
-    """What the probe saw: latencies in milliseconds and failures."""
-
-    def __init__(self, latencies: list[float], failed: int) -> None:
-        self.latencies = latencies
-        self.failed = failed
+        return f"Seen(worst {self.worst:.0f} ms, and {max(self.waits, default=0):.0f} for a core, {self.failed} failed)"
 
     @property
     def worst(self) -> float:
         """The longest wait in milliseconds."""
-        return max(self.latencies)
+        return max(self.latencies, default=0.0)
+
+    def is_fine(self, most_ms: float = LATENCY_MS) -> bool:
+        """L: nobody had to wait for longer."""
+        return self.worst <= most_ms
+
+
+class Bystander:
+    """A probe process at a server."""
+
+    def __init__(self, server: Server) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.security.probe", str(server.port), str(server.process.pid)],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def _say(self, word: str) -> str:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[list[Seen]]:
+        """Measure while the block runs; what was seen is in the list afterwards."""
+        seen: list[Seen] = []
+        assert self._say("begin") == "begun\n"
+        yield seen
+        found = json.loads(self._say("end"))
+        seen.append(Seen(found["latencies"], found["waits"], found["failed"]))
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=PATIENCE_S)
 
 
 class Server:
-    """A running victim."""
+    """A running victim. `port` is in cleartext, `tls_port` is 0 without TLS."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Any) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], ports: list[int], log: Any) -> None:
         self.process = process
-        self.port = port
+        self.port, self.tls_port = [*ports, 0][:2]
         self._log = log
 
     @property
@@ -78,103 +100,87 @@ class Server:
         found: dict[str, int] = json.loads(ask(self.port, b"/stats"))
         return found
 
-    def settled(self, limit_s: float = 5.0, **wanted: int) -> dict[str, int]:
-        """Stats once each named figure is at most what is wanted; the last ones seen when it takes too long."""
+    def mark(self) -> dict[str, int]:
+        """Stats, with the peaks beginning anew."""
+        found: dict[str, int] = json.loads(ask(self.port, b"/mark"))
+        return found
+
+    def until(self, is_true: Callable[[dict[str, int]], bool], limit_s: float = PATIENCE_S) -> dict[str, int]:
+        """Stats once they satisfy `is_true`; the last ones seen when that takes too long, for the test to judge."""
         end = time.monotonic() + limit_s
         while True:
             stats = self.stats()
-            if all(stats[name] <= most for name, most in wanted.items()) or time.monotonic() > end:
+            if is_true(stats) or time.monotonic() > end:
                 return stats
-            time.sleep(0.05)
+            time.sleep(0.02)
 
-    @contextlib.contextmanager
-    def bystander(self) -> Iterator[list[Bystander]]:
-        """Probe while the block runs; the result is in the list afterwards."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.security.probe", str(self.port)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        seen: list[Bystander] = []
-        time.sleep(0.4)  # it starts a Python first, and takes some readings before anything happens
-        try:
-            yield seen
-        finally:
-            out, _ = process.communicate(b"", timeout=20)
-            answer = json.loads(out)
-            seen.append(Bystander(answer["latencies"], answer["failed"]))
+    def settled(self, limit_s: float = PATIENCE_S, **wanted: int) -> dict[str, int]:
+        """Stats once each named figure is at most what is wanted."""
+        return self.until(lambda stats: all(stats[name] <= most for name, most in wanted.items()), limit_s)
 
-    def connect(self, settings: dict[int, int] | None = None, *, receive_buffer: int = 0) -> socket.socket:
-        """A connection after its preface; the server's own SETTINGS are acknowledged blindly."""
+    def connect(
+        self, settings: dict[int, int] | None = None, *, receive_buffer: int = 0, tls: bool = False
+    ) -> socket.socket:
+        """A connection after its preface; the server's own SETTINGS are acknowledged blindly. Close it, or use `with`.
+
+        With `tls` it is one of `ssl`, which takes one thread at a time.
+        """
         sock = socket.socket()
-        if receive_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.settimeout(LONGEST_S)
-        sock.connect(("127.0.0.1", self.port))
-        sock.sendall(wire.client_preface(settings or {}) + wire.settings_ack())
+        try:
+            if receive_buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.settimeout(PATIENCE_S)
+            sock.connect(("127.0.0.1", self.tls_port if tls else self.port))
+            if tls:
+                sock = client_context().wrap_socket(sock)
+            sock.sendall(wire.client_preface(settings or {}) + wire.settings_ack())
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
-    def attack(self, batches: Iterable[bytes], *, read: bool = True, wait_s: float = 2.0) -> Report:
+    def attack(self, batches: Iterable[bytes], *, reads: bool = True, tls: bool = False, wait_s: float = 2.0) -> Report:
         """Run one attack to its end, then wait at most `wait_s` for the server to close."""
-        report = Report()
-        start = time.monotonic()
-        sock = self.connect()
-        reader = threading.Thread(target=self._read, args=(sock, report, start))
-        if read:
-            reader.start()
-        try:
-            for batch in batches:
-                sock.sendall(batch)
-                report.octets_out += len(batch)
-                if report.octets_out > MOST_OCTETS or time.monotonic() - start > LONGEST_S or report.goaway is not None:
-                    break
-            else:
-                report.finished = True
-        except OSError:
-            pass
-        if not read:
-            time.sleep(0.3)
-            reader.start()
-        reader.join(wait_s)
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-        sock.close()
-        reader.join(5)
-        return report
+        return self.attack_all([batches], reads=reads, tls=tls, wait_s=wait_s)[0]
 
-    def _read(self, sock: socket.socket, report: Report, start: float) -> None:
-        frames = wire.FrameReader()
-        try:
-            while octets := sock.recv(262_144):
-                report.octets_in += len(octets)
-                for frame in frames.feed(octets):
-                    report.frames[frame.name] += 1
-                    if frame.type == wire.RST_STREAM:
-                        report.resets[frame.code] += 1
-                    elif frame.type == wire.GOAWAY:
-                        report.goaway = frame.code
-                        report.debug = frame.payload[8:]
-                        report.goaway_at = time.monotonic() - start
-        except OSError:
-            pass
-        report.closed_at = time.monotonic() - start
+    def attack_all(
+        self, attacks: Iterable[Iterable[bytes]], *, reads: bool = True, tls: bool = False, wait_s: float = 2.0,
+        longest_s: float = 3.0,
+    ) -> list[Report]:  # fmt: skip
+        """Run attacks side by side, each on a connection of its own."""
+        port, context = (self.tls_port, client_context()) if tls else (self.port, None)
+        return drive(
+            [Attacker(port, each, tls=context, reads=reads, longest_s=longest_s) for each in attacks], wait_s=wait_s
+        )
+
+
+@functools.cache
+def certificate() -> Path:
+    """A certificate for localhost, made once a test run."""
+    folder = tempfile.TemporaryDirectory(prefix="headrace-victim-")
+    atexit.register(folder.cleanup)
+    return local_certificate(Path(folder.name))
 
 
 @contextlib.contextmanager
-def victim(mode: str = "sleep", **limits: float) -> Iterator[Server]:
-    """A server under attack, with some limits of its own; ended by SIGTERM, or killed after 15 s."""
+def victim(
+    mode: str = "sleep", limits: Mapping[str, float] | None = None, *, tls: bool = False, **more: float
+) -> Iterator[Server]:
+    """A server to attack, with some limits of its own; ended by SIGTERM, or killed after 15 s."""
     with tempfile.NamedTemporaryFile(prefix="headrace-victim-") as log:
+        command = [sys.executable, "-m", "tests.security.victim", mode, json.dumps({**(limits or {}), **more})]
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.security.victim", mode, json.dumps(limits)],
+            [*command, str(certificate())] if tls else command,
             cwd=ROOT, stdout=subprocess.PIPE, stderr=log, env=dict(os.environ),
         )  # fmt: skip
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
             process.wait(10)
+            process.stdout.close()
             raise RuntimeError(f"the victim did not start:\n{Path(log.name).read_text()}")
-        server = Server(process, int(line), log)
         try:
-            yield server
+            yield Server(process, [int(port) for port in line.split()], log)
         finally:
             process.terminate()
             try:
@@ -187,9 +193,20 @@ def victim(mode: str = "sleep", **limits: float) -> Iterator[Server]:
                 process.stdout.close()
 
 
+@contextlib.contextmanager
+def bystander_at(server: Server) -> Iterator[Bystander]:
+    """A bystander for the length of the block."""
+    watcher = Bystander(server)
+    try:
+        yield watcher
+    finally:
+        watcher.close()
+
+
 OFF: dict[str, float] = {
     "max_concurrent_streams": 1_000_000,
     "max_field_section_size": 16_777_216,
+    "max_connection_fields_size": 2**31 - 1,
     "max_fields": 65_536,
     "max_block_size": 16_777_216,
     "max_continuations": 1_000_000_000,

@@ -21,6 +21,7 @@ HUGE = 1_000_000_000
 OFF = Limits(
     max_concurrent_streams=1_000_000,
     max_field_section_size=16_777_216,
+    max_connection_fields_size=2**31 - 1,
     max_fields=65_536,
     max_block_size=16_777_216,
     max_continuations=HUGE,

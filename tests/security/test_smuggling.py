@@ -63,8 +63,12 @@ def test_declared_length_is_not_believed_before_octets_come() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("octet", [0x00, 0x0A, 0x0D])
-@pytest.mark.parametrize("where", ["name", "value", ":path", ":method", ":scheme", ":authority", "cookie", "host"])
+LINE_OCTETS = [0x00, 0x0A, 0x0D]
+PLACES = ["name", "value", ":path", ":method", ":scheme", ":authority", "cookie", "host"]
+
+
+@pytest.mark.parametrize("octet", LINE_OCTETS)
+@pytest.mark.parametrize("where", PLACES)
 def test_cr_lf_nul(octet: int, where: str) -> None:
     """CVE-2025-57804, Bandit GHSA-x3gh-xhj4-3vq8, nginx CVE-2026-42926: CR, LF, NUL anywhere: malformed."""
     c = b"a" + bytes((octet,)) + b"b"
@@ -85,19 +89,47 @@ def test_cr_lf_nul(octet: int, where: str) -> None:
     assert rig.of(ev.RequestReceived) == []
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        [(b"transfer-encoding", b"chunked")],
-        [(b"transfer-encoding", b"chunked"), (b"content-length", b"5")],
-        [(b"connection", b"transfer-encoding")],
-        [(b"upgrade", b"h2c"), (b"http2-settings", b"AAMAAABk")],
-        [(b"te", b"x")],
-        [(b"content-length", b"5"), (b"content-length", b"6")],
-        [(b"host", b"a"), (b"host", b"b")],
-        [(b"host", b"internal")],
-    ],
-)
+# A few of each kind, for the control's sake; all of them: rfc9113/test_s08_3_pseudo_headers.py.
+PSEUDO = {
+    "twice": [*wire.request_fields(), (b":path", b"/b")],
+    "late": [*wire.request_fields(path=None), (b"x", b"y"), (b":path", b"/")],
+    "unknown": [*wire.request_fields(), (b":status", b"200")],
+    "uppercase": [*wire.request_fields(), (b":Path", b"/b")],
+    "missing": wire.request_fields(path=None),
+    "empty path": wire.request_fields(b""),
+    "path with space": wire.request_fields(b"/a b"),
+    "path with fragment": wire.request_fields(b"/a#b"),
+    "absolute path": wire.request_fields(b"https://internal/"),
+    "userinfo": wire.request_fields(authority=b"user@example.com"),
+    "authority with path": wire.request_fields(authority=b"example.com/x"),
+    "scheme with slashes": wire.request_fields(scheme=b"http://internal/"),
+    "method with space": wire.request_fields(method=b"GET / HTTP/1.1"),
+}
+
+
+@pytest.mark.parametrize("row", PSEUDO)
+def test_pseudo_header_abuse(row: str) -> None:
+    """Pseudo-header abuse: duplicate, unknown, late, empty, with what would split a line further on: malformed."""
+    rig = ServerRig()
+    rig.feed(wire.headers(1, PSEUDO[row], end_stream=True))
+    assert rig.outcome(1) == MALFORMED
+    assert rig.of(ev.RequestReceived) == []
+    rig.assert_siblings_go_on()
+
+
+SMUGGLED: dict[str, list[tuple[bytes, bytes]]] = {
+    "TE": [(b"transfer-encoding", b"chunked")],
+    "TE and CL": [(b"transfer-encoding", b"chunked"), (b"content-length", b"5")],
+    "connection": [(b"connection", b"transfer-encoding")],
+    "h2c upgrade": [(b"upgrade", b"h2c"), (b"http2-settings", b"AAMAAABk")],
+    "te: x": [(b"te", b"x")],
+    "two lengths": [(b"content-length", b"5"), (b"content-length", b"6")],
+    "two hosts": [(b"host", b"a"), (b"host", b"b")],
+    "another host": [(b"host", b"internal")],
+}
+
+
+@pytest.mark.parametrize("extra", SMUGGLED.values(), ids=SMUGGLED)
 def test_smuggling_fields(extra: list[tuple[bytes, bytes]]) -> None:
     """CL.TE by downgrade, h2c smuggling, Netty CVE-2026-59900: malformed, RST_STREAM, nothing reaches the app."""
     rig = ServerRig()
@@ -165,9 +197,10 @@ def test_fuzzed_fields_of_the_app() -> None:
     assert refused > 100 and not rig.conn.closed
 
 
-@pytest.mark.parametrize(
-    "name", [b"sec-websocket-protocol", b"cookie", b"user-agent", b"priority", b"expect", b"range"]
-)
+KNOWN_FIELDS = [b"sec-websocket-protocol", b"cookie", b"user-agent", b"priority", b"expect", b"range"]
+
+
+@pytest.mark.parametrize("name", KNOWN_FIELDS)
 def test_odd_octets_in_well_known_fields(name: bytes) -> None:
     """Granian CVE-2026-42544: every octet in fields that servers look into: delivered or malformed, never a crash."""
     for octet in range(256):

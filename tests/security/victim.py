@@ -1,8 +1,10 @@
 """The server that is attacked: a process of its own, whose app counts the handlers that live.
 
-`python -m tests.security.victim MODE LIMITS` prints its port and then serves until SIGTERM. MODE is what handlers do
-with an attacker's requests: "sleep" until they are cancelled, "big" answers of 10 MB piece by piece. LIMITS is JSON for
-`headrace.engine.limits.Limits`. `/probe` answers at once, `/stats` tells handlers, tasks, handles and memory.
+`python -m tests.security.victim MODE LIMITS [CERTIFICATE]` prints its ports, cleartext first, and serves until SIGTERM.
+MODE is what handlers do with an attacker's requests: "sleep" until they are cancelled, "big" answers of 10 MB piece by
+piece. A path that is named like a mode goes before it. LIMITS is JSON for `headrace.engine.limits.Limits`, or for
+`Config` where the name is one of its own. `/probe` answers at once, `/burn` holds the loop up for a quarter of a second, `/stats` tells handlers, tasks, handles and memory,
+`/mark` begins the peaks anew.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ import json
 import os
 import signal
 import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import fields
 from typing import Any
 
 from headrace.engine.limits import Limits
@@ -21,71 +26,104 @@ from headrace.server.app import Server
 from headrace.server.config import Config
 from headrace.server.response import Response, StreamResponse
 
-PIECE = b"x" * 65_536
-BIG = 10_000_000
+PIECE = 16_384
+PIECES = 600
+BURN_S = 0.25
+JSON = [("content-type", "application/json")]
 
 
 class Victim:
-    """The app. `live` handlers now, `most` at any time on any connections together, `started` ever."""
+    """The app. `live` handlers now, `most` at any time on any one connection, `started` ever."""
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
-        self.live = 0
+        self.live: Counter[Any] = Counter()
         self.most = 0
         self.started = 0
+        self.produced = 0
         self.server: Server | None = None
 
     async def __call__(self, request: Any) -> Any:
         if request.path == "/probe":
             return Response(200, [("content-type", "text/plain")], b"alive")
         if request.path == "/stats":
-            return Response(200, [("content-type", "application/json")], json.dumps(self.stats()).encode())
-        self.live += 1
+            return Response(200, JSON, json.dumps(self.stats()).encode())
+        if request.path == "/mark":
+            self.mark()
+            return Response(200, JSON, json.dumps(self.stats()).encode())
+        if request.path == "/burn":
+            end = time.process_time() + BURN_S
+            while time.process_time() < end:
+                pass
+            return Response(200, [], b"")
+        peer = request.connection.peer
+        self.live[peer] += 1
         self.started += 1
-        self.most = max(self.most, self.live)
-        if self.mode == "big":
-            return StreamResponse(200, [], self.pieces())
+        self.most = max(self.most, self.live[peer])
+        if request.path == "/big" or self.mode == "big":
+            return StreamResponse(200, [], self.pieces(peer))
         try:
             await asyncio.sleep(3600)
         finally:
-            self.live -= 1
+            self.left(peer)
         return Response(200, [], b"awake")
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """10 MB in pieces of 64 KiB."""
+    async def pieces(self, peer: Any) -> AsyncIterator[bytes]:
+        """10 MB in pieces of 16 KiB, each with memory of its own: what is queued shows."""
         try:
-            for _ in range(BIG // len(PIECE)):
-                yield PIECE
+            for _ in range(PIECES):
+                self.produced += 1
+                yield bytes(PIECE)
         finally:
-            self.live -= 1
+            self.left(peer)
+
+    def left(self, peer: Any) -> None:
+        """A handler has ended."""
+        self.live[peer] -= 1
+        if not self.live[peer]:
+            del self.live[peer]
+
+    def mark(self) -> None:
+        """Let the peaks of memory and handlers begin anew."""
+        gc.collect()
+        self.most = 0
+        with open("/proc/self/clear_refs", "w") as clear:
+            clear.write("5")
 
     def stats(self) -> dict[str, int]:
-        """What the criteria H, M and N look at."""
+        """What the criteria H, M and N look at. `rss` now, `peak` since the last mark."""
         gc.collect()
-        with open("/proc/self/statm") as statm:
-            resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        with open("/proc/self/status") as status:
+            memory = dict(line.split()[:2] for line in status if line.startswith("Vm"))
         assert self.server is not None and self.server.service is not None
         return {
-            "live": self.live,
+            "live": self.live.total(),
             "most": self.most,
             "started": self.started,
+            "produced": self.produced,
             "tasks": len(asyncio.all_tasks()),
             "connections": len(self.server.service.drivers),
             "handles": len(os.listdir("/proc/self/fd")),
-            "rss": resident,
+            "rss": int(memory["VmRSS:"]) * 1024,
+            "peak": int(memory["VmHWM:"]) * 1024,
         }
 
 
 async def main() -> None:
     """Serve until SIGTERM."""
     victim = Victim(sys.argv[1])
-    limits = Limits(**{"frames_per_turn": 100, **json.loads(sys.argv[2])})
-    server = Server(victim, Config(bind="127.0.0.1:0", interface="native", limits=limits))
+    given: dict[str, Any] = {"frames_per_turn": 100, **json.loads(sys.argv[2])}
+    limits = {each.name: given.pop(each.name) for each in fields(Limits) if each.name in given}
+    if len(sys.argv) > 3:
+        given |= {"tls_cert": sys.argv[3], "bind": "127.0.0.1:0", "cleartext_bind": "127.0.0.1:0"}
+    config = Config(**{"bind": "127.0.0.1:0", "interface": "native", "limits": Limits(**limits), **given})
+    server = Server(victim, config)
     victim.server = server
     await server.start()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.begin_drain)
-    print(server.addresses[0][1].rpartition(":")[2], flush=True)
+    ports = [address.rpartition(":")[2] for _, address in sorted(server.addresses, key=lambda each: each[0].tls)]
+    print(*ports, flush=True)
     await server.wait_closed()
 
 
