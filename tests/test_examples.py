@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +24,17 @@ RUN_HERE = {
     "engine_in_memory",
     "files",
     "long_polling",
+    "middleware",
     "native_hello",
+    "observed",
+    "routes",
     "server_sent_events",
     "starlette_app",
+    "static_files",
     "stream_with_trailers",
     "testing_an_app",
     "upload",
+    "wsgi_hello",
 }
 
 
@@ -153,8 +159,75 @@ def test_embedded() -> None:
     assert asyncio.run(visit()) == ["Ask for /stop to end the program.\n", "This is the last answer.\n"]
 
 
+def test_wsgi_hello() -> None:
+    with example("wsgi_hello:app") as port:
+        assert fetch(port, "/").text == "Hello over HTTP/2\n"
+        assert fetch(port, "/count", "POST", b"one\ntwo\nthree").text == "3 lines\n"
+        assert fetch(port, "/stream").text.splitlines() == [str(number) for number in range(1000)]
+
+
+def test_observed(caplog: pytest.LogCaptureFixture) -> None:
+    from examples import observed
+
+    async def visit() -> list[str]:
+        port, stop, answers = free_port(), asyncio.Event(), []
+        program = asyncio.create_task(observed.main(port, stop))
+        for path in ("/", "/slow", "/metrics"):
+            while True:
+                try:
+                    answers.append((await asyncio.to_thread(fetch, port, path, headers=[("x-request-id", path)])).text)
+                    break
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.01)
+        stop.set()
+        await program
+        return answers
+
+    first, second, metrics = asyncio.run(visit())
+    assert (first, second) == ("You are request /\n", "You are request /slow\n")
+    assert 'headrace_request_duration_seconds_count{route="",status="200"} 2.0' in metrics
+    assert [record.getMessage()[:24] for record in caplog.records if record.name == "slow"] == [
+        "GET /slow from 127.0.0.1"
+    ]
+
+
 def test_testing_an_app() -> None:
     from examples import testing_an_app
 
     testing_an_app.test_a_refused_method_is_told_what_is_allowed()
     testing_an_app.test_the_server_gives_up_on_a_silent_client()
+
+
+def test_routes() -> None:
+    with example("routes:app") as port:
+        assert fetch(port, "/fish/").text == '[{"name":"carp","url":"/fish/7"},{"name":"pike","url":"/fish/8"}]'
+        assert fetch(port, "/fish/9", "PUT", b"perch").status == 204
+        assert fetch(port, "/fish/9").text == '{"name":"perch"}'
+        assert fetch(port, "/fish/9", "DELETE").headers["allow"] == "GET, HEAD, OPTIONS, PUT"
+        assert fetch(port, "/fish/10").text == fetch(port, "/fish/10").text == '{"error":"there is no /fish/10"}'
+        assert fetch(port, "/frogs").status == 404
+
+
+def test_middleware() -> None:
+    with serving("examples.middleware:app") as server:
+        port = server.ports["http"]
+        answer = fetch(port, "/", headers=[("accept-encoding", "gzip"), ("origin", "https://app.example")])
+        assert gzip.decompress(answer.body).startswith(b"a stream, and a wheel")
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        assert answer.headers["content-security-policy"] == "default-src 'self'"
+        assert fetch(port, "/notes", "POST", b"x").status == 401
+        key = [("authorization", "Bearer open-sesame")]
+        assert fetch(port, "/notes", "POST", b"x", key).text == "1 octets\n"
+        assert fetch(port, "/notes", "POST", b"x" * 1001, key).status == 413
+
+
+def test_static_files() -> None:
+    source = (ROOT / "examples/static_files.py").read_bytes()
+    with example("static_files:app") as port:
+        assert fetch(port, "/").headers["content-type"] == "text/html; charset=utf-8"
+        assert b"static_files.py" in fetch(port, "/source/").body
+        whole = fetch(port, "/source/static_files.py")
+        assert (whole.body, whole.headers["cache-control"]) == (source, "no-cache")
+        part = fetch(port, "/source/static_files.py", headers=[("range", "bytes=0-99")])
+        assert (part.status, part.body) == (206, source[:100])
+        assert fetch(port, "/source/../README.md").status == 404
