@@ -6,6 +6,7 @@ telemetry. With one, that class is put under `Observed`, which tells the sinks.
 
 from __future__ import annotations
 
+import contextvars
 import time
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,14 @@ class Observed(Exchange):
             if self._opened is not None:
                 self.telemetry.websocket_closed(self, now - self._opened)
             self.telemetry.request_stopped(self, now - self.arrived)
+
+    def end(self) -> None:
+        super().end()
+        if not self._is_started:
+            # Cancelled before it could begin, which is possible up to Python 3.11. What a sink sets for the worker's
+            # context must not stay in the connection's.
+            contextvars.copy_context().run(self._start)
+            self._stop()
 
     def fail(self, error: BaseException) -> bool:
         is_consequence = self.gone is not None or self.driver.service.is_ending
