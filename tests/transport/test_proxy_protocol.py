@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from headrace.server.file import FileResponse
 from headrace.server.handler import Request
 from headrace.server.response import Response
 from headrace.transport.proxy_protocol import Proxied, ProxyHeader, ProxyProtocolError
@@ -359,7 +360,47 @@ def test_a_large_body_goes_through(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("path", ["/file", "/body"])
+def test_a_file_and_a_large_body_over_http_1_1(run: Run, tmp_path: Path, path: str) -> None:
+    # The kernel's sendfile and uncopied writes look at the transport, which is a renamed one here.
+    content = bytes(range(256)) * 20_000
+    (tmp_path / "file").write_bytes(content)
+
+    async def app(request: Request) -> Any:
+        if request.path == "/file":
+            return FileResponse(200, (), tmp_path / "file")
+        return Response(200, (), content)
+
+    async def main() -> None:
+        async with serving(app, proxy_protocol="on") as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
+            writer.write(GOOD[0][0] + f"GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
+            answer = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.endswith(b"\r\n\r\n" + content)
+
+    run(main())
+
+
 # -- somebody else's sender
+
+
+@pytest.mark.tool
+@pytest.mark.parametrize("flags", [(), ("--http2-prior-knowledge",)])
+def test_curl_as_the_sender(run: Run, flags: tuple[str, ...]) -> None:
+    program = need("curl")
+
+    async def main() -> None:
+        async with serving(who, proxy_protocol="v1") as server:
+            command = [program, "-s", "--max-time", "10", "--haproxy-protocol", *flags]
+            process = await asyncio.create_subprocess_exec(
+                *command, f"http://127.0.0.1:{port(server)}/", stdout=asyncio.subprocess.PIPE
+            )
+            output, _ = await process.communicate()
+            assert output.startswith(b"('127.0.0.1', ")
+
+    run(main())
 
 
 @pytest.mark.tool
