@@ -8,9 +8,7 @@ import hmac
 import time
 
 from headrace import HTTPError, Request, Response, Router
-from headrace.server.middleware import CORS, BodyLimit, Compression, RateLimit, SecurityHeaders
-from headrace.server.response import AnyResponse
-from headrace.server.route import Next
+from headrace.server.middleware import CORS, AnyResponse, BodyLimit, Compression, Next, RateLimit, SecurityHeaders
 
 
 async def timed(request: Request, next: Next) -> AnyResponse:  # noqa: A002 - what it is called everywhere

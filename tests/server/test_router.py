@@ -13,10 +13,14 @@ from uuid import UUID
 import pytest
 
 from headrace import HTTPError, Mount, Request, Response, Route, RouteError, Router
+from headrace.server.middleware import CORS, BodyLimit, Compression, Forwarded, SecurityHeaders
+from headrace.server.websocket import WebSocketResponse
+from headrace.transport.websocket import WebSocket
 
 from tests.h2_peer import H2Peer
 from tests.requests import answer, fields, request
 from tests.serving import Run, port, serving
+from tests.ws_peer import Refused, open_websocket
 
 R: Any = Route  # untyped, since many rows here are what a type checker would refuse
 M: Any = Mount
@@ -643,6 +647,37 @@ def test_it_is_served(run: Run) -> None:
             assert (told.status, told.header(b"allow"), bytes(told.body)) == (204, b"OPTIONS, POST, PUT", b"")
             for method in ("PUT", "PATCH", "DELETE", "POST"):
                 assert (await peer.get("/method", method)).body == method.lower().encode()
+
+    run(main())
+
+
+@pytest.mark.parametrize("over", ["h1", "h2"])
+def test_websockets_are_served_through_middleware(run: Run, over: str) -> None:
+    async def echo(ws: WebSocket) -> None:
+        async for message in ws:
+            await ws.send(message)
+
+    around: list[Any] = [Forwarded(["127.0.0.0/8"]), SecurityHeaders(), CORS("*"), Compression(), BodyLimit(10)]
+    router = Router([Route("/page", show)], middleware=around)
+
+    @router.websocket("/chat/{room}")
+    async def chat(request: Request) -> WebSocketResponse | Response:
+        if request.params["room"] == "closed":
+            return Response(403, [], b"not here")
+        return WebSocketResponse(echo)
+
+    async def main() -> None:
+        async with serving(router) as server:
+            async with open_websocket(over, port(server), "/chat/a") as ws:
+                ws.send("a message of more than ten octets")
+                assert await ws.message() == "a message of more than ten octets"
+                ws.say_close(1000, "")
+                await ws.until_ended()
+            for path, status in (("/chat/closed", 403), ("/page", 404), ("/none", 404)):
+                with pytest.raises(Refused) as caught:
+                    async with open_websocket(over, port(server), path):
+                        pass
+                assert caught.value.status == status
 
     run(main())
 

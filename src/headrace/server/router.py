@@ -115,6 +115,9 @@ class Router:
         if found is not None:
             entry = found.get(method)
             if entry is not None:
+                if entry.plain:
+                    request.route = entry.route
+                    return entry.call(request)
                 return call(entry, request, ())
         if self.redirect_slashes:
             location = self._redirection(table, path, head.path)
