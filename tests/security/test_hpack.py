@@ -187,6 +187,21 @@ def test_table_size_of_the_peer(sizes: tuple[int, ...]) -> None:
     assert rig.fields[3][0][0] == (b":status", b"200")
 
 
+SIZE_UPDATES = {
+    "above the limit": wire.table_size(4_097) + attacks.GET,
+    "three in a row": wire.table_size(0) + wire.table_size(1) + wire.table_size(2) + attacks.GET,
+    "behind a field": attacks.GET + wire.table_size(0),
+}
+
+
+@pytest.mark.parametrize("row", SIZE_UPDATES)
+def test_table_size_updates_misused(row: str) -> None:
+    """RFC 7541 §4.2, §6.3: an update above the limit, more than two, one behind a field: COMPRESSION_ERROR."""
+    rig = ServerRig()
+    rig.feed(wire.headers(1, SIZE_UPDATES[row], end_stream=True))
+    assert rig.outcome(1) == ("connection", wire.COMPRESSION_ERROR)
+
+
 HUFFMAN_TRAPS = {
     "EOS": b"\x84\xff\xff\xff\xff",
     "EOS inside": b"\x86\x1f\xff\xff\xff\xff\xff",

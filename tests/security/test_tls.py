@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.transport import tls_transport
 from headrace.transport.tls import local_certificate, server_context
 
 from tests.conftest import need
@@ -189,6 +190,13 @@ def test_a_burst_of_key_updates_ends_the_connection(folder: Path) -> None:
     assert asked > 5_000
 
 
+def test_key_updates_negative_control(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the bound on records without content the burst is gone through, and the connection stays."""
+    monkeypatch.setattr(tls_transport, "_MOST_OVERHEAD", 1 << 40)
+    with pytest.raises(AssertionError):
+        test_a_burst_of_key_updates_ends_the_connection(folder)
+
+
 def test_key_updates_between_content_are_no_flood(folder: Path) -> None:
     """Legitimate control: a peer that renews its keys after each kilobyte, a thousand times."""
 
@@ -215,7 +223,8 @@ def test_key_update_flood(server: Server, bystander: Bystander, reads: bool) -> 
         attacker.batches = key_updates(attacker.tls, 20_000)
         return drive([attacker], wait_s=0.5)[0]
 
-    watched(bystander, run)
+    report = watched(bystander, run)
+    assert report.closed_at is not None, report
     after = server.settled(connections=before["connections"], handles=before["handles"])
     assert after["connections"] <= before["connections"] and after["handles"] <= before["handles"], (before, after)
     assert after["peak"] - before["rss"] <= 2 * MB, (before, after)

@@ -3,8 +3,10 @@
 `python -m tests.security.victim MODE LIMITS [CERTIFICATE]` prints its ports, cleartext first, and serves until SIGTERM.
 MODE is what handlers do with an attacker's requests: "sleep" until they are cancelled, "big" answers of 10 MB piece by
 piece. A path that is named like a mode goes before it. LIMITS is JSON for `headrace.engine.limits.Limits`, or for
-`Config` where the name is one of its own. `/probe` answers at once, `/burn` holds the loop up for a quarter of a second, `/stats` tells handlers, tasks, handles and memory,
-`/mark` begins the peaks anew.
+`Config` where the name is one of its own.
+
+`/probe` answers at once, `/stats` tells handlers, tasks, handles and memory, `/mark` begins the peaks anew, `/burn`
+holds the loop up for a quarter of a second.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 from headrace.engine import errors, fields
 from headrace.engine.events import RequestReceived
 from headrace.engine.h2 import ServerConnection, connection, frames, heads, server
-from headrace.engine.hpack import encoder, integer
+from headrace.engine.hpack import decoder, encoder, integer
 from headrace.engine.limits import MAX_WINDOW
 from headrace.engine.message import UNKNOWN
 
@@ -113,6 +113,38 @@ def blocks_of_dead_streams_are_skipped(patch: pytest.MonkeyPatch) -> None:
             take(self, stream_id, end_stream, block)
 
     patch.setattr(ServerConnection, "_take_block", take_block)
+
+
+def table_sizes_are_believed(patch: pytest.MonkeyPatch) -> None:
+    """The peer sets the size of its table as often and as high as it likes, wherever that stands."""
+
+    def apply(self: Any, block: bytes) -> int:
+        return len(block) - len(block.lstrip(bytes(range(0x20, 0x40)) + b"\xe2\x1f"))
+
+    patch.setattr(decoder.Decoder, "_apply_size_updates", apply)
+
+
+def huffman_is_not_checked(patch: pytest.MonkeyPatch) -> None:
+    """Whatever the Huffman code, something comes out of it."""
+
+    class Lenient:
+        @staticmethod
+        def decode(block: bytes, position: int, stop: int) -> bytes:
+            return b"x"
+
+    patch.setattr(decoder, "huffman", Lenient)
+
+
+def resets_refund_twice(patch: pytest.MonkeyPatch) -> None:
+    """What a reset stream had not read goes back to the connection's window a second time."""
+    receive = connection.Connection._recv_rst_stream
+
+    def recv_rst_stream(self: Any, stream_id: int, start: int, end: int) -> None:
+        stream = self._streams.get(stream_id)
+        self._connection_credit += stream.unread if stream is not None else 0
+        receive(self, stream_id, start, end)
+
+    patch.setattr(connection.Connection, "_recv_rst_stream", recv_rst_stream)
 
 
 def secrets_are_indexed(patch: pytest.MonkeyPatch) -> None:
