@@ -125,14 +125,15 @@ let before = null;
 function showLine(line) {
   const { stats } = line;
   const passed = before ? line.at - before.at : 0;
-  const rate = passed > 0 ? Math.max(0, Math.round((stats.streams_opened - before.stats.streams_opened) / passed)) : 0;
+  const asked = (figures) => figures.streams_opened ?? figures.requests; // HTTP/1.1 has no streams to count
+  const rate = passed > 0 ? Math.max(0, Math.round((asked(stats) - asked(before.stats)) / passed)) : 0;
   before = line;
   rates.push(rate);
   if (rates.length > SPARK_POINTS) rates.shift();
   byId("rate").textContent = number.format(rate);
   drawSpark();
   for (const name of ["open_streams", "streams_opened", "frames_in", "frames_out"]) {
-    byId(name).textContent = number.format(stats[name]);
+    byId(name).textContent = name in stats ? number.format(stats[name]) : "–";
   }
   for (const name of ["send_window", "receive_window"].filter((each) => each in stats)) {
     const meter = byId(name);

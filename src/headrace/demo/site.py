@@ -1,4 +1,4 @@
-"""The demo's application: the page and its files, the pictures, and the response that never ends."""
+"""The demo's application: the page, its pictures, the response that never ends, a chat, events, a file in parts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ import re
 import time
 from collections.abc import AsyncIterator
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
+from headrace.bus import LocalBus
+from headrace.demo.download import folder
 from headrace.demo.tiles import COUNT, picture
+from headrace.server.events import Event, EventStream
 from headrace.server.handler import ConnectionInfo, Request
+from headrace.server.mailbox import Dropped
 from headrace.server.response import Response, StreamResponse
+from headrace.server.router import Router
+from headrace.server.static import StaticFiles
+from headrace.server.websocket import WebSocketResponse
+from headrace.transport.websocket import WebSocket
 
 LINE_EVERY_S: Final = 0.25
+EVENT_EVERY_S: Final = 1.0
 SLOW_MOTION_S: Final = 0.8
+LONGEST_WORDS: Final = 500  # characters of a chat message
 
 _TYPES: Final = {
     "css": b"text/css; charset=utf-8",
@@ -29,46 +39,40 @@ _POLICY: Final = (
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+bus: Final = LocalBus()
+app: Final = Router()
 
-def _file(name: str) -> Response:
+
+def _file(path: str, name: str) -> None:
     headers = [
         (b"content-type", _TYPES[name.rpartition(".")[2]]),
         (b"cache-control", b"no-cache"),
         (b"content-security-policy", _POLICY),
         (b"x-content-type-options", b"nosniff"),
     ]
-    return Response(200, headers, (files(__package__) / name).read_bytes())
+    response = Response(200, headers, (files(__package__) / name).read_bytes())
 
-
-_FILES: Final = {
-    "/": _file("page.html"),
-    "/page.js": _file("page.js"),
-    "/style.css": _file("style.css"),
-    "/icon.svg": _file("icon.svg"),
-}
-_NOT_FOUND: Final = Response(404, [(b"content-type", b"text/plain")], b"There is nothing here.\n")
-
-
-async def app(request: Request) -> Response | StreamResponse:
-    """Answers `/` and its files, `/tile/N.svg` and `/live`. Methods are not told apart: POST gets the page as well."""
-    path = request.path
-    found = _FILES.get(path)
-    if found is not None:
+    async def page(request: Request) -> Response:
         await request.read()  # a request that turns out malformed is to be refused, not answered halfway
-        return found
-    if path.startswith("/tile/"):
-        return await _tile(request, path)
-    if path == "/live":
-        headers = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
-        return StreamResponse(200, headers, _lines(request.connection))
-    return _NOT_FOUND
+        return response
+
+    app.route(path, methods=["GET", "POST"])(page)
 
 
-async def _tile(request: Request, path: str) -> Response:
-    number = path.removeprefix("/tile/").removesuffix(".svg")
-    if not re.fullmatch("[0-9]{1,3}", number) or int(number) >= COUNT:
-        return _NOT_FOUND
-    index = int(number)
+_file("/", "page.html")
+_file("/page.js", "page.js")
+_file("/more.js", "more.js")
+_file("/style.css", "style.css")
+_file("/icon.svg", "icon.svg")
+app.mount("/files", StaticFiles(folder(), cache_control="no-store"))
+
+
+@app.get("/tile/{name}")
+async def tile(request: Request) -> Response:
+    """A picture that says which request of its connection brought it."""
+    found = re.fullmatch(r"([0-9]{1,3})\.svg", request.params["name"])
+    if found is None or (index := int(found[1])) >= COUNT:
+        return Response.text(f"There are {COUNT} pictures, /tile/0.svg and so on.\n", 404)
     if b"slow" in request.query_string.split(b"&"):
         # The later tiles wait longer, so that one can watch the mosaic fill while the panel goes on.
         await asyncio.sleep(SLOW_MOTION_S * (1 + index / COUNT))
@@ -82,8 +86,15 @@ async def _tile(request: Request, path: str) -> Response:
     return Response(200, headers, picture(index, (request.stream_id + 1) // 2))
 
 
+@app.get("/live")
+async def live(request: Request) -> StreamResponse:
+    """The connection's own figures, a line of JSON each quarter of a second."""
+    headers = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
+    return StreamResponse(200, headers, _lines(request.connection))
+
+
 async def _lines(connection: ConnectionInfo) -> AsyncIterator[bytes]:
-    """One line of JSON each quarter of a second, until the visitor leaves or the server begins to drain."""
+    """Until the visitor leaves or the server begins to drain."""
     while connection.drain_deadline is None:
         line = {
             "at": time.monotonic(),
@@ -93,6 +104,64 @@ async def _lines(connection: ConnectionInfo) -> AsyncIterator[bytes]:
         }
         yield json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
         await asyncio.sleep(LINE_EVERY_S)
+
+
+@app.get("/addresses")
+async def addresses(request: Request) -> Response:
+    """Where else this page is served, so that a visitor can see it over the other protocol."""
+    return Response.json(request.connection.server_addresses, headers=[("cache-control", "no-store")])
+
+
+@app.get("/events")
+async def events(request: Request) -> EventStream:
+    """Server-sent events: the time, a second apart, and what is said in the chat, for as long as somebody listens."""
+    return EventStream(_ticks(), retry=2_000)
+
+
+async def _ticks() -> AsyncIterator[Event]:
+    number = 0
+    async with bus.subscribe("chat") as said:
+        words = aiter(said)
+        next_words: asyncio.Task[Any] = asyncio.ensure_future(anext(words))
+        try:
+            while True:
+                number += 1
+                yield Event(time.strftime("%H:%M:%S"), event="tick", id=str(number))
+                done, _ = await asyncio.wait((next_words,), timeout=EVENT_EVERY_S)
+                if done:
+                    message = next_words.result()
+                    next_words = asyncio.ensure_future(anext(words))
+                    if not isinstance(message, Dropped):
+                        yield Event(message, event="said")
+        finally:
+            next_words.cancel()
+
+
+@app.websocket("/chat")
+async def chat(request: Request) -> WebSocketResponse:
+    """A room for all visitors."""
+    return WebSocketResponse(_talk, check_origin="same-origin", max_message_size=4 * LONGEST_WORDS)
+
+
+async def _talk(ws: WebSocket) -> None:
+    """Everybody hears what anybody says; the first message tells a visitor how the WebSocket came here."""
+    request = ws.request
+    await ws.send(json.dumps({"hello": True, "version": request.http_version}))
+    async with bus.subscribe("chat") as heard:
+        speaker = asyncio.create_task(_tell(ws, heard))
+        try:
+            async for words in ws:
+                text = str(words)[:LONGEST_WORDS].strip()
+                if text:
+                    bus.publish("chat", json.dumps({"from": _name(request.connection), "text": text}))
+        finally:
+            speaker.cancel()
+
+
+async def _tell(ws: WebSocket, heard: Any) -> None:
+    async for message in heard:
+        if not isinstance(message, Dropped):
+            await ws.send(message)
 
 
 def _name(connection: ConnectionInfo) -> str:

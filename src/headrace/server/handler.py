@@ -48,6 +48,11 @@ class ConnectionInfo:
         """When running requests are ended, on the event loop's clock; None as long as no drain has begun."""
         return self._driver.drain_deadline
 
+    @property
+    def server_addresses(self) -> list[str]:
+        """Everywhere that this server listens on TCP, as URLs without a path: `https://127.0.0.1:8443`."""
+        return list(self._driver.service.addresses)
+
     def stats(self) -> dict[str, Any]:
         """Frames, streams and windows of the connection at this moment, and `live_handlers`."""
         return {**self._driver.engine.stats(), "live_handlers": len(self._driver.live)}

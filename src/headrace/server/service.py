@@ -43,6 +43,8 @@ class Service:
         self.root_path = config.root_path
         self.clock = DateClock()
         self.debug_protocol = protocol_log.isEnabledFor(logging.DEBUG)
+        self.addresses: list[str] = []
+        """Where the server listens on TCP, as URLs without a path."""
         self.drivers: set[ServerDriver] = set()
         """Connections that are open, or have workers left."""
         self.is_ending = False
