@@ -415,6 +415,31 @@ def test_threads_start_only_as_they_are_needed() -> None:
     assert not threads._threads[0].is_alive()
 
 
+def test_a_system_without_threads_is_500_and_the_next_request_is_served(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        begun.append(environ["PATH_INFO"])
+        start_response("200 OK", TEXT)
+        return [b""]
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        async with serving(app) as server, H2Peer.connected(port(server)) as peer:
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", refuse)
+                assert (await peer.get("/first")).status == 500
+            assert (await peer.get("/second")).status == 200
+
+    run(main())
+    assert begun == ["/second"]
+    assert "failed before its headers" in caplog.text
+
+
 def test_the_application_sees_the_context_of_its_request(run: Run) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 

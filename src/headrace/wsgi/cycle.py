@@ -57,8 +57,8 @@ class WSGICycle(Exchange):
                 self.end()
 
     def _begin(self, context: contextvars.Context, call: Call, line: Line) -> None:
-        """In the thread: run the application, unless the client has gone while the request waited for a thread."""
-        if self.gone is None:
+        """In the thread: run the application, unless the request has ended while it waited for a thread."""
+        if self.gone is None and not line.is_cut:
             context.run(call.run)
         else:
             line.tell("ended", None)

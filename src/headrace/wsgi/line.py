@@ -28,7 +28,7 @@ class Question(NamedTuple):
 class Line:
     """One a request. `ask` and `tell` are for the thread, everything else for the event loop."""
 
-    __slots__ = ("_answered", "_error", "_is_asked", "_is_cut", "_loop", "_mutex", "_questions", "_value", "_waiter")
+    __slots__ = ("_answered", "_error", "_is_asked", "_loop", "_mutex", "_questions", "_value", "_waiter", "is_cut")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -38,7 +38,8 @@ class Line:
         self._answered = threading.Lock()
         self._answered.acquire()
         self._is_asked = False
-        self._is_cut = False
+        self.is_cut = False
+        """True once the task has ended."""
         self._value: Any = None
         self._error: BaseException | None = None
 
@@ -64,7 +65,7 @@ class Line:
                 pass  # nobody is there to hear it
 
     def _post(self, question: Question) -> None:
-        if self._is_cut:
+        if self.is_cut:
             raise ClientDisconnected(_CUT)
         try:
             self._loop.call_soon_threadsafe(self._arrived, question)
@@ -76,7 +77,7 @@ class Line:
     def _arrived(self, question: Question) -> None:
         self._questions.append(question)
         self._is_asked = question.wants_answer
-        if self._is_cut:
+        if self.is_cut:
             self.cut()
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
@@ -97,6 +98,6 @@ class Line:
 
     def cut(self) -> None:
         """The task ends: whatever the thread asks, now or later, raises ClientDisconnected there."""
-        self._is_cut = True
+        self.is_cut = True
         if self._is_asked:
             self.answer(error=ClientDisconnected(_CUT))

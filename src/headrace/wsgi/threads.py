@@ -28,13 +28,21 @@ class Threads:
         """Counts the threads that wait for a job and are not spoken for."""
 
     def start(self, job: Job) -> None:
-        """Run `job` in a thread, as soon as one is free. It must not raise."""
+        """Run `job` in a thread, as soon as one is free. It must not raise.
+
+        Raises RuntimeError when the system gives no thread at all; then `job` may still run, when one is there again.
+        """
         self._jobs.put(job)
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
             name = f"headrace-wsgi-{len(self._threads) + 1}"
             thread = threading.Thread(target=self._run, name=name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                if not self._threads:
+                    raise
+                return  # one of those that are there will take it
             self._threads.append(thread)
-            thread.start()
 
     def close(self) -> None:
         """Let every thread end after the jobs that are there already."""
