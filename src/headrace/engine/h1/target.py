@@ -45,7 +45,7 @@ def parse_request_line(line: bytes) -> RequestLine:
             if not (version[5:6] + version[7:8]).translate(None, _DIGITS):
                 raise RequestFault(505, "a version other than 1.0 and 1.1", "RFC 9110 §15.6.6")
         raise RequestFault(400, "the version is not HTTP's", "RFC 9112 §2.3")
-    if not is_path(target):
+    if not is_path(target) or not target.isascii():  # as llhttp and h11; HTTP/2's clients are trusted with more
         raise RequestFault(400, "the target is empty or has an octet that is not allowed", "RFC 9112 §3.2")
     authority: bytes | None = None
     if method == b"CONNECT":
