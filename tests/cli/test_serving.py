@@ -111,9 +111,9 @@ def test_one_line_a_bind_says_address_protocol_app_engine_loop_and_pid(folder: P
         engine = r"headrace \S+, engine (compiled|pure), asyncio"
         rest = rf"\| app apps:hello \(native\) \| {engine} \| pid {server.process.pid}$"
         server.wait_for(rf"info headrace: the certificate for localhost is {folder}/headrace/localhost\.pem; ")
-        server.wait_for(rf"info headrace: https://127\.0\.0\.1:[1-9]\d* \(HTTP/2 over TLS\) {rest}")
-        port = int(server.wait_for(rf"info headrace: http://127\.0\.0\.1:(\d+) \(HTTP/2 in cleartext\) {rest}")[1])
-        server.wait_for(rf"info headrace: unix:a\.sock \(HTTP/2 in cleartext\) {rest}")
+        server.wait_for(rf"info headrace: https://127\.0\.0\.1:[1-9]\d* \(HTTP/2 and HTTP/1\.1 over TLS\) {rest}")
+        port = int(server.wait_for(rf"info headrace: http://127\.0\.0\.1:(\d+) \(HTTP/2 and HTTP/1\.1 in cleartext\) {rest}")[1])
+        server.wait_for(rf"info headrace: unix:a\.sock \(HTTP/2 and HTTP/1\.1 in cleartext\) {rest}")
         assert fetch(port, "/").text == "hello"
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
@@ -127,7 +127,7 @@ def test_an_inherited_socket_is_served(folder: Path) -> None:
         listening.listen()
         number = listening.fileno()
         with serving("apps:hello", "--bind", f"fd:{number}", cwd=folder, pass_fds=(number,)) as server:
-            server.wait_for(rf" 127\.0\.0\.1:{listening.getsockname()[1]} \(HTTP/2 in cleartext\) ")
+            server.wait_for(rf" 127\.0\.0\.1:{listening.getsockname()[1]} \(HTTP/2 and HTTP/1\.1 in cleartext\) ")
             assert fetch(listening.getsockname()[1], "/").text == "hello"
 
 

@@ -19,6 +19,8 @@ from headrace.server.app import AppError, Server
 from headrace.server.config import Bind, Config
 from headrace.transport.listener import ListenError
 
+_PROTOCOLS: Final = {"h2": "HTTP/2", "http/1.1": "HTTP/1.1"}
+
 logger: Final = logging.getLogger("headrace")
 
 
@@ -59,7 +61,7 @@ def _announce(server: Server, target: str, loop_name: str) -> None:
     engine = "compiled" if engine_is_compiled() else "pure"
     about = f"headrace {version()}, engine {engine}, {loop_name}"
     for bind, address in server.addresses:
-        listening = _describe_bind(bind, address)
+        listening = _describe_bind(bind, address, server.config.protocols)
         logger.info("%s | app %s (%s) | %s | pid %d", listening, target, server.interface, about, os.getpid())
 
 
@@ -122,7 +124,8 @@ def _loop_factory(loop: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoo
     return "uvloop", uvloop.new_event_loop
 
 
-def _describe_bind(bind: Bind, address: str) -> str:
-    """`https://127.0.0.1:8443 (HTTP/2 over TLS)` and the like."""
-    scheme, protocol = ("https", "HTTP/2 over TLS") if bind.tls else ("http", "HTTP/2 in cleartext")
-    return f"{scheme}://{address} ({protocol})" if bind.kind == "tcp" else f"{address} ({protocol})"
+def _describe_bind(bind: Bind, address: str, protocols: str) -> str:
+    """`https://127.0.0.1:8443 (HTTP/2 and HTTP/1.1 over TLS)` and the like."""
+    spoken = " and ".join(_PROTOCOLS[each] for each in protocols.split(","))
+    scheme, how = ("https", "over TLS") if bind.tls else ("http", "in cleartext")
+    return f"{scheme}://{address} ({spoken} {how})" if bind.kind == "tcp" else f"{address} ({spoken} {how})"

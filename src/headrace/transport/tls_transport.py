@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 RECORD: Final = 16_384  # octets of content in a TLS record at most (RFC 8446 §5.1)
-_SLICE: Final = 32_768  # octets given to OpenSSL at once
+_SLICE: Final = 16_384  # octets given to OpenSSL at once
 _OVERHEAD: Final = 32  # octets that go with one octet of content at most: a record's head, padding aside, and its tag
-_MOST_OVERHEAD: Final = 65_536  # octets beyond that which a peer may send in all; content pays for itself
+_MOST_OVERHEAD: Final = 32_768  # octets beyond that which a peer may send in all; content pays for itself
 
 protocol_log: Final = logging.getLogger("headrace.protocol")
 
@@ -77,53 +77,33 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._shake_hands()
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= _SLICE:
-            self._take(data)
-            return
-        # Not all at once: what has no content (empty records, key updates) costs OpenSSL some 30 us a record, all of it
-        # within one call, and the loop waits.
-        for start in range(0, len(data), _SLICE):
-            self._take(data[start : start + _SLICE])
-            if self._raw is None or self._raw.is_closing():
+        if not self._is_open:
+            self._incoming.write(data)
+            if not (self._shake_hands() and self._incoming.pending):
                 return
-
-    def _take(self, data: bytes) -> None:
-        incoming = self._incoming
-        incoming.write(data)
-        if not self._is_open and not (self._shake_hands() and incoming.pending):
+            data = b""
+        elif self.is_closing():
             return
-        read = self._bio.read
-        content = b""
-        more: list[bytes] | None = None
+        content: list[bytes] = []
         at_end = False
         try:
-            while True:
-                piece = read(RECORD)
-                if not piece:
-                    at_end = True
-                    break
-                if not content:
-                    content = piece
-                elif more is None:
-                    more = [content, piece]
-                else:
-                    more.append(piece)
-                if not incoming.pending:
-                    break
-        except ssl.SSLWantReadError:
-            pass  # a record that is not whole, or one without content
+            if len(data) <= _SLICE:
+                at_end = self._read(data, content)
+            else:
+                # Not all at once: what has no content (empty records, key updates) costs OpenSSL some 30 us a record,
+                # all of it within one call, and the loop waits.
+                for start in range(0, len(data), _SLICE):
+                    at_end = at_end or self._read(data[start : start + _SLICE], content)
+                    if self._overhead > _MOST_OVERHEAD:
+                        break
         except ssl.SSLError as error:
             self._fail(error)
             return
-        if more is not None:
-            content = b"".join(more)
-        overhead = self._overhead + len(data) - _OVERHEAD * len(content)
-        self._overhead = overhead if overhead > 0 else 0
-        if overhead > _MOST_OVERHEAD:
+        if self._overhead > _MOST_OVERHEAD:
             self._end("records without content (RFC 8446 §4.6.3, §5.4)")
             return
         if content:
-            self._protocol.data_received(content)
+            self._protocol.data_received(content[0] if len(content) == 1 else b"".join(content))
         if self._outgoing.pending:  # an answer of TLS itself, such as to a key update (RFC 8446 §4.6.3)
             if not self._is_blocked:
                 self._send()
@@ -131,6 +111,28 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
                 self.abort()  # a flood of questions whose answers are not read
         if at_end:
             self.eof_received()
+
+    def _read(self, data: bytes, content: list[bytes]) -> bool:
+        """Decrypt what has come into `content`; True when the peer has said that it sends no more."""
+        incoming = self._incoming
+        incoming.write(data)
+        read = self._bio.read
+        overhead = self._overhead + len(data)
+        at_end = False
+        try:
+            while True:
+                piece = read(RECORD)
+                if not piece:
+                    at_end = True
+                    break
+                content.append(piece)
+                overhead -= _OVERHEAD * len(piece)
+                if not incoming.pending:
+                    break
+        except ssl.SSLWantReadError:
+            pass  # a record that is not whole, or one without content
+        self._overhead = overhead if overhead > 0 else 0
+        return at_end
 
     def eof_received(self) -> bool:
         """The peer sends no more. Whether it said so in TLS makes no difference: HTTP says itself what is whole."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, StreamFault
@@ -47,7 +47,12 @@ class ServerConnection(Connection):
         self.enable_connect_protocol = enable_connect_protocol
         self._highest_id: int = 0
         self._skipped: list[tuple[int, int]] | None = None
+        self.streams_refused: int = 0
         super().__init__(limits if limits is not None else Limits(), True, now)
+
+    def stats(self) -> dict[str, Any]:
+        """As for any connection, and `streams_refused`."""
+        return {**super().stats(), "streams_refused": self.streams_refused}
 
     def _own_settings(self) -> list[tuple[int, int]]:
         entries = [(settings.MAX_CONCURRENT_STREAMS, self.limits.max_concurrent_streams)]
@@ -172,6 +177,7 @@ class ServerConnection(Connection):
 
     def _refuse(self, stream_id: int) -> None:
         """REFUSED_STREAM: not processed, safe to send again (RFC 9113 §8.7). Remembered, as more may be coming."""
+        self.streams_refused += 1
         self._remember_closed(stream_id, CLOSED_BY_US)
         self._write_control(frames.write_rst_stream(stream_id, errors.REFUSED_STREAM))
         self._spend_odd(1)
