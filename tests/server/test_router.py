@@ -150,7 +150,20 @@ def test_a_branch_that_leads_nowhere_is_left_again() -> None:
     assert body(router, "/a/b/c") == "literal"
     assert body(router, "/a/b/e") == "rest y='b/e'"
     assert body(router, "/z/b/d") == "parameter x='z'"
-    # Literal text goes before a parameter at the first segment already, as far as the method is there.
+    router = Router(
+        [
+            R("/x/{n:int}/a", named("int")),
+            R("/x/{n:float}/b", named("float")),
+            R("/x/{n}/c", named("str")),
+            R("/x/{n:path}", named("path")),
+        ]
+    )
+    paths = {"/x/1/a": "int n=1", "/x/1/b": "float n=1.0", "/x/1/c": "str n='1'", "/x/1/d": "path n='1/d'"}
+    assert {path: body(router, path) for path in paths} == paths
+
+
+def test_literal_text_goes_first_at_the_first_segment_already() -> None:
+    router = Router([R("/{x}/b/d", named("parameter")), R("/a/{y:path}", named("rest"))])
     assert body(router, "/a/b/d") == "rest y='b/d'"
 
 

@@ -568,6 +568,8 @@ TRAVERSALS = [
     "/null-link",
     "/" + "a" * 300,
     "/" + "a/" * 3000,
+    "/back\\slash.txt",
+    "/back%5cslash.txt",
     "/index.html::$DATA/",
     "/proc/self/environ",
 ]
@@ -601,6 +603,7 @@ def with_traps(root: Path) -> None:
     (root / "link-loop").symlink_to("link-loop")
     (root / "link-dangling").symlink_to("nowhere")
     (root / "null-link").symlink_to("/dev/null")
+    (root / "back\\slash.txt").write_bytes(b"a name that other systems take for a path")
     os.mkfifo(root / "pipe")
     listener = socket.socket(socket.AF_UNIX)
     here = os.getcwd()
@@ -615,13 +618,15 @@ def with_traps(root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TRAVERSALS, ids=lambda path: path[:40])
-@pytest.mark.parametrize("way", ["alone", "mounted", "by path", "links followed"])
+@pytest.mark.parametrize("way", ["alone", "mounted", "by path", "links followed", "hidden seen"])
 def test_there_is_no_way_out(
     root: Path, path: str, way: str, watched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SECURITY 3.6; aiohttp's CVE-2024-23334, Apache's CVE-2021-41773 and their kin."""
     with_traps(root)
-    files: Any = StaticFiles(root, listing=True, index=None, follow_symlinks=way == "links followed")
+    files: Any = StaticFiles(
+        root, listing=True, index=None, follow_symlinks=way == "links followed", hidden=way == "hidden seen"
+    )
     if way == "by path":
         monkeypatch.setattr(folder_module, "OPENS_BELOW", False)
     if way == "mounted":
@@ -632,10 +637,14 @@ def test_there_is_no_way_out(
     if way == "links followed" and path == "/link-inside.txt":
         assert response.body == b"0123456789"
         return
+    if way == "hidden seen" and path in ("/.hidden", "/%2ehidden"):
+        assert response.body == b"hidden"
+        return
     assert response.status == 404
     assert b"SECRET" not in response.body
     for name in watched:
         assert ".." not in name.split("/")
+        assert os.path.basename(name) not in ("pipe", "null", "socket")  # to open such a thing may do something
         assert name == str(root) or way == "by path" or "/" not in name, name
         if way == "by path":
             assert os.path.realpath(name).startswith(str(root))

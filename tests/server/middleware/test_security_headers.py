@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Request, Response, Route, Router
+from headrace import FileResponse, Request, Response, Route, Router, StreamResponse
 from headrace.server.middleware import SecurityHeaders
 
 from tests.requests import answer, fields, request
@@ -37,6 +37,19 @@ def test_the_defaults() -> None:
     # RFC 6797 §7.2: not over http.
     secure = fields(answer(router, request(scheme="https")))
     assert secure == {**expected, "strict-transport-security": "max-age=31536000"}
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [Response(200, [("x-a", "b")]), StreamResponse(200, [("x-a", "b")], lambda send: send()), FileResponse(file="x")],
+)
+def test_what_a_handler_returns_again_and_again_is_not_changed(shared: Any) -> None:
+    before = list(shared.headers)
+    for _ in range(2):
+        told = answer(app(lambda _: shared), request())
+        assert told is not shared
+        assert fields(told)["x-frame-options"] == "DENY"
+        assert list(shared.headers) == before
 
 
 def test_the_scheme_is_the_one_that_a_trusted_proxy_told() -> None:
