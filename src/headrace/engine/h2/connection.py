@@ -354,7 +354,8 @@ class Connection(FieldBlocks):
         if end - start != 4:
             raise ConnectionFault(errors.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets", "RFC 9113 §6.9")
         increment = self._u32(start) & 0x7FFFFFFF
-        if increment < _CRUMB or self._free_updates <= 0:
+        # Crumbs are odd while something waits for window; who got small frames gives back small credit, as HAProxy does.
+        if self._free_updates <= 0 or (increment < _CRUMB and self._queued > 0):
             self._spend_odd(1)
         else:
             self._free_updates = min(self._free_updates - 1, _MOST_FREE_UPDATES)
