@@ -43,6 +43,9 @@ PUBLIC = {
     "StaticFiles",
     "StreamResponse",
     "Telemetry",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketResponse",
     "last_event_id",
     "serve",
 }

@@ -19,8 +19,12 @@ from headrace.server.route import Route
 from headrace.server.router import Mount, Router
 from headrace.server.static import StaticFiles
 from headrace.server.telemetry import RequestIdFilter, Telemetry
+from headrace.server.websocket import WebSocketResponse
+from headrace.transport.tunnel import WebSocketClosed
+from headrace.transport.websocket import WebSocket
 
 __all__ = [
+    "STOP",
     "AppError",
     "ClientDisconnected",
     "Config",
@@ -45,13 +49,15 @@ __all__ = [
     "Route",
     "RouteError",
     "Router",
-    "STOP",
     "Send",
     "Server",
     "StartupError",
     "StaticFiles",
     "StreamResponse",
     "Telemetry",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketResponse",
     "last_event_id",
     "serve",
 ]

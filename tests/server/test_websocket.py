@@ -238,6 +238,26 @@ def test_a_send_waits_for_a_client_that_does_not_read(run: Run, over: str) -> No
     run(main())
 
 
+def test_a_peer_that_gives_small_credit_for_small_messages_is_no_attacker(run: Run) -> None:
+    # HAProxy does so: a WINDOW_UPDATE below 256 octets for each message. Autobahn 9.7 failed over it.
+    async def main() -> None:
+        async with (
+            serving(app(echo)) as server,
+            H2Peer.connected(port(server), gives_credit=False) as peer,
+            open_websocket("h2", port(server), on=peer) as ws,
+        ):
+            for number in range(1500):
+                ws.send(f"{number:05}")
+                assert await ws.message() == f"{number:05}"
+                peer.conn.increment_flow_control_window(7)
+                peer.conn.increment_flow_control_window(7, ws.stream_id)
+                peer.flush()
+            await peer.ping()
+            assert peer.goaways == []
+
+    run(main())
+
+
 # -- the end
 
 

@@ -1,12 +1,52 @@
-"""Finds out that a silent peer is gone: after an interval without an octet it is asked, and then has some time."""
+"""Pings of a WebSocket: those that a handler waits for, and those that find out whether a silent peer is there."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
+
+
+class Pings:
+    """The pings whose pongs somebody waits for."""
+
+    __slots__ = ("_count", "_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._count = 0
+        self._waiting: dict[bytes, tuple[asyncio.Future[float], float]] = {}
+
+    def expect(self) -> tuple[bytes, asyncio.Future[float]]:
+        """The payload of a new ping, and a future of the seconds until its pong."""
+        self._count += 1
+        payload = self._count.to_bytes(8, "big")
+        pong: asyncio.Future[float] = self._loop.create_future()
+        self._waiting[payload] = (pong, self._loop.time())
+        return payload, pong
+
+    def forget(self, payload: bytes) -> None:
+        """Nobody waits any more."""
+        self._waiting.pop(payload, None)
+
+    def answered(self, payload: bytes) -> None:
+        """A pong has come. It answers its ping, and those before it (RFC 6455 §5.5.3)."""
+        if payload not in self._waiting:
+            return
+        now = self._loop.time()
+        for each, (pong, sent_at) in list(self._waiting.items()):
+            if not pong.done():
+                pong.set_result(now - sent_at)
+            if each == payload:
+                break
+
+    def give_up(self, error: Exception) -> None:
+        """No pong comes any more."""
+        for pong, _ in self._waiting.values():
+            if not pong.done():
+                pong.set_exception(error)
 
 
 class Keepalive:

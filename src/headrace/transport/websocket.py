@@ -17,7 +17,7 @@ from typing import Any
 from headrace.engine.ws.connection import WebSocketConnection
 from headrace.engine.ws.events import CLOSE, FAILED, MESSAGE, PONG
 from headrace.engine.ws.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
-from headrace.transport.keepalive import Keepalive
+from headrace.transport.keepalive import Keepalive, Pings
 from headrace.transport.tunnel import (
     DEFAULT_CLOSE_TIMEOUT_S,
     DEFAULT_PING_INTERVAL_S,
@@ -53,7 +53,6 @@ class WebSocket:
         "_lost",
         "_max_queue",
         "_owed",
-        "_ping_id",
         "_pings",
         "_protocol",
         "_queue",
@@ -116,8 +115,7 @@ class WebSocket:
         self._said: WebSocketClosed | None = None
         self._close_waiters: list[asyncio.Future[None]] = []
         self._fragments: asyncio.Lock | None = None
-        self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
-        self._ping_id = 0
+        self._pings = Pings(loop)
         self._close_timeout_s = close_timeout_s
         self._close_timer: asyncio.TimerHandle | None = None
         self._keepalive: Keepalive | None = None
@@ -217,7 +215,7 @@ class WebSocket:
     def _on_control(self, event: Any) -> None:
         kind = event.kind
         if kind == PONG:
-            self._on_pong(event.data)
+            self._pings.answered(event.data)
         elif kind in (CLOSE, FAILED):
             self._close(event.code, event.reason)
             if not self._protocol.output_ended:  # RFC 6455 §7.1.1: a client leaves the first step to the server
@@ -362,27 +360,13 @@ class WebSocket:
         protocol = self._protocol
         if not protocol.is_open:
             raise self._error()
-        self._ping_id += 1
-        payload = self._ping_id.to_bytes(8, "big")
-        pong: asyncio.Future[float] = self._loop.create_future()
-        self._pings[payload] = (pong, self._loop.time())
+        payload, pong = self._pings.expect()
         try:
             protocol.send_ping(payload)
             self._flush()
             return await pong
         finally:
-            self._pings.pop(payload, None)
-
-    def _on_pong(self, payload: bytes) -> None:
-        """A pong answers its ping, and those before it (RFC 6455 §5.5.3)."""
-        if payload not in self._pings:
-            return
-        now = self._loop.time()
-        for each, (pong, sent_at) in list(self._pings.items()):
-            if not pong.done():
-                pong.set_result(now - sent_at)
-            if each == payload:
-                break
+            self._pings.forget(payload)
 
     def _flush(self) -> None:
         """Write what the protocol has to say, unless the tunnel has to accept something else first."""
@@ -461,9 +445,7 @@ class WebSocket:
         self.close_code = code
         self.close_reason = self._lost or reason if code == ABNORMAL else reason
         self._stop_timers()
-        for pong, _ in self._pings.values():
-            if not pong.done():
-                pong.set_exception(WebSocketClosed(code, self.close_reason))
+        self._pings.give_up(WebSocketClosed(code, self.close_reason))
         waiters = self._close_waiters
         if self._waiter is not None:
             waiters.append(self._waiter)
