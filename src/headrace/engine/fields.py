@@ -64,6 +64,7 @@ _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _NAME_OCTETS: Final = _ALNUM + b"!#$%&'*+-.^_`|~"  # RFC 9110 §5.6.2, lowercase
 _TOKEN_OCTETS: Final = _NAME_OCTETS + _UPPER
 _VALUE_OCTETS: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))  # RFC 9110 §5.5
+_LINE_OCTETS: Final = _VALUE_OCTETS + b"\r\n"
 _SCHEME_OCTETS: Final = _ALNUM + _UPPER + b"+-."  # RFC 3986 §3.1
 _AUTHORITY_OCTETS: Final = _ALNUM + _UPPER + b"-._~!$&'()*+,;=:[]%"  # RFC 3986 §3.2 without userinfo
 # Wider than RFC 3986: clients leave octets like "|" or those above 0x7f unescaped. Never a control, a space, or "#".
@@ -112,6 +113,11 @@ def is_token(value: bytes) -> bool:
 def is_path(value: bytes) -> bool:
     """Tell whether `value` has the octets of a request's target, and at least one (RFC 9113 §8.3.1, RFC 9112 §3.2)."""
     return len(value) > 0 and not value.translate(None, _PATH_OCTETS)
+
+
+def has_field_octets(octets: bytes) -> bool:
+    """Tell whether whole field lines have no control octets but HTAB and those of CRLF (RFC 9110 §5.5)."""
+    return not octets.translate(None, _LINE_OCTETS)
 
 
 def is_authority(value: bytes) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httptools
 
-from headrace.engine.fields import Pairs, RequestHead, is_field_name, is_field_value
+from headrace.engine.fields import Pairs, RequestHead, has_field_octets, is_field_name
 from headrace.engine.h1.faults import RequestFault
 from headrace.engine.h1.target import is_host, parse_request_line
 from headrace.engine.h1.upgrade import Upgrade
@@ -47,6 +47,20 @@ _KNOWN: Final[dict[bytes, int]] = {
     b"upgrade": _UPGRADE,
     b"sec-websocket-key": _WEBSOCKET_KEY,
     b"sec-websocket-version": _WEBSOCKET_VERSION,
+}
+
+# As clients write the names of fields. One object a name, for all requests, with a hash that is known already.
+_LOWER: Final[dict[bytes, bytes]] = {
+    each: each.lower()
+    for each in (
+        *(b"Host", b"Connection", b"Content-Length", b"Content-Type", b"Transfer-Encoding", b"Expect", b"Upgrade"),
+        *(b"User-Agent", b"Accept", b"Accept-Encoding", b"Accept-Language", b"Cookie", b"Referer", b"Origin"),
+        *(b"Authorization", b"Cache-Control", b"Pragma", b"Range", b"If-None-Match", b"If-Modified-Since", b"DNT"),
+        *(b"Sec-WebSocket-Key", b"Sec-WebSocket-Version", b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Extensions"),
+        *(b"Sec-Fetch-Site", b"Sec-Fetch-Mode", b"Sec-Fetch-Dest", b"Sec-Fetch-User", b"Upgrade-Insecure-Requests"),
+        *(b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"X-Real-IP", b"X-Requested-With", b"Via"),
+        *(b"sec-ch-ua", b"sec-ch-ua-mobile", b"sec-ch-ua-platform", b"Priority", b"TE", b"Trailer", b"Forwarded"),
+    )
 }
 
 _NAME: Final = ("a field name is empty, or has an octet that is not allowed", "RFC 9112 §5.1")
@@ -136,6 +150,8 @@ class RequestReader:
         pairs = self._read_fields(octets, end)
         if len(pairs) != lines:
             raise RequestFault(400, "the field section is malformed", "RFC 9112 §5")
+        if not has_field_octets(octets):
+            raise RequestFault(400, "a field value has an octet that is not allowed", "RFC 9110 §5.5")
         head.method = line.method
         head.is_head = line.method == b"HEAD"
         head.is_http_1_0 = line.is_http_1_0
@@ -189,13 +205,18 @@ class RequestReader:
         host: bytes | None = None
         coding: bytes | None = None
         options: list[bytes] = []
-        for raw, padded in pairs:
-            name: bytes = raw.lower()
-            value: bytes = padded.rstrip(b" \t")
-            if not is_field_name(name):
-                raise RequestFault(400, _NAME[0], _NAME[1])
-            if not is_field_value(value):
-                raise RequestFault(400, "a field value has an octet that is not allowed", "RFC 9110 §5.5")
+        for pair in pairs:
+            raw: bytes = pair[0]
+            value: bytes = pair[1]
+            known = _LOWER.get(raw)
+            if known is not None:
+                name = known
+            else:
+                name = raw.lower()
+                if not is_field_name(name):
+                    raise RequestFault(400, _NAME[0], _NAME[1])
+            if value and value[-1] <= 0x20:
+                value = value.rstrip(b" \t")
             kind = _KNOWN.get(name, 0)
             if kind == _HOST:
                 if host is not None:

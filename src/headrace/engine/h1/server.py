@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.engine import errors
 from headrace.engine.errors import LocalProtocolError
 from headrace.engine.events import ConnectReceived, DataReceived, Event, RequestReceived, TrailersReceived
+from headrace.engine.fields import is_token
 from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.deadlines import Deadlines
 from headrace.engine.h1.faults import RequestFault
@@ -30,7 +31,7 @@ _LINE: Final = 8_192  # octets of a request line (RFC 9112 §3 asks for 8,000 at
 _EMPTY_LINES: Final = 8  # before a request line; one has to be borne with (RFC 9112 §2.2)
 _SMALL: Final = 256  # content below this is charged as much
 _BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")  # a CR or LF that stands alone
-_TOKEN_OCTETS: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_IS_TOKEN: Final = bytes(is_token(bytes((octet,))) for octet in range(256))
 _DEFAULT_URGENCY: Final = 3  # RFC 9218 §4.1; nobody shares an HTTP/1.1 connection
 
 
@@ -164,7 +165,7 @@ class H1ServerConnection(Deadlines):
             if start == total:
                 self._head_since = NEVER
                 return True
-        if data[start] not in _TOKEN_OCTETS:
+        if _IS_TOKEN[data[start]] == 0:
             raise self._line_fault(RequestFault(400, "the request line has no method", "RFC 9112 §3"), b"")
         found = data.find(b"\r\n\r\n", max(start, start + self._scanned - 3))
         if found < 0:
