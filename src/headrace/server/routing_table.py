@@ -89,9 +89,11 @@ class Leaf:
 class Node:
     """A segment of the tree and what may follow it."""
 
-    __slots__ = ("leaf", "literals", "parameter", "rest", "scope", "typed")
+    __slots__ = ("is_literal", "leaf", "literals", "parameter", "rest", "scope", "typed")
 
     def __init__(self) -> None:
+        self.is_literal = True
+        """True when nothing but literal text may follow: then there is no way back to take, and no need to recurse."""
         self.leaf: Leaf | None = None
         self.literals: dict[str, Node] = {}
         self.typed: list[tuple[int, Any, Node]] = []
@@ -103,6 +105,7 @@ class Node:
     def child(self, segment: str | Parameter) -> Node:
         if isinstance(segment, str):
             return self.literals.setdefault(segment, Node())
+        self.is_literal = False
         if segment.converter is STR:
             if self.parameter is None:
                 self.parameter = Node()
@@ -147,6 +150,7 @@ class Table:
         leaf.add(entry)
         if rest:
             node.rest = leaf
+            node.is_literal = False
         else:
             node.leaf = leaf
         if name is not None:
@@ -220,7 +224,8 @@ def call(entry: Entry, request: Request, values: Sequence[Any]) -> Any:
     """Tell the request what was found, and call the handler."""
     request.route = entry.route
     if values:
-        request.params = dict(zip(entry.names, values, strict=True))
+        names = entry.names
+        request.params = {names[0]: values[0]} if len(values) == 1 else dict(zip(names, values, strict=True))
     if not entry.plain:
         request.state = entry.state
         if entry.cancel_on_disconnect is not None:
@@ -246,7 +251,14 @@ def _find(
     Leaves of the same path that do not have the method are left in `passed`.
     No node is visited twice, so the tree's size bounds the work of a request.
     """
-    if position == len(segments):
+    end = len(segments)
+    while position < end and node.is_literal:
+        child = node.literals.get(segments[position])
+        if child is None:
+            return None
+        node = child
+        position += 1
+    if position == end:
         return None if node.leaf is None else _take(node.leaf, method, passed)
     segment = segments[position]
     child = node.literals.get(segment)
