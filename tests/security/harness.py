@@ -149,9 +149,12 @@ class Server:
     ) -> list[Report]:  # fmt: skip
         """Run attacks side by side, each on a connection of its own."""
         port, context = (self.tls_port, client_context()) if tls else (self.port, None)
-        return drive(
-            [Attacker(port, each, tls=context, reads=reads, longest_s=longest_s) for each in attacks], wait_s=wait_s
-        )
+        with contextlib.ExitStack() as stack:
+            opened = [
+                stack.enter_context(Attacker(port, each, tls=context, reads=reads, longest_s=longest_s))
+                for each in attacks
+            ]
+            return drive(opened, wait_s=wait_s)
 
 
 @functools.cache

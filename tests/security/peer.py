@@ -218,7 +218,6 @@ def drive(attackers: Sequence[Attacker], *, wait_s: float = 2.0) -> list[Report]
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         for each in attackers:
             stack.enter_context(each)
-        for each in attackers:
             selector.register(each, each.interest, each)
         running = set(attackers)
         while running:

@@ -29,7 +29,7 @@ CONTROLS: dict[str, Control] = {
         (),
     ),
     "CVE-2025-23085 teardown leaks": (
-        weakened.ended_connections_are_kept, test_exhaustion.test_teardown_leaks_nothing, ()
+        weakened.ended_connections_are_kept, test_exhaustion.test_teardown_leaks_nothing, (100,)
     ),
     "CVE-2026-59980 endless integer": (weakened.integers_never_end, test_hpack.test_integer_overflow, ()),
     "CVE-2026-93492 table inflation": (weakened.encoder_follows_the_peer, test_hpack.test_encoder_table_inflation, ()),

@@ -1,4 +1,4 @@
-"""SECURITY.md 3.4 Slowloris, the phases that HTTP/2 over TLS has: 200 clients in each that hardly move.
+"""SECURITY.md 3.4 Slowloris, in the phases of TLS, HTTP/2 and HTTP/1.1: 200 clients in each that hardly move.
 
 Every phase has a deadline of its own, and octets that trickle in do not extend it. Deadlines are short here. A client
 may not be cut before the deadline either: what begins before a timer ends with it, however busy the machine is.
@@ -52,12 +52,13 @@ class Phase:
 
     def __init__(
         self, opening: bytes | Callable[[], bytes], trickle: Iterator[bytes] | None = None, *, deadlines: int = 1,
-        tls: bool = False,
+        tls: bool = False, frames: bool = True,
     ) -> None:  # fmt: skip
         self.opening = opening
         self.trickle = trickle
         self.deadlines = deadlines
         self.tls = tls
+        self.has_frames = frames and not tls
 
 
 def octets_of(whole: bytes) -> Iterator[bytes]:
@@ -92,6 +93,9 @@ def phases() -> dict[str, Phase]:
         "body in crumbs": Phase(READY + UPLOAD, again(wire.data(1, b"x")), deadlines=2),
         "between requests": Phase(READY + wire.request(1, b"/probe")),
         "never a request": Phase(READY),
+        "HTTP/1.1 head": Phase(b"", octets_of(b"GET /probe HTTP/1.1\r\nhost: a\r\n\r\n"), frames=False),
+        "HTTP/1.1 body": Phase(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 999\r\n\r\n", again(b"x"), frames=False),
+        "HTTP/1.1 between requests": Phase(b"GET /probe HTTP/1.1\r\nhost: a\r\n\r\n", frames=False),
         "response, no window": Phase(
             wire.client_preface({wire.INITIAL_WINDOW_SIZE: 0}) + wire.settings_ack() + wire.request(1, b"/big"),
             again(wire.window_update(1, 1)),
@@ -118,7 +122,7 @@ class Slow:
         self.sock.sendall(phase.opening if isinstance(phase.opening, bytes) else phase.opening())
         self.sock.setblocking(False)
         self._is_given_up = False
-        self._frames = None if phase.tls else wire.FrameReader()
+        self._frames = wire.FrameReader() if phase.has_frames else None
 
     def trickle(self, octets: bytes) -> None:
         """Say a little more; on a stream that was given up there is nothing to say."""
