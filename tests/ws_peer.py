@@ -237,7 +237,8 @@ async def _over_h2(connection: H2Peer, path: str, fields: Pairs) -> AsyncIterato
     await connection.until(lambda: connection.conn.remote_settings.enable_connect_protocol == 1)
     stream_id = int(connection.conn.get_next_available_stream_id())
     answer = connection.answers[stream_id] = Answer()
-    pseudo = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", "localhost")]
+    scheme = "https" if connection.writer.get_extra_info("ssl_object") else "http"
+    pseudo = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", scheme), (":authority", "localhost")]
     connection.conn.send_headers(stream_id, [*pseudo, (":path", path), *fields])
     connection.flush()
     await connection.started(stream_id)
