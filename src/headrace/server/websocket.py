@@ -161,7 +161,7 @@ def open_tunnel(
     early = exchange.inbox
     exchange.inbox = TunnelInbox(exchange, socket)
     exchange.drain_listener = lambda deadline: socket.go_away()
-    if early is None or early.has_content() or early.ended:
+    if early is None or early.owed or early.has_content() or early.ended:
         ended = early is None or early.ended
         data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())
         socket.on_octets(data, owed, ended)
