@@ -13,6 +13,7 @@ from typing import Any, Final
 import pyperf
 
 from headrace.engine.events import DataReceived
+from headrace.engine.h1 import H1ServerConnection
 from headrace.engine.h2 import ServerConnection
 from headrace.engine.hpack import Decoder, Encoder
 from headrace.engine.limits import Limits
@@ -162,6 +163,54 @@ def download(loops: int) -> float:
     return spent
 
 
+def http1_head(path: bytes) -> bytes:
+    """A request of HTTP/1.1 with the fields that `section` has."""
+    lines = b"".join(name.title() + b": " + value + b"\r\n" for name, value in BROWSER)
+    return b"GET " + path + b" HTTP/1.1\r\nHost: example.com\r\n" + lines + b"\r\n"
+
+
+SAME_HTTP1: Final = [http1_head(b"/")] * REQUESTS
+VARIED_HTTP1: Final = [http1_head(b"/api/v1/users/%d/orders?page=%d" % (i * 7919, i)) for i in range(REQUESTS)]
+
+
+def http1_requests(batches: list[bytes]) -> Timed:
+    """Requests of HTTP/1.1, a batch a read: each is answered, and each batch's answers are taken at once."""
+
+    def timed(loops: int) -> float:
+        spent = 0.0
+        for _ in range(loops):
+            server = H1ServerConnection(Limits(frames_per_turn=0))
+            begin = time.perf_counter()
+            for octets in batches:
+                events = server.receive_data(octets, 0.0)
+                while events:
+                    for event in events:
+                        server.send_response(event.stream_id, 200, RESPONSE, b"Hello, World!")
+                    events = server.take_events()
+                server.take_output()
+            spent += time.perf_counter() - begin
+        return spent
+
+    return timed
+
+
+def http1_upload(loops: int) -> float:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = [b"%x\r\n" % FRAME + BODY[i : i + FRAME] + b"\r\n" for i in range(0, len(BODY), FRAME)]
+    spent = 0.0
+    for _ in range(loops):
+        server = H1ServerConnection()
+        server.receive_data(head, 0.0)
+        begin = time.perf_counter()
+        for chunk in chunks:
+            for event in server.receive_data(chunk, 0.0):
+                if isinstance(event, DataReceived):
+                    server.acknowledge_data(1, event.flow_length)
+        server.receive_data(b"0\r\n\r\n", 0.0)
+        spent += time.perf_counter() - begin
+    return spent
+
+
 CASES: Final[tuple[Case, ...]] = (
     ("hpack: decode a repeated section", decoding(SAME), REQUESTS),
     ("hpack: decode a section with a new path", decoding(VARIED), REQUESTS),
@@ -172,6 +221,10 @@ CASES: Final[tuple[Case, ...]] = (
     ("connection: a request and its answer, new paths", requests(VARIED), REQUESTS),
     ("connection: receive 1 MiB", upload, 1),
     ("connection: send 1 MiB", download, 1),
+    ("HTTP/1.1: a request and its answer, repeated", http1_requests(SAME_HTTP1), REQUESTS),
+    ("HTTP/1.1: a request and its answer, new paths", http1_requests(VARIED_HTTP1), REQUESTS),
+    ("HTTP/1.1: sixteen at a time, repeated", http1_requests([SAME_HTTP1[0] * 16] * 6), 96),
+    ("HTTP/1.1: receive 1 MiB in chunks", http1_upload, 1),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
 from tests.h1_rig import OK, H1Rig, head, refusal
@@ -155,6 +156,58 @@ def test_a_head_that_is_a_beginning_of_another_is_not_mistaken_for_it() -> None:
     rig.feed(head(b"x: y"))
     rig.feed(head() + head(b"x: y"))
     assert [len(event.headers) for event in rig.requests] == [1, 2, 1, 2]
+
+
+def test_the_same_fields_behind_another_line() -> None:
+    """Clients change the target and little else: the fields are taken as they were read, the rest is the line's."""
+    rig = H1Rig()
+    fields = [b"x: y", b"Content-Length: 0"]
+    lines = [
+        (b"GET /a HTTP/1.1", b"a", True),
+        (b"POST /b HTTP/1.1", b"a", True),
+        (b"HEAD /c HTTP/1.1", b"a", True),
+        (b"GET http://b/d HTTP/1.1", b"b", True),
+        (b"GET /e HTTP/1.1", b"a", True),
+        (b"OPTIONS * HTTP/1.1", b"a", True),
+        (b"GET /f HTTP/1.0", b"a", False),
+    ]
+    for n, (line, authority, kept) in enumerate(lines):
+        rig.feed(head(*fields, request=line))
+        event = rig.requests[-1]
+        method, target, _ = line.split(b" ")
+        assert (event.method, event.path) == (method, target.removeprefix(b"http://b"))
+        assert event.authority == authority and event.headers[0] == (b"host", authority)
+        assert event.headers[1:] == [(b"x", b"y"), (b"content-length", b"0")]
+        assert event.content_length == 0 and event.end_stream and event.shared.has_host
+        assert event.shared.http_version == ("1.1" if kept else "1.0")
+        rig.conn.send_response(2 * n + 1, 200, (), b"body")
+        assert rig.conn.closed != kept
+    bodies = [response.body for response in rig.responses([line.split(b" ")[0] for line, _, _ in lines])]
+    assert bodies == [b"body", b"body", b"", b"body", b"body", b"body", b"body"]
+
+
+def test_the_same_fields_behind_a_line_that_is_wrong() -> None:
+    """What was read before does not make a fault good."""
+    for line, status in ((b"CONNECT a:1 HTTP/1.1", 501), (b"GET * HTTP/1.1", 400), (b"GET / HTTP/2.0", 505)):
+        assert refusal(head(b"x: y") + head(b"x: y", request=line)) == status
+
+
+@pytest.mark.parametrize("first", [b"POST / HTTP/1.1", b"GET / HTTP/1.0", b"GET /other HTTP/1.1"])
+def test_the_fields_of_an_upgrade_are_read_each_time(first: bytes) -> None:
+    """They mean something else with another method: an ordinary request before makes no difference."""
+    upgrade = [
+        b"Connection: upgrade, keep-alive",
+        b"Upgrade: websocket",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    rig = H1Rig(auto=True, websockets=True)
+    if first.startswith(b"GET /other"):
+        rig.feed(head(b"x: y", request=first))
+    else:
+        rig.feed(head(*upgrade, request=first))
+    rig.feed(head(*upgrade))
+    assert [event.protocol for event in rig.of(ev.ConnectReceived)] == [b"websocket"]
 
 
 def test_memory_of_heads_is_bounded() -> None:

@@ -14,7 +14,7 @@ import httptools
 
 from headrace.engine.fields import Pairs, RequestHead, has_field_octets, is_field_name
 from headrace.engine.h1.faults import RequestFault
-from headrace.engine.h1.target import is_host, parse_request_line
+from headrace.engine.h1.target import RequestLine, is_host, parse_request_line
 from headrace.engine.h1.upgrade import Upgrade
 from headrace.engine.hpack.sightings import Sightings
 from headrace.engine.limits import Limits
@@ -99,6 +99,29 @@ class HTTP1RequestHead(RequestHead):
         self.upgrade_key = b""
         """The key of an upgrade to WebSocket, b"" for ordinary requests."""
 
+    def set_line(self, line: RequestLine) -> None:
+        """Take what the request line says."""
+        self.method = line.method
+        self.path = line.path
+        self.is_head = line.method == b"HEAD"
+        self.is_plain = self.keeps_alive and self.end_stream and not self.is_head and not self.is_http_1_0
+
+    def with_line(self, line: RequestLine) -> HTTP1RequestHead:
+        """Return the head of a request with the same fields and another line. Neither is an upgrade."""
+        head = HTTP1RequestHead(self.headers)
+        head.scheme = self.scheme
+        head.authority = self.authority
+        head.has_host = self.has_host
+        head.content_length = self.content_length
+        head.expect_continue = self.expect_continue
+        head.http_version = self.http_version
+        head.end_stream = self.end_stream
+        head.is_chunked = self.is_chunked
+        head.keeps_alive = self.keeps_alive
+        head.is_http_1_0 = self.is_http_1_0
+        head.set_line(line)
+        return head
+
 
 class FieldLines:
     """What llhttp calls. An object of its own, so that no reference leads from the parser back to the connection."""
@@ -120,6 +143,8 @@ class RequestReader:
         self._websockets = websockets
         self._lines = FieldLines()
         self._parser: Any = None
+        self._last_fields = b""
+        self._last_head: HTTP1RequestHead | None = None
         self._remembered: dict[bytes, HTTP1RequestHead] | None = None
         self._remembered_cost: int = 0
         self._sightings: Sightings | None = None
@@ -142,43 +167,57 @@ class RequestReader:
     def read(self, octets: bytes) -> HTTP1RequestHead:
         """Parse a head from its first octet to its empty line. Raises RequestFault for what is wrong with it."""
         end = octets.find(b"\r\n")
-        head = HTTP1RequestHead([])
         line = parse_request_line(octets[:end])
-        lines = octets.count(b"\n") - 2
-        if lines > self._max_fields:
+        fields = octets[end:]
+        like = self._last_head
+        if (
+            like is not None
+            and line.authority is None
+            and line.is_http_1_0 == like.is_http_1_0
+            and line.method != b"CONNECT"
+            and fields == self._last_fields
+        ):
+            head = like.with_line(line)  # another target, and all else as before: what clients do
+        else:
+            head = self._parse(line, fields)
+        if len(octets) <= REMEMBERED_SIZE:
+            self._remember(octets, head)
+        return head
+
+    def _parse(self, line: RequestLine, fields: bytes) -> HTTP1RequestHead:
+        count = fields.count(b"\n") - 2
+        if count > self._max_fields:
             raise RequestFault(431, "more fields than are taken", "RFC 6585 §5", "max_fields")
-        pairs = self._read_fields(octets, end)
-        if len(pairs) != lines:
+        pairs = self._read_fields(fields)
+        if len(pairs) != count:
             raise RequestFault(400, "the field section is malformed", "RFC 9112 §5")
-        if not has_field_octets(octets):
+        if not has_field_octets(fields):
             raise RequestFault(400, "a field value has an octet that is not allowed", "RFC 9110 §5.5")
-        head.method = line.method
-        head.is_head = line.method == b"HEAD"
+        head = HTTP1RequestHead([])
         head.is_http_1_0 = line.is_http_1_0
         head.http_version = "1.0" if line.is_http_1_0 else "1.1"
         head.scheme = self._scheme
-        head.path = line.path
         upgrade = Upgrade()
         self._examine(head, pairs, line.authority, upgrade)
+        head.set_line(line)
         if line.method == b"CONNECT":
             raise RequestFault(501, "CONNECT is not served", "RFC 9110 §9.3.6")
         if self._websockets and upgrade.is_wanted(line.method, line.is_http_1_0):
             upgrade.check(not head.end_stream)
             head.upgrade_key = upgrade.key
             head.protocol = b"websocket"
+            head.is_plain = False
         if not head.end_stream or not head.keeps_alive:
             self._parser = None  # it waits for content, or takes nothing more
-        head.is_plain = (
-            head.keeps_alive and head.end_stream and head.protocol is None and not head.is_head and not head.is_http_1_0
-        )
-        if len(octets) <= REMEMBERED_SIZE:
-            self._remember(octets, head)
+        if line.authority is None and not upgrade.is_option and len(fields) <= REMEMBERED_SIZE:
+            self._last_fields = fields
+            self._last_head = head
         return head
 
     # -- fields ------------------------------------------------------------------------------------------------
 
-    def _read_fields(self, octets: bytes, start: int) -> Pairs:
-        """Return the field lines from `start` on, as llhttp sees them."""
+    def _read_fields(self, fields: bytes) -> Pairs:
+        """Return the field lines as llhttp sees them, `fields` being what stands behind a request line."""
         lines = self._lines
         pairs: Pairs = []
         lines.pairs = pairs
@@ -187,7 +226,7 @@ class RequestReader:
         if parser is None:
             parser = httptools.HttpRequestParser(lines)
         try:
-            parser.feed_data(_LINE + octets[start:])
+            parser.feed_data(_LINE + fields)
             self._parser = parser
         except httptools.HttpParserUpgrade:
             pass  # for it, what follows is not HTTP any more; whether that is so is not its decision
