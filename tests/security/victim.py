@@ -106,6 +106,7 @@ class Victim:
             "tasks": len(asyncio.all_tasks()),
             "connections": len(self.server.service.drivers),
             "handles": len(os.listdir("/proc/self/fd")),
+            "blocks": sys.getallocatedblocks(),
             "rss": int(memory["VmRSS:"]) * 1024,
             "peak": int(memory["VmHWM:"]) * 1024,
         }
