@@ -3,8 +3,8 @@
 `python -m tests.security.soak --minutes 60` attacks a server of its own, in cleartext and over TLS, and prints a line a
 minute. It exits 1 when handles or tasks are left, when the log has a traceback, when legitimate traffic was refused, or
 when memory grows. That is read from the second half, as allocators fill up in the first: a line through the readings,
-less twice the standard error of its slope. Resident memory may rise by a megabyte an hour, but by one in any case, which
-is what it goes up and down by: a run of minutes tells little, one of two hours tells it. The number of blocks that
+less twice the standard error of its slope. Resident memory may rise by a megabyte an hour, but by one in any case, for
+it goes up and down by as much: a run of minutes tells little, one of two hours tells it. The number of blocks that
 Python has allocated is steadier, and tells sooner: it may rise by one in a hundred.
 """
 
@@ -148,6 +148,9 @@ def run(minutes: float, seed: int) -> int:
             soak.step()
         after = server.settled(live=0, connections=1, handles=before["handles"], tasks=before["tasks"])
         log = server.log
+    if len(readings) < 10:
+        print("FAILED: too short to tell anything; give it a minute at least")
+        return 1
     readings = readings[len(readings) // 2 :]
     span = readings[-1][0] - readings[0][0]
     rise, error = slope([(at, stats["rss"] / MB) for at, stats in readings])
@@ -155,9 +158,7 @@ def run(minutes: float, seed: int) -> int:
     print(f"steps: {dict(soak.done)}; legitimate requests that were not answered: {soak.refused}")
     for name in ("handles", "tasks", "blocks", "rss"):
         print(f"{name}: {before[name]} at the start, {readings[0][1][name]} at half time, {after[name]} at the end")
-    print(
-        f"memory {rise:+.2f} ± {error:.2f} MB/h, blocks {more:+.0f} ± {unsure:.0f} an hour ({len(readings)} readings)"
-    )
+    print(f"an hour: {rise:+.2f} ± {error:.2f} MB, {more:+.0f} ± {unsure:.0f} blocks ({len(readings)} readings)")
     faults = [
         (after["live"] > 0 or any(after[name] > before[name] for name in ("handles", "tasks")), "something is left"),
         ("Traceback" in log, "the log has a traceback"),
