@@ -24,7 +24,7 @@ class Limits:
     """Requests a peer may have open at once, counted until their handlers end."""
     max_field_section_size: int = 65_536
     """Decoded size of a field section, 32 octets overhead a field (RFC 9113 §6.5.2); beyond it: 431 or a reset."""
-    max_connection_fields_size: int = 1_048_576
+    max_connection_fields_size: int = 786_432
     """The same, of all open requests of a connection together; beyond it: REFUSED_STREAM."""
     max_fields: int = 128
     """Fields in a section, cookie crumbs counted one by one."""
