@@ -10,14 +10,14 @@ from headrace.server.config import Config, ConfigError
 from headrace.server.events import Event, EventStream, last_event_id
 from headrace.server.exchange import ClientDisconnected, HTTPError
 from headrace.server.file import FileResponse
+from headrace.server.files.static import StaticFiles
 from headrace.server.handler import ConnectionInfo, Request
 from headrace.server.loop import STOP, Drain, Idle, LoopResponse, Push
 from headrace.server.mailbox import Dropped, Mailbox, MailboxOverflow
-from headrace.server.path_pattern import RouteError
 from headrace.server.response import Response, Send, StreamResponse
-from headrace.server.route import Route
-from headrace.server.router import Mount, Router
-from headrace.server.static import StaticFiles
+from headrace.server.routing.path_pattern import RouteError
+from headrace.server.routing.route import Route
+from headrace.server.routing.router import Mount, Router
 from headrace.server.telemetry import RequestIdFilter, Telemetry
 from headrace.server.websocket import WebSocketResponse
 from headrace.transport.tunnel import WebSocketClosed

@@ -112,8 +112,9 @@ def test_one_line_a_bind_says_address_protocol_app_engine_loop_and_pid(folder: P
         rest = rf"\| app apps:hello \(native\) \| {engine} \| pid {server.process.pid}$"
         server.wait_for(rf"info headrace: the certificate for localhost is {folder}/headrace/localhost\.pem; ")
         server.wait_for(rf"info headrace: https://127\.0\.0\.1:[1-9]\d* \(HTTP/2 and HTTP/1\.1 over TLS\) {rest}")
-        port = int(server.wait_for(rf"info headrace: http://127\.0\.0\.1:(\d+) \(HTTP/2 and HTTP/1\.1 in cleartext\) {rest}")[1])
-        server.wait_for(rf"info headrace: unix:a\.sock \(HTTP/2 and HTTP/1\.1 in cleartext\) {rest}")
+        cleartext = rf"\(HTTP/2 and HTTP/1\.1 in cleartext\) {rest}"
+        port = int(server.wait_for(rf"info headrace: http://127\.0\.0\.1:(\d+) {cleartext}")[1])
+        server.wait_for(rf"info headrace: unix:a\.sock {cleartext}")
         assert fetch(port, "/").text == "hello"
         server.signal(signal.SIGTERM)
         assert server.wait() == 0

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import httplint
 import pytest
 
-from headrace.server.http_date import write_date
+from headrace.server.files.http_date import write_date
 
 from tests.conformance import everything
 from tests.conformance.everything import MODIFIED, ORIGIN

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from headrace import HTTPError, Request, Response, Route, Router
 from headrace.server.content_coding import IDENTITY, choose, encoder_factory
-from headrace.server.folder import check_names
-from headrace.server.http_date import parse_date, write_date
+from headrace.server.files.folder import check_names
+from headrace.server.files.http_date import parse_date, write_date
+from headrace.server.files.ranges import MAX_RANGES, parse_ranges
 from headrace.server.middleware import Forwarded
-from headrace.server.ranges import MAX_RANGES, parse_ranges
 
 from tests.properties.profile import tries
 from tests.requests import request

@@ -58,8 +58,8 @@ def test_acks_not_read(server: Server, bystander: Bystander, name: str, tls: boo
 def test_bombs_on_20_connections(server: Server, bystander: Bystander) -> None:
     """CVE-2026-49975, 20 attackers at once that stay within every limit: M(20) in total, and L.
 
-    That is the 768 KiB of `max_connection_fields_size` each, and what a connection and its handlers cost besides. Without
-    that limit it would be 6 MB each.
+    That is the 768 KiB of `max_connection_fields_size` each, and what a connection and its handlers cost besides; 6 MB
+    each without that limit.
     """
     before = server.mark()
     with bystander.watching() as seen:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from headrace.server.file import CHUNK, FileResponse, guess_content_type
+from headrace.server.files.open_file import OpenFile
 from headrace.server.handler import Request
-from headrace.server.open_file import OpenFile
 
 from tests.h2_peer import H2Peer
 from tests.serving import Run, live_handlers, port, serving, settled

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from headrace.server.file import send_file as send_open_file
-from headrace.server.open_file import OpenFile
+from headrace.server.files.open_file import OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,8 @@ from headrace.cli.process import run_process
 from headrace.cli.target import load_target
 from headrace.server.config import Config, ConfigError
 from headrace.server.config_sources import load_config
+from headrace.server.files.static import StaticFiles
 from headrace.server.logs import configure_logging
-from headrace.server.static import StaticFiles
 from headrace.transport.tls import TLSConfigError, local_certificate, server_context
 
 logger: Final = logging.getLogger("headrace")

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from headrace.cli.errors import ApplicationError, UsageError
-from headrace.server.static import StaticFiles
+from headrace.server.files.static import StaticFiles
 
 
 def load_target(target: str, app_dir: str | Path = ".", *, factory: bool = False) -> object:

@@ -14,11 +14,11 @@ from headrace.bus import LocalBus
 from headrace.demo.download import folder
 from headrace.demo.tiles import COUNT, picture
 from headrace.server.events import Event, EventStream
+from headrace.server.files.static import StaticFiles
 from headrace.server.handler import ConnectionInfo, Request
 from headrace.server.mailbox import Dropped
 from headrace.server.response import Response, StreamResponse
-from headrace.server.router import Router
-from headrace.server.static import StaticFiles
+from headrace.server.routing.router import Router
 from headrace.server.websocket import WebSocketResponse
 from headrace.transport.websocket import WebSocket
 

@@ -7,9 +7,9 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine.message import is_bodiless
-from headrace.server.open_file import OpenFile
+from headrace.server.files.open_file import OpenFile
+from headrace.server.files.sendfile import KernelSend, can_sendfile
 from headrace.server.response import AnyResponse, Headers, header_list
-from headrace.server.sendfile import KernelSend, can_sendfile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -65,7 +65,7 @@ class Request(Exchange):
     _authority: str | None = None
     _client: tuple[str, int | None] | None = None
     params: Mapping[str, Any] = MappingProxyType({})
-    """What the route's parameters matched; see `headrace.server.router`."""
+    """What the route's parameters matched; see `headrace.server.routing.router`."""
     route: Any = None
     """The route that matched, None without a router."""
     state: Any = None

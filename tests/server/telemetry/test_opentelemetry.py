@@ -15,8 +15,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from headrace.server.config import Config, ConfigError
 from headrace.server.handler import Request
 from headrace.server.response import Response
-from headrace.server.route import Route
-from headrace.server.router import Router
+from headrace.server.routing.route import Route
+from headrace.server.routing.router import Router
 from headrace.server.telemetry.opentelemetry import OpenTelemetry
 
 from tests.h2_peer import H2Peer

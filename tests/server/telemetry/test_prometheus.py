@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from headrace.server.config import Config, ConfigError
 from headrace.server.handler import Request
 from headrace.server.response import Response, Send, StreamResponse
-from headrace.server.route import Route
-from headrace.server.router import Router
+from headrace.server.routing.route import Route
+from headrace.server.routing.router import Router
 from headrace.server.telemetry.prometheus import Prometheus
 
 from tests.fetch import fetch

@@ -354,7 +354,7 @@ class Connection(FieldBlocks):
         if end - start != 4:
             raise ConnectionFault(errors.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets", "RFC 9113 §6.9")
         increment = self._u32(start) & 0x7FFFFFFF
-        # Crumbs are odd while something waits for window; who got small frames gives back small credit, as HAProxy does.
+        # Crumbs are odd while something waits for window; who got small frames gives back small credit (HAProxy does).
         if self._free_updates <= 0 or (increment < _CRUMB and self._queued > 0):
             self._spend_odd(1)
         else:

@@ -12,7 +12,7 @@ from headrace.server.middleware.forwarded import Forwarded
 from headrace.server.middleware.rate_limit import RateLimit
 from headrace.server.middleware.security_headers import SecurityHeaders
 from headrace.server.response import AnyResponse
-from headrace.server.route import Middleware, Next
+from headrace.server.routing.route import Middleware, Next
 
 __all__ = [
     "CORS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.server.exchange import HTTPError
 from headrace.server.handler import Request
 from headrace.server.response import AnyResponse
-from headrace.server.route import Next
+from headrace.server.routing.route import Next
 
 
 class BodyLimit:

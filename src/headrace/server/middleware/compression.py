@@ -20,7 +20,7 @@ from headrace.server.middleware.response_fields import (
     without,
 )
 from headrace.server.response import AnyResponse, Response, StreamResponse
-from headrace.server.route import Next
+from headrace.server.routing.route import Next
 
 COMPRESSIBLE: Final = (
     "text/*",

@@ -9,7 +9,7 @@ from headrace.server.exchange import PLAIN_TEXT
 from headrace.server.handler import Request
 from headrace.server.middleware.response_fields import fields_of, value_of, varying, with_fields
 from headrace.server.response import AnyResponse, Response
-from headrace.server.route import Next
+from headrace.server.routing.route import Next
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,]+|null")

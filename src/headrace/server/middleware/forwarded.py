@@ -10,7 +10,7 @@ from typing import Literal
 from headrace.server.exchange import HTTPError
 from headrace.server.handler import Request
 from headrace.server.response import AnyResponse
-from headrace.server.route import Next
+from headrace.server.routing.route import Next
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Hop = tuple[Address, int | None]

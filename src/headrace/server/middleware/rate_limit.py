@@ -11,7 +11,7 @@ from collections.abc import Callable
 from headrace.server.exchange import PLAIN_TEXT
 from headrace.server.handler import Request
 from headrace.server.response import AnyResponse, Response
-from headrace.server.route import Next
+from headrace.server.routing.route import Next
 
 KEPT_CLIENTS = 10_000
 

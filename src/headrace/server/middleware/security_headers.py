@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.server.handler import Request
 from headrace.server.middleware.response_fields import fields_of, with_fields
 from headrace.server.response import AnyResponse, header_list
-from headrace.server.route import Next
+from headrace.server.routing.route import Next
 
 YEAR_S = 31_536_000
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from headrace.server.exchange import PLAIN_TEXT, HTTPError
 from headrace.server.handler import Handler, Request
-from headrace.server.path_pattern import Pattern, RouteError, parse_pattern
 from headrace.server.response import AnyResponse, Response
+from headrace.server.routing.path_pattern import Pattern, RouteError, parse_pattern
 
 Next = Callable[[Request], Awaitable[AnyResponse]]
 Middleware = Callable[[Request, Next], Awaitable[AnyResponse]]

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from headrace import Mount, Response, Route, Router, StaticFiles
-from headrace.server import folder as folder_module
 from headrace.server.file import SMALL
+from headrace.server.files import folder as folder_module
 
 from tests.h2_peer import H2Peer
 from tests.requests import answer, fields, request

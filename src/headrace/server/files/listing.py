@@ -8,7 +8,7 @@ from html import escape
 from typing import Final
 from urllib.parse import quote
 
-from headrace.server.folder import Listed
+from headrace.server.files.folder import Listed
 
 MOST: Final = 10_000
 """Rows on a page; a folder may have more, but nobody reads them."""

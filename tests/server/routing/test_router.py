@@ -389,7 +389,7 @@ def test_nothing_is_composed_while_requests_run(monkeypatch: pytest.MonkeyPatch)
     def never(*_: object) -> Any:
         raise AssertionError("composed for a request")
 
-    monkeypatch.setattr("headrace.server.routing_table.compose", never)
+    monkeypatch.setattr("headrace.server.routing.routing_table.compose", never)
     for path, method in (("/x/1", "GET"), ("/none", "GET")):
         answer(router, request(path, method))
 

@@ -18,10 +18,10 @@ from typing import Any, Final, TypeVar
 
 from headrace.server.exchange import PLAIN_TEXT
 from headrace.server.handler import Handler, Request
-from headrace.server.path_pattern import RouteError, joined_pattern, parse_pattern
 from headrace.server.response import AnyResponse, Response
-from headrace.server.route import WEBSOCKET, Middleware, Route, checked_middleware
-from headrace.server.routing_table import Scope, Table, call
+from headrace.server.routing.path_pattern import RouteError, joined_pattern, parse_pattern
+from headrace.server.routing.route import WEBSOCKET, Middleware, Route, checked_middleware
+from headrace.server.routing.routing_table import Scope, Table, call
 
 H = TypeVar("H", bound=Handler)
 

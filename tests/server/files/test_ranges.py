@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from headrace.server.http_date import parse_date, write_date
-from headrace.server.ranges import MAX_RANGES, NEAR, content_range, parse_ranges
+from headrace.server.files.http_date import parse_date, write_date
+from headrace.server.files.ranges import MAX_RANGES, NEAR, content_range, parse_ranges
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from headrace.server.handler import Handler, Request
-from headrace.server.path_pattern import STR, TYPED, Parameter, Pattern, RouteError, joined_pattern
 from headrace.server.response import Response
-from headrace.server.route import WEBSOCKET, Middleware, Route, compose
+from headrace.server.routing.path_pattern import STR, TYPED, Parameter, Pattern, RouteError, joined_pattern
+from headrace.server.routing.route import WEBSOCKET, Middleware, Route, compose
 
 _RANK: Final = {each.name: rank for rank, each in enumerate(TYPED)}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from headrace.server.files.http_date import parse_date
 from headrace.server.handler import Request
-from headrace.server.http_date import parse_date
 
 PROCEED: Final = 0
 NOT_MODIFIED: Final = 304
