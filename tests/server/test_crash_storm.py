@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from h2.exceptions import ProtocolError
 
 from headrace.engine.h2.stream import Stream
 from headrace.server.app import Server
@@ -30,8 +31,16 @@ from tests.serving import Run, live_handlers, port, serving, settled
 
 REQUESTS = 2_000
 CONNECTIONS = 20
-CRASHES = ("/crash/before", "/crash/reading", "/crash/middle", "/crash/after")
-RESETS = ("/reset/at-once", "/reset/before", "/reset/middle", "/reset/endless", "/reset/file", "/reset/upload")
+CRASHES = ("/crash/before", "/crash/early", "/crash/reading", "/crash/middle", "/crash/after")
+RESETS = (
+    "/reset/at-once",
+    "/reset/before",
+    "/reset/middle",
+    "/reset/endless",
+    "/reset/file",
+    "/reset/opening",
+    "/reset/upload",
+)
 SUCCESSES = ("/whole", "/pieces", "/file", "/upload")
 UPLOAD = bytes(range(256)) * 120
 LARGE = 30_000
@@ -65,11 +74,11 @@ class Storm:
             if path == "/crash/reading":
                 raise RuntimeError("boom")
             return Response(200, (), body)
-        if path == "/crash/before":
+        if path in ("/crash/before", "/crash/early"):
             raise RuntimeError("boom")
         if path == "/reset/before":
             await asyncio.Event().wait()
-        if path in ("/file", "/reset/file"):
+        if path in ("/file", "/reset/file", "/reset/opening"):
             return FileResponse(200, (), self.file, number, LARGE if path == "/file" else None)
         if path in ("/whole", "/reset/at-once"):
             return Response(200, (), content(number))
@@ -102,7 +111,7 @@ class Storm:
                 body += message["body"]
                 if not message["more_body"]:
                     break
-        if path in ("/crash/before", "/crash/reading"):
+        if path in ("/crash/before", "/crash/early", "/crash/reading"):
             raise RuntimeError("boom")
         if path == "/reset/before":
             await asyncio.Event().wait()
@@ -111,7 +120,7 @@ class Storm:
             await send({"type": "http.response.body", "body": body})
         elif path in ("/whole", "/reset/at-once"):
             await send({"type": "http.response.body", "body": content(number)})
-        elif path == "/reset/file":
+        elif path in ("/reset/file", "/reset/opening"):
             await send({"type": "http.response.pathsend", "path": str(self.file)})
         elif path == "/file":
             await send({"type": "http.response.body", "body": content(0, number + LARGE)[number:]})
@@ -125,7 +134,7 @@ class Storm:
     def check(self, number: int, path: str, answer: Answer) -> None:
         """What a client must have got that did not go away."""
         body = bytes(answer.body)
-        if path in ("/crash/before", "/crash/reading"):
+        if path in ("/crash/before", "/crash/early", "/crash/reading"):
             assert (answer.status, answer.ended, body) == (500, True, b"Internal Server Error\n"), path
         elif path == "/crash/middle":
             assert not answer.ended and answer.reset is not None, f"a part passes for the whole: {answer.status}"
@@ -140,16 +149,19 @@ async def one(storm: Storm, server: Server, peer: Any, number: int) -> str:
     """One request of the storm, by a client that goes away where the path says so. Returns the kind of its end."""
     target = path_of(number)
     path = target.partition("?")[0]
-    has_content = path in ("/crash/reading", "/upload", "/reset/upload")
+    has_content = path in ("/crash/early", "/crash/reading", "/upload", "/reset/upload")
     opened = peer.open(target, "POST" if has_content else "GET", end=not has_content)
     stream_id: int = opened if isinstance(opened, int) else await opened
     answer: Answer = peer.answers[stream_id]
-    if has_content:
+    if path == "/crash/early":  # the answer may end the stream while this is on its way
+        with contextlib.suppress(ProtocolError, OSError):
+            await peer.send(stream_id, UPLOAD, end=True)
+    elif has_content:
         await peer.send(stream_id, UPLOAD, end=path != "/reset/upload")
     if path.startswith("/reset/"):
         if path == "/reset/before":
             await settled(lambda: live_handlers(server) > 0)
-        elif path != "/reset/at-once":
+        elif path not in ("/reset/at-once", "/reset/opening"):
             # Some of the content, where there is any.
             enough = 0 if path == "/reset/upload" else 10_000
             await peer.until(lambda: len(answer.body) >= enough)
