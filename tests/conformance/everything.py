@@ -140,3 +140,22 @@ def app(folder: Path) -> Router:
 async def with_seven() -> AsyncIterator[bytes]:
     yield b"seven "
     yield b"!"
+
+
+async def asgi(scope: Any, receive: Any, send: Any) -> None:
+    """The same in ASGI's words, as far as the server answers for the application."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})
+    elif scope["path"] == "/asgi":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"asgi"})
+    elif scope["path"] == "/broken":
+        raise RuntimeError("broken on purpose")
+
+
+def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Likewise for WSGI."""
+    if environ["PATH_INFO"] == "/broken":
+        raise RuntimeError("broken on purpose")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"wsgi"]

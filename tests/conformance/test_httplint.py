@@ -173,16 +173,38 @@ def judge(notes: list[Any], status: int) -> None:
     assert [f"{note.level.name} {type(note).__name__}: {note.summary}" for note in left] == []
 
 
-BOTH = [(name, each) for name, case in CASES.items() for each in ("h1", "h2") if case.over in ("", each)]
+GATEWAYS = {
+    "ASGI": ("asgi", Case(GET, "/asgi", 200)),
+    "ASGI, broken": ("asgi", Case(GET, "/broken", 500)),
+    "ASGI, no answer": ("asgi", Case(GET, "/silent", 500)),
+    "ASGI, WebSocket denied": ("asgi", Case(GET, "/chat", 403, (*SOCKET, ("sec-websocket-version", "13")), over="h1")),
+    "WSGI": ("wsgi", Case(GET, "/wsgi", 200)),
+    "WSGI, broken": ("wsgi", Case(GET, "/broken", 500)),
+}
 
 
-@pytest.mark.parametrize(("name", "protocol"), BOTH)
+def over_both(cases: dict[str, Case]) -> list[tuple[str, str]]:
+    """Each case with each protocol that it is of."""
+    return [(name, each) for name, case in cases.items() for each in ("h1", "h2") if case.over in ("", each)]
+
+
+@pytest.mark.parametrize(("name", "protocol"), over_both(CASES))
 def test_responses(folder: Path, name: str, protocol: str) -> None:
-    case = CASES[name]
+    read_all(CASES[name], protocol, everything.app(folder))
+
+
+@pytest.mark.parametrize(("name", "protocol"), over_both({name: case for name, (_, case) in GATEWAYS.items()}))
+def test_what_the_gateways_answer(name: str, protocol: str) -> None:
+    interface, case = GATEWAYS[name]
+    read_all(case, protocol, getattr(everything, interface), interface=interface)
+
+
+def read_all(case: Case, protocol: str, app: Any, **settings: Any) -> None:
+    """Ask for one response, and let httplint read all that comes."""
 
     async def main() -> Any:
         peer_class: Any = H1Peer if protocol == "h1" else H2Peer
-        async with serving(everything.app(folder)) as server, peer_class.connected(port(server)) as peer:
+        async with serving(app, **settings) as server, peer_class.connected(port(server)) as peer:
             if case.status == 429:
                 await peer.get(case.path)
             headers = list(case.headers)
