@@ -178,6 +178,10 @@ def haproxy(folder: Path, port: int, back: int) -> Sequence[str] | None:
 
 
 PEERS: dict[str, Start] = {
+    # Ours once more, with all that stands around the engine.
+    "headrace-served": lambda _, port, __: [
+        *(sys.executable, "-m", "headrace", "serve", APP, "--app-dir", str(ROOT), "--bind", f"127.0.0.1:{port}")
+    ],
     "hypercorn": lambda _, port, __: command("hypercorn", APP, "-b", f"127.0.0.1:{port}", "--log-level", "CRITICAL"),
     "granian": lambda _, port, __: command(
         "granian", "--interface", "asginl", "--port", str(port), "--log-level", "critical", APP
@@ -199,7 +203,8 @@ def running(name: str, folder: Path, back: int) -> Iterator[int | None]:
     if arguments is None:
         yield None
         return
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    path = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(arguments, stdout=log, stderr=log, env=environment)
     try:

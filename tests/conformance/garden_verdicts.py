@@ -29,7 +29,7 @@ def row(names: str, peers: str, reason: str, kinds: str = "refused") -> Verdict:
     return Verdict(full, frozenset(peers.split()), reason, frozenset(kinds.split()))
 
 
-ALL = "h11 httptools uvicorn-h11 uvicorn-httptools hypercorn granian gunicorn aiohttp node go nginx haproxy"
+ALL = "headrace-served h11 httptools uvicorn-h11 uvicorn-httptools hypercorn granian gunicorn aiohttp node go nginx haproxy"
 LLHTTP = "httptools uvicorn-httptools aiohttp node"
 EXPLAINED: tuple[Verdict, ...] = (
     row(
@@ -69,12 +69,12 @@ EXPLAINED: tuple[Verdict, ...] = (
     ),
     row(
         "attack: WebSocket with content (CVE-2026-69243)",
-        "httptools uvicorn-httptools hypercorn granian node",
+        "headrace-served httptools uvicorn-httptools hypercorn granian node",
         "RFC 9110 §7.8: where no WebSockets are taken this is a request with content; where they are, we refuse it",
         "otherwise refused waits",
     ),
     row(
-        "line: an empty query", "uvicorn-h11 uvicorn-httptools hypercorn granian",
+        "line: an empty query", "headrace-served uvicorn-h11 uvicorn-httptools hypercorn granian",
         "RFC 3986 §3.4: an empty query is not the same as none; ASGI's scope cannot tell them apart, the engine does",
         "otherwise",
     ),
