@@ -29,8 +29,8 @@ def row(names: str, peers: str, reason: str, kinds: str = "refused") -> Verdict:
     return Verdict(full, frozenset(peers.split()), reason, frozenset(kinds.split()))
 
 
-ALL = "headrace-served h11 httptools uvicorn-h11 uvicorn-httptools hypercorn granian gunicorn aiohttp node go nginx haproxy"
 LLHTTP = "httptools uvicorn-httptools aiohttp node"
+ALL = f"headrace-served {LLHTTP} h11 uvicorn-h11 hypercorn granian gunicorn go nginx haproxy"
 EXPLAINED: tuple[Verdict, ...] = (
     row(
         "line: absolute form, OPTIONS", ALL,
