@@ -1,7 +1,7 @@
 """Servers of the garden that run as processes: those of Python, Node, Go, and nginx and HAProxy as proxies.
 
 Each answers with the field `x-report`, see `garden_inside.read_reports`. Behind the proxies stands Node's server, so
-that what it sees is what they made of the octets. A peer that is not installed is left out. `HEADRACE_GARDEN` is a
+that what it sees is what they made of the octets. A peer that is not installed is left out. `GARDEN_BIN` is a
 folder of programs to look in first, such as a virtual environment's `bin`.
 """
 
@@ -123,8 +123,8 @@ Start = Callable[[Path, int, int], Sequence[str] | None]
 
 
 def program(name: str) -> str | None:
-    """A program's path: from `HEADRACE_GARDEN`, beside this Python, or from the usual places."""
-    places = (os.environ.get("HEADRACE_GARDEN"), os.path.dirname(sys.executable), None)
+    """A program's path: from `GARDEN_BIN`, beside this Python, or from the usual places."""
+    places = (os.environ.get("GARDEN_BIN"), os.path.dirname(sys.executable), None)
     return next((found for place in places if (found := shutil.which(name, path=place))), None)
 
 
@@ -139,7 +139,7 @@ def written(path: Path, text: str) -> str:
 
 
 def aiohttp(folder: Path, port: int, back: int) -> Sequence[str] | None:
-    python = os.path.join(os.environ.get("HEADRACE_GARDEN", os.path.dirname(sys.executable)), "python")
+    python = os.path.join(os.environ.get("GARDEN_BIN", os.path.dirname(sys.executable)), "python")
     has_it = subprocess.run([python, "-c", "import aiohttp"], capture_output=True, check=False).returncode == 0
     return [python, written(folder / "aio.py", AIOHTTP), str(port)] if has_it else None
 
