@@ -130,7 +130,7 @@ def test_pieces_arrive_as_they_are_sent(run: Run, wire: Wire) -> None:
     run(main())
 
 
-def test_a_length_that_the_application_gave_is_kept(run: Run, wire: Wire) -> None:
+def test_trap_23_a_length_that_the_application_gave_is_kept(run: Run, wire: Wire) -> None:
     async def app(request: Request) -> StreamResponse:
         async def produce(send: Send) -> None:
             await send(b"x" * int(request.query_string or b"10"))

@@ -249,6 +249,8 @@ def test_a_crash_storm_leaks_nothing(
     async def main() -> None:
         app = storm if interface == "native" else storm.asgi
         tasks = asyncio.all_tasks()
+        gc.collect()
+        objects = (left(Exchange), left(Stream))  # of tests before, in the log records that pytest keeps
         async with serving(app, interface=interface, lifespan="off") as server:
             async with H1Peer.connected(port(server)) as peer:  # uvloop keeps one more from its first connection on
                 await peer.get("/whole?0")
@@ -261,7 +263,7 @@ def test_a_crash_storm_leaks_nothing(
             await settled(lambda: handles() == open_before)
         await settled(lambda: asyncio.all_tasks() <= tasks)
         gc.collect()
-        assert (left(Exchange), left(Stream)) == (0, 0)
+        assert left(Exchange) <= objects[0] and left(Stream) <= objects[1]
 
     run(main())
     assert len(lines) == 667

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
@@ -90,6 +91,11 @@ class Exchange:
         if self._request_id is None:
             self._request_id = self.driver.service.request_ids.of(self.head)
         return self._request_id
+
+    @property
+    def handler_text(self) -> str:
+        """Who answers the request, in the words of a log."""
+        return "the handler"
 
     # -- verbs -------------------------------------------------------------------------------------------------
 
@@ -348,7 +354,7 @@ class Exchange:
             driver.schedule_flush()
 
     def _log(self, error: BaseException, when: str) -> None:
-        error_log.error("%s: the handler failed %s", self, when, exc_info=error)
+        error_log.error("%s: %s failed %s: %s", self, self.handler_text, when, _summary(error), exc_info=error)
 
     def __str__(self) -> str:
         """The request in one line, safe for a log."""
@@ -366,6 +372,12 @@ def _is_disconnect(error: BaseException | None) -> bool:
             return all(_is_disconnect(each) for each in error.exceptions)
         error = error.__cause__ or error.__context__
     return isinstance(error, ClientDisconnected)
+
+
+def _summary(error: BaseException) -> str:
+    """The exception's type and the first line of its message, safe for a log."""
+    text = traceback.format_exception_only(error)[-1].strip().partition("\n")[0][:512]
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _printable(octets: bytes) -> str:

@@ -164,6 +164,11 @@ class Request(Exchange):
         """True once the client has reset the request or has gone."""
         return self.gone is not None
 
+    @property
+    def handler_text(self) -> str:
+        """The handler by its route, where there is one."""
+        return "the handler" if self.route is None else f"the handler of {self.route}"
+
     # -- content -----------------------------------------------------------------------------------------------
 
     async def read(self, limit: int | None = None) -> bytes:
