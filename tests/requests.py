@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from headrace.engine.events import RequestReceived
+from headrace.engine.fields import RequestHead
 from headrace.server.handler import Handler, Request
 from headrace.server.response import Response, header_list
 
@@ -39,7 +40,7 @@ def request(
         False,
         3,
         False,
-        SimpleNamespace(http_version="2"),  # type: ignore[arg-type]
+        RequestHead(fields),
     )
     return Request(SimpleNamespace(client=peer, scheme=scheme, **driver), head)  # type: ignore[arg-type]
 
