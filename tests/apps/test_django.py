@@ -214,6 +214,7 @@ def test_djangos_own_client_gets_the_same(run: Run, wire: Wire, application: Any
                     content = expected.content
                 assert (answer.status, everything(answer.headers)) == (expected.status_code, everything(fields))
                 assert bytes(answer.body) == content
+            await settled(lambda: live_handlers(server) == 0)
 
     run(main())
 
