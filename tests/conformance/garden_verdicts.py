@@ -43,6 +43,10 @@ EXPLAINED: tuple[Verdict, ...] = (
         "RFC 9110 §9.1: any token is a method, in its own case; which there are the application says (405, 501)",
         "refused otherwise",  # nginx answers 405 itself, and goes on
     ),
+    row(
+        "line: version 1.2; version 1.9", f"{LLHTTP} granian",
+        "RFC 9110 §6.2: a higher minor version is taken as the highest that is known",
+    ),
     row("line: lower case method", "hypercorn", "RFC 9110 §9.1: methods have a case; it is changed there", "otherwise"),
     row(
         "lines: octets behind content", f"{LLHTTP} gunicorn nginx haproxy",

@@ -121,7 +121,7 @@ REFUSED = {  # by the engine itself, before any application
         b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n", 501
     ),
     "CONNECT": (b"CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n", 501),
-    "another version": (b"GET / HTTP/1.2\r\nhost: a\r\n\r\n", 505),
+    "another version": (b"GET / HTTP/2.1\r\nhost: a\r\n\r\n", 505),
     "too slow": (b"GET / HTTP/1.1\r\nhost: a\r\n", 408),
     "content malformed": (b"POST /post HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nx\r\n", 400),
     "HTTP/1.0": (b"GET /text HTTP/1.0\r\n\r\n", 200),

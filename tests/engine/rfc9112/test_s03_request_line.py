@@ -88,10 +88,16 @@ def test_malformed_request_lines(octets: bytes) -> None:
     assert line(octets) == 400
 
 
-@pytest.mark.parametrize("version", [b"0.9", b"1.2", b"1.9", b"2.0", b"3.0", b"9.9", b"0.0"])
+@pytest.mark.parametrize("version", [b"0.9", b"2.0", b"3.0", b"9.9", b"0.0"])
 def test_other_versions(version: bytes) -> None:
-    """RFC 9110 §15.6.6 505: the server does not support the major version; other minor versions are none that exist."""
+    """RFC 9110 §15.6.6 505: the server does not support the major version."""
     assert line(b"GET / HTTP/" + version) == 505
+
+
+@pytest.mark.parametrize("version", [b"1.2", b"1.9"])
+def test_a_higher_minor_version_is_the_highest_that_we_know(version: bytes) -> None:
+    """RFC 9110 §6.2: process the message as if it was in the highest minor version to which the recipient conforms."""
+    assert request(b"GET / HTTP/" + version).shared.http_version == "1.1"
 
 
 def test_versions() -> None:

@@ -9,6 +9,7 @@ from headrace.engine.h1.faults import RequestFault
 
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
 _HEXDIGITS_COLON_DOT: Final = b"0123456789abcdefABCDEF:."
+_ONE: Final = 0x31
 _DIGITS: Final = b"0123456789"
 
 
@@ -43,8 +44,11 @@ def parse_request_line(line: bytes) -> RequestLine:
     if version != b"HTTP/1.1" and version != b"HTTP/1.0":
         if len(version) == 8 and version[:5] == b"HTTP/" and version[6:7] == b".":
             if not (version[5:6] + version[7:8]).translate(None, _DIGITS):
-                raise RequestFault(505, "a version other than 1.0 and 1.1", "RFC 9110 §15.6.6")
-        raise RequestFault(400, "the version is not HTTP's", "RFC 9112 §2.3")
+                if version[5] != _ONE:
+                    raise RequestFault(505, "a major version other than 1", "RFC 9110 §15.6.6")
+                version = b"HTTP/1.1"  # a higher minor version is taken as the highest we know (RFC 9110 §6.2)
+        if version != b"HTTP/1.1":
+            raise RequestFault(400, "the version is not HTTP's", "RFC 9112 §2.3")
     if not is_path(target) or not target.isascii():  # as llhttp and h11; HTTP/2's clients are trusted with more
         raise RequestFault(400, "the target is empty or has an octet that is not allowed", "RFC 9112 §3.2")
     authority: bytes | None = None
