@@ -12,6 +12,7 @@ VENV ?= .venv
 TLS_ADDRESS ?= 127.0.0.1:8443
 CLEARTEXT_ADDRESS ?= 127.0.0.1:8080
 PYTEST_ARGS ?=
+PURE_ARGS ?=
 
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -34,7 +35,7 @@ test-installed: $(VENV)/installed-$(MODE) $(VENV)/group-test
 
 # The same environment, but src/ comes first on the path, where nothing is ever compiled.
 test-pure: $(VENV)/installed-$(MODE) $(VENV)/group-test
-	PYTHONPATH=src $(BIN)/python -m pytest $(PYTEST_ARGS) --engine=pure
+	PYTHONPATH=src $(BIN)/python -m pytest $(PYTEST_ARGS) $(PURE_ARGS) --engine=pure
 
 check: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-lint
 	$(BIN)/ruff check .
