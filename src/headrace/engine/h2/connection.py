@@ -354,8 +354,11 @@ class Connection(FieldBlocks):
         if end - start != 4:
             raise ConnectionFault(errors.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets", "RFC 9113 §6.9")
         increment = self._u32(start) & 0x7FFFFFFF
-        # Crumbs are odd while something waits for window; who got small frames gives back small credit (HAProxy does).
-        if self._free_updates <= 0 or (increment < _CRUMB and self._queued > 0):
+        stream = self._streams.get(stream_id)
+        window = self.send_window if stream is None else self.peer.initial_window_size + stream.send_credit
+        # Crumbs are odd while something waits for a window that is next to closed. HAProxy gives back credit frame by
+        # frame, small for small ones, also while more is queued; its windows stay wide.
+        if self._free_updates <= 0 or (increment < _CRUMB and window < _CRUMB and self._queued > 0):
             self._spend_odd(1)
         else:
             self._free_updates = min(self._free_updates - 1, _MOST_FREE_UPDATES)
@@ -366,7 +369,6 @@ class Connection(FieldBlocks):
             if self.send_window > MAX_WINDOW:
                 raise ConnectionFault(errors.FLOW_CONTROL_ERROR, "connection window above 2^31-1", "RFC 9113 §6.9.1")
             return
-        stream = self._streams.get(stream_id)
         if stream is None:
             self._refuse_step(stream_id, self._state_of(stream_id), RECV_WINDOW_UPDATE, "WINDOW_UPDATE")
             return

@@ -39,6 +39,7 @@ NEVER: Final = float("inf")
 
 # Octets written and not taken at which DATA goes to the stream's queue instead, where a write can block its worker.
 OUTPUT_HIGH: Final = 65_536
+UPDATES_A_FRAME: Final = 4  # WINDOW_UPDATEs that a DATA frame pays for: two are usual, HAProxy sends up to four
 _LARGEST_DATA: Final = 65_536  # a larger frame would make siblings wait, whatever the peer allows
 _CHUNK: Final = 256
 _REMEMBERED_CLOSED: Final = 1_024
@@ -227,7 +228,7 @@ class Output(Engine):
         stream.send_credit -= size
         self._queued -= size
         self.send_window -= size
-        self._free_updates += 2
+        self._free_updates += UPDATES_A_FRAME
 
     def _enqueue(self, stream: Stream, data: bytes) -> None:
         if stream.queue is None:
