@@ -9,10 +9,11 @@ from __future__ import annotations
 from headrace.engine import errors
 from headrace.engine.events import DrainBegan, Event
 from headrace.engine.h1.faults import RequestFault
-from headrace.engine.h1.output import CHUNKS, CONTENT, NEVER
+from headrace.engine.h1.output import CHUNKS, CONTENT
 from headrace.engine.h1.sender import Sender
 from headrace.engine.limits import Limits
 from headrace.engine.message import BEFORE
+from headrace.engine.timed import NEVER
 
 _REAL_PROGRESS = 4_096  # octets in `stalled_send_timeout_s` that count; less is a drip
 
@@ -27,10 +28,6 @@ class Deadlines(Sender):
         self._received: int = 0
         self._upload_mark: int = 0
         self._at_latest(now + limits.preface_timeout_s)
-
-    def next_deadline(self) -> float | None:
-        """Return when to call `handle_deadline` next, on the owner's clock; None when nothing is waited for."""
-        return None if self.deadline == NEVER else self.deadline
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due at `now` and set the next deadline. Early calls are harmless."""

@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from headrace.engine import errors
-from headrace.engine.contract import Engine
-from headrace.engine.events import ConnectionEnded, Event, SendAccepted, StreamReset
+from headrace.engine.events import ConnectionEnded, SendAccepted, StreamReset
 from headrace.engine.h1.heads import Heads
 from headrace.engine.limits import Limits
 from headrace.engine.message import BEFORE, COMPLETE
-
-NEVER: Final = float("inf")
+from headrace.engine.timed import NEVER, TimedEngine
 
 # What is read next.
 HEAD: Final = 0
@@ -33,20 +31,16 @@ _MANY: Final = 64
 _SMALL: Final = 4_096  # pieces below this are joined
 
 
-class Output(Engine):
+class Output(TimedEngine):
     """The shared state of a connection, and its output."""
 
     def __init__(self, limits: Limits, now: float) -> None:
-        super().__init__()
+        super().__init__(now)
         self.limits = limits
         self.requests: int = 0
         """Requests that have begun."""
         self.octets_in: int = 0
         self.octets_out: int = 0
-        self._now = now
-        self._now_is_fresh = True
-        self._undated = False
-        self._events: list[Event] = []
         self._heads = Heads()
         self._out: list[Any] = []  # bytes, and views of large bodies
         self._out_size: int = 0
@@ -125,13 +119,6 @@ class Output(Engine):
     def has_stream(self, stream_id: int) -> bool:
         """Tell whether a request is open, so that verbs on it do not raise StreamClosedError."""
         return self._is_open and stream_id == self._stream_id
-
-    def take_events(self) -> list[Event]:
-        """Return and forget the events that arose outside `receive_data`, such as the next request after a response."""
-        events = self._events
-        if events:
-            self._events = []
-        return events
 
     # -- output ------------------------------------------------------------------------------------------------
 
@@ -309,13 +296,6 @@ class Output(Engine):
 
     # -- time --------------------------------------------------------------------------------------------------
 
-    def _stamp(self) -> float:
-        """Return the time, or -1 when it is not known: a worker that sends between two inputs brings no clock."""
-        if self._now_is_fresh:
-            return self._now
-        self._undated = True
-        return -1.0
-
     def _set_dates(self, now: float) -> None:
         """Date with `now` what began since the last input."""
         limits = self.limits
@@ -332,10 +312,6 @@ class Output(Engine):
             self._at_latest(now + limits.request_header_timeout_s)
         if self._stalled_at < 0:
             self._stalled_at = now
-
-    def _at_latest(self, when: float) -> None:
-        if when < self.deadline:
-            self.deadline = when
 
     def stats(self) -> dict[str, Any]:
         """Return a snapshot for people: requests and octets of this connection."""

@@ -17,12 +17,13 @@ from headrace.engine.fields import is_token
 from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.deadlines import Deadlines
 from headrace.engine.h1.faults import RequestFault
-from headrace.engine.h1.output import CHUNKS, CONTENT, HEAD, NEVER, OUTPUT_HIGH, TUNNEL, UPGRADING, WHOLE
+from headrace.engine.h1.output import CHUNKS, CONTENT, HEAD, OUTPUT_HIGH, TUNNEL, UPGRADING, WHOLE
 from headrace.engine.h1.reader import REMEMBERED_SIZE, HTTP1RequestHead, RequestReader
 from headrace.engine.h1.sender import DISCARDED
 from headrace.engine.h1.target import looks_like_http
 from headrace.engine.limits import Limits
 from headrace.engine.message import BEFORE
+from headrace.engine.timed import NEVER
 
 if TYPE_CHECKING:
     from mypy_extensions import i64

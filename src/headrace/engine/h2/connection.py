@@ -24,7 +24,7 @@ from headrace.engine.events import (
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.budget import Budget
 from headrace.engine.h2.field_blocks import FieldBlocks
-from headrace.engine.h2.output import DRAINING, NEVER, OPEN, SETTINGS
+from headrace.engine.h2.output import DRAINING, OPEN, SETTINGS
 from headrace.engine.h2.priority import parse_priority
 from headrace.engine.h2.states import (
     CLOSED,
@@ -37,6 +37,7 @@ from headrace.engine.h2.states import (
 )
 from headrace.engine.h2.stream import Stream
 from headrace.engine.limits import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, MAX_WINDOW, Limits
+from headrace.engine.timed import NEVER
 
 if TYPE_CHECKING:
     from mypy_extensions import i64

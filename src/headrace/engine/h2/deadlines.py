@@ -11,11 +11,12 @@ from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault
 from headrace.engine.events import DrainBegan, Event, StreamReset
 from headrace.engine.h2 import frames
-from headrace.engine.h2.output import DRAINING, NEVER, OPEN, PREFACE, SETTINGS
+from headrace.engine.h2.output import DRAINING, OPEN, PREFACE, SETTINGS
 from headrace.engine.h2.sender import Sender
 from headrace.engine.h2.states import CLOSED_BY_US
 from headrace.engine.h2.stream import Stream
 from headrace.engine.limits import MAX_STREAM_ID, Limits
+from headrace.engine.timed import NEVER
 
 _DRAIN_PING = b"headrace"
 _KEEPALIVE_PING = b"keep-ali"
@@ -40,10 +41,6 @@ class Deadlines(Sender):
         self._at_latest(self._settings_due)
         if limits.keepalive_ping_s > 0:
             self._at_latest(now + limits.keepalive_ping_s)
-
-    def next_deadline(self) -> float | None:
-        """Return when to call `handle_deadline` next, on the owner's clock; None when nothing is waited for."""
-        return None if self.deadline == NEVER else self.deadline
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due at `now` and set the next deadline. Early calls are harmless."""

@@ -11,10 +11,10 @@ from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault, StreamFault
 from headrace.engine.h2 import frames
 from headrace.engine.h2.faults import Faults
-from headrace.engine.h2.output import NEVER
 from headrace.engine.hpack.decoder import Decoder
 from headrace.engine.hpack.field import FieldSection, HPACKBombError, HPACKError
 from headrace.engine.limits import Limits
+from headrace.engine.timed import NEVER
 
 _EMPTY_CONTINUATION_COST: Final = 10  # odd frames that an empty CONTINUATION counts for
 

@@ -59,8 +59,8 @@ class Heads:
 
         `size` is that of the whole content: checked against content-length or, where there is none, it becomes that
         (RFC 9110 §8.6); -1 when it is not known or does not count. `drop_connection_fields` has to be the same for all
-        of a connection. Raises InvalidFieldError, LocalProtocolError when
-        content-length differs; the encoder is untouched then.
+        of a connection. Raises InvalidFieldError, LocalProtocolError when content-length differs; the encoder is
+        untouched then.
         """
         encoder = self.encoder
         last = self._last

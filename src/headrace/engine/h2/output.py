@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from headrace.engine import errors
-from headrace.engine.contract import Engine
 from headrace.engine.errors import (
     ConnectionFault,
     error_name,
 )
-from headrace.engine.events import ConnectionEnded, Event, PeerFault, SendAccepted, StreamReset
+from headrace.engine.events import ConnectionEnded, PeerFault, SendAccepted, StreamReset
 from headrace.engine.h2 import frames
 from headrace.engine.h2.heads import Heads
 from headrace.engine.h2.scheduler import Scheduler
@@ -28,6 +27,7 @@ from headrace.engine.h2.states import (
 )
 from headrace.engine.h2.stream import Stream
 from headrace.engine.limits import DEFAULT_WINDOW, Limits
+from headrace.engine.timed import NEVER, TimedEngine
 
 PREFACE: Final = 0  # waiting for the client's 24 octets
 SETTINGS: Final = 1  # waiting for the peer's first SETTINGS
@@ -35,7 +35,6 @@ OPEN: Final = 2
 DRAINING: Final = 3
 ENDED: Final = 4
 
-NEVER: Final = float("inf")
 
 # Octets written and not taken at which DATA goes to the stream's queue instead, where a write can block its worker.
 OUTPUT_HIGH: Final = 65_536
@@ -45,11 +44,11 @@ _CHUNK: Final = 256
 _REMEMBERED_CLOSED: Final = 1_024
 
 
-class Output(Engine):
+class Output(TimedEngine):
     """The shared state of a connection, and its output."""
 
     def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
-        super().__init__()
+        super().__init__(now)
         self.limits = limits
         self.is_server = is_server
         self.phase: int = PREFACE if is_server else SETTINGS
@@ -58,13 +57,9 @@ class Output(Engine):
         self.frames_in: int = 0
         self.frames_out: int = 0
         self.streams_opened: int = 0
-        self._now = now
-        self._now_is_fresh = True
-        self._undated = False
         self._streams: dict[int, Stream] = {}
         self._closed_streams: dict[int, int] | None = None
         self._last_peer_id: int = 0
-        self._events: list[Event] = []
         self._out: list[Any] = []  # bytes, and views of large bodies
         self._out_size: int = 0
         self._control_queued: int = 0
@@ -114,13 +109,6 @@ class Output(Engine):
     def has_stream(self, stream_id: int) -> bool:
         """Tell whether a stream is open or half-closed, so that verbs on it do not raise StreamClosedError."""
         return stream_id in self._streams
-
-    def take_events(self) -> list[Event]:
-        """Return and forget the events that arose outside `receive_data`, such as SendAccepted after `take_output`."""
-        events = self._events
-        if events:
-            self._events = []
-        return events
 
     # -- output ------------------------------------------------------------------------------------------------
 
@@ -384,13 +372,6 @@ class Output(Engine):
         """Return the octets that the peer may send on the connection now; the reading half knows."""
         raise NotImplementedError
 
-    def _stamp(self) -> float:
-        """Return the time, or -1 when it is not known: a worker that sends between two inputs brings no clock."""
-        if self._now_is_fresh:
-            return self._now
-        self._undated = True
-        return -1.0
-
     def _set_dates(self, now: float) -> None:
         """Date with `now` what began since the last input."""
         self._undated = False
@@ -401,10 +382,6 @@ class Output(Engine):
                 stream.stalled_at = now
             if stream.upload_at < 0:
                 stream.upload_at = now
-
-    def _at_latest(self, when: float) -> None:
-        if when < self.deadline:
-            self.deadline = when
 
     def stats(self) -> dict[str, Any]:
         """Return a snapshot for people: frames, streams and windows of this connection."""
