@@ -1,0 +1,150 @@
+"""The seams of the client, from the wire up: what goes to a connection, what comes back, and who carries it.
+
+    Client -> (auth, cookies, redirects, retries) -> Transport -> pool -> driver -> engine
+
+A `Transport` takes an `Outgoing`, which is what stands on the wire, and gives an `Incoming`. The network is one, an
+application in memory another, a script of faults a third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple, Protocol
+
+from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+class Origin(NamedTuple):
+    """Scheme ("http" or "https"), host and port, in normal form: lower case, IDNA, no brackets (RFC 9110 §4.3.1)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class Content(Protocol):
+    """The content of a request that is not simply octets."""
+
+    @property
+    def length(self) -> int | None:
+        """Octets in all, None when that is not known."""
+        ...
+
+    @property
+    def is_replayable(self) -> bool:
+        """True when `open` can be called again, now."""
+        ...
+
+    def open(self) -> AsyncIterator[bytes]:
+        """Begin from the first octet. Raises BodyConsumed when that cannot be done again."""
+        ...
+
+    def trailers(self) -> Pairs:
+        """The trailer section that follows the last piece; [] for none. Asked for after the last piece."""
+        ...
+
+
+class Outgoing:
+    """A request as it stands on the wire. Field names are lower case, and none of them belongs to the connection.
+
+    `headers` has neither `host` nor `content-length` nor `transfer-encoding`: `authority` and `content` say as much.
+    `protocol` asks for a tunnel: b"websocket". `on_informational` is told of 1xx responses, `on_sent` of octets of
+    content that were accepted for sending, both on the loop, and both must be quick.
+    """
+
+    __slots__ = (
+        "authority",
+        "content",
+        "headers",
+        "method",
+        "on_informational",
+        "on_sent",
+        "origin",
+        "path",
+        "protocol",
+        "timeouts",
+        "url",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        origin: Origin,
+        authority: bytes,
+        path: bytes,
+        headers: Pairs,
+        content: bytes | Content = b"",
+        *,
+        url: str = "",
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        protocol: bytes | None = None,
+        on_informational: Callable[[int, Pairs], None] | None = None,
+        on_sent: Callable[[int], None] | None = None,
+    ) -> None:
+        self.method = method
+        self.origin = origin
+        self.authority = authority
+        self.path = path
+        self.headers = headers
+        self.content = content
+        self.url = url
+        self.timeouts = timeouts
+        self.protocol = protocol
+        self.on_informational = on_informational
+        self.on_sent = on_sent
+
+
+class ResponseHead(NamedTuple):
+    """The head of a final response. `http_version` is "1.0", "1.1" or "2"; names in `headers` are lower case."""
+
+    status: int
+    headers: Pairs
+    http_version: str
+
+
+class Incoming(Protocol):
+    """A response whose head is there; its content is read with back-pressure, or given up.
+
+    Every Incoming has to be read to its end or closed: else it keeps its place on the connection.
+    """
+
+    head: ResponseHead
+    trailers: Pairs
+    """The trailer section, once the content has ended; [] when there is none."""
+
+    async def receive(self) -> bytes:
+        """The next octets of content as they stand on the wire, b"" at the end, then always. Raises RequestError."""
+        ...
+
+    async def read(self) -> bytes:
+        """All that is left. Raises RequestError, TruncatedBody among them: never a part for the whole."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is left: RST_STREAM(CANCEL), or the end of an HTTP/1.1 connection. A no-op after the end."""
+        ...
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """For people and extensions: `http_version`, `stream_id`, `peer`, `local`, `tls` (None, or version, cipher and
+        certificate)."""
+        ...
+
+
+class Transport(Protocol):
+    """Carries requests."""
+
+    async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
+        """Send a request and return its response once its head is there; with `whole`, once all of it is, so that
+        `read` does not wait. Cancelling it gives the request up. Raises RequestError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let what runs come to its end for a while, then end everything. Idempotent."""
+        ...
