@@ -37,8 +37,13 @@ class Engine:
         raise NotImplementedError
 
     def receive_eof(self, now: float) -> list[Event]:
-        """The peer is gone: open streams end, then the connection."""
+        """The peer has ended the connection in an orderly way: open streams end, then the connection."""
         raise NotImplementedError
+
+    def receive_failure(self, now: float, reason: str) -> list[Event]:
+        """The transport failed: like `receive_eof`, but content that would end with the connection is cut off, and not
+        complete (RFC 9112 §8). `reason` is half a sentence for people."""
+        return self.receive_eof(now)
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what is due, and set the next `deadline`."""
@@ -139,6 +144,58 @@ class Engine:
     def acknowledge_data(self, stream_id: int, count: int) -> None:
         """`count` octets of a stream's content are consumed: the peer may send more."""
         raise NotImplementedError
+
+    # -- the verbs of a client ---------------------------------------------------------------------------------
+    #
+    # Requests have identifiers of their own counting, 1, 3, 5, and so on. What comes back are InformationalReceived,
+    # ResponseReceived, DataReceived, TrailersReceived and StreamReset with that identifier. A StreamReset of
+    # REFUSED_STREAM says that the peer has not processed the request, or never got it: it may be sent again.
+    # `send_data`, `send_trailers`, `reset_stream` and `acknowledge_data` are the same as a server's.
+    #
+    # A request with `expect: 100-continue` goes out without its content. The owner sends that after
+    # InformationalReceived(100), or when it has waited long enough (RFC 9110 §10.1.1); not after a final response.
+
+    @property
+    def http_version(self) -> str:
+        """Version of the response that came last: "1.0", "1.1" or "2"; before one, the highest that is spoken."""
+        raise NotImplementedError
+
+    @property
+    def can_send_request(self) -> bool:
+        """True while a further request may be sent: the connection does not end, and the peer takes one more."""
+        raise NotImplementedError
+
+    def send_request(
+        self,
+        method: bytes,
+        scheme: bytes,
+        authority: bytes,
+        path: bytes,
+        headers: Fields,
+        *,
+        end_stream: bool,
+        protocol: bytes | None = None,
+        content_length: int = -1,
+    ) -> int:
+        """Send a request's head and return its identifier; content follows by `send_data` unless `end_stream`.
+
+        `headers` are without `host`, which `authority` says, and without fields of the connection, but for
+        `connection: close`, which HTTP/1.1 obeys. `content_length`, unless -1, becomes the field. For CONNECT leave
+        `scheme` and `path` empty. `protocol` asks for a tunnel, with method CONNECT: extended CONNECT (RFC 8441 §4), or
+        on HTTP/1.1 an upgrade to b"websocket" by GET, for which `headers` need `sec-websocket-key` (RFC 6455 §4.1). A
+        tunnel begins with ResponseReceived of 101 or 2xx; DataReceived are its octets.
+
+        Raises LocalProtocolError when no request can be sent now, InvalidFieldError for what must not be sent; nothing
+        is written then.
+        """
+        raise NotImplementedError
+
+    def send_ping(self, opaque: bytes) -> None:
+        """Send a PING with eight octets of the caller's; PingAcknowledged follows. HTTP/2 only: on HTTP/1.1, which has
+        none, it raises LocalProtocolError."""
+        raise NotImplementedError
+
+    # -- the end -----------------------------------------------------------------------------------------------
 
     def begin_drain(self, now: float, deadline: float | None = None) -> None:
         """Begin the graceful end: nothing new is taken, what runs has until `deadline` (None: `drain_timeout_s`)."""

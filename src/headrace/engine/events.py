@@ -28,6 +28,7 @@ FAULT: Final = 12
 DRAIN: Final = 13
 CONNECT: Final = 14
 PROTOCOL: Final = 15
+ORIGIN: Final = 16
 
 
 class Event:
@@ -253,6 +254,24 @@ class GoAwayReceived(Event):
 
     def __repr__(self) -> str:
         return f"GoAwayReceived(last_stream_id={self.last_stream_id}, code={self.code}, debug={self.debug!r})"
+
+
+class OriginReceived(Event):
+    """The server says for which origins it answers on this connection, by an ORIGIN frame (RFC 8336 §2).
+
+    `origins` are those of this frame that are new, as ASCII text like b"https://example.com"; it may be empty, as the
+    first frame alone says that the set is not open any more (RFC 8336 §2.3). Whoever uses them checks the certificate
+    as well, and disregards them on cleartext connections (RFC 8336 §2.2, §2.4).
+    """
+
+    kind: ClassVar[int] = ORIGIN
+
+    def __init__(self, origins: list[bytes]) -> None:
+        self.stream_id = 0
+        self.origins = origins
+
+    def __repr__(self) -> str:
+        return f"OriginReceived(origins={self.origins!r})"
 
 
 class DrainBegan(Event):

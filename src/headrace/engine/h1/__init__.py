@@ -1,10 +1,14 @@
-"""HTTP/1.1 (RFC 9112): a server's connection without I/O, with the verbs and events of `engine/contract.py`.
+"""HTTP/1.1 (RFC 9112): connections without I/O of both roles, with the verbs and events of `engine/contract.py`.
 
-Read path: `server.H1ServerConnection` finds the end of a head; `reader` takes it apart (field lines by llhttp) and
-remembers it; `chunked` decodes content. Write path: `sender.Sender` has the verbs, `heads` checks, encodes and
-remembers response heads, `output.Output` holds what is to be written. Time: `deadlines.Deadlines`.
+A server's read path: `server.H1ServerConnection` finds the end of a head; `reader` takes it apart and remembers it.
+Write path: `sender.Sender` has the verbs, `heads` checks, encodes and remembers response heads, `output.Output` holds
+the request that is open. Time: `deadlines.Deadlines`.
+
+A client's read path: `client.H1ClientConnection` and `response_reader`. Write path and time: `client_sender`, with
+`request_heads`. Both share `queue` (octets to write), `field_lines` (by llhttp), `memory` and `chunked`.
 """
 
+from headrace.engine.h1.client import H1ClientConnection
 from headrace.engine.h1.server import H1ServerConnection
 
-__all__ = ["H1ServerConnection"]
+__all__ = ["H1ClientConnection", "H1ServerConnection"]

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine.fields import BAD, CONTENT_LENGTH, HOST, METHOD, PROTOCOL, TE_TRAILERS, Pairs, classify
-from headrace.engine.h1.faults import RequestFault
+from headrace.engine.h1.faults import MessageFault
 from headrace.engine.hpack.field import Field
 from headrace.engine.limits import Limits
 
@@ -62,7 +62,7 @@ class ChunkedDecoder:
     def decode(self, data: bytes, position: int) -> int:
         """Decode from `position` on, as far as lines are whole; return where to go on with more octets behind.
 
-        Raises RequestFault; what had been decoded before is still there then.
+        Raises MessageFault; what had been decoded before is still there then.
         """
         end = len(data)
         while position < end and self._state != _COMPLETE:
@@ -78,7 +78,7 @@ class ChunkedDecoder:
                     self._state = _END_OF_DATA
             elif state == _END_OF_DATA:
                 if data[position] != 0x0D or (end - position > 1 and data[position + 1] != 0x0A):
-                    raise RequestFault(400, "a chunk does not end with CRLF", "RFC 9112 §7.1")
+                    raise MessageFault(400, "a chunk does not end with CRLF", "RFC 9112 §7.1")
                 if end - position < 2:
                     break
                 position += 2
@@ -107,11 +107,11 @@ class ChunkedDecoder:
                 break
             at += 1
         if at == position + _DIGITS + 1:
-            raise RequestFault(400, "the size of a chunk has more than 16 digits", "RFC 9112 §7.1")
+            raise MessageFault(400, "the size of a chunk has more than 16 digits", "RFC 9112 §7.1")
         if at == end:
             return -1
         if at == position:
-            raise RequestFault(400, "the size of a chunk is not a hexadecimal number", "RFC 9112 §7.1")
+            raise MessageFault(400, "the size of a chunk is not a hexadecimal number", "RFC 9112 §7.1")
         digits = data[position:at]
         after: i64
         octet = data[at]
@@ -119,14 +119,14 @@ class ChunkedDecoder:
             if at + 1 == end:
                 return -1
             if data[at + 1] != 0x0A:
-                raise RequestFault(400, "a line of the chunked coding has a bare CR", "RFC 9112 §2.2")
+                raise MessageFault(400, "a line of the chunked coding has a bare CR", "RFC 9112 §2.2")
             after = at + 2
         elif octet == 0x3B:
             after = self._take_extension(data, at)
             if after < 0:
                 return -1
         else:
-            raise RequestFault(400, "the size of a chunk is not a hexadecimal number", "RFC 9112 §7.1")
+            raise MessageFault(400, "the size of a chunk is not a hexadecimal number", "RFC 9112 §7.1")
         self._left = int(digits, 16)
         self._state = _DATA if self._left > 0 else _TRAILERS
         return after
@@ -135,21 +135,21 @@ class ChunkedDecoder:
         """Check a chunk's extensions, which nobody asks for (RFC 9112 §7.1.1), and skip them."""
         end = _find_line(data, position, _EXTENSION)
         if end == _TOO_LONG:
-            raise RequestFault(400, "a chunk's extensions are longer than 1,024 octets", "RFC 9112 §7.1.1")
+            raise MessageFault(400, "a chunk's extensions are longer than 1,024 octets", "RFC 9112 §7.1.1")
         if end < 0:
             return -1
         if _EXTENSION_GRAMMAR.fullmatch(data, position, end) is None:
-            raise RequestFault(400, "a chunk's extensions are malformed", "RFC 9112 §7.1.1")
+            raise MessageFault(400, "a chunk's extensions are malformed", "RFC 9112 §7.1.1")
         self._extensions += end - position
         if self._extensions > _EXTENSIONS:
-            raise RequestFault(400, "the chunks' extensions are longer than 65,536 octets", "RFC 9112 §7.1.1")
+            raise MessageFault(400, "the chunks' extensions are longer than 65,536 octets", "RFC 9112 §7.1.1")
         return end + 2
 
     def _take_trailer(self, data: bytes, position: int) -> int:
         """Read a line of the trailer section (RFC 9112 §7.1.2); the empty one ends the message."""
         end = _find_line(data, position, self._max_size - self._trailer_size)
         if end == _TOO_LONG:
-            raise RequestFault(431, "trailers beyond the limits", "RFC 6585 §5", "max_field_section_size")
+            raise MessageFault(431, "trailers beyond the limits", "RFC 6585 §5", "max_field_section_size")
         if end < 0:
             return -1
         if end == position:
@@ -157,15 +157,15 @@ class ChunkedDecoder:
             return end + 2
         self._trailer_size += end + 2 - position
         if len(self.trailers) >= self._max_fields:
-            raise RequestFault(431, "more trailers than are taken", "RFC 6585 §5", "max_fields")
+            raise MessageFault(431, "more trailers than are taken", "RFC 6585 §5", "max_fields")
         line = data[position:end]
         name, colon, value = line.partition(b":")
         field = Field(name.lower(), value.strip(b" \t"))
         kind = classify(field)
         if not colon or kind >= BAD or METHOD <= kind <= PROTOCOL:
-            raise RequestFault(400, "a trailer is malformed, or must not be one", "RFC 9110 §6.5.1")
+            raise MessageFault(400, "a trailer is malformed, or must not be one", "RFC 9110 §6.5.1")
         if kind == CONTENT_LENGTH or kind == HOST or kind == TE_TRAILERS:
-            raise RequestFault(400, "a trailer that would change how the message is read", "RFC 9110 §6.5.1")
+            raise MessageFault(400, "a trailer that would change how the message is read", "RFC 9110 §6.5.1")
         self.trailers.append(field.pair)
         return end + 2
 
@@ -176,7 +176,7 @@ _TOO_LONG: Final = -2
 
 def _find_line(data: bytes, position: int, limit: int) -> int:
     """Return where the line at `position` ends: the index of its CRLF, `_UNFINISHED`, or `_TOO_LONG` beyond `limit`
-    octets. Raises RequestFault for a CR or LF that stands alone: what is a line's end has to be beyond doubt."""
+    octets. Raises MessageFault for a CR or LF that stands alone: what is a line's end has to be beyond doubt."""
     cr = data.find(b"\r", position)
     lf = data.find(b"\n", position)
     end = len(data)
@@ -190,9 +190,9 @@ def _find_line(data: bytes, position: int, limit: int) -> int:
     if first == end:
         return _UNFINISHED
     if first == lf:
-        raise RequestFault(400, "a line of the chunked coding has a bare LF", "RFC 9112 §2.2")
+        raise MessageFault(400, "a line of the chunked coding has a bare LF", "RFC 9112 §2.2")
     if cr + 1 == end:
         return _UNFINISHED
     if data[cr + 1] != 0x0A:
-        raise RequestFault(400, "a line of the chunked coding has a bare CR", "RFC 9112 §2.2")
+        raise MessageFault(400, "a line of the chunked coding has a bare CR", "RFC 9112 §2.2")
     return cr

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from headrace.engine import errors
 from headrace.engine.events import DrainBegan, Event
-from headrace.engine.h1.faults import RequestFault
+from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.output import CHUNKS, CONTENT
 from headrace.engine.h1.sender import Sender
 from headrace.engine.limits import Limits
@@ -39,7 +39,7 @@ class Deadlines(Sender):
             try:
                 due = self._check_time(now)
                 self.deadline = NEVER if self.closed else due
-            except RequestFault as fault:
+            except MessageFault as fault:
                 self._fail(fault)
         self._now_is_fresh = False
         return self.take_events()
@@ -59,7 +59,7 @@ class Deadlines(Sender):
         elif self._head_since != NEVER:
             due = self._head_since + limits.request_header_timeout_s
             if now >= due:
-                raise RequestFault(
+                raise MessageFault(
                     408, "the head of a request did not come in time", "RFC 9110 §15.5.9", "request_header_timeout_s"
                 )
         elif self._out_size == 0 and not self._held:
@@ -84,7 +84,7 @@ class Deadlines(Sender):
         if now >= self._upload_at + grace:
             if not self.read_paused and not self._awaits_continue:
                 if self._received - self._upload_mark < limits.min_upload_rate * (now - self._upload_at):
-                    raise RequestFault(
+                    raise MessageFault(
                         408, "the request's content came too slowly", "RFC 9110 §15.5.9", "min_upload_rate"
                     )
             self._upload_at = now

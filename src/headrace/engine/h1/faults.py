@@ -1,12 +1,12 @@
-"""What a client did wrong, with the answer that it gets."""
+"""What a peer did wrong in a message, with the answer that a client gets for it."""
 
 from __future__ import annotations
 
 from headrace.engine.errors import NO_ERROR, PROTOCOL_ERROR, ProtocolError
 
 
-class RequestFault(ProtocolError):
-    """Ends the connection, after an answer of `status` where no other one has begun; 0: without an answer.
+class MessageFault(ProtocolError):
+    """Ends the connection. A server does so after an answer of `status` where no other one has begun; 0: without one.
 
     `budget` names the limit that was passed (an attribute of Limits), "" for other faults.
     """

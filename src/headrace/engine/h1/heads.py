@@ -118,16 +118,16 @@ class Heads:
     def _write(self, status: int, headers: Sequence[Any], drop_connection_fields: bool) -> WrittenHead:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
-        others, asks_to_close = _take_close(headers)
+        others, asks_to_close = take_close(headers)
         checked, length = check_outgoing(others, drop_connection_fields)
         if status < 200 or status == 204:  # RFC 9110 §8.6: no content-length there
             checked = [pair for pair in checked if pair[0] != b"content-length"]
             length = -1
         parts = [status_line(status)]
-        _write_fields(parts, checked)
+        write_fields(parts, checked)
         if self.default_fields and status >= 200:
             names = {pair[0] for pair in checked}
-            _write_fields(parts, [pair for pair in self.default_fields if pair[0] not in names])
+            write_fields(parts, [pair for pair in self.default_fields if pair[0] not in names])
         if status == 426:  # RFC 9110 §15.5.22: it says to what; there is one protocol that we upgrade to
             parts.append(UPGRADE)
         return WrittenHead(b"".join(parts), length, length < 0 and not is_bodiless(status), asks_to_close)
@@ -146,7 +146,7 @@ class Heads:
         return longer
 
 
-def _take_close(headers: Sequence[Any]) -> tuple[list[Any], bool]:
+def take_close(headers: Sequence[Any]) -> tuple[list[Any], bool]:
     """Return the fields without `connection: close`, and whether it was there: of all that concerns a connection, it is
     what an application may ask for (RFC 9112 §9.6)."""
     others: list[Any] = []
@@ -160,7 +160,8 @@ def _take_close(headers: Sequence[Any]) -> tuple[list[Any], bool]:
     return others, found
 
 
-def _write_fields(parts: list[bytes], fields: Sequence[Any]) -> None:
+def write_fields(parts: list[bytes], fields: Sequence[Any]) -> None:
+    """Append field lines to `parts`."""
     for name, value in fields:
         parts.append(name)
         parts.append(b": ")
@@ -171,6 +172,6 @@ def _write_fields(parts: list[bytes], fields: Sequence[Any]) -> None:
 def write_trailers(fields: Sequence[Any]) -> bytes:
     """Return the last chunk and the trailer section (RFC 9112 §7.1.2)."""
     parts = [b"0\r\n"]
-    _write_fields(parts, fields)
+    write_fields(parts, fields)
     parts.append(b"\r\n")
     return b"".join(parts)

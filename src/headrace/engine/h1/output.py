@@ -1,8 +1,7 @@
-"""What goes out, and what the parts of a connection share: the request that is open, the queue of octets to write.
+"""What the parts of a server's connection share: the request that is open, and how it ends.
 
-HTTP/1.1 has one queue, in order: a list of octets that `take_output` joins, so that the answers to all pipelined
-requests of one read batch leave in one write. A send is accepted while the queue is within its limit. A request whose
-last send was not accepted stays open until it is.
+What is to be written stands in `queue`: the answers to all pipelined requests of one read batch leave in one write. A
+request whose last send was not accepted stays open until it is.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ from typing import Any, Final
 from headrace.engine import errors
 from headrace.engine.events import ConnectionEnded, SendAccepted, StreamReset
 from headrace.engine.h1.heads import Heads
+from headrace.engine.h1.queue import OutputQueue
 from headrace.engine.limits import Limits
 from headrace.engine.message import BEFORE, COMPLETE
-from headrace.engine.timed import NEVER, TimedEngine
+from headrace.engine.timed import NEVER
 
 # What is read next.
 HEAD: Final = 0
@@ -24,27 +24,15 @@ WHOLE: Final = 3  # nothing: the request is whole, its response is not
 UPGRADING: Final = 4  # nothing: an upgrade is asked for, and not answered
 TUNNEL: Final = 5
 
-OUTPUT_HIGH: Final = 65_536  # octets not taken at which no further request is begun
 PIPELINED: Final = 65_536  # octets of further requests that wait for the one that is open
-_PIECE: Final = 64  # what a piece of output costs beside its octets, where there are many
-_MANY: Final = 64
-_SMALL: Final = 4_096  # pieces below this are joined
 
 
-class Output(TimedEngine):
+class Output(OutputQueue):
     """The shared state of a connection, and its output."""
 
     def __init__(self, limits: Limits, now: float) -> None:
-        super().__init__(now)
-        self.limits = limits
-        self.requests: int = 0
-        """Requests that have begun."""
-        self.octets_in: int = 0
-        self.octets_out: int = 0
+        super().__init__(limits, now)
         self._heads = Heads()
-        self._out: list[Any] = []  # bytes, and views of large bodies
-        self._out_size: int = 0
-        self._waiting = False  # a send returned False, its SendAccepted is owed
         # input
         self._input = b""
         self._position: int = 0
@@ -88,16 +76,6 @@ class Output(TimedEngine):
         return 1 if self._is_open else 0
 
     @property
-    def output_pending(self) -> bool:
-        """True when `take_output` would return octets now."""
-        return len(self._out) > 0
-
-    @property
-    def input_pending(self) -> bool:
-        """Always False: requests that had to wait go on with `take_output`."""
-        return False
-
-    @property
     def read_paused(self) -> bool:
         """True while the owner must not read: the handler has content to read first, or other requests wait."""
         receiving = self._receiving
@@ -106,91 +84,11 @@ class Output(TimedEngine):
         limits = self.limits
         return self._unread >= limits.initial_stream_window or self._small_unread > limits.small_data_budget
 
-    @property
-    def needs_attention(self) -> bool:
-        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
-        return self.closed or len(self._events) > 0 or len(self._out) > 0 or self.read_paused
-
-    @property
-    def bodies_queued(self) -> bool:
-        """True when there is so much to write that `take_buffers` is the cheaper way out."""
-        return self._out_size >= OUTPUT_HIGH
-
     def has_stream(self, stream_id: int) -> bool:
         """Tell whether a request is open, so that verbs on it do not raise StreamClosedError."""
         return self._is_open and stream_id == self._stream_id
 
     # -- output ------------------------------------------------------------------------------------------------
-
-    def take_output(self, limit: int = 262_144, now: float = -1.0) -> bytes:
-        """Return what is to be written now, `limit` octets at most; b"" when there is nothing.
-
-        Call it while `output_pending`, but not while the transport refuses more: what stays here is what makes workers
-        wait. Look at `take_events` afterwards: sends may have been accepted, and requests that waited have begun.
-        """
-        if now >= 0:
-            self._now = now
-            if self._undated:
-                self._set_dates(now)
-        out = self._out
-        if not out:
-            if self._held:
-                self._took(0)
-            return b""
-        if self._out_size <= limit:
-            self._out = []
-        else:
-            out = self._take_pieces(limit)
-        octets = b"".join(out)
-        self._took(len(octets))
-        return octets
-
-    def take_buffers(self, limit: int = 262_144, now: float = -1.0) -> list[Any]:
-        """Return what `take_output` would as a list of bytes and memoryviews, for a vectored write (`writelines`).
-
-        Small pieces are joined, large ones are not copied.
-        """
-        if self._out_size < OUTPUT_HIGH:
-            output = self.take_output(limit, now)
-            return [output] if output else []
-        if now >= 0:
-            self._now = now
-            if self._undated:
-                self._set_dates(now)
-        buffers: list[Any] = []
-        small: list[Any] = []
-        size = 0
-        for piece in self._take_pieces(limit):
-            size += len(piece)
-            if len(piece) < _SMALL:
-                small.append(piece)
-                continue
-            if small:
-                buffers.append(b"".join(small))
-                small = []
-            buffers.append(piece)
-        if small:
-            buffers.append(b"".join(small))
-        self._took(size)
-        return buffers
-
-    def _take_pieces(self, limit: int) -> list[Any]:
-        """Take whole pieces, and a part of one, up to `limit` octets."""
-        out = self._out
-        taken: list[Any] = []
-        room = limit
-        for piece in out:
-            size = len(piece)
-            if size > room:
-                break
-            taken.append(piece)
-            room -= size
-        del out[: len(taken)]
-        if out and room > 0:
-            view = memoryview(out[0])
-            taken.append(view[:room])
-            out[0] = view[room:]
-        return taken
 
     def _took(self, size: int) -> None:
         self.octets_out += size
@@ -208,19 +106,6 @@ class Output(TimedEngine):
             self._held = False
             self._turn = self.limits.frames_per_turn
             self._go_on()
-
-    def _write(self, octets: bytes) -> None:
-        self._out.append(octets)
-        self._out_size += len(octets)
-
-    def _fits(self) -> bool:
-        """Tell whether what waits is within the limit. Where there are many pieces, each counts for `_PIECE` octets
-        more than it has, so that a million tiny ones do not cost a hundred megabytes of objects."""
-        size = self._out_size
-        pieces = len(self._out)
-        if pieces > _MANY:
-            size += pieces * _PIECE
-        return size <= self.limits.max_stream_send_buffer
 
     def _accepted(self) -> bool:
         """Tell whether what was sent counts as accepted, and finish the request when it was the last; if not, owe it a

@@ -9,7 +9,7 @@ from headrace.engine import errors
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError, StreamClosedError
 from headrace.engine.events import PeerFault, StreamReset
 from headrace.engine.fields import check_outgoing
-from headrace.engine.h1.faults import RequestFault
+from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.heads import CHUNKED, CLOSE, KEEP_ALIVE, WrittenHead, status_line, write_trailers
 from headrace.engine.h1.output import CONTENT, HEAD, TUNNEL, UPGRADING, Output
 from headrace.engine.h1.upgrade import accept_value
@@ -285,7 +285,7 @@ class Sender(Output):
             self._is_plain = False
             self.send_response(stream_id, 503, ((b"retry-after", b"1"),), b"")
 
-    def _fail(self, fault: RequestFault) -> None:
+    def _fail(self, fault: MessageFault) -> None:
         """The client broke a rule: the answer, where none has begun, and the end (RFC 9112 §9.6)."""
         if self.closed:
             return
@@ -300,7 +300,7 @@ class Sender(Output):
             self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section))
         self._end(fault.code, "local", fault.reason, fault.section)
 
-    def _write_answer(self, fault: RequestFault) -> None:
+    def _write_answer(self, fault: MessageFault) -> None:
         """Write an answer of our own: a short text, and the end of the connection."""
         text = (fault.reason + "\n").encode("ascii", "replace")
         parts = [status_line(fault.status)]

@@ -1,13 +1,12 @@
 """Everything that is read: heads, content, the octets of a tunnel (RFC 9112 §2.2, §3, §6).
 
 One request is open at a time. While it is, further input waits; when its response is complete, the next head is read,
-also from within the verb that completed it: `take_events` then has it. RequestFault is raised where something is wrong,
+also from within the verb that completed it: `take_events` then has it. MessageFault is raised where something is wrong,
 and caught at one spot, `_go_on`.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine import errors
@@ -16,9 +15,12 @@ from headrace.engine.events import ConnectReceived, DataReceived, Event, Request
 from headrace.engine.fields import is_token
 from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.deadlines import Deadlines
-from headrace.engine.h1.faults import RequestFault
-from headrace.engine.h1.output import CHUNKS, CONTENT, HEAD, OUTPUT_HIGH, TUNNEL, UPGRADING, WHOLE
-from headrace.engine.h1.reader import REMEMBERED_SIZE, HTTP1RequestHead, RequestReader
+from headrace.engine.h1.faults import MessageFault
+from headrace.engine.h1.field_lines import BARE
+from headrace.engine.h1.memory import REMEMBERED_SIZE
+from headrace.engine.h1.output import CHUNKS, CONTENT, HEAD, TUNNEL, UPGRADING, WHOLE
+from headrace.engine.h1.queue import OUTPUT_HIGH
+from headrace.engine.h1.reader import HTTP1RequestHead, RequestReader
 from headrace.engine.h1.sender import DISCARDED
 from headrace.engine.h1.target import looks_like_http
 from headrace.engine.limits import Limits
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 _LINE: Final = 8_192  # octets of a request line (RFC 9112 §3 asks for 8,000 at least)
 _EMPTY_LINES: Final = 8  # before a request line; one has to be borne with (RFC 9112 §2.2)
 _SMALL: Final = 256  # content below this is charged as much
-_BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")  # a CR or LF that stands alone
 _IS_TOKEN: Final = bytes(is_token(bytes((octet,))) for octet in range(256))
 _DEFAULT_URGENCY: Final = 3  # RFC 9218 §4.1; nobody shares an HTTP/1.1 connection
 
@@ -129,7 +130,7 @@ class H1ServerConnection(Deadlines):
             else:
                 self._input = b""
                 self._position = 0
-        except RequestFault as fault:
+        except MessageFault as fault:
             self._fail(fault)
 
     # -- heads -------------------------------------------------------------------------------------------------
@@ -160,14 +161,14 @@ class H1ServerConnection(Deadlines):
                 break
             self._empty_lines += 1
             if self._empty_lines > _EMPTY_LINES:
-                raise RequestFault(400, "too many empty lines before a request", "RFC 9112 §2.2")
+                raise MessageFault(400, "too many empty lines before a request", "RFC 9112 §2.2")
             start += 2
             self._position = start
             if start == total:
                 self._head_since = NEVER
                 return True
         if _IS_TOKEN[data[start]] == 0:
-            raise self._line_fault(RequestFault(400, "the request line has no method", "RFC 9112 §3"), b"")
+            raise self._line_fault(MessageFault(400, "the request line has no method", "RFC 9112 §3"), b"")
         found = data.find(b"\r\n\r\n", max(start, start + self._scanned - 3))
         if found < 0:
             self._check_part(data, total)
@@ -184,7 +185,7 @@ class H1ServerConnection(Deadlines):
                 self._check_part(data, end)
             try:
                 known = self._reader.read(octets)
-            except RequestFault as fault:
+            except MessageFault as fault:
                 raise self._line_fault(fault, octets) from None
         self._position = end
         self._last_octets = octets if len(octets) <= REMEMBERED_SIZE else b""
@@ -197,28 +198,28 @@ class H1ServerConnection(Deadlines):
         not end with CRLF. Of two faults the first in the octets counts, however they were cut on their way."""
         start = self._position
         scanned = self._scanned
-        fault: RequestFault | None = None
+        fault: MessageFault | None = None
         at = stop
-        bare = _BARE.search(data, max(start, start + scanned - 1), stop)
+        bare = BARE.search(data, max(start, start + scanned - 1), stop)
         if bare is not None:
             at = bare.start()
-            fault = RequestFault(400, "a line does not end with CRLF", "RFC 9112 §2.2")
+            fault = MessageFault(400, "a line does not end with CRLF", "RFC 9112 §2.2")
         line_end = self._line_end
         if line_end < 0:
             line_end = data.find(b"\n", start + scanned, stop) - start
             self._line_end = line_end
         if line_end < 0 or line_end > _LINE + 1:
             if stop - start > _LINE + 1 and at >= start + _LINE + 1:
-                raise RequestFault(414, "a request line beyond 8,192 octets", "RFC 9112 §3", "request_line")
+                raise MessageFault(414, "a request line beyond 8,192 octets", "RFC 9112 §3", "request_line")
         else:
             limit = start + line_end + 1 + self.limits.max_field_section_size
             if stop > limit and at >= limit:
-                raise RequestFault(431, "a field section beyond the limits", "RFC 6585 §5", "max_field_section_size")
+                raise MessageFault(431, "a field section beyond the limits", "RFC 6585 §5", "max_field_section_size")
         if fault is not None:
             raise self._line_fault(fault, data[start:at])
         self._scanned = stop - start
 
-    def _line_fault(self, fault: RequestFault, octets: bytes) -> RequestFault:
+    def _line_fault(self, fault: MessageFault, octets: bytes) -> MessageFault:
         """Leave out the answer where the first octets of a connection are no request at all."""
         if self.requests == 0 and not looks_like_http(octets[:_LINE].split(b"\n", 1)[0].rstrip(b"\r")):
             fault.status = 0
@@ -315,7 +316,7 @@ class H1ServerConnection(Deadlines):
         begin = self._position
         try:
             self._position = chunks.decode(self._input, begin)
-        except RequestFault:
+        except MessageFault:
             content = chunks.take_content()
             if content:
                 self._take_in(content, False)

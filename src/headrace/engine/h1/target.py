@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.engine.fields import is_authority, is_path, is_token
-from headrace.engine.h1.faults import RequestFault
+from headrace.engine.h1.faults import MessageFault
 
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
 _HEXDIGITS_COLON_DOT: Final = b"0123456789abcdefABCDEF:."
@@ -32,33 +32,33 @@ def looks_like_http(line: bytes) -> bool:
 
 
 def parse_request_line(line: bytes) -> RequestLine:
-    """Take a request line apart, without its CRLF. Raises RequestFault: 400, or 505 for another version."""
+    """Take a request line apart, without its CRLF. Raises MessageFault: 400, or 505 for another version."""
     parts = line.split(b" ")
     if len(parts) != 3:
-        raise RequestFault(400, "the request line is not method, target and version", "RFC 9112 §3")
+        raise MessageFault(400, "the request line is not method, target and version", "RFC 9112 §3")
     method = parts[0]
     target = parts[1]
     version = parts[2]
     if not is_token(method):
-        raise RequestFault(400, "the method is not a token", "RFC 9112 §3.1")
+        raise MessageFault(400, "the method is not a token", "RFC 9112 §3.1")
     if version != b"HTTP/1.1" and version != b"HTTP/1.0":
         if len(version) == 8 and version[:5] == b"HTTP/" and version[6:7] == b".":
             if not (version[5:6] + version[7:8]).translate(None, _DIGITS):
                 if version[5] != _ONE:
-                    raise RequestFault(505, "a major version other than 1", "RFC 9110 §15.6.6")
+                    raise MessageFault(505, "a major version other than 1", "RFC 9110 §15.6.6")
                 version = b"HTTP/1.1"  # a higher minor version is taken as the highest we know (RFC 9110 §6.2)
         if version != b"HTTP/1.1":
-            raise RequestFault(400, "the version is not HTTP's", "RFC 9112 §2.3")
+            raise MessageFault(400, "the version is not HTTP's", "RFC 9112 §2.3")
     if not is_path(target) or not target.isascii():  # as llhttp and h11; HTTP/2's clients are trusted with more
-        raise RequestFault(400, "the target is empty or has an octet that is not allowed", "RFC 9112 §3.2")
+        raise MessageFault(400, "the target is empty or has an octet that is not allowed", "RFC 9112 §3.2")
     authority: bytes | None = None
     if method == b"CONNECT":
         if not is_host(target) or target[-1:] == b":" or b":" not in target:
-            raise RequestFault(400, "CONNECT with another target than host and port", "RFC 9112 §3.2.3")
+            raise MessageFault(400, "CONNECT with another target than host and port", "RFC 9112 §3.2.3")
     elif target[0] != 0x2F:
         if target == b"*":
             if method != b"OPTIONS":
-                raise RequestFault(400, "the target * without OPTIONS", "RFC 9112 §3.2.4")
+                raise MessageFault(400, "the target * without OPTIONS", "RFC 9112 §3.2.4")
         else:
             authority, target = _split_absolute(method, target)
     return RequestLine(method, target, authority, version == b"HTTP/1.0")
@@ -68,7 +68,7 @@ def _split_absolute(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     """Return authority and path of a target in absolute form (RFC 9112 §3.2.2)."""
     scheme, separator, rest = target.partition(b"://")
     if not separator or scheme.lower() not in (b"http", b"https"):
-        raise RequestFault(400, "the target is in none of the four forms", "RFC 9112 §3.2")
+        raise MessageFault(400, "the target is in none of the four forms", "RFC 9112 §3.2")
     end = len(rest)
     for mark in (b"/", b"?"):
         position = rest.find(mark)
@@ -77,7 +77,7 @@ def _split_absolute(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     authority = rest[:end]
     path = rest[end:]
     if not is_host(authority):
-        raise RequestFault(400, "the target's authority is not host and port", "RFC 9112 §3.2.2")
+        raise MessageFault(400, "the target's authority is not host and port", "RFC 9112 §3.2.2")
     if not path:
         path = b"*" if method == b"OPTIONS" else b"/"  # RFC 9112 §3.2.4
     elif path[0] != 0x2F:

@@ -6,7 +6,7 @@ from binascii import Error, a2b_base64, b2a_base64
 from hashlib import sha1
 from typing import Final
 
-from headrace.engine.h1.faults import RequestFault
+from headrace.engine.h1.faults import MessageFault
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -45,13 +45,13 @@ class Upgrade:
         return self._names_websocket and self.is_option and method == b"GET" and not is_http_1_0
 
     def check(self, has_content: bool) -> None:
-        """Raise RequestFault for what RFC 6455 §4.2.1 does not allow: 400, or 426 for another version (§4.2.2)."""
+        """Raise MessageFault for what RFC 6455 §4.2.1 does not allow: 400, or 426 for another version (§4.2.2)."""
         if has_content:
-            raise RequestFault(400, "an upgrade with content", "RFC 6455 §4.1")
+            raise MessageFault(400, "an upgrade with content", "RFC 6455 §4.1")
         if self._versions != 1 or self.version != b"13":
-            raise RequestFault(426, "a version of WebSocket other than 13", "RFC 6455 §4.2.2")
+            raise MessageFault(426, "a version of WebSocket other than 13", "RFC 6455 §4.2.2")
         if self._keys != 1 or not _is_key(self.key):
-            raise RequestFault(400, "sec-websocket-key is not 16 octets in base64", "RFC 6455 §4.2.1")
+            raise MessageFault(400, "sec-websocket-key is not 16 octets in base64", "RFC 6455 §4.2.1")
 
 
 def _is_key(key: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.engine import errors
-from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
+from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, StreamFault
 from headrace.engine.events import InformationalReceived, ResponseReceived, StreamReset, TrailersReceived
 from headrace.engine.fields import ResponseHead, check_outgoing, check_target, parse_response, parse_trailers
 from headrace.engine.h2 import frames, settings
@@ -46,6 +46,11 @@ class ClientConnection(Connection):
     # -- requests ----------------------------------------------------------------------------------------------
 
     @property
+    def http_version(self) -> str:
+        """Always "2"."""
+        return "2"
+
+    @property
     def can_send_request(self) -> bool:
         """True while a further request may be opened: not ending, and below the peer's MAX_CONCURRENT_STREAMS."""
         return (
@@ -66,10 +71,12 @@ class ClientConnection(Connection):
         *,
         end_stream: bool,
         protocol: bytes | None = None,
+        content_length: int = -1,
     ) -> int:
         """Open a stream with a request and return its identifier; content follows by `send_data` unless `end_stream`.
 
         `protocol` makes it an extended CONNECT (RFC 8441 §4). For a plain CONNECT leave `scheme` and `path` empty.
+        `content_length`, unless -1, becomes the field content-length, or has to agree with it.
         Raises LocalProtocolError when no stream can be opened now (see `can_send_request`) or the peer does not offer
         extended CONNECT; InvalidFieldError for fields that must not be sent.
         """
@@ -79,6 +86,14 @@ class ClientConnection(Connection):
             raise LocalProtocolError("the peer does not offer extended CONNECT (RFC 8441 §3)")
         check_target(method, scheme, authority, path, protocol)
         checked, length = check_outgoing(headers, self.drop_connection_fields)
+        if content_length >= 0:
+            if length < 0:
+                checked.append((b"content-length", b"%d" % content_length))
+            elif length != content_length:
+                raise InvalidFieldError(f"content-length says {length}, the content has {content_length} octets")
+            length = content_length
+        if end_stream and length > 0:
+            raise InvalidFieldError(f"content-length says {length}, and no content is to follow")
         fields = [(b":method", method)]
         if protocol is not None:
             fields.append((b":protocol", protocol))

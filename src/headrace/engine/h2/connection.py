@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine import errors
+from headrace.engine.budget import Budget
 from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
 from headrace.engine.events import (
     DataReceived,
@@ -22,7 +23,6 @@ from headrace.engine.events import (
     StreamReset,
 )
 from headrace.engine.h2 import frames, settings
-from headrace.engine.h2.budget import Budget
 from headrace.engine.h2.field_blocks import FieldBlocks
 from headrace.engine.h2.output import DRAINING, OPEN, SETTINGS
 from headrace.engine.h2.priority import parse_priority

@@ -7,10 +7,10 @@ answered here with RST_STREAM (RFC 9113 §5.4.2), a connection's in `output` wit
 from __future__ import annotations
 
 from headrace.engine import errors
+from headrace.engine.budget import Budget
 from headrace.engine.errors import ConnectionFault, StreamFault
 from headrace.engine.events import PeerFault, StreamReset
 from headrace.engine.h2 import frames
-from headrace.engine.h2.budget import Budget
 from headrace.engine.h2.deadlines import Deadlines
 from headrace.engine.h2.states import (
     CLOSED,

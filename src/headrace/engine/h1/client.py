@@ -1,0 +1,336 @@
+"""The client's role: requests go out one at a time, responses come in (RFC 9112).
+
+Reading stands here, writing in `client_sender`. What is wrong is raised as MessageFault and caught at one spot,
+`_go_on`. A connection whose octets could be read in two ways is not read any further: it ends, and so does the request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine import errors
+from headrace.engine.errors import LocalProtocolError
+from headrace.engine.events import (
+    DataReceived,
+    Event,
+    InformationalReceived,
+    PeerFault,
+    ResponseReceived,
+    StreamReset,
+    TrailersReceived,
+)
+from headrace.engine.h1.chunked import ChunkedDecoder
+from headrace.engine.h1.client_sender import (
+    CHUNKS,
+    CONTENT,
+    HEAD,
+    IDLE,
+    TUNNEL,
+    UNTIL_CLOSE,
+    ClientSender,
+)
+from headrace.engine.h1.faults import MessageFault
+from headrace.engine.h1.field_lines import BARE
+from headrace.engine.h1.memory import REMEMBERED_SIZE
+from headrace.engine.h1.response_reader import PREFIX, HTTP1ResponseHead, ResponseReader
+from headrace.engine.h1.upgrade import accept_value
+from headrace.engine.limits import Limits
+from headrace.engine.message import is_bodiless
+from headrace.engine.timed import NEVER
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+_SMALL: Final = 256  # content below this is charged as much
+
+
+class H1ClientConnection(ClientSender):
+    """An HTTP/1.1 client connection in memory.
+
+    `limits` bound it (defaults when None), `now` is the owner's clock in seconds. Verbs and events are those of
+    `engine/contract.py`. One request is open at a time: while it is, and once the connection ends, `can_send_request`
+    is False. The connection ends with a response after which it cannot be used again (RFC 9112 §9.3), and with one that
+    came before all of its request was written.
+
+    The owner feeds `receive_data`, takes `take_events` until there are none, and writes what `take_output` returns; it
+    calls `handle_deadline` at the time that `deadline` names, stops reading while `read_paused`, and ends the transport
+    once `closed` is True and the output is written: by a reset when `aborted`.
+    """
+
+    def __init__(self, limits: Limits | None = None, *, now: float = 0.0) -> None:
+        own = limits if limits is not None else Limits()
+        super().__init__(own, now)
+        self._reader = ResponseReader(own)
+        self._last_octets = b""
+        self._last_head: HTTP1ResponseHead | None = None
+        self._scanned: int = 0
+        self._most: int = own.max_field_section_size
+        self._chunks: ChunkedDecoder | None = None
+
+    @property
+    def remembered_heads(self) -> int:
+        """Response heads that would not be parsed again; for people."""
+        return self._reader.count
+
+    # -- input -------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> list[Event]:
+        """Take octets from the server and return what happened, in order. Never raises for what the server sent.
+
+        `now` is the time in seconds on the clock that the owner uses for `deadline`. After ConnectionEnded further
+        input is ignored.
+        """
+        self._now = now
+        if self.closed:
+            return self.take_events()
+        self._now_is_fresh = True
+        self.octets_in += len(data)
+        if self._input:
+            self._input = self._input[self._position :] + data
+        else:
+            self._input = data
+        self._position = 0
+        self._go_on()
+        self._now_is_fresh = False
+        return self.take_events()
+
+    def receive_eof(self, now: float) -> list[Event]:
+        """The server has ended the connection. Content without a length is complete with it, a tunnel has an empty
+        DataReceived with `end_stream`; any other request that is open ends with a StreamReset (RFC 9112 §8)."""
+        self._now = now
+        if not self.closed and self._is_open:
+            if self._receiving == UNTIL_CLOSE:
+                self._events.append(DataReceived(self._stream_id, b"", 0, True))
+                self._close_over()
+            elif self._receiving == TUNNEL:
+                self._events.append(DataReceived(self._stream_id, b"", 0, True))
+        return self.receive_failure(now, "the peer closed the connection")
+
+    def receive_failure(self, now: float, reason: str) -> list[Event]:
+        """The transport failed: a request that is open ends with a StreamReset, also where its content would have been
+        complete with the connection's orderly end."""
+        self._now = now
+        if self._is_open and not self._is_begun:
+            self._end(errors.REFUSED_STREAM, "remote", f"{reason}, and nothing of the request was sent", "")
+        else:
+            self._end(errors.NO_ERROR, "remote", reason, "RFC 9112 §8")
+        return self.take_events()
+
+    def _go_on(self) -> None:
+        """Read as far as what has come allows."""
+        try:
+            while self._position < len(self._input):
+                receiving = self._receiving
+                if receiving == HEAD and self._is_begun:
+                    if not self._take_head():
+                        break
+                elif receiving == CONTENT:
+                    self._take_content()
+                elif receiving == CHUNKS:
+                    if not self._take_chunks():
+                        break
+                elif receiving == UNTIL_CLOSE or receiving == TUNNEL:
+                    data = self._input
+                    content = data if self._position == 0 else data[self._position :]
+                    self._position = len(data)
+                    self._take_in(content, False)
+                else:
+                    raise MessageFault(0, "octets that answer no request", "RFC 9112 §9.2")
+            else:
+                self._input = b""
+                self._position = 0
+        except MessageFault as fault:
+            self._fail(fault)
+
+    def _fail(self, fault: MessageFault) -> None:
+        """The server broke a rule: the request that is open and the connection end."""
+        stream_id = self._stream_id if self._is_open else 0
+        scope = "stream" if self._is_open else "connection"
+        self._events.append(PeerFault(fault.code, scope, stream_id, fault.reason, fault.section, fault.budget))
+        if self._is_open:
+            self._is_open = False
+            code = fault.code if self._is_begun else errors.REFUSED_STREAM
+            self._give_up_output()
+            self._events.append(StreamReset(stream_id, code, "local", fault.reason, fault.section))
+        self._end(fault.code, "local", fault.reason, fault.section)
+
+    # -- heads -------------------------------------------------------------------------------------------------
+
+    def _take_head(self) -> bool:
+        """Read a response's head; False while it is not whole."""
+        data = self._input
+        start: i64 = self._position
+        total: i64 = len(data)
+        last = self._last_octets
+        size: i64 = len(last)
+        if size > 0 and total - start >= size:
+            # The head of the response before once more, as is usual within a second; what a comparison costs less than
+            # a search and a hash. It ends with the empty line, so nothing else can begin with it.
+            if (data == last) if size == total else data.startswith(last, start):
+                head = self._last_head
+                assert head is not None
+                self._position = start + size
+                self._open(head)
+                return True
+        seen = data[start : start + 7]
+        if seen != PREFIX[: len(seen)]:
+            raise MessageFault(400, "what came is not a response of HTTP/1", "RFC 9112 §4")
+        found = data.find(b"\r\n\r\n", max(start, start + self._scanned - 3))
+        if found < 0:
+            self._check_part(data, total)
+            if self._head_since == NEVER:
+                self._head_since = self._now
+                self._at_latest(self._now + self.limits.request_header_timeout_s)
+            return False
+        end: i64 = found + 4
+        octets = data if start == 0 and end == total else data[start:end]
+        known = self._reader.find(octets)
+        if known is None:
+            pairs = octets.count(b"\r\n")
+            if end - start > self._most or octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
+                self._scanned = 0
+                self._check_part(data, end)
+            known = self._reader.read(octets)
+        self._position = end
+        self._last_octets = octets if len(octets) <= REMEMBERED_SIZE else b""
+        self._last_head = known
+        self._open(known)
+        return True
+
+    def _check_part(self, data: bytes, stop: int) -> None:
+        """Check the octets of a head up to `stop` for what can be said before it is whole: its size, and lines that do
+        not end with CRLF. Of two faults the first in the octets counts, however they were cut on their way."""
+        start = self._position
+        bare = BARE.search(data, max(start, start + self._scanned - 1), stop)
+        at = stop if bare is None else bare.start()
+        if stop - start > self._most and at >= start + self._most:
+            raise MessageFault(400, "a head beyond the limits", "RFC 9112 §5.4", "max_field_section_size")
+        if bare is not None:
+            raise MessageFault(400, "a line does not end with CRLF", "RFC 9112 §2.2")
+        self._scanned = stop - start
+
+    def _open(self, head: HTTP1ResponseHead) -> None:
+        """A response's head is there: what follows it (RFC 9112 §6.3)."""
+        stream_id = self._stream_id
+        status = head.status
+        self._scanned = 0
+        self._head_since = NEVER
+        if status < 200:
+            if status == 101:
+                self._take_upgrade(head)
+                return
+            if not self._odd.spend(1, self._now):
+                raise MessageFault(400, "interim responses without end", "RFC 9110 §15.2", self._odd.name)
+            self._events.append(InformationalReceived(stream_id, status, head.headers))
+            return
+        self._version = head.http_version
+        if self._is_connect and status < 300:
+            self._begin_tunnel(head)
+            return
+        if not head.keeps_alive:
+            self._close_after = True
+        length = head.content_length
+        if self._is_head or is_bodiless(status) or length == 0:
+            self._events.append(ResponseReceived(stream_id, status, head.headers, True))
+            self._complete()
+            return
+        if head.is_chunked:
+            self._receiving = CHUNKS
+            self._chunks = ChunkedDecoder(self.limits)
+        elif length > 0:
+            self._receiving = CONTENT
+            self._recv_left = length
+        else:
+            self._receiving = UNTIL_CLOSE
+            self._close_after = True
+        self._events.append(ResponseReceived(stream_id, status, head.headers, False))
+
+    def _take_upgrade(self, head: HTTP1ResponseHead) -> None:
+        """101 (Switching Protocols): for what was asked for, with the right key, or not at all (RFC 6455 §4.1)."""
+        if not self._upgrade_key:
+            raise MessageFault(400, "status 101 without an upgrade", "RFC 9110 §15.2.2")
+        if not head.is_upgrade:
+            raise MessageFault(400, "status 101 for something else than WebSocket", "RFC 6455 §4.1")
+        if head.accept != accept_value(self._upgrade_key):
+            raise MessageFault(400, "sec-websocket-accept does not belong to our key", "RFC 6455 §4.1")
+        self._version = head.http_version
+        self._begin_tunnel(head)
+
+    def _begin_tunnel(self, head: HTTP1ResponseHead) -> None:
+        self._receiving = TUNNEL
+        self._is_tunnel = True
+        self._end_queued = False
+        self._close_after = True
+        self._events.append(ResponseReceived(self._stream_id, head.status, head.headers, False))
+
+    # -- content -----------------------------------------------------------------------------------------------
+
+    def _take_content(self) -> None:
+        """Content of a known length (RFC 9112 §6.2)."""
+        data = self._input
+        start = self._position
+        size = len(data) - start
+        if size > self._recv_left:
+            size = self._recv_left
+        self._position = start + size
+        self._recv_left -= size
+        is_last = self._recv_left == 0
+        self._take_in(data if size == len(data) else data[start : start + size], is_last)
+        if is_last:
+            self._complete()
+
+    def _take_chunks(self) -> bool:
+        """Chunked content (RFC 9112 §7.1); False when there is no whole line to go on with."""
+        chunks = self._chunks
+        assert chunks is not None
+        begin = self._position
+        try:
+            self._position = chunks.decode(self._input, begin)
+        except MessageFault:
+            content = chunks.take_content()
+            if content:
+                self._take_in(content, False)
+            raise
+        content = chunks.take_content()
+        if not chunks.is_complete:
+            if content:
+                self._take_in(content, False)
+            return self._position > begin
+        self._chunks = None
+        if chunks.trailers:
+            if content:
+                self._take_in(content, False)
+            self._events.append(TrailersReceived(self._stream_id, chunks.trailers))
+        else:
+            self._take_in(content, True)
+        self._complete()
+        return True
+
+    def _take_in(self, content: bytes, is_last: bool) -> None:
+        size = len(content)
+        self._unread += size
+        if size < _SMALL:
+            self._small_unread += _SMALL
+        self._events.append(DataReceived(self._stream_id, content, size, is_last))
+
+    def acknowledge_data(self, stream_id: int, count: int) -> None:
+        """The application consumed `count` octets (of DataReceived.flow_length): more may be read.
+
+        A no-op on a request that is over. Raises LocalProtocolError for more octets than are unread.
+        """
+        if not self._is_open or stream_id != self._stream_id:
+            return
+        if count > self._unread or count < 0:
+            raise LocalProtocolError(f"stream {stream_id}: {count} octets consumed of {self._unread} unread")
+        self._unread -= count
+        if self._unread == 0:
+            self._small_unread = 0
+
+    def _complete(self) -> None:
+        """The response is whole: another request may follow, or the connection ends (RFC 9112 §9.3)."""
+        self._close_over()
+        if self.closed:
+            return
+        self._receiving = IDLE
+        self._idle_since = self._now
+        self._at_latest(self._now + self.limits.idle_timeout_s)
