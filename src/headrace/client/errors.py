@@ -136,7 +136,14 @@ class PoolError(RequestError):
 
 
 class ConnectionLost(RequestError, ConnectionError):
-    """The connection ended while the request was open."""
+    """The connection ended while the request was open.
+
+    `is_stale` is True where an HTTP/1.1 connection that had served before ended ahead of the first octet of a response.
+    Most likely the server has closed it for being idle, just as the request left. That is not certain, so `retryable`
+    is False; but a request with an idempotent method may be sent again without asking (RFC 9112 §9.3.1).
+    """
+
+    is_stale = False
 
 
 class StreamReset(RequestError):

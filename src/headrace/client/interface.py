@@ -114,9 +114,15 @@ class Incoming(Protocol):
     Every Incoming has to be read to its end or closed: else it keeps its place on the connection.
     """
 
-    head: ResponseHead
-    trailers: Pairs
-    """The trailer section, once the content has ended; [] when there is none."""
+    @property
+    def head(self) -> ResponseHead:
+        """The response's head."""
+        ...
+
+    @property
+    def trailers(self) -> Pairs:
+        """The trailer section, once the content has ended; [] when there is none."""
+        ...
 
     async def receive(self) -> bytes:
         """The next octets of content as they stand on the wire, b"" at the end, then always. Raises RequestError."""

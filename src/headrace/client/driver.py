@@ -1,0 +1,636 @@
+"""One connection of a client, over HTTP/2 or HTTP/1.1: requests become streams, events go to their exchanges.
+
+The driver is the connection's protocol object, and everything happens on the event loop: a request is a call of
+`begin`, an event of the engine's a call of its exchange. There is no task and no queue between them (ADR 0018). What is
+asked for where there is no room waits with the driver's owner, which is told when there is.
+
+Time: each exchange stores the deadline of the wait that it is in. One timer of the loop stands at the earliest of them,
+or earlier; it is set anew only when it fires, or for what is due before it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from headrace.client import failures
+from headrace.client.driver_owner import CLIENT_LIMITS, DriverOwner
+from headrace.client.errors import ConnectionLost, RequestError, TLSError
+from headrace.client.exchange import COUNTED, NEVER, STREAMED, WHOLE, Exchange
+from headrace.client.interface import ResponseHead
+from headrace.client.upload import PIECE, ContentUpload, OctetsUpload, Upload, awaits_continue
+from headrace.engine.contract import Engine
+from headrace.engine.events import (
+    ACCEPTED,
+    DATA,
+    ENDED,
+    GOAWAY,
+    INFORMATIONAL,
+    ORIGIN,
+    PING_ACK,
+    RESET,
+    RESPONSE,
+    SETTINGS,
+    TRAILERS,
+)
+from headrace.engine.h1 import H1ClientConnection
+from headrace.engine.h2 import ClientConnection
+from headrace.transport.connection import Connection, logger
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from headrace.client.interface import Origin, Outgoing, Pairs
+    from headrace.engine.limits import Limits
+
+__all__ = ["BEFORE_SETTINGS", "CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
+
+Protocols = Literal["alpn", "h2", "http/1.1"]
+
+BEFORE_SETTINGS: Final = 100
+"""Requests at once on a connection whose SETTINGS have not come: RFC 9113 §6.5.2 asks servers for no less."""
+_ANNOUNCED: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # methods whose empty content has a length (RFC 9110 §8.6)
+
+
+class ClientDriver(Connection):
+    """Give this, as the protocol, to `loop.create_connection` on cleartext, or to a `TLSTransport`.
+
+    `origin` is whom the connection was made for. `protocols` says what is spoken: what ALPN has chosen, or HTTP/2 or
+    HTTP/1.1 by prior knowledge (RFC 9113 §3.3). With `wait_for_settings` it is ready only once the server's SETTINGS
+    have come, at the price of a round trip; else up to 100 requests may begin before, and what the server then refuses
+    is retryable.
+    """
+
+    __slots__ = (
+        "_drain_timer",
+        "_ended",
+        "_is_alone",
+        "_is_draining",
+        "_is_unusable",
+        "_last_id",
+        "_pings",
+        "_protocols",
+        "_ready_waiters",
+        "_scan_at",
+        "_scan_timer",
+        "_tls",
+        "_wait_for_settings",
+        "announced_origins",
+        "cause",
+        "completed",
+        "engine",
+        "flushed_id",
+        "goaway_text",
+        "http_version",
+        "idle_since",
+        "is_ready",
+        "limits",
+        "live",
+        "local",
+        "now",
+        "origin",
+        "owner",
+        "peer",
+        "settings_seen",
+    )
+
+    engine: Engine
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits = CLIENT_LIMITS,
+        *,
+        origin: Origin,
+        protocols: Protocols,
+        owner: DriverOwner,
+        wait_for_settings: bool = False,
+    ) -> None:
+        super().__init__(loop, limits.stalled_send_timeout_s)
+        self.limits = limits
+        self.origin = origin
+        self.owner = owner
+        self.live: dict[int, Exchange] = {}
+        """Exchanges that are not over, by their stream."""
+        self.http_version = ""
+        """"2" or "1.1", once connected."""
+        self.is_ready = False
+        """True once the first request may begin, and from then on."""
+        self.settings_seen = False
+        """True once the server's SETTINGS have come."""
+        self.idle_since = loop.time()
+        """When the last exchange ended; for what it says while `live` is empty."""
+        self.completed = 0
+        """Responses that were complete."""
+        self.announced_origins: list[bytes] = []
+        """What ORIGIN frames have said (RFC 8336)."""
+        self.peer: Any = None
+        self.local: Any = None
+        self.now = self.idle_since
+        """The loop's time at the last input."""
+        self.flushed_id = 0
+        """The highest stream whose request has left the engine."""
+        self.cause = ""
+        """What the operating system said of the connection's end."""
+        self.goaway_text = ""
+        self._protocols = protocols
+        self._wait_for_settings = wait_for_settings
+        self._tls: Any = None
+        self._last_id = 0
+        self._is_alone = True
+        self._is_draining = False
+        self._is_unusable = False
+        self._ended: RequestError | None = None
+        self._pings: dict[bytes, asyncio.Future[bool]] | None = None
+        self._ready_waiters: list[asyncio.Future[None]] = []
+        self._scan_at = NEVER
+        self._scan_timer: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
+        # An engine from the start, so that a connection that is never made can be lost as any other.
+        self.engine = ClientConnection(limits, now=self.now)
+
+    # -- what the owner asks -----------------------------------------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """True when `begin` may be called now."""
+        return (
+            self.is_ready
+            and not self._is_unusable
+            and self.engine.can_send_request
+            and (self.settings_seen or len(self.live) < BEFORE_SETTINGS)
+        )
+
+    @property
+    def is_usable(self) -> bool:
+        """True while a further request may ever begin here: not after GOAWAY, at the end, or in a drain."""
+        return not self._is_unusable and not self.engine.closed and not self._ending
+
+    @property
+    def capacity(self) -> int:
+        """Requests that may be open at once: MAX_CONCURRENT_STREAMS, 100 before SETTINGS; 1 over HTTP/1.1."""
+        engine = self.engine
+        if not isinstance(engine, ClientConnection):
+            return 1
+        return engine.peer.max_concurrent_streams if self.settings_seen else BEFORE_SETTINGS
+
+    @property
+    def takes_websockets(self) -> bool | None:
+        """Whether a WebSocket can be opened here (RFC 8441 §3); None until SETTINGS have come."""
+        engine = self.engine
+        if not isinstance(engine, ClientConnection):
+            return True
+        return engine.peer.enable_connect_protocol == 1 if self.settings_seen else None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """`peer` and `local` as the socket names them; `tls`: None, or a dict of version, cipher, alpn, certificate."""
+        tls = self._tls
+        return {
+            "peer": self.peer,
+            "local": self.local,
+            "tls": None
+            if tls is None
+            else {
+                "version": tls.version(),
+                "cipher": tls.cipher(),
+                "alpn": tls.selected_alpn_protocol(),
+                "certificate": tls.getpeercert(),
+            },
+        }
+
+    async def ready(self) -> None:
+        """Return when the first request may begin. Raises RequestError when the connection ends before."""
+        while not self.is_ready:
+            if self._ending or self.engine.closed:
+                raise self._ended or ConnectionLost("the connection ended before it was ready", retryable=True)
+            waiter = self.loop.create_future()
+            self._ready_waiters.append(waiter)
+            await waiter
+
+    async def ping(self) -> float:
+        """Send a PING and wait for its acknowledgement; the seconds between them (RFC 9113 §6.7). Raises
+        ConnectionLost when the connection ends before, RuntimeError over HTTP/1.1, which has no PING."""
+        if self.http_version != "2":
+            raise RuntimeError("HTTP/1.1 has no PING")
+        if self.engine.closed:
+            raise ConnectionLost("the connection has ended")
+        pings = self._pings
+        if pings is None:
+            pings = self._pings = {}
+        opaque = os.urandom(8)
+        waiter = pings[opaque] = self.loop.create_future()
+        self.engine.send_ping(opaque)
+        began = self.loop.time()
+        if not self.flush_due:
+            self._flush()
+        try:
+            is_answered = await waiter
+        finally:
+            pings.pop(opaque, None)
+        if not is_answered:
+            raise ConnectionLost("the connection ended before the PING was acknowledged")
+        return self.loop.time() - began
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        outgoing: Outgoing,
+        whole: bool = False,
+        *,
+        on_done: Callable[[Exchange], None] | None = None,
+        discard: bool = False,
+    ) -> Exchange:
+        """Send a request; call it only where `has_room`. Await `head_arrived` on what it returns, or be told of the end
+        by `on_done`. With `whole` the response is collected, with `discard` its content is counted and forgotten.
+
+        Raises InvalidFieldError for what must not be sent, LocalProtocolError where there is no room; nothing is sent
+        then. Whatever happens later ends the exchange, not this call.
+        """
+        content = outgoing.content
+        method = outgoing.method
+        protocol = outgoing.protocol
+        headers = outgoing.headers
+        is_tunnel = method == b"CONNECT"
+        is_octets = content.__class__ is bytes
+        scheme = b"https" if outgoing.origin.scheme == "https" else b"http"
+        length = -1
+        end = False
+        if is_tunnel:
+            if protocol is None:
+                scheme = b""
+            elif self.http_version != "2":
+                headers = [*headers, (b"sec-websocket-key", base64.b64encode(os.urandom(16)))]
+        elif not content:
+            end = True
+            if method in _ANNOUNCED:
+                length = 0
+        elif isinstance(content, bytes):
+            length = len(content)
+        elif content.length is not None:
+            length = content.length
+        stream_id = self.engine.send_request(
+            method,
+            scheme,
+            outgoing.authority,
+            outgoing.path,
+            headers,
+            end_stream=end,
+            protocol=protocol,
+            content_length=length,
+        )
+        exchange = Exchange(self, outgoing, stream_id, COUNTED if discard else WHOLE if whole else STREAMED)
+        if on_done is not None:
+            exchange.on_done = on_done
+        self._last_id = stream_id
+        live = self.live
+        live[stream_id] = exchange
+        seconds = outgoing.timeouts.headers
+        if seconds is not None and (end or is_tunnel):
+            exchange.deadline = deadline = self.loop.time() + seconds
+            if deadline < self._scan_at:
+                self._scan_by(deadline)
+        if not end:
+            exchange.has_content = True
+            exchange.is_sending = True
+            if not is_tunnel:
+                self._begin_upload(exchange, content, is_octets)
+        if not self.flush_due:
+            if self._is_alone and len(live) == 1:
+                self._flush()  # nobody to share a write with
+            else:
+                self.schedule_flush()
+        return exchange
+
+    def _begin_upload(self, exchange: Exchange, content: Any, is_octets: bool) -> None:
+        outgoing = exchange.outgoing
+        waits = awaits_continue(outgoing.headers)
+        upload: Upload
+        if not is_octets:
+            upload = exchange.upload = ContentUpload(exchange, content)
+            upload.begin(waits)
+        elif waits or len(content) > PIECE or outgoing.on_sent is not None:
+            upload = exchange.upload = OctetsUpload(exchange, content)
+            upload.begin(waits)
+        elif self.engine.send_data(exchange.stream_id, content, True):
+            exchange.on_sent()
+        else:
+            octets = exchange.upload = OctetsUpload(exchange, content)
+            octets.wait_for_all()
+
+    def give_up(self, exchange: Exchange, code: int) -> None:
+        """Reset the stream of an exchange that is over on our side, and let go of it."""
+        self.engine.reset_stream(exchange.stream_id, code)
+        self.let_go(exchange)
+
+    def let_go(self, exchange: Exchange) -> None:
+        """Forget an exchange that has ended outside of a batch of input."""
+        if self.live.pop(exchange.stream_id, None) is None:
+            return
+        if not exchange.is_over:  # a tunnel that both sides have ended
+            exchange.on_complete()
+        if not self.flush_due:
+            self.schedule_flush()
+        self._has_ended_some(self.loop.time())
+
+    def expect(self, exchange: Exchange, seconds: float | None) -> None:
+        """Give an exchange `seconds` from now for what it waits for; None is no limit."""
+        if seconds is None:
+            exchange.deadline = NEVER
+        else:
+            exchange.deadline = deadline = self.loop.time() + seconds
+            if deadline < self._scan_at:
+                self._scan_by(deadline)
+
+    # -- the connection ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.peer = transport.get_extra_info("peername")
+        self.local = transport.get_extra_info("sockname")
+        tls = self._tls = transport.get_extra_info("ssl_object")
+        protocol = self._protocols
+        chosen = tls.selected_alpn_protocol() if tls is not None else None
+        now = self.now = self.idle_since = self.loop.time()
+        if protocol == "h2" or (protocol == "alpn" and chosen == "h2"):
+            self.http_version = "2"
+            self.engine = ClientConnection(self.limits, now=now)
+        else:
+            self.http_version = "1.1"
+            self.settings_seen = True
+            self.engine = H1ClientConnection(self.limits, now=now)
+        super().connection_made(transport)
+        if protocol == "h2" and tls is not None and chosen != "h2":  # RFC 9113 §3.2: over TLS, ALPN chooses it
+            self._ended = TLSError("the server did not choose HTTP/2 in the handshake (ALPN, RFC 9113 §3.2)")
+            self.abort()
+        elif not (self._wait_for_settings and self.http_version == "2"):
+            self._set_ready()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and not self.cause:
+            self.cause = str(exc)
+        super().connection_lost(exc)
+
+    def _lose(self) -> None:
+        engine = self.engine
+        self.flush_due = True
+        if not engine.closed:
+            now = self.loop.time()
+            try:
+                if self.cause:
+                    self.on_events(engine.receive_failure(now, self.cause))
+                else:
+                    self.on_events(engine.receive_eof(now))
+            except Exception:
+                logger.exception("a connection could not be ended properly")
+        self._ending = True
+
+    def on_stalled(self) -> None:
+        self.cause = f"the server's side took nothing for {self._stall_timeout_s:g} s"
+
+    def on_lost(self) -> None:
+        for timer in (self._scan_timer, self._drain_timer):
+            if timer is not None:
+                timer.cancel()
+        self._scan_timer = self._drain_timer = None
+        self._scan_at = NEVER
+        # The engine has told every exchange; should one be left, it must not wait for ever.
+        for exchange in list(self.live.values()):
+            exchange.on_failed(failures.connection_failed(self, exchange, "it is gone"))
+        self.live.clear()
+        self._wake_ready()
+        self._end_pings()
+        self._set_unusable()
+        self.owner.on_lost(self, self._ended)
+
+    def _flush(self, now: float = -1.0) -> None:
+        if not self.write_blocked and self.transport is not None:
+            self.flushed_id = self._last_id
+        super()._flush(now)
+
+    def before_input(self, now: float) -> None:
+        self.now = now
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def on_events(self, events: Sequence[Any]) -> None:
+        # Typed loosely: `kind` tells what an event is, and an isinstance for mypy's sake costs 30 ns an event.
+        live = self.live
+        ended = 0
+        for event in events:
+            kind = event.kind
+            if kind == RESPONSE:
+                exchange = live.get(event.stream_id)
+                if exchange is None:
+                    continue
+                exchange.status = event.status
+                exchange.head = ResponseHead(event.status, event.headers, self.engine.http_version)
+                if event.end_stream:
+                    del live[event.stream_id]
+                    ended += 1
+                    self.completed += 1
+                    exchange.on_complete()
+                else:
+                    self._on_head(exchange)
+            elif kind == DATA:
+                exchange = live.get(event.stream_id)
+                if exchange is None:
+                    self.engine.acknowledge_data(event.stream_id, event.flow_length)
+                    continue
+                if exchange.mode == WHOLE:
+                    exchange.chunks.append(event.data)
+                    if event.end_stream and not exchange.is_tunnel:
+                        del live[event.stream_id]
+                        ended += 1
+                        self.completed += 1
+                        exchange.on_complete()
+                        continue
+                    self.engine.acknowledge_data(event.stream_id, event.flow_length)
+                else:
+                    exchange.on_data(event.data, event.flow_length)
+                    if event.end_stream:
+                        if exchange.is_tunnel:
+                            exchange.on_peer_ended()
+                        else:
+                            del live[event.stream_id]
+                            ended += 1
+                            self.completed += 1
+                            exchange.on_complete()
+                        continue
+                if not exchange.is_sending:
+                    self._expect_more(exchange)
+            elif kind == RESET:
+                exchange = live.pop(event.stream_id, None)
+                if exchange is not None:
+                    ended += 1
+                    exchange.on_failed(failures.stream_failed(self, exchange, event))
+            elif kind == TRAILERS:
+                exchange = live.pop(event.stream_id, None)
+                if exchange is not None:
+                    ended += 1
+                    self.completed += 1
+                    exchange.trailers = event.headers
+                    exchange.on_complete()
+            elif kind == ACCEPTED:
+                exchange = live.get(event.stream_id)
+                if exchange is not None:
+                    if exchange.upload is not None:
+                        exchange.upload.on_accepted()
+                    elif exchange.way_out is not None:
+                        exchange.way_out.on_accepted()
+            elif kind == INFORMATIONAL:
+                self._on_informational(event.stream_id, event.status, event.headers)
+            elif kind == SETTINGS:
+                self._on_settings()
+            elif kind == GOAWAY:
+                self.goaway_text = failures.goaway_text(event.code, event.debug)
+                self._set_unusable()
+            elif kind == PING_ACK:
+                waiter = self._pings.get(event.opaque) if self._pings is not None else None
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(True)
+            elif kind == ORIGIN:
+                self.announced_origins += event.origins
+            elif kind == ENDED:
+                if self._ended is None:
+                    self._ended = failures.connection_error(self, event)
+                self._set_unusable()
+        if ended:
+            self._is_alone = ended == 1
+            self._has_ended_some(self.now)
+
+    def _on_head(self, exchange: Exchange) -> None:
+        """The head of a response has come, and it goes on."""
+        if exchange.has_content and exchange.outgoing.method == b"CONNECT":
+            if exchange.status < 300:
+                exchange.is_tunnel = True
+                exchange.deadline = NEVER
+            else:
+                exchange.is_sending = False
+        if exchange.mode == STREAMED:
+            exchange.wake()
+        if not exchange.is_sending:
+            self._expect_more(exchange)
+
+    def _expect_more(self, exchange: Exchange) -> None:
+        """Something of the response has come: from here on, the read timeout runs anew."""
+        seconds = exchange.outgoing.timeouts.read
+        if seconds is None:
+            exchange.deadline = NEVER
+        else:
+            exchange.deadline = deadline = self.now + seconds
+            if deadline < self._scan_at:
+                self._scan_by(deadline)
+
+    def _on_informational(self, stream_id: int, status: int, headers: Pairs) -> None:
+        exchange = self.live.get(stream_id)
+        if exchange is None:
+            return
+        if status == 100 and exchange.upload is not None:
+            exchange.upload.on_continue()
+        told = exchange.outgoing.on_informational
+        if told is not None:
+            try:
+                told(status, headers)
+            except Exception as error:
+                exchange.fail(error)
+
+    def _on_settings(self) -> None:
+        self.settings_seen = True
+        if not self.is_ready:
+            self._set_ready()
+        else:
+            self.owner.on_room(self)
+
+    def _set_ready(self) -> None:
+        self.is_ready = True
+        self._wake_ready()
+        self.owner.on_ready(self)
+
+    def _wake_ready(self) -> None:
+        waiters = self._ready_waiters
+        self._ready_waiters = []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _set_unusable(self) -> None:
+        if not self._is_unusable:
+            self._is_unusable = True
+            self.owner.on_unusable(self)
+
+    def _end_pings(self) -> None:
+        if self._pings is not None:
+            for waiter in self._pings.values():
+                if not waiter.done():
+                    waiter.set_result(False)
+
+    def _has_ended_some(self, now: float) -> None:
+        if not self.live:
+            self.idle_since = now
+            if self._is_draining:
+                self.close()
+                return
+        self.owner.on_room(self)
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def _scan_by(self, when: float) -> None:
+        """Look at the deadlines at `when`, which is earlier than the next look."""
+        if self._scan_timer is not None:
+            self._scan_timer.cancel()
+        self._scan_at = when
+        self._scan_timer = self.loop.call_at(when, self._scan)
+
+    def _scan(self) -> None:
+        """End what has waited too long, and find the next deadline."""
+        self._scan_timer = None
+        self._scan_at = NEVER
+        due = self.loop.time() + 0.001  # a timer may come a clock tick early
+        following = NEVER
+        for exchange in list(self.live.values()):
+            if exchange.deadline > due:
+                following = min(following, exchange.deadline)
+            elif exchange.chunks and exchange.mode == STREAMED:
+                exchange.deadline = NEVER  # its reader is late, not the server; `receive` sets a new one
+            else:
+                exchange.fail(failures.timed_out(exchange))
+        if following < self._scan_at:
+            self._scan_by(following)
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def drain(self, deadline: float) -> None:
+        """Begin nothing new, let what runs finish, then close; what is left at `deadline`, on the loop's clock, fails
+        with ConnectionLost. Idempotent."""
+        if self._is_draining or self.engine.closed:
+            return
+        self._is_draining = True
+        self._set_unusable()
+        if not self.live:
+            self.close()
+        else:
+            self._drain_timer = self.loop.call_at(deadline, self._drain_is_over)
+
+    def _drain_is_over(self) -> None:
+        self._drain_timer = None
+        self._fail_all(ConnectionLost("the client was closed before the response was complete"))
+        self.close()
+
+    def abort(self, error: RequestError | None = None) -> None:
+        """End everything now: each exchange fails with `error` (or ConnectionLost), the server gets GOAWAY at best."""
+        if error is not None and self._ended is None:
+            self._ended = error
+        self._fail_all(error or ConnectionLost("the connection was given up by the client"))
+        if not self.engine.closed:
+            self.engine.close()
+            if not self.write_blocked and self.transport is not None:
+                self.transport.write(self.engine.take_output())
+        super().abort()
+
+    def _fail_all(self, error: RequestError) -> None:
+        for exchange in list(self.live.values()):
+            each = type(error)(error.message, retryable=failures.is_unsent(self, exchange) or error.retryable)
+            exchange.fail(each)
