@@ -42,12 +42,24 @@ def need(program: str) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engine", choices=("compiled", "pure"), help="fail when another build of the engine is imported")
+    parser.addoption("--only", choices=("shared", "alone"), help="tests that share the machine, or those that may not")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     wanted = config.getoption("--engine")
     if wanted is not None and engine_is_compiled() != (wanted == "compiled"):
         raise pytest.UsageError(f"--engine={wanted} was asked for, but another one is imported; look at PYTHONPATH")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    only = config.getoption("--only")
+    if only is not None:
+        chosen, others = [], []
+        for item in items:
+            is_alone = item.get_closest_marker("alone") is not None
+            (chosen if is_alone == (only == "alone") else others).append(item)
+        config.hook.pytest_deselected(items=others)
+        items[:] = chosen
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -12,7 +12,7 @@ from headrace.engine.limits import Limits
 from headrace.server.config import Config, server_limits
 from headrace.server.settings import SETTINGS, Setting
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, engine_is_compiled
 
 REFERENCE = ROOT / "docs/reference/settings.md"
 RESOURCE_MODEL = (ROOT / "SECURITY.md").read_text("utf-8")
@@ -30,10 +30,13 @@ def default_of(setting: Setting) -> object:
 def row_of(setting: Setting) -> str:
     """The line of docs/reference/settings.md about one setting."""
     # A server's connections take turns; the engine alone has no limit there.
-    default = server_limits().frames_per_turn if setting.name == "frames_per_turn" else default_of(setting)
+    default = in_words(default_of(setting))
+    if setting.name == "frames_per_turn":
+        default = "100; 40 where the engine is pure"
+        assert str(server_limits().frames_per_turn) == ("100" if engine_is_compiled() else "40")
     choices = f" One of {', '.join(setting.choices)}." if setting.choices else ""
     flag = "" if setting.secret else f"`{setting.flag}`"
-    return f"| `{setting.name}` | {flag} | {in_words(default)} | {setting.help}{choices} |"
+    return f"| `{setting.name}` | {flag} | {default} | {setting.help}{choices} |"
 
 
 def in_words(default: object) -> str:

@@ -19,7 +19,7 @@ from tests.security.harness import OFF, Bystander, Server, bystander_at, victim
 from tests.security.probe import ask
 from tests.security.rows import CALM, MB, ROWS, hold, watched
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 # How an attack comes: over TLS or not, and on how many connections.
 WAYS = {"cleartext": (False, 1), "TLS": (True, 1), "20 connections": (False, 20), "20 over TLS": (True, 20)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Final
 
-_ENGINE: Final = "headrace.engine.h2.connection"
+from headrace.engine.build import engine_is_compiled
+
+__all__ = ["engine_is_compiled", "version", "version_text"]
 
 
 def version() -> str:
@@ -17,12 +17,6 @@ def version() -> str:
         return metadata.version("headrace")
     except metadata.PackageNotFoundError:
         return "0+source"
-
-
-def engine_is_compiled() -> bool:
-    """True when the engine that would be imported is machine code."""
-    spec = importlib.util.find_spec(_ENGINE)
-    return spec is not None and spec.origin is not None and not spec.origin.endswith((".py", ".pyc"))
 
 
 def version_text() -> str:
