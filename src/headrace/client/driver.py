@@ -4,8 +4,8 @@ The driver is the connection's protocol object, and everything happens on the ev
 `begin`, an event of the engine's a call of its exchange. There is no task and no queue between them (ADR 0018). What is
 asked for where there is no room waits with the driver's owner, which is told when there is.
 
-Time: each exchange stores the deadline of the wait that it is in. One timer of the loop stands at the earliest of them,
-or earlier; it is set anew only when it fires, or for what is due before it.
+The class is written in layers: `driver_deadlines` has the exchanges and their timeouts, `driver_state` what the owner
+may ask of the connection; requests, events and the end are here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from headrace.client import failures
 from headrace.client.driver_owner import CLIENT_LIMITS, DriverOwner
+from headrace.client.driver_state import DriverState
 from headrace.client.errors import ConnectionLost, RequestError, TLSError
 from headrace.client.exchange import COUNTED, NEVER, STREAMED, WHOLE, Exchange
 from headrace.client.interface import ResponseHead
 from headrace.client.upload import PIECE, ContentUpload, OctetsUpload, Upload, awaits_continue
-from headrace.engine.contract import Engine
 from headrace.engine.events import (
     ACCEPTED,
     DATA,
@@ -36,7 +36,7 @@ from headrace.engine.events import (
 )
 from headrace.engine.h1 import H1ClientConnection
 from headrace.engine.h2 import ClientConnection
-from headrace.transport.connection import Connection, logger
+from headrace.transport.connection import logger
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,16 +45,14 @@ if TYPE_CHECKING:
     from headrace.client.interface import Origin, Outgoing, Pairs
     from headrace.engine.limits import Limits
 
-__all__ = ["BEFORE_SETTINGS", "CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
+__all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
 
 Protocols = Literal["alpn", "h2", "http/1.1"]
 
-BEFORE_SETTINGS: Final = 100
-"""Requests at once on a connection whose SETTINGS have not come: RFC 9113 §6.5.2 asks servers for no less."""
 _ANNOUNCED: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # methods whose empty content has a length (RFC 9110 §8.6)
 
 
-class ClientDriver(Connection):
+class ClientDriver(DriverState):
     """Give this, as the protocol, to `loop.create_connection` on cleartext, or to a `TLSTransport`.
 
     `origin` is whom the connection was made for. `protocols` says what is spoken: what ALPN has chosen, or HTTP/2 or
@@ -63,40 +61,7 @@ class ClientDriver(Connection):
     is retryable.
     """
 
-    __slots__ = (
-        "_drain_timer",
-        "_ended",
-        "_is_alone",
-        "_is_draining",
-        "_is_unusable",
-        "_last_id",
-        "_pings",
-        "_protocols",
-        "_ready_waiters",
-        "_scan_at",
-        "_scan_timer",
-        "_tls",
-        "_wait_for_settings",
-        "announced_origins",
-        "cause",
-        "completed",
-        "engine",
-        "flushed_id",
-        "goaway_text",
-        "http_version",
-        "idle_since",
-        "is_ready",
-        "limits",
-        "live",
-        "local",
-        "now",
-        "origin",
-        "owner",
-        "peer",
-        "settings_seen",
-    )
-
-    engine: Engine
+    __slots__ = ("_drain_timer", "_is_alone", "_is_draining", "_last_id", "_protocols", "_wait_for_settings")
 
     def __init__(
         self,
@@ -108,131 +73,13 @@ class ClientDriver(Connection):
         owner: DriverOwner,
         wait_for_settings: bool = False,
     ) -> None:
-        super().__init__(loop, limits.stalled_send_timeout_s)
-        self.limits = limits
-        self.origin = origin
-        self.owner = owner
-        self.live: dict[int, Exchange] = {}
-        """Exchanges that are not over, by their stream."""
-        self.http_version = ""
-        """"2" or "1.1", once connected."""
-        self.is_ready = False
-        """True once the first request may begin, and from then on."""
-        self.settings_seen = False
-        """True once the server's SETTINGS have come."""
-        self.idle_since = loop.time()
-        """When the last exchange ended; for what it says while `live` is empty."""
-        self.completed = 0
-        """Responses that were complete."""
-        self.announced_origins: list[bytes] = []
-        """What ORIGIN frames have said (RFC 8336)."""
-        self.peer: Any = None
-        self.local: Any = None
-        self.now = self.idle_since
-        """The loop's time at the last input."""
-        self.flushed_id = 0
-        """The highest stream whose request has left the engine."""
-        self.cause = ""
-        """What the operating system said of the connection's end."""
-        self.goaway_text = ""
+        super().__init__(loop, limits, origin, owner)
         self._protocols = protocols
         self._wait_for_settings = wait_for_settings
-        self._tls: Any = None
         self._last_id = 0
         self._is_alone = True
         self._is_draining = False
-        self._is_unusable = False
-        self._ended: RequestError | None = None
-        self._pings: dict[bytes, asyncio.Future[bool]] | None = None
-        self._ready_waiters: list[asyncio.Future[None]] = []
-        self._scan_at = NEVER
-        self._scan_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
-        # An engine from the start, so that a connection that is never made can be lost as any other.
-        self.engine = ClientConnection(limits, now=self.now)
-
-    # -- what the owner asks -----------------------------------------------------------------------------------
-
-    @property
-    def has_room(self) -> bool:
-        """True when `begin` may be called now."""
-        return (
-            self.is_ready
-            and not self._is_unusable
-            and self.engine.can_send_request
-            and (self.settings_seen or len(self.live) < BEFORE_SETTINGS)
-        )
-
-    @property
-    def is_usable(self) -> bool:
-        """True while a further request may ever begin here: not after GOAWAY, at the end, or in a drain."""
-        return not self._is_unusable and not self.engine.closed and not self._ending
-
-    @property
-    def capacity(self) -> int:
-        """Requests that may be open at once: MAX_CONCURRENT_STREAMS, 100 before SETTINGS; 1 over HTTP/1.1."""
-        engine = self.engine
-        if not isinstance(engine, ClientConnection):
-            return 1
-        return engine.peer.max_concurrent_streams if self.settings_seen else BEFORE_SETTINGS
-
-    @property
-    def takes_websockets(self) -> bool | None:
-        """Whether a WebSocket can be opened here (RFC 8441 §3); None until SETTINGS have come."""
-        engine = self.engine
-        if not isinstance(engine, ClientConnection):
-            return True
-        return engine.peer.enable_connect_protocol == 1 if self.settings_seen else None
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """`peer` and `local` as the socket names them; `tls`: None, or a dict of version, cipher, alpn, certificate."""
-        tls = self._tls
-        return {
-            "peer": self.peer,
-            "local": self.local,
-            "tls": None
-            if tls is None
-            else {
-                "version": tls.version(),
-                "cipher": tls.cipher(),
-                "alpn": tls.selected_alpn_protocol(),
-                "certificate": tls.getpeercert(),
-            },
-        }
-
-    async def ready(self) -> None:
-        """Return when the first request may begin. Raises RequestError when the connection ends before."""
-        while not self.is_ready:
-            if self._ending or self.engine.closed:
-                raise self._ended or ConnectionLost("the connection ended before it was ready", retryable=True)
-            waiter = self.loop.create_future()
-            self._ready_waiters.append(waiter)
-            await waiter
-
-    async def ping(self) -> float:
-        """Send a PING and wait for its acknowledgement; the seconds between them (RFC 9113 §6.7). Raises
-        ConnectionLost when the connection ends before, RuntimeError over HTTP/1.1, which has no PING."""
-        if self.http_version != "2":
-            raise RuntimeError("HTTP/1.1 has no PING")
-        if self.engine.closed:
-            raise ConnectionLost("the connection has ended")
-        pings = self._pings
-        if pings is None:
-            pings = self._pings = {}
-        opaque = os.urandom(8)
-        waiter = pings[opaque] = self.loop.create_future()
-        self.engine.send_ping(opaque)
-        began = self.loop.time()
-        if not self.flush_due:
-            self._flush()
-        try:
-            is_answered = await waiter
-        finally:
-            pings.pop(opaque, None)
-        if not is_answered:
-            raise ConnectionLost("the connection ended before the PING was acknowledged")
-        return self.loop.time() - began
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -336,15 +183,6 @@ class ClientDriver(Connection):
             self.schedule_flush()
         self._has_ended_some(self.loop.time())
 
-    def expect(self, exchange: Exchange, seconds: float | None) -> None:
-        """Give an exchange `seconds` from now for what it waits for; None is no limit."""
-        if seconds is None:
-            exchange.deadline = NEVER
-        else:
-            exchange.deadline = deadline = self.loop.time() + seconds
-            if deadline < self._scan_at:
-                self._scan_by(deadline)
-
     # -- the connection ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -391,11 +229,10 @@ class ClientDriver(Connection):
         self.cause = f"the server's side took nothing for {self._stall_timeout_s:g} s"
 
     def on_lost(self) -> None:
-        for timer in (self._scan_timer, self._drain_timer):
-            if timer is not None:
-                timer.cancel()
-        self._scan_timer = self._drain_timer = None
-        self._scan_at = NEVER
+        self._stop_scanning()
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
         # The engine has told every exchange; should one be left, it must not wait for ever.
         for exchange in list(self.live.values()):
             exchange.on_failed(failures.connection_failed(self, exchange, "it is gone"))
@@ -409,9 +246,6 @@ class ClientDriver(Connection):
         if not self.write_blocked and self.transport is not None:
             self.flushed_id = self._last_id
         super()._flush(now)
-
-    def before_input(self, now: float) -> None:
-        self.now = now
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -488,9 +322,7 @@ class ClientDriver(Connection):
                 self.goaway_text = failures.goaway_text(event.code, event.debug)
                 self._set_unusable()
             elif kind == PING_ACK:
-                waiter = self._pings.get(event.opaque) if self._pings is not None else None
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(True)
+                self._on_ping_ack(event.opaque)
             elif kind == ORIGIN:
                 self.announced_origins += event.origins
             elif kind == ENDED:
@@ -513,16 +345,6 @@ class ClientDriver(Connection):
             exchange.wake()
         if not exchange.is_sending:
             self._expect_more(exchange)
-
-    def _expect_more(self, exchange: Exchange) -> None:
-        """Something of the response has come: from here on, the read timeout runs anew."""
-        seconds = exchange.outgoing.timeouts.read
-        if seconds is None:
-            exchange.deadline = NEVER
-        else:
-            exchange.deadline = deadline = self.now + seconds
-            if deadline < self._scan_at:
-                self._scan_by(deadline)
 
     def _on_informational(self, stream_id: int, status: int, headers: Pairs) -> None:
         exchange = self.live.get(stream_id)
@@ -549,23 +371,10 @@ class ClientDriver(Connection):
         self._wake_ready()
         self.owner.on_ready(self)
 
-    def _wake_ready(self) -> None:
-        waiters = self._ready_waiters
-        self._ready_waiters = []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
     def _set_unusable(self) -> None:
         if not self._is_unusable:
             self._is_unusable = True
             self.owner.on_unusable(self)
-
-    def _end_pings(self) -> None:
-        if self._pings is not None:
-            for waiter in self._pings.values():
-                if not waiter.done():
-                    waiter.set_result(False)
 
     def _has_ended_some(self, now: float) -> None:
         if not self.live:
@@ -574,31 +383,6 @@ class ClientDriver(Connection):
                 self.close()
                 return
         self.owner.on_room(self)
-
-    # -- time --------------------------------------------------------------------------------------------------
-
-    def _scan_by(self, when: float) -> None:
-        """Look at the deadlines at `when`, which is earlier than the next look."""
-        if self._scan_timer is not None:
-            self._scan_timer.cancel()
-        self._scan_at = when
-        self._scan_timer = self.loop.call_at(when, self._scan)
-
-    def _scan(self) -> None:
-        """End what has waited too long, and find the next deadline."""
-        self._scan_timer = None
-        self._scan_at = NEVER
-        due = self.loop.time() + 0.001  # a timer may come a clock tick early
-        following = NEVER
-        for exchange in list(self.live.values()):
-            if exchange.deadline > due:
-                following = min(following, exchange.deadline)
-            elif exchange.chunks and exchange.mode == STREAMED:
-                exchange.deadline = NEVER  # its reader is late, not the server; `receive` sets a new one
-            else:
-                exchange.fail(failures.timed_out(exchange))
-        if following < self._scan_at:
-            self._scan_by(following)
 
     # -- the end -----------------------------------------------------------------------------------------------
 
