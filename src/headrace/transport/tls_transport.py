@@ -30,7 +30,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     `on_handshake` is called once: with None when the handshake has succeeded, right before `protocol.connection_made`;
     else with a sentence that says why it failed, or was not done within `handshake_timeout_s`. Then `protocol` hears
-    nothing at all.
+    nothing at all; nor does it when `on_handshake` aborts the transport, because it does not want what was agreed on.
     """
 
     __slots__ = (
@@ -44,6 +44,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         "_protocol",
         "_raw",
         "_timer",
+        "error",
     )
 
     def __init__(
@@ -65,6 +66,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._is_open = False
         self._is_blocked = False
         self._overhead = 0
+        self.error: ssl.SSLError | None = None
+        """What OpenSSL said when it found the peer's octets wrong; None before, and for every other end."""
         self._on_handshake: Callable[[TLSTransport, str | None], None] | None = on_handshake
         loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = loop.call_later(handshake_timeout_s, self._on_timeout)
@@ -240,8 +243,10 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._fail(error)
             return False
         self._send()
-        self._is_open = True
         self._tell(None)
+        if self.is_closing():
+            return False
+        self._is_open = True
         self._protocol.connection_made(self)
         return True
 
@@ -269,6 +274,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     def _fail(self, error: ssl.SSLError) -> None:
         """TLS found the peer's octets wrong: send its alert, and end."""
+        self.error = error
         self._send()
         reason = (error.reason or str(error)).replace("_", " ").lower()
         if not self._is_open:

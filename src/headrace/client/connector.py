@@ -1,0 +1,255 @@
+"""One new connection: a socket or a tunnel through a proxy, TLS, and the driver on top of it, phase by phase.
+
+    driver <- (tap) <- TLSTransport <- asyncio's transport, or TunnelTransport
+
+`connect` covers DNS, TCP and what a proxy has to say; `tls` the handshake. Nothing here knows of pools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from headrace.client.addresses import Address, open_socket, resolve
+from headrace.client.driver import ClientDriver
+from headrace.client.errors import ConnectError, ConnectTimeout, ProxyError, TLSError, TLSTimeout
+from headrace.client.http_proxies import HTTPProxies
+from headrace.client.proxy import Proxy, ProxyRules
+from headrace.client.socks import negotiate
+from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from headrace.client.tls import ALPN, check_result, client_context, handshake_error, server_name
+from headrace.transport.tls_transport import TLSTransport
+
+if TYPE_CHECKING:
+    import ssl
+
+    from headrace.client.driver import DriverOwner
+    from headrace.client.interface import Origin
+    from headrace.client.network_config import NetworkConfig
+    from headrace.client.pool import Protocols
+
+_NO_LIMIT_S = 86_400.0  # the handshake is timed here; the transport's own timer must not come first
+
+
+class Connector:
+    """Makes connections as `config` says. Raises ValueError for a proxy in the environment that is none."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        self.config = config
+        self._limits = replace(
+            config.limits,
+            idle_timeout_s=config.idle_timeout_s,
+            keepalive_ping_s=config.keepalive_ping_s,
+            keepalive_ack_s=config.keepalive_ack_s,
+        )
+        if config.proxy is None and config.trust_env and config.uds is None:
+            self._rules = ProxyRules.from_environment(os.environ)
+        else:
+            self._rules = ProxyRules.of(config.proxy)
+        self.proxies = HTTPProxies(config)
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The TLS context, made with the first connection that needs one: reading authorities takes time.
+
+        Raises TLSError."""
+        if self._context is None:
+            self._context = client_context(self.config.verify, self.config.cert, http1=self.config.http1)
+        return self._context
+
+    def proxy_for(self, origin: Origin) -> Proxy | None:
+        """The proxy through which `origin` is reached; None for a direct connection."""
+        return self._rules.choose(origin)
+
+    async def connect(
+        self,
+        origin: Origin,
+        owner: DriverOwner,
+        *,
+        protocols: Protocols = "any",
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        share: Callable[[Sequence[Address]], ClientDriver | None] | None = None,
+    ) -> ClientDriver:
+        """A connection to `origin` that is ready for requests.
+
+        `share` is asked once the addresses are known whether one that exists already will do; then that is returned.
+        Raises ConnectError and its kinds, ConnectTimeout, TLSTimeout. Cancelled, it leaves nothing open.
+        """
+        is_tls = origin.scheme == "https"
+        if not is_tls and protocols == "any":
+            protocols = "http/1.1"
+        context = self.context if is_tls else None
+        link: socket.socket | Any
+        try:
+            async with asyncio.timeout(timeouts.connect):
+                link = await self._reach(origin, timeouts, share)
+        except TimeoutError as error:
+            if isinstance(error, ConnectError | ConnectTimeout):
+                raise
+            raise ConnectTimeout(f"no connection to {origin} within {timeouts.connect:g} s") from None
+        if isinstance(link, ClientDriver):
+            return link
+        loop = asyncio.get_running_loop()
+        driver = ClientDriver(
+            loop,
+            self._limits,
+            origin=origin,
+            protocols="alpn" if protocols == "any" else protocols,
+            owner=owner,
+            wait_for_settings=self.config.wait_for_settings,
+        )
+        top: asyncio.Protocol = driver if self.config.tap is None else self.config.tap(driver, origin)
+        if context is None:
+            await _attach(link, top)
+        else:
+            await self._shake_hands(link, top, context, origin, protocols, timeouts.tls)
+        try:
+            await driver.ready()
+        except BaseException:
+            driver.abort()
+            raise
+        return driver
+
+    async def aclose(self) -> None:
+        """End the connections to proxies."""
+        await self.proxies.aclose()
+
+    # -- reaching the other side -------------------------------------------------------------------------------
+
+    async def _reach(
+        self, origin: Origin, timeouts: Timeouts, share: Callable[[Sequence[Address]], ClientDriver | None] | None
+    ) -> Any:
+        """A connected socket or a TunnelTransport; or a connection that is to be shared."""
+        config = self.config
+        if config.uds is not None:
+            unix = [Address(socket.AF_UNIX, os.fspath(config.uds))]
+            sock = await open_socket(unix, config.happy_eyeballs_delay_s)
+            self._say(origin, "connected", str(unix[0]))
+            return sock
+        proxy = self._rules.choose(origin)
+        if proxy is not None and not proxy.is_socks:
+            tunnel = await self.proxies.tunnel(proxy, origin, timeouts)
+            self._say(origin, "connected", f"through {proxy}")
+            return tunnel
+        if proxy is None:
+            return await self._open(origin, origin.host, origin.port, share)
+        try:
+            link = await self._open(origin, proxy.host, proxy.port)
+        except ConnectError as error:
+            raise ProxyError(f"the proxy {proxy} cannot be reached: {error.message}") from error
+        assert isinstance(link, socket.socket)
+        try:
+            await negotiate(link, proxy, origin.host, origin.port)
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+    async def _open(
+        self,
+        origin: Origin,
+        host: str,
+        port: int,
+        share: Callable[[Sequence[Address]], ClientDriver | None] | None = None,
+    ) -> socket.socket | ClientDriver:
+        config = self.config
+        instead = config.resolve.get((host, port))
+        if instead is not None:
+            host, port = (instead, port) if isinstance(instead, str) else instead
+        addresses = await resolve(host, port)
+        self._say(origin, "resolved", ", ".join(each.host for each in addresses))
+        if share is not None:
+            driver = share(addresses)
+            if driver is not None:
+                return driver
+        sock = await open_socket(addresses, config.happy_eyeballs_delay_s, config.local_address)
+        if config.on_step is not None:
+            self._say(origin, "connected", str(Address(sock.family, sock.getpeername())))
+        return sock
+
+    # -- TLS ---------------------------------------------------------------------------------------------------
+
+    async def _shake_hands(
+        self,
+        link: Any,
+        top: asyncio.Protocol,
+        context: ssl.SSLContext,
+        origin: Origin,
+        protocols: Protocols,
+        timeout_s: float | None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[None] = loop.create_future()
+        name = server_name(origin.host)
+
+        def on_handshake(tls: TLSTransport, failure: str | None) -> None:
+            error: Exception | None = None
+            if failure is None:
+                try:
+                    check_result(tls.get_extra_info("ssl_object"), protocols, origin.host)
+                except TLSError as fault:
+                    error = fault
+                    tls.abort()  # so the driver hears nothing of it
+            else:
+                error = handshake_error(tls.error, origin.host, protocols, failure)
+            if not outcome.done():
+                if error is None:
+                    outcome.set_result(None)
+                else:
+                    outcome.set_exception(error)
+
+        context.set_alpn_protocols(ALPN[protocols])  # read when the transport is made, which is right here
+        tls = TLSTransport(
+            top,
+            context,
+            server_side=False,
+            server_hostname=name,
+            handshake_timeout_s=_NO_LIMIT_S,
+            on_handshake=on_handshake,
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                await _attach(link, tls)
+                await outcome
+        except TimeoutError as error:
+            tls.break_off("it took too long")
+            tls.abort()
+            if isinstance(error, ConnectError):
+                raise
+            raise TLSTimeout(f"no TLS with {origin} within {timeout_s:g} s") from None
+        except BaseException:
+            tls.break_off("nobody waits for it")
+            if not outcome.done():
+                outcome.cancel()
+            tls.abort()
+            raise
+        if self.config.on_step is not None:
+            ssl_object = tls.get_extra_info("ssl_object")
+            cipher = ssl_object.cipher()
+            alpn = ssl_object.selected_alpn_protocol() or "none"
+            self._say(origin, "tls", f"{ssl_object.version()}, {cipher[0] if cipher else '-'}, ALPN {alpn}")
+
+    def _say(self, origin: Origin, step: str, details: str) -> None:
+        if self.config.on_step is not None:
+            self.config.on_step(origin, step, details)
+
+
+async def _attach(link: Any, protocol: asyncio.Protocol) -> None:
+    """Let `protocol` have the socket or tunnel `link`."""
+    if not isinstance(link, socket.socket):
+        link.attach(protocol)
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        if link.family == socket.AF_UNIX:
+            await loop.create_unix_connection(lambda: protocol, sock=link)
+        else:
+            await loop.create_connection(lambda: protocol, sock=link)
+    except BaseException:
+        link.close()
+        raise

@@ -1,0 +1,169 @@
+"""Proxies: what one is, and which one a request goes through, by configuration or by the environment.
+
+The variables are those that everybody reads: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in lower case too, which
+wins. HTTP_PROXY in capitals is not read in a CGI process, where a client could set it by a field "Proxy" (httpoxy,
+CVE-2016-5385). Loopback addresses never go through a proxy of the environment: it could not reach them.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from headrace.client.interface import Origin
+
+_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """One proxy. `scheme` says how to speak to it: "http" or "https" (CONNECT; plain http is forwarded), or "socks5",
+    "socks5h" (RFC 1928). Both of the latter leave it to the proxy to look up names.
+
+    `username` and `password` are for Basic (RFC 7617), or for SOCKS5 (RFC 1929); they are not shown by `repr`.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: bytes | None = field(default=None, repr=False)
+    password: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Proxy:
+        """`scheme://[user:password@]host[:port]`, "http" when there is no scheme. Raises ValueError."""
+        given = text if "://" in text else f"http://{text}"
+        try:
+            parts = urlsplit(given)
+            scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+        except ValueError as error:
+            raise ValueError(f"a proxy's URL is wrong: {error}") from None
+        if scheme not in _PORTS:
+            raise ValueError(f"the scheme {scheme!r} of a proxy is not known; there are {', '.join(_PORTS)}")
+        if not host:
+            raise ValueError("a proxy's URL has no host")
+        username = None if parts.username is None else unquote_to_bytes(parts.username)
+        password = unquote_to_bytes(parts.password or "")
+        if scheme.startswith("socks") and max(len(username or b""), len(password)) > 255:
+            raise ValueError("the name or password for a SOCKS5 proxy is longer than 255 octets (RFC 1929 §2)")
+        return cls(scheme, host, _PORTS[scheme] if port is None else port, username, password)
+
+    @classmethod
+    def of(cls, value: Proxy | str) -> Proxy:
+        """A URL, or what was made of one before."""
+        return value if isinstance(value, Proxy) else cls.parse(value)
+
+    @property
+    def is_socks(self) -> bool:
+        """True for SOCKS5."""
+        return self.scheme.startswith("socks")
+
+    @property
+    def origin(self) -> Origin:
+        """Where the proxy itself is."""
+        return Origin(self.scheme, self.host, self.port)
+
+    @property
+    def authorization(self) -> bytes | None:
+        """The value of `proxy-authorization`, when the proxy asks for a name and password."""
+        if self.username is None:
+            return None
+        return b"Basic " + base64.b64encode(self.username + b":" + self.password)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class ProxyRules:
+    """Which proxy an origin is reached through.
+
+    `proxies` has "http", "https" and "all" as keys, by the scheme of the origin; None as a value is no proxy.
+    `exceptions` are the words of NO_PROXY: "*", a host with its subdomains, with or without a leading dot or a port, an
+    address, or a network such as 10.0.0.0/8.
+    """
+
+    __slots__ = ("_direct_loopback", "_exceptions", "_proxies")
+
+    def __init__(
+        self, proxies: Mapping[str, Proxy | None], exceptions: str = "", *, direct_loopback: bool = False
+    ) -> None:
+        for key in proxies:
+            if key not in ("http", "https", "all"):
+                raise ValueError(f"proxies are given for 'http', 'https' or 'all', not for {key!r}")
+        self._proxies = dict(proxies)
+        self._exceptions = [word.strip().lower() for word in exceptions.split(",") if word.strip()]
+        self._direct_loopback = direct_loopback
+
+    @classmethod
+    def of(cls, value: Proxy | str | Mapping[str, Proxy | str | None] | None) -> ProxyRules:
+        """One proxy for everything, or one a scheme. Raises ValueError."""
+        if value is None:
+            return cls({})
+        if isinstance(value, Mapping):
+            return cls({key: None if proxy is None else Proxy.of(proxy) for key, proxy in value.items()})
+        return cls({"all": Proxy.of(value)})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> ProxyRules:
+        """What the variables say. Raises ValueError, with the name of a variable that has nonsense."""
+        proxies: dict[str, Proxy | None] = {}
+        for key in ("http", "https", "all"):
+            name = f"{key}_proxy"
+            value = environment.get(name)
+            if value is None and not (key == "http" and "REQUEST_METHOD" in environment):
+                name = name.upper()
+                value = environment.get(name)
+            if value:
+                try:
+                    proxies[key] = Proxy.parse(value)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        exceptions = environment.get("no_proxy", environment.get("NO_PROXY", ""))
+        return cls(proxies, exceptions, direct_loopback=True)
+
+    def choose(self, origin: Origin) -> Proxy | None:
+        """The proxy for `origin`; None for a direct connection."""
+        key = origin.scheme if origin.scheme in self._proxies else "all"
+        proxy = self._proxies.get(key)
+        if proxy is None or (self._direct_loopback and _is_loopback(origin.host)):
+            return None
+        return None if any(_covers(word, origin) for word in self._exceptions) else proxy
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _covers(word: str, origin: Origin) -> bool:
+    """Whether a word of NO_PROXY is for this origin."""
+    if word == "*":
+        return True
+    host, port = origin.host, origin.port or _DEFAULT_PORTS[origin.scheme]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    try:
+        return address is not None and address in ipaddress.ip_network(word.strip("[]"), strict=False)
+    except ValueError:
+        pass
+    name, colon, digits = word.rpartition(":")
+    if colon and digits.isdigit():
+        if int(digits) != port:
+            return False
+        word = name.strip("[]")
+    word = word.removeprefix("*").removeprefix(".")
+    if address is not None:
+        return host == word
+    return host == word or host.endswith(f".{word}")

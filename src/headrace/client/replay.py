@@ -1,0 +1,41 @@
+"""Whether a request may be sent again by the transport itself, without anybody's leave: only where that cannot make the
+server act twice."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.client.errors import BodyConsumed, ConnectionLost, RemoteProtocolError, RequestError, StreamReset
+from headrace.client.interface import Outgoing
+
+IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110 §9.2.2
+
+
+def may_replay(outgoing: Outgoing, error: RequestError, replays: int, max_replays: int) -> bool:
+    """Whether `outgoing`, which ended in `error` after `replays` attempts more than one, is to be sent again.
+
+    It is where the server has not processed it (RFC 9113 §8.7), which `error.retryable` says; and, once, where a
+    connection of HTTP/1.1 that had served before was closed before any octet of the response, if the method is
+    idempotent (RFC 9112 §9.3.1). Raises BodyConsumed where it should be, and the content is used up.
+    """
+    if not isinstance(error, StreamReset | ConnectionLost | RemoteProtocolError) or error.head is not None:
+        return False
+    if error.retryable:
+        if replays >= max_replays:
+            return False
+    elif not (isinstance(error, ConnectionLost) and error.is_stale and not replays and outgoing.method in IDEMPOTENT):
+        return False
+    if not is_replayable(outgoing):
+        raise BodyConsumed(
+            f"the request was not processed ({error.message}), and cannot be sent again: its content came from an "
+            "iterator, which is used up; give the octets, a file, or a function that makes a new iterator",
+            url=outgoing.url,
+            retryable=False,
+        ) from error
+    return True
+
+
+def is_replayable(outgoing: Outgoing) -> bool:
+    """Whether the content is there a second time."""
+    content = outgoing.content
+    return isinstance(content, bytes) or content.is_replayable
