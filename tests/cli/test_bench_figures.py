@@ -157,7 +157,8 @@ def tally_of(seconds: int, per_second: int = 100, errors_at: int = -1) -> Tally:
 
 def result_of(tally: Tally, **options: object) -> Result:
     plan = Plan("http://example.test/a?b=<c>", connections=2, streams=10)
-    given = {"seconds": 10.0, "cpu_s": 3.0, "http_version": "2", "loop": "asyncio"}
+    given = {"seconds": 10.0, "cpu_s": 3.0, "http_version": "2", "loop": "asyncio", "answers": tally.answers,
+             "content": tally.content}  # fmt: skip
     return Result(plan, tally, **{**given, **options})  # type: ignore[arg-type]
 
 

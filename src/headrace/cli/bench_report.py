@@ -42,6 +42,8 @@ def doubts(result: Result) -> list[str]:
             )
     if tally.unfinished:
         said.append(f"{count(tally.unfinished)} requests were not answered when it ended, and are not in the latencies")
+    if result.is_cut_off:
+        said.append("it ended early: no connection could be made any more")
     if result.is_interrupted:
         said.append("it was interrupted before its end")
     if 0 < result.seconds < _SHORT_S:
@@ -66,10 +68,12 @@ def text_report(result: Result, palette: Palette, width: int = 80) -> str:
         f"HTTP/{result.http_version or '?'}{', ' + result.tls if result.tls else ''}, {shape}, {loop}",
         palette.paint("dim", f"client: {result.loop}, engine {engine}, {result.cpu_share:.0%} of a core"),
         "",
-        _row("requests", f"{count(tally.answers)} in {duration(result.seconds)}", f"{count(result.requests_per_s)}/s"),
-        _row("content", octets(tally.content), f"{octets(result.content_per_s)}/s"),
+        _row("requests", f"{count(result.answers)} in {duration(result.seconds)}", f"{count(result.requests_per_s)}/s"),
+        _row("content", octets(result.content), f"{octets(result.content_per_s)}/s"),
         _row("status", ", ".join(f"{status}: {count(number)}" for status, number in sorted(tally.statuses.items()))),
     ]
+    if tally.answers > result.answers:
+        lines.append(_row("", f"{count(tally.answers - result.answers)} of them answered after the end"))
     for kind, number in tally.errors.most_common():
         example = printable(tally.examples.get(kind, ""))
         lines.append(palette.paint("red", _row("error", f"{kind}: {count(number)}, such as: {example}")))
@@ -146,9 +150,10 @@ def json_report(result: Result) -> dict[str, Any]:
         "warm_up_s": plan.warm_up_s,
         "content_sent_octets": len(plan.content),
         "seconds": result.seconds,
-        "requests": tally.answers,
+        "requests": result.answers,
+        "late": tally.answers - result.answers,
         "requests_per_s": result.requests_per_s,
-        "content_octets": tally.content,
+        "content_octets": result.content,
         "content_octets_per_s": result.content_per_s,
         "statuses": {str(status): number for status, number in sorted(tally.statuses.items())},
         "errors": dict(tally.errors),
@@ -156,6 +161,7 @@ def json_report(result: Result) -> dict[str, Any]:
         "never_begun": tally.never_begun,
         "unfinished": tally.unfinished,
         "interrupted": result.is_interrupted,
+        "cut_off": result.is_cut_off,
         "latency_s": _json_histogram(tally.latency),
         "service_s": _json_histogram(tally.service) if plan.rate is not None else None,
         "start_lag_s": _json_histogram(tally.lag) if plan.rate is not None else None,

@@ -74,6 +74,8 @@ class Tally:
         self.statuses: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
+        self.answers = 0
+        """Responses that came whole, whatever their status."""
         self.content = 0
         self.never_begun = 0
         self.unfinished = 0
@@ -85,11 +87,6 @@ class Tally:
         self._mark = 0.0
 
     @property
-    def answers(self) -> int:
-        """Responses that came whole, whatever their status."""
-        return self.latency.count + self._recent.count
-
-    @property
     def failures(self) -> int:
         """Requests that ended in an error instead."""
         return sum(self.errors.values())
@@ -97,6 +94,7 @@ class Tally:
     def answer(self, place: int, status: int, content: int, latency: float) -> None:
         """Count a whole response."""
         self._recent.record(latency)
+        self.answers += 1
         self.statuses[status] += 1
         self.content += content
         connection = self.connections[place]
@@ -110,6 +108,11 @@ class Tally:
         self.connections[place].errors += 1
         if kind not in self.examples and len(self.examples) < _MOST_EXAMPLES:
             self.examples[kind] = message[:_LONGEST_EXAMPLE]
+
+    def waited_in_vain(self, seconds: float) -> None:
+        """Count a request that was due and never begun, with the time that it has waited at least."""
+        self.never_begun += 1
+        self.latency.record(seconds)
 
     def close_interval(self, now: float) -> Interval:
         """Move what was counted since the last call into the figures of the whole. `now` is seconds since the beginning
@@ -127,6 +130,11 @@ class Tally:
             self.intervals = _halved(self.intervals)
         return interval
 
+    def add_late(self) -> None:
+        """Count what came after the last interval: it is in the latencies, and in no rate."""
+        self.latency.add(self._recent)
+        self._recent = Histogram()
+
 
 @dataclass
 class Result:
@@ -137,20 +145,26 @@ class Result:
     seconds: float
     cpu_s: float
     """Processor time of this process while it measured."""
+    answers: int = 0
+    """Responses that came within `seconds`; `tally` has also those that were under way at the end."""
+    content: int = 0
+    """Octets of their content."""
     http_version: str = ""
     loop: str = ""
     address: str = ""
     tls: str = ""
     is_interrupted: bool = False
+    is_cut_off: bool = False
+    """True when it ended early because no connection could be made any more."""
     environment: dict[str, object] = field(default_factory=dict)
 
     @property
     def requests_per_s(self) -> float:
-        return self.tally.answers / self.seconds if self.seconds else 0.0
+        return self.answers / self.seconds if self.seconds else 0.0
 
     @property
     def content_per_s(self) -> float:
-        return self.tally.content / self.seconds if self.seconds else 0.0
+        return self.content / self.seconds if self.seconds else 0.0
 
     @property
     def cpu_share(self) -> float:

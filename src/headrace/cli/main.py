@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from headrace.cli.bench import bench
 from headrace.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
 from headrace.cli.serve import serve
 from headrace.cli.version import version_text
@@ -32,6 +33,7 @@ def cli() -> None:
 
 
 cli.add_command(serve)
+cli.add_command(bench)
 
 
 def main() -> NoReturn:
@@ -44,7 +46,8 @@ def run(arguments: list[str]) -> int:
     try:
         code = cli.main(arguments, prog_name="headrace", standalone_mode=False)
     except CommandError as error:
-        click.echo(f"headrace: {error}", err=True)
+        if str(error):
+            click.echo(f"headrace: {error}", err=True)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

@@ -30,7 +30,7 @@ def run_process(app: object, target: str, config: Config, context: ssl.SSLContex
     Raises CommandError (exit code 1) when an address cannot be had, ApplicationError when the application's start
     failed, and UsageError when the event loop asked for is not installed.
     """
-    name, factory = _loop_factory(config.loop)
+    name, factory = loop_factory(config.loop)
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(_serve(app, target, config, context, name))
 
@@ -113,7 +113,7 @@ class _Signals:
         os._exit(EXIT_FAILED)
 
 
-def _loop_factory(loop: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:
+def loop_factory(loop: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:
     """The name of the event loop and what makes one; None leaves that to asyncio."""
     if loop == "asyncio" or (loop == "auto" and importlib.util.find_spec("uvloop") is None):
         return "asyncio", None

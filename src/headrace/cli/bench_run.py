@@ -1,0 +1,417 @@
+"""The load itself: places for connections, requests that follow each other on them, and the clock that ends it.
+
+It stands on `ClientDriver` directly: no pool, no Response, no task a request. A request is a call of `begin`, its end a
+call back, and the next ones begin when the driver says that there is room: once a batch of input, so that they leave in
+one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from headrace.cli.bench_alarm import Alarm, make_alarm
+from headrace.cli.bench_arrivals import NEVER, Arrivals
+from headrace.cli.bench_result import Interval, Plan, Result, Tally
+from headrace.client.errors import RequestError
+
+if TYPE_CHECKING:
+    from headrace.client.driver import ClientDriver, DriverOwner
+    from headrace.client.exchange import Exchange
+    from headrace.client.interface import Outgoing
+
+TICK_S: Final = 0.25
+_FIRST_PAUSE_S: Final = 0.05  # before a connection that could not be made is tried again; doubled each time
+_LONGEST_PAUSE_S: Final = 2.0
+_LAST_ANSWERS_S: Final = 5.0  # time for what is under way at the end
+_AT_ONCE: Final = 64  # handshakes at the same time
+
+Connect = Callable[["DriverOwner"], Awaitable["ClientDriver"]]
+
+
+class Watcher(Protocol):
+    """Sees how the run goes on: the live display."""
+
+    def warm_up(self, now: float) -> None:
+        """`now` seconds of the warm-up are over."""
+
+    def show(self, now: float, done: int, errors: int, last: Interval) -> None:
+        """Four times a second."""
+
+
+class Run:
+    """One run of a plan. `outgoing` is sent again and again; `connect` makes a connection that is ready."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        outgoing: Outgoing,
+        connect: Connect,
+        watcher: Watcher,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.plan = plan
+        self.outgoing = outgoing
+        self.connect = connect
+        self.loop = asyncio.get_running_loop()
+        self.clock = clock  # not the loop's: uvloop's goes in milliseconds, and stands still within a turn
+        self.tally = Tally(plan.rate is not None, plan.connections)
+        self.arrivals: Arrivals | None = None
+        """The open loop's; None in the closed loop, and in its warm-up."""
+        self.is_running = True
+        """False from the moment on when no further request begins."""
+        self.is_stopped = False
+        """True once no further connection is made either."""
+        self._watcher = watcher
+        self._left = math.inf
+        self._places = [Place(self, index) for index in range(plan.connections)]
+        self._free: deque[Place] = deque()
+        self._alarm: Alarm | None = None
+        self._is_armed = False
+        self._changed: asyncio.Future[None] | None = None
+        self._start = 0.0
+
+    # -- the run -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> Result:
+        """Connect, warm up, measure. Cancelled while it measures, it returns what there is, marked as interrupted.
+
+        Raises RequestError when not a single connection can be made."""
+        plan = self.plan
+        result = Result(plan, self.tally, 0.0, 0.0)
+        if plan.rate is not None:
+            self._alarm = make_alarm(self.loop, self._on_time)
+        try:
+            await self._connect_all()
+            result.http_version, result.address, result.tls = self._describe()
+            await self._warm_up()
+            await self._measure(result)
+        finally:
+            self.is_running = False
+            self.is_stopped = True
+            if self._alarm is not None:
+                self._alarm.close()
+            for place in self._places:
+                place.end()
+            await self._until(lambda: not any(place.drivers for place in self._places), _LAST_ANSWERS_S)
+        return result
+
+    async def _connect_all(self) -> None:
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(place: Place) -> Exception | None:
+            async with gate:
+                return await place.connect()
+
+        errors = await asyncio.gather(*(one(place) for place in self._places))
+        if None not in errors:
+            raise next(error for error in errors if error is not None)
+        for place, error in zip(self._places, errors, strict=True):
+            if error is not None:
+                place.try_again()
+
+    async def _warm_up(self) -> None:
+        plan = self.plan
+        if plan.warm_up_s:
+            begin = self.clock()
+            end = begin + plan.warm_up_s
+            if plan.rate is not None:
+                self.arrivals = Arrivals(begin, plan.rate, is_poisson=plan.is_poisson, seed=plan.seed, end=end)
+            self._begin()
+            while (now := self.clock()) < end:
+                self._watcher.warm_up(now - begin)
+                await asyncio.sleep(min(TICK_S, end - now))
+        connects = self.tally.connect
+        self.tally.begin_measuring()
+        self.tally.connect = connects
+
+    async def _measure(self, result: Result) -> None:
+        plan, tally = self.plan, self.tally
+        start = self._start = self.clock()
+        cpu = time.process_time()
+        end = NEVER if plan.duration_s is None else start + plan.duration_s
+        if plan.rate is not None:
+            self.arrivals = Arrivals(
+                start, plan.rate, is_poisson=plan.is_poisson, seed=plan.seed, count=plan.requests, end=end
+            )
+        elif plan.requests is not None:
+            self._left = plan.requests
+        self._begin()
+        try:
+            await self._watch(end)
+        except asyncio.CancelledError:
+            result.is_interrupted = True
+        self.is_running = False
+        now = self.clock()
+        tally.close_interval(now - start)
+        result.seconds = now - start
+        result.cpu_s = time.process_time() - cpu
+        result.answers, result.content = tally.answers, tally.content
+        result.is_cut_off = all(place.is_dead for place in self._places)
+        self._count_never_begun(now)
+        if not result.is_interrupted:
+            try:
+                await self._until(lambda: not self.in_flight, min(plan.timeout_s, _LAST_ANSWERS_S))
+            except asyncio.CancelledError:
+                result.is_interrupted = True
+        tally.unfinished = self.in_flight
+        tally.add_late()
+
+    async def _watch(self, end: float) -> None:
+        """Return when everything is done, or at `end`."""
+        start, tally = self._start, self.tally
+        tick = start + TICK_S
+        while True:
+            now = self.clock()
+            if now >= end or self._is_done():
+                return
+            if now >= tick:
+                last = tally.close_interval(now - start)
+                self._watcher.show(now - start, tally.answers, tally.failures, last)
+                tick = max(tick + TICK_S, now)
+            await self._change(min(tick, end) - now)
+
+    def _is_done(self) -> bool:
+        if self.in_flight:
+            return False
+        if all(place.is_dead for place in self._places):
+            return True
+        if self.arrivals is not None:
+            return self.arrivals.next == NEVER and self.plan.duration_s is None
+        return self._left <= 0
+
+    async def _until(self, is_true: Callable[[], bool], seconds: float) -> None:
+        """Return when `is_true`, after `seconds` at the latest."""
+        end = self.clock() + seconds
+        while not is_true() and (left := end - self.clock()) > 0:
+            await self._change(left)
+
+    async def _change(self, seconds: float) -> None:
+        """Return when something has come to an end with nothing after it, or after `seconds`."""
+        changed = self._changed = self.loop.create_future()
+        handle = self.loop.call_later(seconds, self.on_change)
+        try:
+            await changed
+        finally:
+            handle.cancel()
+            self._changed = None
+
+    def on_change(self) -> None:
+        """Wake who waits for an end."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are begun and not over."""
+        return sum(len(place.began) for place in self._places)
+
+    def _describe(self) -> tuple[str, str, str]:
+        driver = next(driver for place in self._places for driver in place.drivers)
+        info = driver.info
+        tls, peer = info["tls"], info["peer"]
+        address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer or "")
+        cipher = tls["cipher"][0] if tls and tls["cipher"] else ""
+        return driver.http_version, address, f"{tls['version']} {cipher}" if tls else ""
+
+    # -- what is begun when ------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        for place in self._places:
+            self.offer(place)
+        self._arm()
+
+    def offer(self, place: Place) -> None:
+        """`place` may have room: begin what there is to begin."""
+        if not self.is_running:
+            return
+        arrivals = self.arrivals
+        if arrivals is None:
+            while self._left > 0 and place.has_room and place.begin(NEVER):
+                self._left -= 1
+            return
+        if arrivals.next < NEVER:
+            # What is overdue is begun late because there was no room, and counts from when it was due.
+            while arrivals.next <= self.clock() and place.has_room and place.begin(arrivals.take()):
+                pass
+            if not self._is_armed:
+                self._arm()
+        if not place.is_listed and place.has_room:
+            place.is_listed = True
+            self._free.append(place)
+
+    def _on_time(self) -> None:
+        """The next request is due. What finds no room begins when there is some; see `offer`."""
+        self._is_armed = False
+        arrivals, free = self.arrivals, self._free
+        if arrivals is None or not self.is_running:
+            return
+        now = self.clock()
+        while arrivals.next <= now and free:
+            place = free.popleft()
+            place.is_listed = False
+            if place.has_room:
+                due = arrivals.take()
+                self.tally.lag.record(now - due)
+                if place.begin(due) and place.has_room:
+                    place.is_listed = True
+                    free.append(place)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Be called when the next request is due; not while one is overdue, which waits for room."""
+        if self._alarm is None or self.arrivals is None:
+            return
+        due = self.arrivals.next
+        if due < NEVER and (self._free or due > self.clock()):
+            self._is_armed = True
+            self._alarm.set(due)
+
+    def _count_never_begun(self, now: float) -> None:
+        """What was due and found no room has waited at least until now. Without it the latencies would be those of a
+        server that was asked for less than it was."""
+        arrivals = self.arrivals
+        while arrivals is not None and arrivals.next <= now:
+            self.tally.waited_in_vain(now - arrivals.take())
+
+
+class Place:
+    """Where one connection at a time lives, and its owner: a lost one is replaced while the run goes on."""
+
+    __slots__ = ("_current", "_is_open_loop", "_pause", "_run", "_task", "began", "drivers", "index", "is_dead",
+                 "is_listed", "streams")  # fmt: skip
+
+    def __init__(self, run: Run, index: int) -> None:
+        self.index = index
+        self.streams = run.plan.streams
+        self.drivers: set[ClientDriver] = set()
+        """Connections that are not lost, those that take no further request included."""
+        self.began: dict[Exchange, tuple[float, float]] = {}
+        """What is under way: when it was due, and when it was begun."""
+        self.is_dead = False
+        """True once no connection can be made here any more."""
+        self.is_listed = False
+        """True while it stands in the list of places with room."""
+        self._run = run
+        self._is_open_loop = run.plan.rate is not None
+        self._current: ClientDriver | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._pause = 0.0
+
+    @property
+    def has_room(self) -> bool:
+        """True when `begin` may be called."""
+        return self._current is not None and len(self.began) < self.streams and self._current.has_room
+
+    def begin(self, due: float) -> bool:
+        """Send a request that was due at `due`, NEVER in a closed loop. False when it ended there and then."""
+        driver = self._current
+        assert driver is not None
+        run = self._run
+        now = run.clock()
+        exchange = driver.begin(run.outgoing, on_done=self._on_done, discard=True)
+        began = (now if due == NEVER else due, now)
+        if exchange.is_over:  # the connection went while it was being written
+            self._count(exchange, began)
+            return False
+        self.began[exchange] = began
+        return True
+
+    def _on_done(self, exchange: Exchange) -> None:
+        began = self.began.pop(exchange, None)
+        if began is not None:
+            self._count(exchange, began)
+
+    def _count(self, exchange: Exchange, began: tuple[float, float]) -> None:
+        tally = self._run.tally
+        error = exchange.error
+        if error is not None:
+            if not self._run.is_stopped:
+                message = error.message if isinstance(error, RequestError) else str(error)
+                tally.error(self.index, type(error).__name__, message)
+            return
+        now = self._run.clock()
+        self._pause = 0.0
+        tally.answer(self.index, exchange.status, exchange.received, now - began[0])
+        if self._is_open_loop:
+            tally.service.record(now - began[1])
+
+    # -- connections -------------------------------------------------------------------------------------------
+
+    async def connect(self) -> Exception | None:
+        """Make a connection. Returns what went wrong."""
+        run = self._run
+        begin = run.clock()
+        try:
+            driver = await run.connect(self)
+        except RequestError as error:
+            return error
+        run.tally.connect.record(run.clock() - begin)
+        run.tally.connections[self.index].connects += 1
+        if run.is_stopped:
+            driver.abort()
+        elif driver.is_usable:
+            self._current = driver
+        return None
+
+    def try_again(self) -> None:
+        """Make a connection, after a pause that grows while they bring no answer."""
+        if self._run.is_running and self._task is None:
+            self._task = self._run.loop.create_task(self._try_again())
+
+    async def _try_again(self) -> None:
+        run = self._run
+        while run.is_running and self._current is None:
+            if self._pause:
+                await asyncio.sleep(self._pause)
+            if self._pause > _LONGEST_PAUSE_S:
+                self.is_dead = True
+                break
+            self._pause = self._pause * 2 or _FIRST_PAUSE_S
+            error = await self.connect()
+            if error is not None:
+                run.tally.error(self.index, type(error).__name__, getattr(error, "message", str(error)))
+        self._task = None
+        if self._current is None:
+            run.on_change()
+        else:
+            run.offer(self)
+
+    def end(self) -> None:
+        """End everything here."""
+        if self._task is not None:
+            self._task.cancel()
+        for driver in list(self.drivers):
+            driver.close()
+
+    # -- what a driver tells its owner -------------------------------------------------------------------------
+
+    def on_ready(self, driver: ClientDriver) -> None:
+        """See DriverOwner."""
+        self.drivers.add(driver)
+
+    def on_room(self, driver: ClientDriver) -> None:
+        """See DriverOwner."""
+        if driver is self._current:
+            self._run.offer(self)
+        if not self.began:
+            self._run.on_change()
+
+    def on_unusable(self, driver: ClientDriver) -> None:
+        """See DriverOwner."""
+        if driver is self._current:
+            self._current = None
+            driver.drain(self._run.loop.time() + self._run.plan.timeout_s)
+            self.try_again()
+
+    def on_lost(self, driver: ClientDriver, error: RequestError | None) -> None:
+        """See DriverOwner."""
+        self.drivers.discard(driver)
+        self.on_unusable(driver)
+        if not self.began:
+            self._run.on_change()
