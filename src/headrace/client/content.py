@@ -1,0 +1,247 @@
+"""The content of a request: octets, or what gives them piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json as json_module
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import IO, Any, Final
+from urllib.parse import urlencode
+
+from headrace.client.errors import BodyConsumed
+from headrace.client.headers import Headers
+from headrace.client.interface import Content, Pairs
+from headrace.client.query import primitive_text
+
+CHUNK: Final = 131_072
+
+Pieces = Iterable[bytes] | AsyncIterable[bytes]
+ContentLike = bytes | bytearray | memoryview | str | IO[bytes] | Pieces | Callable[[], Pieces] | Content
+"""What a request can carry: octets, text (as UTF-8), a binary file, an iterable of octets, plain or asynchronous, or a
+function that makes one, so that it can be sent again."""
+TrailersLike = Any
+"""Trailer fields as for Headers, or a function that is called for them after the last piece."""
+
+
+class IteratedContent:
+    """Content from an iterable, or from a function that makes one.
+
+    Iterators can be sent once. Lists and such, and functions, can be sent again. Plain iterables are asked on the event
+    loop, in threads where `in_threads` is set.
+    """
+
+    __slots__ = ("_in_threads", "_is_used", "_source", "length")
+
+    def __init__(self, source: Pieces | Callable[[], Pieces], length: int | None = None) -> None:
+        self.length = length
+        self._source = source
+        self._is_used = False
+        self._in_threads = False
+
+    @property
+    def is_replayable(self) -> bool:
+        """True for what makes a new iterator each time, and while nothing has been taken."""
+        return not self._is_used or self._makes_new
+
+    @property
+    def _makes_new(self) -> bool:
+        source = self._source
+        return callable(source) or not isinstance(source, (AsyncIterator, Iterator))
+
+    def ask_in_threads(self) -> None:
+        """For iterables of code that may block, or call the client itself."""
+        self._in_threads = True
+
+    def open(self) -> AsyncIterator[bytes]:
+        """Begin from the first octet. Raises BodyConsumed for an iterator that has begun before."""
+        if not self.is_replayable:
+            raise BodyConsumed(
+                "the request has to be sent again, but its content came from an iterator, which is used up; give the"
+                " octets, a file, or a function that makes a new iterator"
+            )
+        self._is_used = True
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        source: Any = self._source() if callable(self._source) else self._source
+        if isinstance(source, AsyncIterable):
+            try:
+                async for piece in source:
+                    yield _octets(piece)
+            finally:
+                close = getattr(source, "aclose", None)
+                if close is not None:
+                    await close()
+            return
+        pieces = iter(source)
+        try:
+            if self._in_threads:
+                while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                    yield _octets(piece)
+            else:
+                for piece in pieces:
+                    yield _octets(piece)
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+
+    def trailers(self) -> Pairs:
+        """None."""
+        return []
+
+
+class FileContent:
+    """A binary file from where it stands to its end; sent again from the same place when it can seek.
+
+    It is read in threads, as a disk may be slow. The file stays open: whoever opened it closes it.
+    """
+
+    __slots__ = ("_file", "_is_used", "_start", "length")
+
+    def __init__(self, file: IO[bytes]) -> None:
+        if isinstance(file, io.TextIOBase):  # type: ignore[unreachable] # for those who do not check types
+            raise TypeError("a file for a request's content is opened in binary mode, not for text")
+        self._file = file
+        self._is_used = False
+        self._start, self.length = _extent(file)
+
+    @property
+    def is_replayable(self) -> bool:
+        """True when the file can seek, and while nothing has been taken."""
+        return self._start is not None or not self._is_used
+
+    def open(self) -> AsyncIterator[bytes]:
+        """Begin from the first octet. Raises BodyConsumed for a file that cannot seek."""
+        if not self.is_replayable:
+            raise BodyConsumed(
+                "the request has to be sent again, but its content came from a file that cannot seek; give the octets,"
+                " or a function that opens it again"
+            )
+        self._is_used = True
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        file = self._file
+        in_memory = isinstance(file, io.BytesIO)
+        if self._start is not None:
+            file.seek(self._start)
+        while True:
+            piece = file.read(CHUNK) if in_memory else await asyncio.to_thread(file.read, CHUNK)
+            if not piece:
+                return
+            yield _octets(piece)
+
+    def trailers(self) -> Pairs:
+        """None."""
+        return []
+
+
+class ContentWith:
+    """Another content with its length told by the caller, or with a trailer section."""
+
+    __slots__ = ("_content", "_trailers", "length")
+
+    def __init__(self, content: Content, length: int | None, trailers: TrailersLike = None) -> None:
+        self._content = content
+        self._trailers = trailers
+        self.length = length
+
+    @property
+    def is_replayable(self) -> bool:
+        """As the content itself."""
+        return self._content.is_replayable
+
+    def open(self) -> AsyncIterator[bytes]:
+        """As the content itself."""
+        return self._content.open()
+
+    def trailers(self) -> Pairs:
+        """What the caller gave, or what the caller's function returns now."""
+        found = self._trailers() if callable(self._trailers) else self._trailers
+        return Headers(found).raw
+
+
+def as_content(content: Any) -> bytes | Content:
+    """Content as the transport takes it. Raises TypeError for what has no octets."""
+    if isinstance(content, bytes):
+        return content
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, (bytearray, memoryview)):
+        return bytes(content)
+    if hasattr(content, "is_replayable") and hasattr(content, "open"):
+        found: Content = content
+        return found
+    if hasattr(content, "read") and not isinstance(content, (AsyncIterable, type)):
+        return FileContent(content)
+    if isinstance(content, Mapping):
+        raise TypeError("content= takes octets; a mapping goes into json= or data=")
+    if callable(content) or isinstance(content, (AsyncIterable, Iterable)):
+        return IteratedContent(content)
+    raise TypeError(f"the content of a request is octets, text, a file or an iterable, not {type(content).__name__}")
+
+
+def encode_content(
+    content: Any = None, data: Any = None, files: Any = None, json: Any = None, trailers: TrailersLike = None
+) -> tuple[bytes | Content, str | None]:
+    """The content of a request from its caller's arguments, and its media type where it is known.
+
+    Raises TypeError for several at once, and for what cannot be encoded.
+    """
+    given = [name for name, value in (("content", content), ("json", json), ("data", data)) if value is not None]
+    if files is not None and given == ["data"]:
+        given = []
+    if len(given) + (files is not None) > 1:
+        raise TypeError(
+            f"a request has one content, not {' and '.join(given + (['files'] if files is not None else []))}"
+        )
+    media_type = None
+    encoded: bytes | Content = b""
+    if content is not None:
+        encoded = as_content(content)
+    elif json is not None:
+        encoded = json_module.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        media_type = "application/json"
+    elif files is not None:
+        from headrace.client.multipart import Multipart
+
+        form = Multipart(data or {}, files)
+        encoded, media_type = form, form.media_type
+    elif data is not None:
+        if not isinstance(data, Mapping) and not (isinstance(data, (list, tuple))):
+            raise TypeError(f"data= takes the fields of a form, not {type(data).__name__}; octets go into content=")
+        encoded, media_type = encode_form(data), "application/x-www-form-urlencoded"
+    if trailers is not None:
+        whole = encoded if not isinstance(encoded, bytes) else IteratedContent([encoded] if encoded else [])
+        encoded = ContentWith(whole, whole.length, trailers)
+    return encoded, media_type
+
+
+def encode_form(data: Any) -> bytes:
+    """The fields of a form (WHATWG URL §5.2): a mapping, or pairs; lists give a name several values."""
+    pairs = []
+    for name, value in data.items() if isinstance(data, Mapping) else data:
+        pairs += [(name, primitive_text(each)) for each in (value if isinstance(value, (list, tuple)) else (value,))]
+    return urlencode(pairs).encode("ascii")
+
+
+def _octets(piece: Any) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, (bytearray, memoryview)):
+        return bytes(piece)
+    raise TypeError(f"the content of a request comes in pieces of octets, not of {type(piece).__name__}")
+
+
+def _extent(file: IO[bytes]) -> tuple[int | None, int | None]:
+    """Where a file stands, and how much is left; None for what cannot seek."""
+    try:
+        start = file.tell()
+        end = file.seek(0, os.SEEK_END)
+        file.seek(start)
+    except (AttributeError, OSError, ValueError):
+        return None, None
+    return start, max(end - start, 0)

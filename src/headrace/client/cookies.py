@@ -1,0 +1,239 @@
+"""Cookies, kept by `http.cookiejar` under rules that are a little stricter than its own (RFC 6265)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from typing import Any, Final
+
+from headrace.client.errors import ClientError
+from headrace.client.headers import Headers
+from headrace.client.interface import Pairs
+from headrace.client.url import URL
+from headrace.engine.fields import is_field_value, is_token
+
+MAX_COOKIE: Final = 4096
+MAX_COOKIES_PER_DOMAIN: Final = 180
+MAX_COOKIES: Final = 3000
+"""What browsers hold to: a server cannot fill memory, nor every later request, with cookies."""
+
+CookiesLike = "Cookies | CookieJar | Mapping[str, str] | Iterable[tuple[str, str]] | None"
+
+
+class CookieConflict(ClientError, KeyError):
+    """Several cookies have the name that was asked for: name the domain or the path as well."""
+
+
+class Cookies(MutableMapping[str, str]):
+    """Cookies of any number of sites; as a mapping, names and values.
+
+    Each is sent only where it belongs: to its domain, path and, when it is marked secure, over TLS. A cookie set by
+    hand without a domain goes to every site that the client asks. `jar` is the `http.cookiejar.CookieJar` that holds
+    them; one that is given here is used as it is, with its own policy.
+    """
+
+    __slots__ = ("jar",)
+
+    def __init__(self, cookies: Any = None) -> None:
+        if isinstance(cookies, CookieJar):
+            self.jar = cookies
+            return
+        self.jar = _Jar(_Policy(strict_domain=True))
+        if cookies is not None:
+            self.update(cookies)
+
+    def set(self, name: str, value: str, domain: str = "", path: str = "/") -> None:
+        """Set a cookie. Raises ValueError for a name or value that would become something else on the wire."""
+        if not name.isascii() or not is_token(name.encode()):
+            raise ValueError(f"{name!r} is no name of a cookie (RFC 6265 §4.1.1)")
+        if ";" in value or not is_field_value(value.encode()):
+            raise ValueError(
+                f"the value of the cookie {name!r} has a semicolon, a control character or spaces around it"
+            )
+        self.jar.set_cookie(
+            Cookie(
+                version=0,
+                name=name,
+                value=value,
+                port=None,
+                port_specified=False,
+                domain=domain,
+                domain_specified=bool(domain),
+                domain_initial_dot=domain.startswith("."),
+                path=path,
+                path_specified=bool(path),
+                secure=False,
+                expires=None,
+                discard=True,
+                comment=None,
+                comment_url=None,
+                rest={},
+                rfc2109=False,
+            )
+        )
+
+    def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
+        """The value of a cookie. Raises CookieConflict when several of the name have different values."""
+        found = {cookie.value for cookie in self._matching(name, domain, path)}
+        if len(found) > 1:
+            raise CookieConflict(f"several cookies have the name {name!r}; name the domain or the path")
+        return found.pop() if found else default
+
+    def delete(self, name: str, domain: str | None = None, path: str | None = None) -> None:
+        """Forget cookies of a name. Raises KeyError when there is none."""
+        found = self._matching(name, domain, path)
+        if not found:
+            raise KeyError(name)
+        for cookie in found:
+            self.jar.clear(cookie.domain, cookie.path, cookie.name)
+
+    def clear(self, domain: str | None = None, path: str | None = None) -> None:
+        """Forget all cookies, or those of a domain, or of a path in it."""
+        for cookie in list(self.jar):
+            if domain in (None, cookie.domain) and path in (None, cookie.path):
+                self.jar.clear(cookie.domain, cookie.path, cookie.name)
+
+    def update(self, cookies: Any = None, /, **named: str) -> None:
+        """Take others over."""
+        if isinstance(cookies, Cookies):
+            cookies = cookies.jar
+        if isinstance(cookies, CookieJar):
+            for cookie in cookies:
+                self.jar.set_cookie(cookie)
+        elif cookies is not None:
+            for name, value in cookies.items() if isinstance(cookies, Mapping) else cookies:
+                self.set(name, value)
+        for name, value in named.items():
+            self.set(name, value)
+
+    def _matching(self, name: str, domain: str | None, path: str | None) -> list[Cookie]:
+        return [
+            cookie
+            for cookie in self.jar
+            if cookie.name == name and domain in (None, cookie.domain) and path in (None, cookie.path)
+        ]
+
+    def __getitem__(self, name: str) -> str:
+        value: str | None = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self.delete(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({cookie.name: None for cookie in self.jar})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.jar)
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self.jar)
+
+    def __repr__(self) -> str:
+        # Values are secrets more often than not.
+        shown = [f"{cookie.name} for {cookie.domain or 'any site'}" for cookie in self.jar]
+        return f"Cookies({', '.join(shown)})"
+
+    # -- what the client does with them ------------------------------------------------------------------------
+
+    def extract(self, url: URL, headers: Pairs) -> None:
+        """Keep what a response from this URL sets, as far as it may."""
+        values = [value for name, value in headers if name == b"set-cookie"]
+        if values:
+            self.jar.extract_cookies(_Answer(values), _Asked(url))  # type: ignore[arg-type] # all that it asks for
+
+    def header_for(self, url: URL) -> str:
+        """The value of the field `cookie` for a request to this URL, "" for none."""
+        asked = _Asked(url)
+        self.jar.add_cookie_header(asked)  # type: ignore[arg-type] # all that it asks for
+        return asked.cookie
+
+
+class _Policy(DefaultCookiePolicy):
+    """What the standard library's policy leaves out: prefixes, and secure cookies that come over cleartext
+    (RFC 6265bis §5.6)."""
+
+    def set_ok(self, cookie: Cookie, request: Any) -> bool:
+        name = cookie.name.lower()
+        if len(cookie.name) + len(cookie.value or "") > MAX_COOKIE:
+            return False
+        if cookie.secure and request.type != "https":
+            return False
+        if name.startswith(("__secure-", "__host-")) and not cookie.secure:
+            return False
+        if name.startswith("__host-") and (cookie.domain_specified or cookie.path != "/"):
+            return False
+        return super().set_ok(cookie, request)
+
+    def set_ok_domain(self, cookie: Cookie, request: Any) -> bool:
+        if cookie.domain_specified and _is_address(request.host):
+            return False  # an address has no domain: its cookies are its own (RFC 6265 §5.1.3)
+        return super().set_ok_domain(cookie, request)
+
+
+class _Jar(CookieJar):
+    """A jar that a server cannot fill without end."""
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        others = [
+            each for each in self if (each.domain, each.path, each.name) != (cookie.domain, cookie.path, cookie.name)
+        ]
+        if len(others) >= MAX_COOKIES or sum(each.domain == cookie.domain for each in others) >= MAX_COOKIES_PER_DOMAIN:
+            return
+        super().set_cookie(cookie)
+
+
+class _Asked:
+    """A request, as `http.cookiejar` wants to see it."""
+
+    def __init__(self, url: URL) -> None:
+        self.cookie = ""
+        self.host = url.origin.host
+        self.type = url.origin.scheme
+        self.unverifiable = False
+        self.origin_req_host = self.host
+        self._url = url
+
+    def get_full_url(self) -> str:
+        return f"{self.type}://{self._url.netloc.decode()}{self._url.raw_path.decode()}"
+
+    def has_header(self, name: str) -> bool:
+        return name.lower() == "cookie" and bool(self.cookie)
+
+    def get_header(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def header_items(self) -> Iterable[tuple[str, str]]:
+        return []
+
+    def add_unredirected_header(self, name: str, value: str) -> None:
+        if name.lower() == "cookie":
+            self.cookie = value
+
+
+class _Answer:
+    """A response, likewise."""
+
+    def __init__(self, values: list[bytes]) -> None:
+        self._values = Headers.received([(b"set-cookie", value) for value in values]).get_list("set-cookie")
+
+    def info(self) -> _Answer:
+        return self
+
+    def get_all(self, name: str, default: Any = None) -> Any:
+        return self._values if name.lower() == "set-cookie" else default
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def cookie_field(cookies: Any) -> str:
+    """Names and values as the field `cookie`, for one request. Raises ValueError as `Cookies.set`."""
+    given = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in given.jar)

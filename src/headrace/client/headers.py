@@ -1,0 +1,232 @@
+"""Header fields: a multi-dict whose names have no case (RFC 9110 §5)."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from typing import Any, Final
+
+from headrace.client.interface import Pairs
+from headrace.engine.fields import is_field_name, is_field_value
+
+HeadersLike = (
+    "Headers | Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]"
+)
+"""What is taken for header fields."""
+
+SENSITIVE: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
+
+
+class Headers(MutableMapping[str, str]):
+    """Header fields in order, with lower-case names; a name may come several times.
+
+    As a mapping it has each name once, and its values joined by ", " (RFC 9110 §5.3); `get_list`, `multi_items` and
+    `raw` keep them apart. Text goes out as UTF-8, and is read as UTF-8 or, where it is none, as ISO-8859-1. Spaces
+    around a value are left out.
+
+    Raises ValueError for a name that is no token and for a value with a control character, CR, LF and NUL among them:
+    nothing that a caller puts in can become another field or another message.
+    """
+
+    __slots__ = ("_encoding", "_pairs")
+
+    def __init__(self, headers: Any = None, encoding: str | None = None) -> None:
+        """`encoding` is used for all values instead of the rule above."""
+        self._encoding = encoding
+        if headers is None:
+            self._pairs: Pairs = []
+        elif isinstance(headers, Headers):
+            self._pairs = list(headers._pairs)
+        else:
+            self._pairs = [self._pair(name, value) for name, value in _items(headers)]
+
+    @classmethod
+    def received(cls, pairs: Pairs) -> Headers:
+        """Of fields that an engine has checked; the list is copied, not read."""
+        headers = cls.__new__(cls)
+        headers._encoding = None
+        headers._pairs = pairs.copy()
+        return headers
+
+    # Every change makes a new list: who has seen a list knows by it whether anything has changed.
+
+    def _pair(self, name: Any, value: Any) -> tuple[bytes, bytes]:
+        return self._name(name), self._value(name, value)
+
+    def _name(self, name: Any) -> bytes:
+        octets: bytes = (
+            name.lower() if isinstance(name, bytes) else _text(name, "the name of a header").lower().encode()
+        )
+        if not is_field_name(octets):
+            raise ValueError(f"{name!r} is no name of a header (RFC 9110 §5.1)")
+        return octets
+
+    def _value(self, name: Any, value: Any) -> bytes:
+        octets: bytes = value
+        if not isinstance(value, bytes):
+            octets = _text(value, f"the value of the header {name!r}").encode(self._encoding or "utf-8")
+        octets = octets.strip(b" \t")
+        if not is_field_value(octets):
+            # The value is not repeated: it may be a password with a line break behind it.
+            raise ValueError(f"the value of the header {name!r} has a control character (RFC 9110 §5.5)")
+        return octets
+
+    def _text_of(self, value: bytes) -> str:
+        if self._encoding is not None:
+            return value.decode(self._encoding)
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    @property
+    def raw(self) -> Pairs:
+        """The fields as octets, in order, names in lower case. A copy."""
+        return self._pairs.copy()
+
+    @property
+    def encoding(self) -> str | None:
+        """What was set for all values; None for the rule of this class."""
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, value: str | None) -> None:
+        self._encoding = value
+
+    def get_list(self, name: str, split_commas: bool = False) -> list[str]:
+        """All values of a name, in order; with `split_commas` the members of their lists."""
+        key = name.lower().encode()
+        values = [self._text_of(value) for each, value in self._pairs if each == key]
+        if split_commas:
+            values = [member.strip() for value in values for member in value.split(",")]
+        return values
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """Every field by itself, in order."""
+        return [(name.decode("latin-1"), self._text_of(value)) for name, value in self._pairs]
+
+    def _joined(self) -> dict[str, str]:
+        joined: dict[str, str] = {}
+        for name, value in self.multi_items():
+            joined[name] = f"{joined[name]}, {value}" if name in joined else value
+        return joined
+
+    def keys(self) -> KeysView[str]:
+        """The names, each once."""
+        return self._joined().keys()
+
+    def values(self) -> ValuesView[str]:
+        """The values, those of one name joined."""
+        return self._joined().values()
+
+    def items(self) -> ItemsView[str, str]:
+        """Names with their values, those of one name joined."""
+        return self._joined().items()
+
+    def __getitem__(self, name: str) -> str:
+        key = name.lower().encode()
+        found = [value for each, value in self._pairs if each == key]
+        if not found:
+            raise KeyError(name)
+        return self._text_of(found[0] if len(found) == 1 else b", ".join(found))
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, (str, bytes)):
+            return False
+        key = name.lower() if isinstance(name, bytes) else name.lower().encode()
+        return any(each == key for each, _ in self._pairs)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        """Fields, those of one name counted one by one."""
+        return len(self._pairs)
+
+    def __bool__(self) -> bool:
+        return bool(self._pairs)
+
+    # -- changing ----------------------------------------------------------------------------------------------
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """One value of this name, in the place of its first."""
+        pair = self._pair(name, value)
+        kept: Pairs = []
+        is_set = False
+        for each in self._pairs:
+            if each[0] != pair[0]:
+                kept.append(each)
+            elif not is_set:
+                kept.append(pair)
+                is_set = True
+        if not is_set:
+            kept.append(pair)
+        self._pairs = kept
+
+    def __delitem__(self, name: str) -> None:
+        key = name.lower().encode()
+        kept = [pair for pair in self._pairs if pair[0] != key]
+        if len(kept) == len(self._pairs):
+            raise KeyError(name)
+        self._pairs = kept
+
+    def add(self, name: str, value: str) -> None:
+        """One more field of this name."""
+        self._pairs = [*self._pairs, self._pair(name, value)]
+
+    def update(self, headers: Any = None, /, **named: str) -> None:
+        """Take the others' fields, which replace those of the same name here."""
+        new = Headers(headers, self._encoding)._pairs + Headers(named, self._encoding)._pairs
+        replaced = {name for name, _ in new}
+        self._pairs = [pair for pair in self._pairs if pair[0] not in replaced] + new
+
+    def copy(self) -> Headers:
+        """Another one with the same fields."""
+        return Headers(self, self._encoding)
+
+    def __or__(self, other: Any) -> Headers:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        merged = self.copy()
+        merged.update(other)
+        return merged
+
+    def __ror__(self, other: Any) -> Headers:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return Headers(other) | self
+
+    def __ior__(self, other: Any) -> Headers:
+        self.update(other)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when they have the same fields, in whatever order."""
+        if not isinstance(other, Headers):
+            try:
+                other = Headers(other)
+            except (TypeError, ValueError):
+                return False
+        return sorted(self._pairs) == sorted(other._pairs)
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+    def __repr__(self) -> str:
+        shown = [(name, "[secure]" if name.encode() in SENSITIVE else value) for name, value in self.multi_items()]
+        return f"Headers({dict(shown) if len(dict(shown)) == len(shown) else shown!r})"
+
+
+def _items(headers: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(headers, (str, bytes)):
+        raise TypeError("headers are a mapping or pairs, not text")
+    if isinstance(headers, Mapping):
+        return headers.items()
+    pairs: Iterable[tuple[Any, Any]] = iter(headers)
+    return pairs
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is text or bytes, not {type(value).__name__}")
+    return value

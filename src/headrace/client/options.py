@@ -1,0 +1,69 @@
+"""What a call of the client may be told. All of it is optional; what is not given comes from the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
+
+from headrace.client.content import ContentLike, TrailersLike
+from headrace.client.headers import Headers
+from headrace.client.request import Progress, Request
+from headrace.client.retry import RetryPolicy
+from headrace.client.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from headrace.client.auth import Auth
+
+
+class RequestOptions(TypedDict, total=False):
+    """How one request is made."""
+
+    params: Any
+    """Query parameters: a mapping, pairs or text. They replace those of the same name in the URL."""
+    headers: Any
+    """Header fields: a mapping or pairs. They replace the client's of the same name."""
+    cookies: Any
+    """Cookies for this request alone, besides those of the client."""
+    content: ContentLike | None
+    """Octets, text, a binary file, or an iterable of octets, plain or asynchronous, or a function that makes one."""
+    data: Any
+    """The fields of a form; with `files` a multipart form."""
+    files: Any
+    """Files of a multipart form: a mapping or pairs of a name and a file, octets, or (filename, file[, type])."""
+    json: Any
+    """What is sent as JSON."""
+    trailers: TrailersLike
+    """A trailer section: fields as for `headers`, or a function that returns them when the content has been sent."""
+    timeout: float | Timeouts | None
+    """Seconds for each phase, a Timeouts, or None for no limit."""
+    on_upload: Progress | None
+    """Called with octets of content sent so far, and all where that is known."""
+    on_download: Progress | None
+    """Called with octets of content received so far, and all where that is known."""
+    on_informational: Callable[[int, Headers], None] | None
+    """Called with status and headers of each interim (1xx) response, as it comes."""
+
+
+class SendOptions(TypedDict, total=False):
+    """How a request is sent."""
+
+    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | None
+    """Credentials; None for none, not even the client's."""
+    follow_redirects: bool
+    retry: RetryPolicy | None
+
+
+class CallOptions(RequestOptions, SendOptions, total=False):
+    """All of it."""
+
+
+_OF_SENDING: Final = frozenset(SendOptions.__annotations__)
+
+
+def split(options: CallOptions) -> tuple[RequestOptions, SendOptions]:
+    """What makes a request, and what says how it is sent."""
+    if _OF_SENDING.isdisjoint(options):
+        return cast(RequestOptions, options), {}
+    making = {name: value for name, value in options.items() if name not in _OF_SENDING}
+    sending = {name: value for name, value in options.items() if name in _OF_SENDING}
+    return cast(RequestOptions, making), cast(SendOptions, sending)
