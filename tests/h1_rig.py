@@ -1,9 +1,10 @@
-"""The HTTP/1.1 engine under test, with a client on the other end of a wire made of bytes.
+"""The HTTP/1.1 engine under test, with its peer on the other end of a wire made of bytes.
 
 `H1Rig` holds an `H1ServerConnection`. With `auto` it answers each request as soon as it is whole, with its number as
 content, as an application that never waits. `read_responses` is a reader of responses with rules of its own: it takes
 nothing that RFC 9112 leaves open. `refusal` says in one word what became of octets, so that a test can be a row of a
-table.
+table. `H1ClientRig` holds an `H1ClientConnection`, whose server is written by hand; `answer` says what it made of
+octets.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from headrace.engine import events as ev
-from headrace.engine.h1 import H1ServerConnection
+from headrace.engine.h1 import H1ClientConnection, H1ServerConnection
 from headrace.engine.limits import Limits
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -222,3 +223,126 @@ def refusal(octets: bytes, cut: int = 0, limits: Limits | None = None, **argumen
     assert (last.field(b"connection") or b"").startswith(b"close")
     assert last.field(b"content-type") == b"text/plain; charset=utf-8"
     return last.status
+
+
+class H1ClientRig:
+    """A client's connection, its server, and a clock that is turned by hand."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.now = 0.0
+        self.conn: Any = H1ClientConnection(limits, now=self.now)
+        self.events: list[Any] = []
+        self.octets = b""
+
+    def send(
+        self,
+        path: bytes = b"/",
+        *,
+        method: bytes = b"GET",
+        headers: Any = (),
+        end_stream: bool = True,
+        authority: bytes = b"a",
+        **more: Any,
+    ) -> int:
+        """Send a request's head; returns its identifier. What is written is taken, and in `octets`."""
+        scheme = b"" if method == b"CONNECT" and "protocol" not in more else b"http"
+        stream_id = int(self.conn.send_request(method, scheme, authority, path, headers, end_stream=end_stream, **more))
+        self.take()
+        return stream_id
+
+    def take(self, limit: int = 262_144) -> bytes:
+        """Take what is to be written, all of it; what comes of it is noted."""
+        taken = b""
+        while piece := self.conn.take_output(limit, self.now):
+            taken += piece
+            self.events += self.conn.take_events()
+        self.events += self.conn.take_events()
+        self.octets += taken
+        return taken
+
+    def feed(self, octets: bytes, cut: int = 0) -> list[Any]:
+        """Hand octets over, in pieces of `cut` octets where it is given; returns the new events."""
+        begin = len(self.events)
+        for at in range(0, len(octets), cut) if cut else (0,):
+            self.events += self.conn.receive_data(octets[at : at + cut] if cut else octets, self.now)
+        return self.events[begin:]
+
+    def eof(self) -> list[Any]:
+        """The server ends the connection; returns the new events."""
+        begin = len(self.events)
+        self.events += self.conn.receive_eof(self.now)
+        return self.events[begin:]
+
+    def advance(self, seconds: float) -> list[Any]:
+        """Let time pass, stopping at each deadline; returns the new events."""
+        begin = len(self.events)
+        until = self.now + seconds
+        stops = 0
+        while (due := self.conn.next_deadline()) is not None and due <= until:
+            self.now = max(self.now, due)
+            self.events += self.conn.handle_deadline(self.now)
+            stops += 1
+            assert stops < 1_000, "a deadline that does not move"
+        self.now = until
+        return self.events[begin:]
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The events of a class, exactly."""
+        return [event for event in self.events if type(event) is kind]
+
+    @property
+    def content(self) -> bytes:
+        """All content that was handed over."""
+        return b"".join(event.data for event in self.of(ev.DataReceived))
+
+    @property
+    def ended(self) -> bool:
+        """True when the response has ended as it should."""
+        last = [e for e in self.events if type(e) in (ev.ResponseReceived, ev.DataReceived, ev.TrailersReceived)]
+        return bool(last) and (type(last[-1]) is ev.TrailersReceived or last[-1].end_stream)
+
+    @property
+    def fault(self) -> Any:
+        """The one fault."""
+        (fault,) = self.of(ev.PeerFault)
+        return fault
+
+
+WHOLE = "whole"
+CUT = "cut off"
+
+
+class Answer(NamedTuple):
+    """What a client made of octets: `end` is WHOLE, CUT (the connection was gone too early), the section of the rule
+    that was broken, or "" while more is waited for. `again` says that another request may follow."""
+
+    status: int
+    content: bytes
+    end: str
+    again: bool
+
+
+def answer(octets: bytes, *, cut: int = 0, ended: bool = True, limits: Limits | None = None, **request: Any) -> Answer:
+    """Send one request and feed its response; then, with `ended`, the end of the connection."""
+    rig = H1ClientRig(limits)
+    rig.send(**request)
+    rig.feed(octets, cut)
+    again = bool(rig.conn.can_send_request)
+    if ended:
+        rig.eof()
+    heads = rig.of(ev.ResponseReceived)
+    assert len(heads) < 2
+    resets = rig.of(ev.StreamReset)
+    faults = rig.of(ev.PeerFault)
+    end = ""
+    if faults:
+        end = faults[0].section
+        assert rig.conn.closed and faults[0].reason
+        assert type(rig.events[-1]) is ev.ConnectionEnded
+        assert bool(resets) == (faults[0].scope == "stream")
+    elif resets:
+        end = CUT
+        assert not rig.ended
+    elif rig.ended:
+        end = WHOLE
+    return Answer(heads[0].status if heads else 0, rig.content, end, again)

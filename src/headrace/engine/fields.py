@@ -125,6 +125,14 @@ def is_authority(value: bytes) -> bool:
     return len(value) > 0 and not value.translate(None, _AUTHORITY_OCTETS)
 
 
+def is_origin(value: bytes) -> bool:
+    """Tell whether `value` is an origin as text: scheme, host, and perhaps a port (RFC 6454 §6.2)."""
+    scheme, separator, authority = value.partition(b"://")
+    if not separator or not scheme or scheme.translate(None, _SCHEME_OCTETS):
+        return False
+    return is_authority(authority)
+
+
 def classify(field: Field) -> int:
     """Examine a field for the first time, remember and return its kind."""
     name = field.name

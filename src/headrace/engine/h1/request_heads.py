@@ -38,7 +38,7 @@ class RequestHeads:
         self._last_list: list[Any] | None = None
         self._last_authority = b""
         self._last_method = b""
-        self._last_path = b""
+        self._last_path = b"/"
         self._last_length: int = -1
         self._last_end = False
 

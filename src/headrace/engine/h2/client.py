@@ -1,16 +1,25 @@
-"""The client's role: requests go out, responses come in (RFC 9113 §8.1, §8.3.2). The client driver will stand on it."""
+"""The client's role: requests go out, responses come in (RFC 9113 §8.1, §8.3.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from headrace.engine import errors
-from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, StreamFault
-from headrace.engine.events import InformationalReceived, ResponseReceived, StreamReset, TrailersReceived
-from headrace.engine.fields import ResponseHead, check_outgoing, check_target, parse_response, parse_trailers
+from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
+from headrace.engine.events import (
+    Event,
+    InformationalReceived,
+    OriginReceived,
+    ResponseReceived,
+    StreamReset,
+    TrailersReceived,
+)
+from headrace.engine.fields import ResponseHead, is_origin, parse_response, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
 from headrace.engine.h2.output import DRAINING
+from headrace.engine.h2.request_heads import RequestHeads
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_US,
@@ -25,6 +34,11 @@ from headrace.engine.hpack.field import FieldSection
 from headrace.engine.limits import MAX_STREAM_ID, Limits
 from headrace.engine.message import is_bodiless
 
+# What ORIGIN frames may cost (RFC 8336 §4: a client may have its limits).
+_MOST_ORIGINS: Final = 64
+_MOST_ORIGIN_OCTETS: Final = 4_096
+_ODD_OCTETS: Final = 1_024  # of a frame that is ignored, or nearly so, count for one more
+
 
 class ClientConnection(Connection):
     """An HTTP/2 client connection in memory.
@@ -36,6 +50,14 @@ class ClientConnection(Connection):
     def __init__(self, limits: Limits | None = None, *, now: float = 0.0) -> None:
         self.next_stream_id: int = 1
         super().__init__(limits if limits is not None else Limits(), False, now)
+        self._requests = RequestHeads(self._heads.encoder)
+        # The first request whose head may still stand in the queue, and where.
+        self._unwritten_id: int = 1
+        self._unwritten_at: int = 0
+        self._unwritten_head = b""
+        self._origins: list[bytes] = []
+        self._origins_size: int = 0
+        self._origins_seen = False
 
     def _own_settings(self) -> list[tuple[int, int]]:
         return [(settings.ENABLE_PUSH, 0), (settings.NO_RFC7540_PRIORITIES, 1)]
@@ -84,26 +106,17 @@ class ClientConnection(Connection):
             raise LocalProtocolError("no stream can be opened now: the connection ends, or the peer's limit is reached")
         if protocol is not None and not self.peer.enable_connect_protocol:
             raise LocalProtocolError("the peer does not offer extended CONNECT (RFC 8441 §3)")
-        check_target(method, scheme, authority, path, protocol)
-        checked, length = check_outgoing(headers, self.drop_connection_fields)
-        if content_length >= 0:
-            if length < 0:
-                checked.append((b"content-length", b"%d" % content_length))
-            elif length != content_length:
-                raise InvalidFieldError(f"content-length says {length}, the content has {content_length} octets")
-            length = content_length
-        if end_stream and length > 0:
-            raise InvalidFieldError(f"content-length says {length}, and no content is to follow")
-        fields = [(b":method", method)]
-        if protocol is not None:
-            fields.append((b":protocol", protocol))
-        if scheme:
-            fields.append((b":scheme", scheme))
-        if authority:
-            fields.append((b":authority", authority))
-        if path:
-            fields.append((b":path", path))
-        fields.extend(checked)
+        head = self._requests.request(
+            method,
+            scheme,
+            authority,
+            path,
+            headers,
+            protocol,
+            content_length,
+            end_stream,
+            self.drop_connection_fields,
+        )
         stream_id = self.next_stream_id
         self.next_stream_id = stream_id + 2
         stream = Stream(stream_id, frames.write_id(stream_id), HALF_CLOSED_LOCAL if end_stream else OPEN)
@@ -112,13 +125,17 @@ class ClientConnection(Connection):
         stream.is_head = method == b"HEAD"
         stream.is_tunnel = method == b"CONNECT"
         if not stream.is_tunnel:
-            stream.send_length = length
+            stream.send_length = head.content_length
         self._streams[stream_id] = stream
         self.streams_opened += 1
         self._free_updates += 2
-        block = self._heads.encoder.encode(fields)
-        frame = frames.write_field_block(block, stream.id_octets, end_stream, self.peer.max_frame_size)
-        self._out.append(frame)
+        out = self._out
+        frame = frames.write_field_block(head.block, stream.id_octets, end_stream, self.peer.max_frame_size)
+        if not self._is_unwritten():
+            self._unwritten_id = stream_id
+            self._unwritten_at = len(out)
+            self._unwritten_head = frame
+        out.append(frame)
         self._out_size += len(frame)
         self.frames_out += 1
         return stream_id
@@ -188,17 +205,72 @@ class ClientConnection(Connection):
         self._events.append(TrailersReceived(stream_id, trailers))
         self._peer_ended(stream, state)
 
+    def _refuse_small(self, stream: Stream) -> None:
+        """A stream's error here: whoever reads one response slowly shall not end all others."""
+        raise StreamFault(
+            stream.stream_id,
+            errors.ENHANCE_YOUR_CALM,
+            "small DATA frames pile up unread (small_data_budget)",
+            "RFC 9113 §10.5",
+        )
+
     def _check_message_data(self, stream: Stream) -> None:
         if not stream.final_received:
             raise StreamFault(stream.stream_id, errors.PROTOCOL_ERROR, "DATA before the response", "RFC 9113 §8.1")
 
     def _on_goaway(self, last_stream_id: int) -> None:
         """Streams above the last identifier were not processed and can be sent again elsewhere (RFC 9113 §6.8)."""
+        self._refuse_from(last_stream_id + 1, "not processed before GOAWAY", "RFC 9113 §6.8")
+
+    def receive_eof(self, now: float) -> list[Event]:
+        """The peer is gone: open streams end with a StreamReset event each, then ConnectionEnded. Requests of which
+        nothing was sent yet have code REFUSED_STREAM."""
+        if not self.closed and self._is_unwritten():
+            self._refuse_from(self._unwritten_id, "the connection ended before it was sent", "")
+        return super().receive_eof(now)
+
+    def _is_unwritten(self) -> bool:
+        """Tell whether nothing was taken since the request `_unwritten_id`, so that it and later ones are not sent."""
+        at = self._unwritten_at
+        out = self._out
+        return at < len(out) and out[at] is self._unwritten_head
+
+    def _refuse_from(self, first: int, reason: str, section: str) -> None:
         for stream_id in list(self._streams):
-            if stream_id > last_stream_id:
+            if stream_id >= first:
                 self._drop(self._streams[stream_id], CLOSED_BY_US)
-                self._events.append(
-                    StreamReset(
-                        stream_id, errors.REFUSED_STREAM, "remote", "not processed before GOAWAY", "RFC 9113 §6.8"
-                    )
-                )
+                self._events.append(StreamReset(stream_id, errors.REFUSED_STREAM, "remote", reason, section))
+
+    # -- extensions --------------------------------------------------------------------------------------------
+
+    @property
+    def origins(self) -> list[bytes]:
+        """The origins that ORIGIN frames have named so far (RFC 8336), 64 and 4,096 octets at most."""
+        return list(self._origins)
+
+    def _recv_extension(self, kind: int, stream_id: int, start: int, end: int) -> None:
+        """ORIGIN (RFC 8336 §2); all other types are ignored, ALTSVC (RFC 7838 §4) among them. Each is odd."""
+        self._spend_odd(1 + (end - start) // _ODD_OCTETS)
+        if kind != frames.ORIGIN or stream_id != 0:  # RFC 8336 §2.1: on a stream it is ignored
+            return
+        data = self._input
+        new: list[bytes] = []
+        while end - start >= 2:
+            size = data[start] << 8 | data[start + 1]
+            start += 2
+            if size > end - start:
+                break
+            origin = data[start : start + size]
+            start += size
+            if (
+                is_origin(origin)
+                and len(self._origins) < _MOST_ORIGINS
+                and self._origins_size + size <= _MOST_ORIGIN_OCTETS
+                and origin not in self._origins
+            ):
+                self._origins.append(origin)
+                self._origins_size += size
+                new.append(origin)
+        if new or not self._origins_seen:
+            self._origins_seen = True
+            self._events.append(OriginReceived(new))

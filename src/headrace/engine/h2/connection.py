@@ -232,7 +232,7 @@ class Connection(FieldBlocks):
             elif kind == frames.PRIORITY_UPDATE:
                 self._recv_priority_update(stream_id, start, end)
             else:
-                self._spend_odd(1)  # unknown types are ignored (RFC 9113 §4.1)
+                self._recv_extension(kind, stream_id, start, end)
             if self.closed:
                 return 0
         self._input = b"" if position == total else data[position:]
@@ -294,13 +294,18 @@ class Connection(FieldBlocks):
             stream.small_charge += _SMALL
             self._small_unread += _SMALL
             if self._small_unread > self.limits.small_data_budget:
-                raise ConnectionFault(
-                    errors.ENHANCE_YOUR_CALM, "small DATA frames pile up", "RFC 9113 §10.5", "small_data_budget"
-                )
+                self._refuse_small(stream)
+                return
         self._credit_connection()
         self._events.append(DataReceived(stream_id, self._input[start:end], flow_length, end_stream))
         if end_stream:
             self._peer_ended(stream, state)
+
+    def _refuse_small(self, stream: Stream) -> None:
+        """Small DATA frames have piled up unread, beyond `small_data_budget`."""
+        raise ConnectionFault(
+            errors.ENHANCE_YOUR_CALM, "small DATA frames pile up", "RFC 9113 §10.5", "small_data_budget"
+        )
 
     def _check_message_data(self, stream: Stream) -> None:
         """Raise when DATA is out of place in the message; the client adds its rule."""
@@ -524,6 +529,10 @@ class Connection(FieldBlocks):
 
     def _on_goaway(self, last_stream_id: int) -> None:
         """What a GOAWAY means to the role's own streams."""
+
+    def _recv_extension(self, kind: int, stream_id: int, start: int, end: int) -> None:
+        """A type that RFC 9113 does not know: ignored (RFC 9113 §4.1), and odd."""
+        self._spend_odd(1)
 
     def _recv_priority_update(self, stream_id: int, start: int, end: int) -> None:
         """PRIORITY_UPDATE (RFC 9218 §7.1)."""

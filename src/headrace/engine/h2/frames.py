@@ -22,6 +22,7 @@ PING: Final = 0x6
 GOAWAY: Final = 0x7
 WINDOW_UPDATE: Final = 0x8
 CONTINUATION: Final = 0x9
+ORIGIN: Final = 0xC  # RFC 8336 §2.1
 PRIORITY_UPDATE: Final = 0x10  # RFC 9218 §7.1
 
 END_STREAM: Final = 0x1
