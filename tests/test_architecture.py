@@ -11,7 +11,7 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src" / "headrace"
 MODULES = sorted(SRC.rglob("*.py"))
 
-# A room may import itself and the rooms named here: engine ← transport ← {server, client} ← {asgi, wsgi, bus} ← cli.
+# A room may import itself and the rooms named here: engine ← transport ← {server, client} ← {asgi, proxy ...} ← cli.
 BELOW = {
     "engine": set(),
     "testing": {"engine"},
@@ -21,6 +21,8 @@ BELOW = {
     "asgi": {"engine", "transport", "server"},
     "wsgi": {"engine", "transport", "server"},
     "bus": {"engine", "transport", "server"},
+    "proxy": {"engine", "transport", "server", "client"},
+    "pytest_plugin": {"engine", "transport", "server", "client"},
 }
 TOP = {"cli", "demo", "__init__", "__main__"}  # these may import everything below; the demo is an app, beside the cli
 PROTOCOLS = {"h1", "h2", "ws"}

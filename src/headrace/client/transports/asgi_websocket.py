@@ -100,7 +100,7 @@ class MemoryTunnel:
 
 
 class ASGIHandshake(ASGIResponse):
-    """The application's answer to a request for a WebSocket: 200 and a tunnel, or a refusal with its content."""
+    """The application's answer to a request for a WebSocket: yes and a tunnel, or a refusal with its content."""
 
     socket: WebSocket | None = None
     """The application's end."""
@@ -195,6 +195,7 @@ class ASGIHandshake(ASGIResponse):
         self.socket = end.receiver = WebSocket(
             end, WebSocketConnection(is_client=False), self._loop, ping_interval_s=None, subprotocol=subprotocol
         )
-        self.head = ResponseHead(200, headers, self._transport.http_version)
+        version = self._transport.http_version
+        self.head = ResponseHead(200 if version == "2" else 101, headers, version)
         self._progress = STREAMING
         self._tell()

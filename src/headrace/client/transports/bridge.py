@@ -1,0 +1,208 @@
+"""What the transports for httpx and httpx2 have in common: the two libraries speak of requests in the same words.
+
+`api` stands for the module, httpx or httpx2, whose classes are made and raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import ModuleType
+from typing import Any, Final
+
+from headrace.client import errors
+from headrace.client.interface import Incoming, Origin, Outgoing, Pairs
+from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from headrace.engine.errors import LocalError
+
+# The most specific comes first. Names are those of the classes in httpx and httpx2.
+_ERRORS: Final[list[tuple[type[Exception], str]]] = [
+    (errors.PoolTimeout, "PoolTimeout"),
+    (errors.ConnectTimeout, "ConnectTimeout"),
+    (errors.TLSTimeout, "ConnectTimeout"),
+    (errors.WriteTimeout, "WriteTimeout"),
+    (errors.RequestTimeout, "ReadTimeout"),
+    (errors.ProxyError, "ProxyError"),
+    (errors.ConnectError, "ConnectError"),
+    (errors.PoolError, "PoolTimeout"),
+    (errors.ConnectionLost, "ReadError"),
+    (errors.BodyConsumed, "WriteError"),
+    (errors.InvalidURL, "UnsupportedProtocol"),
+    (errors.RequestError, "RemoteProtocolError"),  # a reset, a broken rule, a body that ends early
+    (LocalError, "LocalProtocolError"),
+]
+HANDLED: Final = (errors.ClientError, LocalError)
+"""What `mapped` turns into an error of the other library."""
+
+# `authority`, `content` and the connection say these.
+_NOT_SENT: Final = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade")
+)
+_VERSIONS: Final = {"2": b"HTTP/2", "1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
+_PORTS: Final = {"http": 80, "https": 443}
+_SHORTEST_S: Final = 1e-6
+_MOST_TIMEOUTS: Final = 64
+
+_origins: dict[tuple[bytes, bytes, int | None], Origin] = {}
+_timeouts: dict[tuple[Any, ...], Timeouts] = {}
+
+
+class Upload:
+    """Content that the other library gives as a stream."""
+
+    def __init__(self, stream: Any, length: int | None) -> None:
+        self.length = length
+        self._stream = stream
+        self._is_open = False
+
+    @property
+    def is_replayable(self) -> bool:
+        """True before the first octet was asked for: the stream may be a generator."""
+        return not self._is_open
+
+    def open(self) -> AsyncIterator[bytes]:
+        """Begin. Raises BodyConsumed the second time."""
+        if self._is_open:
+            raise errors.BodyConsumed("the request's content is a stream that was sent in part already")
+        self._is_open = True
+        pieces: AsyncIterator[bytes] = self._stream.__aiter__()
+        return pieces
+
+    def trailers(self) -> Pairs:
+        """None: neither library has them."""
+        return []
+
+
+def outgoing_of(request: Any, api: ModuleType, upload: type[Upload]) -> Outgoing:
+    """The request as ours. Raises the library's UnsupportedProtocol for a URL that is neither http nor https."""
+    url = request.url
+    key = (url.raw_scheme, url.raw_host, url.port)
+    origin = _origins.get(key)
+    if origin is None:
+        origin = _origin(url, api)
+        if len(_origins) < 1_000:
+            _origins[key] = origin
+    length: int | None = None
+    authority = b""
+    headers = []
+    for name, value in request.headers.raw:
+        lowered = name.lower()
+        if lowered not in _NOT_SENT:
+            headers.append((lowered, value))
+        elif lowered == b"host":
+            authority = value
+        elif lowered == b"content-length" and value.isdigit():
+            length = int(value)
+    content: Any
+    try:
+        content = request.content
+    except api.RequestNotRead:
+        content = upload(request.stream, length)
+    extensions = request.extensions
+    return Outgoing(
+        request.method.encode("ascii"),
+        origin,
+        authority or url.netloc,
+        extensions.get("target") or url.raw_path,
+        headers,
+        content,
+        url=str(url.copy_with(userinfo=b"")) if url.userinfo else str(url),
+        timeouts=_timeouts_of(extensions.get("timeout")),
+        on_informational=extensions.get("on_informational"),
+    )
+
+
+def _origin(url: Any, api: ModuleType) -> Origin:
+    scheme = url.raw_scheme.decode("ascii")
+    host = url.raw_host.decode("ascii")
+    if scheme not in _PORTS:
+        what = f"the scheme {scheme!r}" if scheme else "no scheme"
+        raise api.UnsupportedProtocol(f"the URL {str(url)!r} has {what}; it must be http or https")
+    if not host:
+        raise api.UnsupportedProtocol(f"the URL {str(url)!r} has no host")
+    return Origin(scheme, host.lower(), url.port or _PORTS[scheme])
+
+
+def _timeouts_of(given: Any) -> Timeouts:
+    if given is None:
+        return DEFAULT_TIMEOUTS
+    key = (given.get("connect"), given.get("read"), given.get("write"), given.get("pool"))
+    timeouts = _timeouts.get(key)
+    if timeouts is None:
+        connect, read, write, pool = (None if each is None else max(each, _SHORTEST_S) for each in key)
+        timeouts = Timeouts(pool=pool, connect=connect, tls=connect, headers=read, read=read, write=write)
+        if len(_timeouts) < _MOST_TIMEOUTS:
+            _timeouts[key] = timeouts
+    return timeouts
+
+
+def response_of(incoming: Incoming, stream: Any, api: ModuleType) -> Any:
+    """The response as the library's. `extensions` has `http_version`, `stream_id` and `trailers`, a function that
+    returns them once the content has been read."""
+    head = incoming.head
+    return api.Response(
+        head.status,
+        headers=head.headers,
+        stream=stream,
+        extensions={"http_version": _VERSIONS[head.http_version], "trailers": lambda: incoming.trailers},
+    )
+
+
+def mapped(error: Exception, api: ModuleType) -> Exception:
+    """The library's exception that says the same; our own is its `__cause__`, and says whether a retry is safe."""
+    for ours, name in _ERRORS:
+        if isinstance(error, ours):
+            message = error.message if isinstance(error, errors.RequestError) else str(error)
+            theirs: Exception = getattr(api, name)(message)
+            return theirs
+    return error
+
+
+class AsyncBridge:
+    """The async transport of either library; `api` is the library, its base class the second base."""
+
+    api: ModuleType
+    stream_type: type[Any]
+
+    def __init__(self, transport: Any = None, **options: Any) -> None:
+        if transport is None:
+            from headrace.client.network import NetworkTransport
+            from headrace.client.network_config import NetworkConfig
+
+            transport = NetworkTransport(NetworkConfig(**options))
+        elif options:
+            raise TypeError(f"the options {', '.join(options)} belong to a transport that is made here")
+        self.transport = transport
+        """Who carries the requests."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """What an AsyncClient calls for each request."""
+        try:
+            incoming = await self.transport.send(outgoing_of(request, self.api, Upload))
+        except HANDLED as error:
+            raise mapped(error, self.api) from error
+        return response_of(incoming, self.stream_type(incoming), self.api)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.transport.aclose()
+
+
+class AsyncContent:
+    """A response's content as the libraries iterate over it."""
+
+    api: ModuleType
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        receive = self._incoming.receive
+        try:
+            while data := await receive():
+                yield data
+        except HANDLED as error:
+            raise mapped(error, self.api) from error
+
+    async def aclose(self) -> None:
+        """Give up what is left."""
+        self._incoming.close()

@@ -1,0 +1,254 @@
+"""WebSockets of a client: over a stream of HTTP/2 where the server takes them (RFC 8441), else by HTTP/1.1's upgrade.
+
+What the caller holds is `headrace.transport.websocket.WebSocket`, the same object as a server's handler. Here is the
+opening handshake, and the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from headrace.client.errors import RemoteProtocolError, RequestError
+from headrace.client.interface import Incoming, Outgoing, Pairs, ResponseHead
+from headrace.engine.ws.connection import WebSocketConnection
+from headrace.engine.ws.frames import GOING_AWAY, NORMAL
+from headrace.engine.ws.negotiation import confirm_deflate, field_values, is_token, offer_deflate
+from headrace.transport.tunnel import (
+    DEFAULT_CLOSE_TIMEOUT_S,
+    DEFAULT_PING_INTERVAL_S,
+    DEFAULT_PING_TIMEOUT_S,
+    DEFAULT_QUEUE,
+    Tunnel,
+)
+from headrace.transport.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+DEFAULT_MESSAGE_SIZE: Final = 1_048_576
+REFUSAL_CONTENT: Final = 8_192  # octets of a refusal that are kept
+_REFUSAL_S: Final = 5.0
+
+
+class TunnelIncoming(Incoming, Protocol):
+    """The answer to a request for a tunnel."""
+
+    def tunnel(self, receiver: Any) -> Tunnel:
+        """The tunnel, whose octets go to `receiver`: `on_octets`, `on_writable`, `on_lost`, as a WebSocket has them."""
+        ...
+
+
+class WebSocketRefused(RequestError):
+    """The server answered the request for a WebSocket with an ordinary response. `head` is the response's head,
+    `content` the first 8 KiB of what it says."""
+
+    def __init__(self, head: ResponseHead, content: bytes, *, url: str = "") -> None:
+        super().__init__(f"the server refused the WebSocket: status {head.status}", url=url)
+        self.head: ResponseHead = head
+        self.content = content
+
+    @property
+    def status(self) -> int:
+        """The response's status."""
+        return self.head.status
+
+    @property
+    def headers(self) -> Pairs:
+        """The response's fields."""
+        return self.head.headers
+
+
+class WebSocketOptions:
+    """What is asked for in the handshake, and what bounds the WebSocket.
+
+    `subprotocols` are offered in order of preference; `compression` offers permessage-deflate (RFC 7692).
+    `max_message_size` bounds a received message in octets, inflated (more closes with 1009); `max_queue` messages may
+    wait to be received before the server is slowed. A ping leaves after `ping_interval_s` of silence (None: never), and
+    the WebSocket ends when `ping_timeout_s` pass without an answer (None: it waits). `close_timeout_s` bounds the wait
+    for the server's close frame. Raises ValueError for a subprotocol that is no token or is named twice.
+    """
+
+    __slots__ = (
+        "close_timeout_s",
+        "compression",
+        "max_message_size",
+        "max_queue",
+        "ping_interval_s",
+        "ping_timeout_s",
+        "subprotocols",
+    )
+
+    def __init__(
+        self,
+        *,
+        subprotocols: Sequence[str] = (),
+        compression: bool = True,
+        max_message_size: int = DEFAULT_MESSAGE_SIZE,
+        max_queue: int = DEFAULT_QUEUE,
+        ping_interval_s: float | None = DEFAULT_PING_INTERVAL_S,
+        ping_timeout_s: float | None = DEFAULT_PING_TIMEOUT_S,
+        close_timeout_s: float = DEFAULT_CLOSE_TIMEOUT_S,
+    ) -> None:
+        if isinstance(subprotocols, str):
+            raise TypeError("subprotocols is a list of names, not one name")
+        for name in subprotocols:
+            if not is_token(name):
+                raise ValueError(f"the subprotocol {name!r} is not a token (RFC 6455 §4.1)")
+        if len(set(subprotocols)) != len(subprotocols):
+            raise ValueError("a subprotocol is offered twice (RFC 6455 §4.1)")
+        self.subprotocols = tuple(subprotocols)
+        self.compression = compression
+        self.max_message_size = max_message_size
+        self.max_queue = max_queue
+        self.ping_interval_s = ping_interval_s
+        self.ping_timeout_s = ping_timeout_s
+        self.close_timeout_s = close_timeout_s
+
+    def fields(self) -> Pairs:
+        """The handshake's fields, but for `sec-websocket-key`, which HTTP/1.1 alone has and its driver adds."""
+        fields = [(b"sec-websocket-version", b"13")]
+        if self.subprotocols:
+            fields.append((b"sec-websocket-protocol", ", ".join(self.subprotocols).encode("latin-1")))
+        if self.compression:
+            fields.append((b"sec-websocket-extensions", offer_deflate()))
+        return fields
+
+    def confirm(self, head: ResponseHead) -> tuple[str | None, list[Any]]:
+        """The subprotocol and the extensions that the server has chosen. Raises ValueError for what was not offered."""
+        values = [value for name, value in head.headers if name == b"sec-websocket-protocol"]
+        subprotocol = values[0].decode("latin-1") if values else None
+        if len(values) > 1 or (subprotocol is not None and subprotocol not in self.subprotocols):
+            raise ValueError("the server chose a subprotocol that was not offered (RFC 6455 §4.1)")
+        if self.compression:
+            return subprotocol, confirm_deflate(head.headers)
+        if field_values(head.headers, b"sec-websocket-extensions"):
+            raise ValueError("the server chose an extension that was not offered (RFC 6455 §4.1)")
+        return subprotocol, []
+
+
+async def open_websocket(transport: Any, outgoing: Outgoing, options: WebSocketOptions) -> WebSocket:
+    """Send the handshake and return the open WebSocket, whose `request` is `outgoing`.
+
+    Raises WebSocketRefused for any answer but 101 and 2xx, RemoteProtocolError for one that breaks RFC 6455, TypeError
+    when `transport` carries no tunnels, and what else a request can end in.
+    """
+    opener: Callable[[Outgoing], Awaitable[TunnelIncoming]] | None = getattr(transport, "tunnel", None)
+    if opener is None:
+        raise TypeError(f"{type(transport).__name__} carries no WebSockets")
+    incoming = await opener(outgoing)
+    head = incoming.head
+    try:
+        if not is_granted(head):
+            raise WebSocketRefused(head, await _beginning(incoming), url=outgoing.url)
+        try:
+            subprotocol, extensions = options.confirm(head)
+        except ValueError as error:
+            raise RemoteProtocolError(str(error), url=outgoing.url) from None
+    except BaseException:
+        incoming.close()
+        raise
+    receiver = _Receiver()
+    socket = receiver.socket = WebSocket(
+        incoming.tunnel(receiver),
+        WebSocketConnection(True, options.max_message_size, extensions),
+        asyncio.get_running_loop(),
+        request=outgoing,
+        subprotocol=subprotocol,
+        max_queue=options.max_queue,
+        ping_interval_s=options.ping_interval_s,
+        ping_timeout_s=options.ping_timeout_s,
+        close_timeout_s=options.close_timeout_s,
+    )
+    receiver.begin()
+    return socket
+
+
+def is_granted(head: ResponseHead) -> bool:
+    """Whether a response opens the tunnel that was asked for: 101 on HTTP/1.1, 2xx on HTTP/2 (RFC 8441 §4)."""
+    return 200 <= head.status < 300 if head.http_version == "2" else head.status == 101
+
+
+async def _beginning(incoming: Incoming) -> bytes:
+    """The first octets of a refusal; what goes wrong with it is no news any more."""
+    content = b""
+    try:
+        async with asyncio.timeout(_REFUSAL_S):
+            while len(content) < REFUSAL_CONTENT and (data := await incoming.receive()):
+                content += data
+    except (RequestError, TimeoutError):
+        pass
+    return content[:REFUSAL_CONTENT]
+
+
+class _Receiver:
+    """Hands the tunnel's octets to the WebSocket, which is made with the tunnel and so after it: what comes before that
+    waits here."""
+
+    __slots__ = ("_early", "_is_open", "_lost", "socket")
+
+    def __init__(self) -> None:
+        self.socket: WebSocket | None = None
+        self._is_open = False
+        self._early: list[tuple[bytes, int, bool]] = []
+        self._lost: str | None = None
+
+    def begin(self) -> None:
+        """The WebSocket is there."""
+        self._is_open = True
+        for each in self._early:
+            self.on_octets(*each)
+        self._early.clear()
+        if self._lost is not None:
+            self.on_lost(self._lost)
+
+    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+        """See `WebSocket.on_octets`."""
+        if self._is_open and self.socket is not None:
+            self.socket.on_octets(data, owed, ended)
+        else:
+            self._early.append((data, owed, ended))
+
+    def on_lost(self, reason: str) -> None:
+        """See `WebSocket.on_lost`."""
+        if self._is_open and self.socket is not None:
+            self.socket.on_lost(reason)
+        else:
+            self._lost = reason
+
+    def on_writable(self) -> None:
+        """See `WebSocket.on_writable`."""
+        if self.socket is not None:
+            self.socket.on_writable()
+
+
+class WebSocketSession:
+    """What `Client.websocket` returns: opens the WebSocket when it is entered, or awaited, and closes it at the end.
+
+        async with client.websocket("wss://example.org/chat") as ws:
+            await ws.send("hello")
+            async for message in ws:
+                ...
+
+    The block's end closes with 1000, an exception in it with 1001. Awaited instead, the caller closes.
+    """
+
+    __slots__ = ("_open", "socket")
+
+    def __init__(self, opened: Callable[[], Awaitable[WebSocket]]) -> None:
+        self._open = opened
+        self.socket: WebSocket | None = None
+
+    def __await__(self) -> Any:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> WebSocket:
+        self.socket = await self._open()
+        return self.socket
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        socket = self.socket
+        assert socket is not None
+        socket.close_soon(NORMAL if kind is None else GOING_AWAY)
+        await socket.finish()

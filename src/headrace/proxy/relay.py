@@ -1,0 +1,108 @@
+"""A WebSocket through the proxy: two tunnels, and what comes out of one goes into the other, frame or not.
+
+Nothing is parsed, so extensions and subprotocols stay between the two ends. Window is given back to the one that sends
+when the other has taken what it sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from headrace.transport.tunnel import Tunnel
+
+
+class Direction:
+    """From `source` to `sink`. It is the receiver of `source`, and told by its `opposite` that `sink` takes more."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.opposite: Direction = self
+        self.source: Tunnel | None = None
+        self.sink: Tunnel | None = None
+        self.has_ended = False
+        self._relay = relay
+        self._waiting: list[bytes] = []
+        self._owed = 0
+        self._is_last = False
+
+    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+        """Octets came out of `source`."""
+        self._owed += owed
+        self._is_last = self._is_last or ended
+        if data:
+            self._waiting.append(data)
+        self.pump()
+
+    def on_writable(self) -> None:
+        """`source` takes more of what goes the other way."""
+        self.opposite.pump()
+
+    def on_lost(self, reason: str) -> None:
+        """`source` is gone: so is the whole."""
+        self._relay.end()
+
+    def pump(self) -> None:
+        """Hand on what there is, as far as it is taken."""
+        sink, source = self.sink, self.source
+        if sink is None or source is None or self.has_ended or sink.blocked:
+            return
+        if self._waiting or self._is_last:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            try:
+                sink.write(data, self._is_last)
+            except OSError:
+                self._relay.end()
+                return
+            if self._is_last:
+                self.has_ended = True
+                self._relay.look()
+        if self._owed and not sink.blocked:
+            owed, self._owed = self._owed, 0
+            source.consumed(owed)
+
+
+class Relay:
+    """Both directions between two tunnels."""
+
+    def __init__(self) -> None:
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tunnels: list[Tunnel] = []
+        self._has_ended = False
+        self.down = Direction(self)
+        """From the upstream to the client."""
+        self.up = Direction(self)
+        """From the client to the upstream."""
+        self.down.opposite, self.up.opposite = self.up, self.down
+
+    async def run(self, client: Tunnel, upstream: Tunnel) -> None:
+        """Relay until both sides have ended, or one is gone. Cancelled, it ends both."""
+        self._tunnels = [client, upstream]
+        self.up.source = self.down.sink = client
+        self.down.source = self.up.sink = upstream
+        self.up.pump()
+        self.down.pump()
+        try:
+            await self._done
+            # What was accepted last is to leave before the request's task ends.
+            for tunnel in self._tunnels:
+                if tunnel.blocked:
+                    await tunnel.unblocked()
+        except OSError:
+            pass
+        finally:
+            self.end()
+
+    def look(self) -> None:
+        """End when both directions have."""
+        if self.up.has_ended and self.down.has_ended and not self._done.done():
+            self._done.set_result(None)
+
+    def end(self) -> None:
+        """End both tunnels, if they have not."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        for tunnel in self._tunnels:
+            tunnel.abort()
+        if not self._done.done():
+            self._done.set_result(None)

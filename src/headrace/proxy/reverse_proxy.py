@@ -1,0 +1,231 @@
+"""The handler that hands a request on to another server, and its response back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal, cast
+from urllib.parse import urlsplit
+
+from headrace.client.errors import ConnectError, PoolError, PoolTimeout, RequestError, RequestTimeout, StreamReset
+from headrace.client.interface import Incoming, Origin, Outgoing, Transport
+from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from headrace.client.websocket import is_granted
+from headrace.engine.errors import INTERNAL_ERROR, LocalError
+from headrace.proxy.fields import ForwardedKind, Pairs, add_forwarded, add_via, end_to_end
+from headrace.proxy.relay import Relay
+from headrace.server.exchange import ClientDisconnected
+from headrace.server.handler import Request
+from headrace.server.response import AnyResponse, Response
+from headrace.server.websocket import ServerTunnel, TunnelInbox, refuse_handshake
+
+log: Final = logging.getLogger("headrace.proxy")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class ReverseProxy:
+    """Forwards every request to `upstream`, a URL such as `http://10.0.0.7:8000` whose path, if any, goes in front.
+
+    Content streams both ways, as fast as the slower side takes it, with trailers; 103 (Early Hints) and other 1xx are
+    handed on; WebSockets pass, whatever protocol either side speaks. Fields of the connection stay behind (RFC 9110
+    §7.6.1), `via` is added. A client that goes away resets the request upstream; an upstream that fails before its
+    response is 502, too slow 504, too busy 503, and after it a reset.
+
+    `transport` carries the requests, a `NetworkTransport` of its own by default, which `aclose` ends. `host` sends the
+    upstream its own name, or with `preserve` the one that the client asked for. `forwarded` says who asked:
+    `x-forwarded-for`, `-proto` and `-host`, or RFC 7239's `forwarded`, or neither; what the client wrote there is
+    replaced, unless `append_forwarded`, which is for a proxy behind one that is trusted. `via` is our name. Content of
+    more than `max_body_size` octets is 413. Raises ValueError for a URL that cannot be an upstream.
+    """
+
+    takes_websockets: Final = True
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        transport: Transport | None = None,
+        host: Literal["upstream", "preserve"] = "upstream",
+        forwarded: ForwardedKind = "x-forwarded",
+        append_forwarded: bool = False,
+        via: str = "headrace",
+        max_body_size: int | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    ) -> None:
+        url = urlsplit(upstream)
+        if url.scheme not in _PORTS or not url.hostname or url.query or url.fragment or url.username is not None:
+            raise ValueError(f"an upstream is a URL of http or https, such as http://10.0.0.7:8000, not {upstream!r}")
+        if host not in ("upstream", "preserve"):
+            raise ValueError(f"the option host is upstream or preserve, not {host!r}")
+        if forwarded not in ("x-forwarded", "forwarded", "none"):
+            raise ValueError(f"the option forwarded is x-forwarded, forwarded or none, not {forwarded!r}")
+        if transport is None:
+            from headrace.client.network import NetworkTransport
+
+            transport = NetworkTransport()
+        self.transport: Any = transport
+        self.origin = Origin(url.scheme, url.hostname, url.port or _PORTS[url.scheme])
+        self._authority = url.netloc.encode("ascii")
+        self._base = url.path.rstrip("/").encode("ascii")
+        self._keeps_host = host == "preserve"
+        self._forwarded: ForwardedKind = forwarded
+        self._appends = append_forwarded
+        self._via = via
+        self._max_body_size = max_body_size
+        self._timeouts = timeouts
+
+    async def __call__(self, request: Request) -> AnyResponse:
+        """The handler."""
+        if request.head.protocol is not None:
+            refusal = refuse_handshake(request.head)
+            if refusal is not None:
+                return refusal
+        outgoing = self._outgoing(request)
+        send = self.transport.tunnel if outgoing.protocol is not None else self.transport.send
+        try:
+            incoming: Incoming = await send(outgoing)
+        except RequestError as error:
+            return self._refusal(request, error)
+        return Forwarded(self, outgoing, incoming)
+
+    async def aclose(self) -> None:
+        """Close the connections to the upstream."""
+        await self.transport.aclose()
+
+    async def __aenter__(self) -> ReverseProxy:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def response_headers(self, incoming: Incoming) -> Pairs:
+        """The fields of a response that go on to the client."""
+        headers = end_to_end(incoming.head.headers, is_request=False)
+        add_via(headers, incoming.head.http_version, self._via)
+        return headers
+
+    def _outgoing(self, request: Request) -> Outgoing:
+        head = request.head
+        headers = end_to_end(head.headers, is_request=True)
+        add_via(headers, request.http_version, self._via)
+        client = request.connection.peer if self._appends else request.client
+        address = client[0] if client is not None else None
+        headers = add_forwarded(headers, self._forwarded, self._appends, address, request.scheme, request.authority)
+        if self._max_body_size is not None and (request.body_limit is None or self._max_body_size < request.body_limit):
+            request.body_limit = self._max_body_size
+        has_content = request.inbox is not None and head.protocol is None
+        path = head.path if head.path == b"*" else self._base + head.path
+        informational = Informational(self, request)
+        return Outgoing(
+            head.method if head.protocol is None else b"CONNECT",
+            self.origin,
+            (request.authority.encode("latin-1") if self._keeps_host else b"") or self._authority,
+            path,
+            headers,
+            Upload(request) if has_content else b"",
+            url=f"{self.origin}{path.decode('latin-1')}",
+            timeouts=self._timeouts,
+            protocol=head.protocol,
+            on_informational=informational,
+        )
+
+    def _refusal(self, request: Request, error: RequestError) -> Response:
+        """What a client is told when its request got no response. Where the upstream stands is for the log alone."""
+        log.warning("%s: %s: %s", request, type(error).__name__, error)
+        if isinstance(error, (PoolTimeout, PoolError)):
+            return Response.text("The server behind this one has too much to do. Try again later.\n", 503)
+        if isinstance(error, RequestTimeout):
+            return Response.text("The server behind this one did not answer in time.\n", 504)
+        if isinstance(error, ConnectError):
+            return Response.text("The server behind this one cannot be reached.\n", 502)
+        return Response.text("The server behind this one failed before it had answered.\n", 502)
+
+
+class Informational:
+    """Hands interim responses on, but for 100, which is between each two neighbours (RFC 9110 §15.2)."""
+
+    __slots__ = ("_proxy", "_request")
+
+    def __init__(self, proxy: ReverseProxy, request: Request) -> None:
+        self._proxy = proxy
+        self._request = request
+
+    def __call__(self, status: int, headers: Pairs) -> None:
+        if status in (100, 101):
+            return
+        try:
+            self._request.inform(status, end_to_end(headers, is_request=False))
+        except (ClientDisconnected, LocalError):
+            pass  # nobody is there, or a client of HTTP/1.0: the final response tells all that is needed
+
+
+class Upload:
+    """A request's content, on its way through."""
+
+    __slots__ = ("_is_open", "_request", "length")
+
+    def __init__(self, request: Request) -> None:
+        self.length = request.content_length
+        self._request = request
+        self._is_open = False
+
+    @property
+    def is_replayable(self) -> bool:
+        """True as long as nothing of it was taken."""
+        return not self._is_open
+
+    def open(self) -> AsyncIterator[bytes]:
+        """The pieces as they come; the client may send more only as they are taken."""
+        self._is_open = True
+        return self._request.stream()
+
+    def trailers(self) -> Pairs:
+        """The fields behind it."""
+        return end_to_end(self._request.trailers, is_request=True)
+
+
+class Forwarded(AnyResponse):
+    """The upstream's response, as the answer to the client."""
+
+    __slots__ = ("_incoming", "_outgoing", "_proxy")
+
+    def __init__(self, proxy: ReverseProxy, outgoing: Outgoing, incoming: Incoming) -> None:
+        self._proxy = proxy
+        self._outgoing = outgoing
+        self._incoming = incoming
+
+    async def send_on(self, request: Request) -> None:
+        """Send the head, then what comes, as fast as the client takes it; or join the two tunnels."""
+        incoming = self._incoming
+        head = incoming.head
+        headers = self._proxy.response_headers(incoming)
+        try:
+            if self._outgoing.protocol is not None and is_granted(head):
+                await self._relay(request, headers)
+                return
+            request.start(head.status, headers)
+            while data := await incoming.receive():
+                await request.write(data)
+            trailers = end_to_end(incoming.trailers, is_request=False)
+            if trailers:
+                await request.write_trailers(trailers)
+            else:
+                await request.write(b"", True)
+        except RequestError as error:
+            log.warning("%s: the response broke off: %s", request, error)
+            request.reset(error.code if isinstance(error, StreamReset) else INTERNAL_ERROR)
+        finally:
+            incoming.close()
+
+    async def _relay(self, request: Request, headers: Pairs) -> None:
+        relay = Relay()
+        request.accept_tunnel(headers)
+        early = request.inbox
+        request.inbox = TunnelInbox(request, cast("Any", relay.up))
+        request.cancel_on_disconnect = False  # the relay is told
+        if early is None or early.owed or early.has_content() or early.ended:
+            ended = early is None or early.ended
+            data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())
+            relay.up.on_octets(data, owed, ended)
+        incoming: Any = self._incoming
+        await relay.run(ServerTunnel(request), incoming.tunnel(relay.down))
