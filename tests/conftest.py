@@ -54,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     only = config.getoption("--only")
     if only is not None:
-        chosen, others = [], []
+        chosen: list[pytest.Item] = []
+        others: list[pytest.Item] = []
         for item in items:
             is_alone = item.get_closest_marker("alone") is not None
             (chosen if is_alone == (only == "alone") else others).append(item)
