@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.client.errors import RemoteProtocolError, RequestError
+from headrace.client.headers import Headers
 from headrace.client.interface import Incoming, Outgoing, Pairs, ResponseHead
+from headrace.client.options import CallOptions, split
+from headrace.client.url import URL
 from headrace.engine.ws.connection import WebSocketConnection
 from headrace.engine.ws.frames import GOING_AWAY, NORMAL
 from headrace.engine.ws.negotiation import confirm_deflate, field_values, is_token, offer_deflate
@@ -27,9 +30,12 @@ from headrace.transport.websocket import WebSocket
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from headrace.client.client import Client
+
 DEFAULT_MESSAGE_SIZE: Final = 1_048_576
 REFUSAL_CONTENT: Final = 8_192  # octets of a refusal that are kept
 _REFUSAL_S: Final = 5.0
+_SCHEMES: Final = {"ws": "http", "wss": "https"}
 
 
 class TunnelIncoming(Incoming, Protocol):
@@ -45,7 +51,7 @@ class WebSocketRefused(RequestError):
     `content` the first 8 KiB of what it says."""
 
     def __init__(self, head: ResponseHead, content: bytes, *, url: str = "") -> None:
-        super().__init__(f"the server refused the WebSocket: status {head.status}", url=url)
+        super().__init__(f"the server refused the WebSocket: its answer is {head.status}", url=url)
         self.head: ResponseHead = head
         self.content = content
 
@@ -55,9 +61,9 @@ class WebSocketRefused(RequestError):
         return self.head.status
 
     @property
-    def headers(self) -> Pairs:
+    def headers(self) -> Headers:
         """The response's fields."""
-        return self.head.headers
+        return Headers.received(self.head.headers)
 
 
 class WebSocketOptions:
@@ -128,41 +134,64 @@ class WebSocketOptions:
         return subprotocol, []
 
 
-async def open_websocket(transport: Any, outgoing: Outgoing, options: WebSocketOptions) -> WebSocket:
-    """Send the handshake and return the open WebSocket, whose `request` is `outgoing`.
+class Handshake:
+    """A transport that asks for a WebSocket with each request it is given; for one opening, with all that a client does
+    around a request: credentials, cookies, hooks, redirects."""
 
-    Raises WebSocketRefused for any answer but 101 and 2xx, RemoteProtocolError for one that breaks RFC 6455, TypeError
-    when `transport` carries no tunnels, and what else a request can end in.
-    """
-    opener: Callable[[Outgoing], Awaitable[TunnelIncoming]] | None = getattr(transport, "tunnel", None)
-    if opener is None:
-        raise TypeError(f"{type(transport).__name__} carries no WebSockets")
-    incoming = await opener(outgoing)
-    head = incoming.head
-    try:
-        if not is_granted(head):
-            raise WebSocketRefused(head, await _beginning(incoming), url=outgoing.url)
+    def __init__(self, transport: Any, options: WebSocketOptions) -> None:
+        """Raises TypeError when `transport` carries no tunnels."""
+        self._tunnel: Callable[[Outgoing], Awaitable[TunnelIncoming]] | None = getattr(transport, "tunnel", None)
+        if self._tunnel is None:
+            raise TypeError(f"{type(transport).__name__} carries no WebSockets")
+        self._options = options
+        self._outgoing: Outgoing | None = None
+        self._incoming: TunnelIncoming | None = None
+
+    async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
+        """Send the handshake."""
+        assert self._tunnel is not None
+        outgoing.method = b"CONNECT"
+        outgoing.protocol = b"websocket"
+        outgoing.headers = [*outgoing.headers, *self._options.fields()]
+        incoming = await self._tunnel(outgoing)
+        self._outgoing = outgoing
+        self._incoming = incoming
+        return incoming
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+    async def open(self, request: Any) -> WebSocket:
+        """The WebSocket that the last answer opens. Raises WebSocketRefused for any answer but 101 on HTTP/1.1 and 2xx
+        on HTTP/2, RemoteProtocolError for one that breaks RFC 6455."""
+        incoming, outgoing, options = self._incoming, self._outgoing, self._options
+        assert incoming is not None
+        assert outgoing is not None
+        head = incoming.head
         try:
-            subprotocol, extensions = options.confirm(head)
-        except ValueError as error:
-            raise RemoteProtocolError(str(error), url=outgoing.url) from None
-    except BaseException:
-        incoming.close()
-        raise
-    receiver = _Receiver()
-    socket = receiver.socket = WebSocket(
-        incoming.tunnel(receiver),
-        WebSocketConnection(True, options.max_message_size, extensions),
-        asyncio.get_running_loop(),
-        request=outgoing,
-        subprotocol=subprotocol,
-        max_queue=options.max_queue,
-        ping_interval_s=options.ping_interval_s,
-        ping_timeout_s=options.ping_timeout_s,
-        close_timeout_s=options.close_timeout_s,
-    )
-    receiver.begin()
-    return socket
+            if not is_granted(head):
+                raise WebSocketRefused(head, await _beginning(incoming), url=outgoing.url)
+            try:
+                subprotocol, extensions = options.confirm(head)
+            except ValueError as error:
+                raise RemoteProtocolError(str(error), url=outgoing.url) from None
+        except BaseException:
+            incoming.close()
+            raise
+        receiver = _Receiver()
+        socket = receiver.socket = WebSocket(
+            incoming.tunnel(receiver),
+            WebSocketConnection(True, options.max_message_size, extensions),
+            asyncio.get_running_loop(),
+            request=request,
+            subprotocol=subprotocol,
+            max_queue=options.max_queue,
+            ping_interval_s=options.ping_interval_s,
+            ping_timeout_s=options.ping_timeout_s,
+            close_timeout_s=options.close_timeout_s,
+        )
+        receiver.begin()
+        return socket
 
 
 def is_granted(head: ResponseHead) -> bool:
@@ -237,6 +266,7 @@ class WebSocketSession:
     __slots__ = ("_open", "socket")
 
     def __init__(self, opened: Callable[[], Awaitable[WebSocket]]) -> None:
+        """`opened` does the handshake; it is called once."""
         self._open = opened
         self.socket: WebSocket | None = None
 
@@ -252,3 +282,24 @@ class WebSocketSession:
         assert socket is not None
         socket.close_soon(NORMAL if kind is None else GOING_AWAY)
         await socket.finish()
+
+
+def session(client: Client, url: URL | str, wanted: WebSocketOptions, options: CallOptions) -> WebSocketSession:
+    """What `Client.websocket` returns."""
+    making, sending = split(options)
+    sending.setdefault("follow_redirects", False)
+
+    async def opened() -> WebSocket:
+        request = client.build_request("GET", http_url(url), **making)
+        handshake = Handshake(client.transport, wanted)
+        response = await client._send(request, True, sending, handshake)
+        return await handshake.open(response.request)
+
+    return WebSocketSession(opened)
+
+
+def http_url(url: URL | str) -> URL:
+    """A URL of ws or wss as one of http or https, which it stands for (RFC 6455 §3); others as they are."""
+    target = URL(url)
+    scheme = _SCHEMES.get(target.scheme)
+    return target if scheme is None else target.copy_with(scheme=scheme)
