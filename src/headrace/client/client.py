@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
@@ -19,14 +19,16 @@ from headrace.client.options import CallOptions, RequestOptions, SendOptions, sp
 from headrace.client.query import QueryParams
 from headrace.client.redirects import MAX_REDIRECTS
 from headrace.client.request import Call, Request
-from headrace.client.response import REDIRECTS, Response, decoded_whole, told
+from headrace.client.response import REDIRECTS, Response
 from headrace.client.retry import RetryPolicy
+from headrace.client.streaming import decoded_whole, told
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.client.url import URL
 
 if TYPE_CHECKING:
     from headrace.client.cookies import Cookies
     from headrace.client.network_config import NetworkConfig
+    from headrace.client.websocket import WebSocketSession
 
 USER_AGENT: Final = "headrace"
 CACHED_TARGETS: Final = 1024
@@ -223,7 +225,8 @@ class Client:
             params = self._params.merge(params)
         headers = self._headers
         if (more := options.get("headers")) is not None:
-            headers = headers | Headers(more)
+            headers = headers.copy()
+            headers.update(more)
         if (cookies := options.get("cookies")) is not None:
             from headrace.client.cookies import cookie_field
 
@@ -264,6 +267,12 @@ class Client:
     async def send(self, request: Request, *, stream: bool = False, **options: Unpack[SendOptions]) -> Response:
         """Send a request. With `stream` the response is returned when its head is there, and has to be read to its end
         or closed; else when it is whole. Raises RequestError, ValueError for what cannot be sent."""
+        return await self._send(request.copy(), stream, options)
+
+    async def _send(
+        self, request: Request, stream: bool, options: SendOptions, transport: Transport | None = None
+    ) -> Response:
+        """Send a request that nobody else has."""
         if self._is_closed:
             raise PoolError("the client is closed", url=request.url.without_userinfo())
         auth = as_auth(options["auth"]) if "auth" in options else self._auth
@@ -273,17 +282,16 @@ class Client:
         total = request.timeouts.total
         deadline = None if total is None else asyncio.get_running_loop().time() + total
         journey = Journey(
-            self.transport,
+            self.transport if transport is None else transport,
             stream=stream,
             auth=auth,
-            jar=self._jar,
+            jar=self._jar_of_call(),
             max_redirects=self.max_redirects if follows else 0,
             retry=options.get("retry", self._retry),
             hooks=self._hooks,
             max_ratio=self._max_ratio,
             deadline=deadline,
         )
-        request = request.copy()
         if deadline is None:
             return await journey.run(request)
         return await until(deadline, journey.run(request), request.url.without_userinfo())
@@ -291,7 +299,7 @@ class Client:
     async def request(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> Response:
         """Send a request and return its response, whole. Raises as `build_request` and `send`."""
         making, sending = split(options)
-        return await self.send(self.build_request(method, url, **making), **sending)
+        return await self._send(self.build_request(method, url, **making), False, sending)
 
     def stream(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> StreamedResponse:
         """Send a request and read its response as it comes: `async with client.stream("GET", url) as response`.
@@ -299,6 +307,39 @@ class Client:
         Leaving the block gives up what has not been read. Raises as `request`, when the block is entered.
         """
         return StreamedResponse(self, method, url, options)
+
+    def websocket(
+        self,
+        url: URL | str,
+        *,
+        subprotocols: Sequence[str] = (),
+        compression: bool = True,
+        max_message_size: int = 1_048_576,
+        max_queue: int = 16,
+        ping_interval_s: float | None = 20.0,
+        ping_timeout_s: float | None = 20.0,
+        close_timeout_s: float = 5.0,
+        **options: Unpack[CallOptions],
+    ) -> WebSocketSession:
+        """Open a WebSocket: `async with client.websocket("wss://example.org/chat") as ws`; awaited, the caller closes.
+
+        It runs over HTTP/2 where the server takes it there (RFC 8441), else by HTTP/1.1's upgrade; credentials, cookies
+        and hooks are those of a request, redirects are followed only with `follow_redirects=True`.
+        `headrace.client.websocket.WebSocketOptions` says what the other options mean. Raises WebSocketRefused when the
+        answer is none, and as `request`.
+        """
+        from headrace.client.websocket import WebSocketOptions, session
+
+        wanted = WebSocketOptions(
+            subprotocols=subprotocols,
+            compression=compression,
+            max_message_size=max_message_size,
+            max_queue=max_queue,
+            ping_interval_s=ping_interval_s,
+            ping_timeout_s=ping_timeout_s,
+            close_timeout_s=close_timeout_s,
+        )
+        return session(self, url, wanted, options)
 
     async def get(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
         """GET, see `request`."""
@@ -360,6 +401,9 @@ class Client:
                 return response
         return await self._plain_rest(response)
 
+    def _jar_of_call(self) -> JarHolder:
+        return self._jar
+
     async def _plain_rest(self, response: Response) -> Response:
         """What a plain request seldom needs: codings, cookies, redirects."""
         assert response._call is not None
@@ -371,14 +415,14 @@ class Client:
             raise
         request = response.request
         if any(name == b"set-cookie" for name, _ in head.headers):
-            self._jar.extract(request.url, head.headers)
+            self._jar_of_call().extract(request.url, head.headers)
         if not self.follow_redirects or not response.has_redirect_location:
             return response
         journey = Journey(
             self.transport,
             stream=False,
             auth=None,
-            jar=self._jar,
+            jar=self._jar_of_call(),
             max_redirects=self.max_redirects,
             retry=None,
             hooks=self._hooks,
@@ -417,7 +461,7 @@ class StreamedResponse:
     async def __aenter__(self) -> Response:
         making, sending = split(self._options)
         request = self._client.build_request(self._method, self._url, **making)
-        self._response = await self._client.send(request, stream=True, **sending)
+        self._response = await self._client._send(request, True, sending)
         return self._response
 
     async def __aexit__(self, *_: object) -> None:
@@ -430,3 +474,10 @@ def _checked_hooks(event_hooks: Mapping[str, Any]) -> Hooks:
     if unknown:
         raise ValueError(f"there is no event {sorted(unknown)[0]!r}; there are request and response")
     return {name: list(event_hooks.get(name) or ()) for name in ("request", "response")}
+
+
+class ForgetfulClient(Client):
+    """Keeps cookies for one call and its redirects, not from call to call."""
+
+    def _jar_of_call(self) -> JarHolder:
+        return JarHolder()

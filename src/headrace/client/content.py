@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json as json_module
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from typing import IO, Any, Final
+from json import JSONEncoder
+from typing import IO, Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
 from headrace.client.errors import BodyConsumed
@@ -23,6 +23,15 @@ ContentLike = bytes | bytearray | memoryview | str | IO[bytes] | Pieces | Callab
 function that makes one, so that it can be sent again."""
 TrailersLike = Any
 """Trailer fields as for Headers, or a function that is called for them after the last piece."""
+
+
+@runtime_checkable
+class AsksInThreads(Protocol):
+    """Content that is asked for pieces on the event loop, unless it is told otherwise."""
+
+    def ask_in_threads(self) -> None:
+        """For iterables of code that may block, or call the client itself."""
+        ...
 
 
 class IteratedContent:
@@ -158,6 +167,11 @@ class ContentWith:
         """As the content itself."""
         return self._content.open()
 
+    def ask_in_threads(self) -> None:
+        """As the content itself."""
+        if isinstance(self._content, AsksInThreads):
+            self._content.ask_in_threads()
+
     def trailers(self) -> Pairs:
         """What the caller gave, or what the caller's function returns now."""
         found = self._trailers() if callable(self._trailers) else self._trailers
@@ -191,6 +205,8 @@ def encode_content(
 
     Raises TypeError for several at once, and for what cannot be encoded.
     """
+    if json is not None and content is data is files is trailers is None:
+        return _as_json(json), "application/json"
     given = [name for name, value in (("content", content), ("json", json), ("data", data)) if value is not None]
     if files is not None and given == ["data"]:
         given = []
@@ -203,8 +219,7 @@ def encode_content(
     if content is not None:
         encoded = as_content(content)
     elif json is not None:
-        encoded = json_module.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        media_type = "application/json"
+        encoded, media_type = _as_json(json), "application/json"
     elif files is not None:
         from headrace.client.multipart import Multipart
 
@@ -218,6 +233,13 @@ def encode_content(
         whole = encoded if not isinstance(encoded, bytes) else IteratedContent([encoded] if encoded else [])
         encoded = ContentWith(whole, whole.length, trailers)
     return encoded, media_type
+
+
+_json_text: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _as_json(value: Any) -> bytes:
+    return _json_text(value).encode()
 
 
 def encode_form(data: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from functools import lru_cache
 from typing import Any, Final
 
 from headrace.client.interface import Pairs
@@ -35,40 +36,30 @@ class Headers(MutableMapping[str, str]):
         if headers is None:
             self._pairs: Pairs = []
         elif isinstance(headers, Headers):
-            self._pairs = list(headers._pairs)
+            self._pairs = headers._pairs
         else:
             self._pairs = [self._pair(name, value) for name, value in _items(headers)]
 
     @classmethod
     def received(cls, pairs: Pairs) -> Headers:
-        """Of fields that an engine has checked; the list is copied, not read."""
+        """Of fields that an engine has checked. The list must not be changed by anybody else."""
         headers = cls.__new__(cls)
         headers._encoding = None
-        headers._pairs = pairs.copy()
+        headers._pairs = pairs
         return headers
 
-    # Every change makes a new list: who has seen a list knows by it whether anything has changed.
+    # Every change makes a new list. So copies share theirs, and who has seen a list knows whether anything has changed.
 
     def _pair(self, name: Any, value: Any) -> tuple[bytes, bytes]:
-        return self._name(name), self._value(name, value)
-
-    def _name(self, name: Any) -> bytes:
-        octets: bytes = (
-            name.lower() if isinstance(name, bytes) else _text(name, "the name of a header").lower().encode()
-        )
-        if not is_field_name(octets):
-            raise ValueError(f"{name!r} is no name of a header (RFC 9110 §5.1)")
-        return octets
-
-    def _value(self, name: Any, value: Any) -> bytes:
-        octets: bytes = value
-        if not isinstance(value, bytes):
-            octets = _text(value, f"the value of the header {name!r}").encode(self._encoding or "utf-8")
+        if isinstance(value, bytes):
+            octets: bytes = value
+        else:
+            octets = _text(value, "the value of the header", name).encode(self._encoding or "utf-8")
         octets = octets.strip(b" \t")
         if not is_field_value(octets):
             # The value is not repeated: it may be a password with a line break behind it.
             raise ValueError(f"the value of the header {name!r} has a control character (RFC 9110 §5.5)")
-        return octets
+        return field_name(name), octets
 
     def _text_of(self, value: bytes) -> str:
         if self._encoding is not None:
@@ -135,7 +126,10 @@ class Headers(MutableMapping[str, str]):
         if not isinstance(name, (str, bytes)):
             return False
         key = name.lower() if isinstance(name, bytes) else name.lower().encode()
-        return any(each == key for each, _ in self._pairs)
+        for each, _ in self._pairs:  # noqa: SIM110 - a generator costs more than this whole walk
+            if each == key:
+                return True
+        return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -177,9 +171,12 @@ class Headers(MutableMapping[str, str]):
 
     def update(self, headers: Any = None, /, **named: str) -> None:
         """Take the others' fields, which replace those of the same name here."""
-        new = Headers(headers, self._encoding)._pairs + Headers(named, self._encoding)._pairs
-        replaced = {name for name, _ in new}
-        self._pairs = [pair for pair in self._pairs if pair[0] not in replaced] + new
+        new = Headers(headers, self._encoding)._pairs
+        if named:
+            new = new + Headers(named, self._encoding)._pairs
+        if new:
+            replaced = {name for name, _ in new}
+            self._pairs = [pair for pair in self._pairs if pair[0] not in replaced] + new
 
     def copy(self) -> Headers:
         """Another one with the same fields."""
@@ -217,6 +214,16 @@ class Headers(MutableMapping[str, str]):
         return f"Headers({dict(shown) if len(dict(shown)) == len(shown) else shown!r})"
 
 
+@lru_cache(1024)
+def field_name(name: str | bytes) -> bytes:
+    """The name of a field as it goes out. Raises ValueError for what is no token, TypeError for what is no text."""
+    octets = name if isinstance(name, bytes) else _text(name, "the name of a header", "").encode()
+    octets = octets.lower()
+    if not is_field_name(octets):
+        raise ValueError(f"{name!r} is no name of a header (RFC 9110 §5.1)")
+    return octets
+
+
 def _items(headers: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(headers, (str, bytes)):
         raise TypeError("headers are a mapping or pairs, not text")
@@ -226,7 +233,7 @@ def _items(headers: Any) -> Iterable[tuple[Any, Any]]:
     return pairs
 
 
-def _text(value: Any, what: str) -> str:
+def _text(value: Any, what: str, name: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{what} is text or bytes, not {type(value).__name__}")
+        raise TypeError(f"{what} {name}".rstrip() + f" is text or bytes, not {type(value).__name__}")
     return value

@@ -14,8 +14,9 @@ from headrace.client.interface import Transport
 from headrace.client.jar import JarHolder
 from headrace.client.redirects import may_keep_credentials, redirected
 from headrace.client.request import Call, Request
-from headrace.client.response import Response, Streaming, decoded_whole, told
+from headrace.client.response import Response
 from headrace.client.retry import RetryPolicy
+from headrace.client.streaming import Streaming, decoded_whole, told
 from headrace.engine.message import parse_content_length
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Journey:
                 following = redirected(request, response.status, response.headers["location"])
             except RequestError as error:
                 error.head = response._incoming.head
-                await response.aclose()
+                await response._close()
                 raise
             await _finish(response)
             response._history = history.copy()
@@ -98,12 +99,12 @@ class Journey:
                 response = await self._hooked(following)
                 try:
                     if auth.requires_response_body:
-                        await response.aread()
+                        await response._read()
                     following = await flow.asend(response)
                 except StopAsyncIteration:
                     return response
                 except BaseException:
-                    await response.aclose()
+                    await response._close()
                     raise
                 await _finish(response)
                 if not following.is_replayable:
@@ -123,7 +124,7 @@ class Journey:
             for hook in self._hooks.get("response", ()):
                 await _call(hook, response)
         except BaseException:
-            await response.aclose()
+            await response._close()
             raise
         return response
 
@@ -175,7 +176,7 @@ class Journey:
                     extra.total = _length_of(head.headers)
                 response._extra = extra
                 if not self._stream:
-                    await response.aread()
+                    await response._read()
             response._elapsed_s = time.perf_counter() - started
         except RequestError as error:
             told(error, call, incoming)
@@ -197,7 +198,7 @@ async def _finish(response: Response) -> None:
         except RequestError:
             pass  # the answer's head was all that mattered
     else:
-        await response.aclose()
+        await response._close()
 
 
 def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

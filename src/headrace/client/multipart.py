@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import PurePath
 from typing import Any, Final
 
-from headrace.client.content import as_content
+from headrace.client.content import AsksInThreads, as_content
 from headrace.client.headers import Headers
 from headrace.client.interface import Content, Pairs
 from headrace.client.query import primitive_text
@@ -63,6 +63,12 @@ class Multipart:
     def open(self) -> AsyncIterator[bytes]:
         """Begin from the first octet."""
         return self._pieces([part if isinstance(part, bytes) else part.open() for part in self._parts])
+
+    def ask_in_threads(self) -> None:
+        """As each of the files."""
+        for part in self._parts:
+            if isinstance(part, AsksInThreads):
+                part.ask_in_threads()
 
     async def _pieces(self, parts: list[bytes | AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
         held: list[bytes] = []

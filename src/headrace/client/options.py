@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 from headrace.client.content import ContentLike, TrailersLike
@@ -13,6 +13,9 @@ from headrace.client.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from headrace.client.auth import Auth
+    from headrace.client.interface import Transport
+    from headrace.client.network_config import NetworkConfig
+    from headrace.client.url import URL
 
 
 class RequestOptions(TypedDict, total=False):
@@ -51,6 +54,24 @@ class SendOptions(TypedDict, total=False):
     """Credentials; None for none, not even the client's."""
     follow_redirects: bool
     retry: RetryPolicy | None
+
+
+class ClientOptions(TypedDict, total=False):
+    """How a client is made, see `Client`."""
+
+    base_url: URL | str
+    headers: Any
+    params: Any
+    cookies: Any
+    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | None
+    timeout: float | Timeouts | None
+    follow_redirects: bool
+    max_redirects: int
+    retry: RetryPolicy | None
+    event_hooks: Mapping[str, Any] | None
+    max_decompression_ratio: int | None
+    network: NetworkConfig | None
+    transport: Transport | None
 
 
 class CallOptions(RequestOptions, SendOptions, total=False):

@@ -16,8 +16,17 @@ from headrace.engine.message import parse_content_length
 Progress = Callable[[int, int | None], None]
 """Told of octets so far, and of all where that is known."""
 
-_OF_THE_CONNECTION: Final = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
+_NOT_SENT: Final = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"host",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"transfer-encoding",
+        b"upgrade",
+    )
 )
 _METHODS: Final = {
     name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
@@ -108,7 +117,11 @@ class Request:
         self.method = check_method(method)
         self.url = URL(url) if params is None else URL(url).copy_merge_params(params)
         self.headers = Headers(headers)
-        self.content, media_type = encode_content(content, data, files, json, trailers)
+        media_type = None
+        if content is data is files is json is trailers is None:
+            self.content: bytes | Content = b""
+        else:
+            self.content, media_type = encode_content(content, data, files, json, trailers)
         if media_type is not None and "content-type" not in self.headers:
             self.headers["content-type"] = media_type
         self.timeouts = timeouts
@@ -125,8 +138,13 @@ class Request:
     def copy(self) -> Request:
         """Another one with headers of its own, and the same content."""
         new: Request = Request.__new__(Request)
-        for name in Request.__slots__:
-            setattr(new, name, getattr(self, name))
+        new.method = self.method
+        new.url = self.url
+        new.content = self.content
+        new.timeouts = self.timeouts
+        new.on_upload = self.on_upload
+        new.on_download = self.on_download
+        new.on_informational = self.on_informational
         new.headers = self.headers.copy()
         new.extensions = self.extensions.copy()
         return new
@@ -140,16 +158,16 @@ class Request:
         fields: Pairs = []
         for pair in self.headers._pairs:
             name, value = pair
-            if name == b"host":
+            if name not in _NOT_SENT:
+                fields.append(pair)
+            elif name == b"host":
                 if not is_authority(value):
                     raise ValueError(f"the header host is not host and port: {value!r} (RFC 9110 §7.2)")
                 authority = value
             elif name == b"content-length":
                 content = _with_length(content, value)
-            elif name in _OF_THE_CONNECTION:
-                raise ValueError(f"the header {name.decode()} belongs to the connection, not to a request")
             else:
-                fields.append(pair)
+                raise ValueError(f"the header {name.decode()} belongs to the connection, not to a request")
         method = _METHODS.get(self.method) or self.method.encode()
         call = Call(method, url.origin, authority, url.raw_path, fields, content, url.without_userinfo(), self.timeouts)
         if self.on_upload is not None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from headrace.client.content import encode_content
-from headrace.client.decoding import MAX_RATIO, ContentDecoder, codings_of
-from headrace.client.errors import HTTPStatusError, RequestError, StreamConsumed
+from headrace.client.decoding import MAX_RATIO
+from headrace.client.errors import HTTPStatusError, StreamConsumed
 from headrace.client.headers import Headers
 from headrace.client.interface import Incoming, Pairs, ResponseHead
 from headrace.client.request import Call, Request
+from headrace.client.streaming import Streaming, again, decoded_whole, pieces_of, sized
 from headrace.client.text import LineSplitter, charset_by_mark, charset_of, is_text_codec
 from headrace.client.url import URL
 
@@ -324,89 +325,50 @@ class BaseResponse:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{self.status}{' ' + self.reason_phrase if self.reason_phrase else ''}]>"
 
+    # -- its content as a stream; the public names differ by how they are waited for ---------------------------
 
-class Streaming:
-    """How far a response has come whose content is read as a stream."""
+    async def _read(self) -> bytes:
+        if self._content is None:
+            self._content = b"".join([piece async for piece in self._extra.decoded()])
+        return self._content
 
-    __slots__ = (
-        "call",
-        "deadline",
-        "decoder",
-        "downloaded",
-        "incoming",
-        "is_begun",
-        "is_ended",
-        "on_download",
-        "total",
-    )
+    def _iter_raw(self, chunk_size: int | None) -> AsyncGenerator[bytes, None]:
+        if not hasattr(self, "_extra"):
+            raise StreamConsumed("the response is whole, and its codings are taken off: see content")
+        return sized(self._extra.raw(), chunk_size)
 
-    def __init__(self, incoming: Incoming, call: Call, max_ratio: int | None, deadline: float | None) -> None:
-        self.incoming = incoming
-        self.call = call
-        self.decoder: ContentDecoder | None = None
-        self.deadline = deadline
-        self.downloaded = 0
-        self.is_begun = False
-        self.is_ended = False
-        self.on_download: Any = None
-        self.total: int | None = None
+    def _iter_bytes(self, chunk_size: int | None) -> AsyncGenerator[bytes, None]:
+        if self._content is not None:
+            return again(pieces_of(self._content, chunk_size))
+        return sized(self._extra.decoded(), chunk_size)
+
+    async def _iter_text(self, chunk_size: int | None) -> AsyncGenerator[str, None]:
+        decoder = codecs.getincrementaldecoder(self.encoding)("replace")
+        source = self._iter_bytes(chunk_size)
         try:
-            self.decoder = decoder_for(incoming.head.headers, max_ratio)
-        except RequestError as error:
-            incoming.close()
-            told(error, call, incoming)
-            raise
-
-    async def raw(self) -> AsyncIterator[bytes]:
-        """The content as it stands on the wire."""
-        if self.is_begun or self.is_ended:
-            raise StreamConsumed("the content has been read as a stream already, or was given up")
-        self.is_begun = True
-        try:
-            while piece := await self._receive():
-                self.downloaded += len(piece)
-                if self.on_download is not None:
-                    self.on_download(self.downloaded, self.total)
-                yield piece
-            self.is_ended = True
-        except RequestError as error:
-            told(error, self.call, self.incoming)
-            raise
+            async for piece in source:
+                if text := decoder.decode(piece):
+                    yield text
+            if text := decoder.decode(b"", True):
+                yield text
         finally:
-            if not self.is_ended:
-                self.close()
+            await source.aclose()
 
-    async def _receive(self) -> bytes:
-        if self.deadline is None:
-            return await self.incoming.receive()
-        from headrace.client.deadline import until
-
-        return await until(self.deadline, self.incoming.receive(), self.call)
-
-    async def decoded(self) -> AsyncIterator[bytes]:
-        """The content without its codings."""
-        decoder = self.decoder
-        raw = self.raw()
+    async def _iter_lines(self) -> AsyncGenerator[str, None]:
+        splitter = LineSplitter()
+        source = self._iter_text(None)
         try:
-            if decoder is None:
-                async for piece in raw:
-                    yield piece
-                return
-            async for piece in raw:
-                for each in decoder.feed(piece):
-                    yield each
-            decoder.finish()
-        except RequestError as error:
-            told(error, self.call, self.incoming)
-            raise
+            async for text in source:
+                for line in splitter.feed(text):
+                    yield line
+            for line in splitter.finish():
+                yield line
         finally:
-            await raw.aclose()  # type: ignore[attr-defined] # it is a generator
+            await source.aclose()
 
-    def close(self) -> None:
-        """Give up what is left."""
-        if not self.is_ended:
-            self.is_ended = True
-            self.incoming.close()
+    async def _close(self) -> None:
+        if hasattr(self, "_extra"):
+            self._extra.close()
 
 
 class Response(BaseResponse):
@@ -421,111 +383,30 @@ class Response(BaseResponse):
 
     async def aread(self) -> bytes:
         """Read what is left of a stream, and return all of it. Raises RequestError: never a part for the whole."""
-        if self._content is None:
-            self._content = b"".join([piece async for piece in self._extra.decoded()])
-        return self._content
+        return await self._read()
 
-    async def iter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+    def iter_raw(self, chunk_size: int | None = None) -> AsyncGenerator[bytes, None]:
         """The content as it stands on the wire, with its codings; in pieces of `chunk_size`, or as they come."""
-        if self._content is not None and not hasattr(self, "_extra"):
-            raise StreamConsumed("the response is whole, and its codings are taken off: see content")
-        async for piece in _sized(self._extra.raw(), chunk_size):
-            yield piece
+        return self._iter_raw(chunk_size)
 
-    async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+    def iter_bytes(self, chunk_size: int | None = None) -> AsyncGenerator[bytes, None]:
         """The content without its codings; in pieces of `chunk_size` octets, or as they come."""
-        if self._content is not None:
-            for piece in pieces_of(self._content, chunk_size):
-                yield piece
-            return
-        async for piece in _sized(self._extra.decoded(), chunk_size):
-            yield piece
+        return self._iter_bytes(chunk_size)
 
-    async def iter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+    def iter_text(self, chunk_size: int | None = None) -> AsyncGenerator[str, None]:
         """The content as text; see `encoding`."""
-        decoder = codecs.getincrementaldecoder(self.encoding)("replace")
-        source = self.iter_bytes(chunk_size)
-        try:
-            async for piece in source:
-                if text := decoder.decode(piece):
-                    yield text
-            if text := decoder.decode(b"", True):
-                yield text
-        finally:
-            await source.aclose()  # type: ignore[attr-defined] # it is a generator
+        return self._iter_text(chunk_size)
 
-    async def iter_lines(self) -> AsyncIterator[str]:
+    def iter_lines(self) -> AsyncGenerator[str, None]:
         """The content line by line, without the line ends."""
-        splitter = LineSplitter()
-        source = self.iter_text()
-        try:
-            async for text in source:
-                for line in splitter.feed(text):
-                    yield line
-            for line in splitter.finish():
-                yield line
-        finally:
-            await source.aclose()  # type: ignore[attr-defined] # it is a generator
+        return self._iter_lines()
 
     async def aclose(self) -> None:
         """Give up what is left of a stream. A no-op when it has ended."""
-        if hasattr(self, "_extra"):
-            self._extra.close()
+        await self._close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-
-async def _sized(source: AsyncIterator[bytes], size: int | None) -> AsyncIterator[bytes]:
-    """The octets of an async generator in pieces of one size, the last one shorter; it is closed with this one."""
-    held = bytearray()
-    try:
-        async for piece in source:
-            if size is None:
-                yield piece
-                continue
-            held += piece
-            while len(held) >= size:
-                yield bytes(held[:size])
-                del held[:size]
-        if held:
-            yield bytes(held)
-    finally:
-        await source.aclose()  # type: ignore[attr-defined] # it is a generator
-
-
-def pieces_of(content: bytes, size: int | None) -> Sequence[bytes]:
-    """Octets in pieces of one size."""
-    if size is None:
-        return [content] if content else []
-    return [content[start : start + size] for start in range(0, len(content), size)]
-
-
-def decoder_for(headers: Pairs, max_ratio: int | None) -> ContentDecoder | None:
-    """What takes the codings of a response off; None when it has none that are known here. Raises DecodingError."""
-    named = [value for name, value in headers if name == b"content-encoding"]
-    if not named:
-        return None
-    codings = codings_of(b", ".join(named).decode("latin-1"))
-    return ContentDecoder(codings, max_ratio) if codings else None
-
-
-def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None) -> bytes:
-    """Content that has come whole, without its codings. Raises DecodingError."""
-    decoder = decoder_for(headers, max_ratio)
-    if decoder is None or not content:
-        return content
-    pieces = list(decoder.feed(content))
-    decoder.finish()
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def told(error: RequestError, call: Call, incoming: Incoming | None = None) -> None:
-    """Give an error the URL and the head of the response, where it has none yet."""
-    if not error.url:
-        error.url = call.url
-    if error.head is None and incoming is not None:
-        error.head = incoming.head
+        await self._close()

@@ -1,0 +1,221 @@
+"""An event loop in a thread of its own, for code that is not asynchronous.
+
+A call costs two changes of threads and no more: the coroutine is handed over by one `call_soon_threadsafe`, takes its
+first steps in that very callback, and its last step lets the caller go by a lock. There is no future between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from threading import Lock
+from typing import Any, Final, Protocol, TypeVar
+from weakref import WeakSet
+
+T = TypeVar("T")
+
+_EAGER: Final = sys.version_info >= (3, 12)
+
+
+class _Call:
+    """One coroutine that a thread waits for."""
+
+    __slots__ = ("coroutine", "error", "lock", "loop", "result", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], lock: Lock) -> None:
+        self.loop = loop
+        self.coroutine = coroutine
+        self.lock = lock
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """On the loop's thread."""
+        if _EAGER:
+            self.task = asyncio.Task(self._run(), loop=self.loop, eager_start=True)  # type: ignore[call-arg, unused-ignore]
+        else:
+            self.task = asyncio.Task(self._run(), loop=self.loop)
+
+    async def _run(self) -> None:
+        try:
+            self.result = await self.coroutine
+        except BaseException as error:  # whatever it is, it is the caller's
+            self.error = error
+        finally:
+            self.lock.release()
+
+    def cancel(self) -> None:
+        """On the loop's thread."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def give_up(self) -> None:
+        """The loop has ended before it could start this."""
+        self.coroutine.close()
+        self.error = asyncio.CancelledError()
+        self.lock.release()
+
+
+class Closes(Protocol):
+    """What is closed before the loop ends."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+        ...
+
+
+class LoopThread:
+    """A daemon thread that runs an event loop: uvloop's where it is installed. Any number of threads may use it."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop = _new_loop()
+        self.closes: WeakSet[Closes] = WeakSet()
+        """What `stop` closes first."""
+        self._own = threading.local()
+        self._pid = os.getpid()
+        self._calls: set[_Call] = set()
+        self._thread = threading.Thread(target=self._run, name="headrace", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+        try:
+            self.loop.run_until_complete(self._end())
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        finally:
+            self.loop.close()
+            for call in list(self._calls):
+                if call.task is None:
+                    call.give_up()
+
+    async def _end(self) -> None:
+        """Nobody waits for what is open any more, so it has a second."""
+        closing = [asyncio.ensure_future(each.aclose()) for each in list(self.closes)]
+        if closing:
+            await asyncio.wait(closing, timeout=1.0)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def is_alive(self) -> bool:
+        """True while calls can be made."""
+        return self._pid == os.getpid() and self._thread.is_alive() and not self.loop.is_closed()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop, and return or raise what it does. KeyboardInterrupt in between cancels it.
+
+        Raises RuntimeError on the loop's own thread, which would wait for itself; after a fork; and when the loop ends.
+        """
+        if threading.get_ident() == self._thread.ident or self._pid != os.getpid():
+            coroutine.close()
+            raise RuntimeError(
+                "the event loop's own thread cannot wait for itself: use the async client there"
+                if self._pid == os.getpid()
+                else "this client was made before the process forked: make one in each process"
+            )
+        own = self._own
+        try:
+            lock = own.lock
+        except AttributeError:
+            lock = own.lock = threading.Lock()
+            lock.acquire()
+        call = _Call(self.loop, coroutine, lock)
+        self._calls.add(call)
+        try:
+            self.loop.call_soon_threadsafe(call.start)
+            lock.acquire()
+        except RuntimeError:
+            coroutine.close()
+            raise RuntimeError("the event loop of this client has ended") from None
+        except BaseException:
+            # The lock is this call's for good: it may be released at any time from now on.
+            del own.lock
+            self.loop.call_soon_threadsafe(call.cancel)
+            raise
+        finally:
+            self._calls.discard(call)
+        error = call.error
+        if error is not None:
+            call.error = None
+            if isinstance(error, asyncio.CancelledError):
+                raise RuntimeError("the event loop of this client has ended") from None
+            try:
+                raise error
+            finally:
+                del error  # else its traceback holds this frame, and this frame the error
+        result: T = call.result
+        return result
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a plain function on the loop's thread, and return or raise what it does."""
+
+        async def calling() -> T:
+            return function(*arguments)
+
+        return self.run(calling())
+
+    def iterate(self, source: AsyncIterator[T]) -> Iterator[T]:
+        """The items of an async generator, as a plain one."""
+
+        async def following() -> tuple[bool, Any]:
+            try:
+                return True, await anext(source)
+            except StopAsyncIteration:
+                return False, None
+
+        try:
+            while True:
+                is_there, item = self.run(following())
+                if not is_there:
+                    return
+                yield item
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None and self.is_alive:
+                self.run(close())
+
+    def stop(self) -> None:
+        """End the loop and its thread. Idempotent; nothing runs on it after that."""
+        if self.is_alive and threading.get_ident() != self._thread.ident:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+_shared: LoopThread | None = None
+_making: Final = threading.Lock()
+
+
+def shared() -> LoopThread:
+    """The one of this process, started when it is first asked for."""
+    global _shared
+    found = _shared
+    if found is None or not found.is_alive:
+        with _making:
+            found = _shared
+            if found is None or not found.is_alive:
+                if _shared is None:
+                    atexit.register(_stop_shared)
+                found = _shared = LoopThread()
+    return found
+
+
+def _stop_shared() -> None:
+    if _shared is not None:
+        _shared.stop()

@@ -1,0 +1,157 @@
+"""The content of a response as it comes: with its codings and without, in pieces, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from headrace.client.deadline import until
+from headrace.client.decoding import ContentDecoder, codings_of
+from headrace.client.errors import RequestError, StreamConsumed
+from headrace.client.interface import Incoming, Pairs
+from headrace.client.request import Call
+
+if TYPE_CHECKING:
+    from headrace.client.loop_thread import LoopThread
+
+
+class Streaming:
+    """How far a response has come whose content is read as a stream."""
+
+    __slots__ = (
+        "call",
+        "deadline",
+        "decoder",
+        "downloaded",
+        "incoming",
+        "is_begun",
+        "is_ended",
+        "on_download",
+        "thread",
+        "total",
+    )
+
+    def __init__(self, incoming: Incoming, call: Call, max_ratio: int | None, deadline: float | None) -> None:
+        self.incoming = incoming
+        self.call = call
+        self.decoder: ContentDecoder | None = None
+        self.deadline = deadline
+        self.downloaded = 0
+        self.is_begun = False
+        self.is_ended = False
+        self.on_download: Any = None
+        self.thread: LoopThread
+        self.total: int | None = None
+        try:
+            self.decoder = decoder_for(incoming.head.headers, max_ratio)
+        except RequestError as error:
+            incoming.close()
+            told(error, call, incoming)
+            raise
+
+    async def raw(self) -> AsyncGenerator[bytes, None]:
+        """The content as it stands on the wire."""
+        if self.is_begun or self.is_ended:
+            raise StreamConsumed("the content has been read as a stream already, or was given up")
+        self.is_begun = True
+        try:
+            while piece := await self._receive():
+                self.downloaded += len(piece)
+                if self.on_download is not None:
+                    self.on_download(self.downloaded, self.total)
+                yield piece
+            self.is_ended = True
+        except RequestError as error:
+            told(error, self.call, self.incoming)
+            raise
+        finally:
+            if not self.is_ended:
+                self.close()
+
+    async def _receive(self) -> bytes:
+        if self.deadline is None:
+            return await self.incoming.receive()
+        return await until(self.deadline, self.incoming.receive(), self.call.url)
+
+    async def decoded(self) -> AsyncGenerator[bytes, None]:
+        """The content without its codings."""
+        decoder = self.decoder
+        raw = self.raw()
+        try:
+            if decoder is None:
+                async for piece in raw:
+                    yield piece
+                return
+            async for piece in raw:
+                for each in decoder.feed(piece):
+                    yield each
+            decoder.finish()
+        except RequestError as error:
+            told(error, self.call, self.incoming)
+            raise
+        finally:
+            await raw.aclose()
+
+    def close(self) -> None:
+        """Give up what is left."""
+        if not self.is_ended:
+            self.is_ended = True
+            self.incoming.close()
+
+
+async def sized(source: AsyncGenerator[bytes, None], size: int | None) -> AsyncGenerator[bytes, None]:
+    """The octets of an async generator in pieces of one size, the last one shorter; it is closed with this one."""
+    held = bytearray()
+    try:
+        async for piece in source:
+            if size is None:
+                yield piece
+                continue
+            held += piece
+            while len(held) >= size:
+                yield bytes(held[:size])
+                del held[:size]
+        if held:
+            yield bytes(held)
+    finally:
+        await source.aclose()
+
+
+async def again(pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """Pieces that are there already."""
+    for piece in pieces:
+        yield piece
+
+
+def pieces_of(content: bytes, size: int | None) -> Sequence[bytes]:
+    """Octets in pieces of one size."""
+    if size is None:
+        return [content] if content else []
+    return [content[start : start + size] for start in range(0, len(content), size)]
+
+
+def decoder_for(headers: Pairs, max_ratio: int | None) -> ContentDecoder | None:
+    """What takes the codings of a response off; None when it has none that are known here. Raises DecodingError."""
+    named = [value for name, value in headers if name == b"content-encoding"]
+    if not named:
+        return None
+    codings = codings_of(b", ".join(named).decode("latin-1"))
+    return ContentDecoder(codings, max_ratio) if codings else None
+
+
+def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None) -> bytes:
+    """Content that has come whole, without its codings. Raises DecodingError."""
+    decoder = decoder_for(headers, max_ratio)
+    if decoder is None or not content:
+        return content
+    pieces = list(decoder.feed(content))
+    decoder.finish()
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def told(error: RequestError, call: Call, incoming: Incoming | None = None) -> None:
+    """Give an error the URL and the head of the response, where it has none yet."""
+    if not error.url:
+        error.url = call.url
+    if error.head is None and incoming is not None:
+        error.head = incoming.head
