@@ -9,6 +9,7 @@ import click
 
 from headrace.cli.bench import bench
 from headrace.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
+from headrace.cli.get import get
 from headrace.cli.serve import serve
 from headrace.cli.version import version_text
 
@@ -33,6 +34,7 @@ def cli() -> None:
 
 
 cli.add_command(serve)
+cli.add_command(get)
 cli.add_command(bench)
 
 

@@ -1,0 +1,98 @@
+"""How far downloads have come, on one line of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import IO, Final
+
+from headrace.cli.figures import duration, octets
+from headrace.cli.terminal import CLEAR_LINE
+
+_EVERY_S: Final = 0.1
+_BAR: Final = 24
+_SMOOTH: Final = 0.3  # weight of the latest piece of time in the speed that is shown
+
+
+class Progress:
+    """Several downloads together. It draws ten times a second at most; `finish` leaves a last line behind."""
+
+    def __init__(self, stream: IO[str], clock: Callable[[], float], width: int = 80) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._width = width
+        self._begin = clock()
+        self._drawn_at = -1e9
+        self._is_drawn = False
+        self._received: dict[str, int] = {}
+        self._totals: dict[str, int | None] = {}
+        self._speed = 0.0
+        self._mark = (self._begin, 0)
+
+    def begin(self, name: str, total: int | None) -> None:
+        """A download begins, of `total` octets where that is known."""
+        self._received[name] = 0
+        self._totals[name] = total
+
+    def add(self, name: str, count: int) -> None:
+        """`count` octets more."""
+        self._received[name] += count
+        now = self._clock()
+        if now - self._drawn_at >= _EVERY_S:
+            self._drawn_at = now
+            self._measure(now)
+            self._draw(self.line(now))
+
+    def finish(self) -> None:
+        """Draw the last line, and go to the next."""
+        if self._received:
+            now = self._clock()
+            elapsed = max(now - self._begin, 1e-6)
+            done = sum(self._received.values())
+            self._speed = done / elapsed
+            self._draw(f"{self._name()}  {octets(done)} in {duration(elapsed)}  {octets(self._speed)}/s")
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Make room for something else; the next `add` draws again."""
+        if self._is_drawn:
+            self._is_drawn = False
+            self._stream.write(CLEAR_LINE)
+            self._stream.flush()
+
+    def line(self, now: float) -> str:
+        """The line at `now`, as wide as the terminal at most."""
+        done = sum(self._received.values())
+        total = 0
+        for each in self._totals.values():
+            if each is None:
+                text = f"{self._name()}  {octets(done)}  {octets(self._speed)}/s  {duration(now - self._begin)}"
+                return text[: self._width - 1]
+            total += each
+        share = min(1.0, done / total) if total else 1.0
+        full = int(share * _BAR)
+        bar = "=" * full + " " * (_BAR - full)
+        text = f"[{bar}] {share:4.0%}  {octets(done)} of {octets(total)}  {octets(self._speed)}/s"
+        if self._speed > 0 and done < total:
+            text += f"  {duration((total - done) / self._speed)} left"
+        room = self._width - 1 - len(text) - 2
+        name = self._name()
+        if room >= 8:
+            text = f"{name if len(name) <= room else name[: room - 1] + '…'}  {text}"
+        return text[: self._width - 1]
+
+    def _name(self) -> str:
+        return next(iter(self._received)) if len(self._received) == 1 else f"{len(self._received)} files"
+
+    def _measure(self, now: float) -> None:
+        then, before = self._mark
+        done = sum(self._received.values())
+        if now > then:
+            speed = (done - before) / (now - then)
+            self._speed = speed if not self._speed else _SMOOTH * speed + (1 - _SMOOTH) * self._speed
+            self._mark = (now, done)
+
+    def _draw(self, text: str) -> None:
+        self._is_drawn = True
+        self._stream.write(CLEAR_LINE + text)
+        self._stream.flush()
