@@ -230,7 +230,11 @@ class H2Peer(Peer):
         if content:
             self.content(stream_id, content, end=not trailers)
         if trailers:
-            self.send(wire.headers(stream_id, trailers, end_stream=True))
+            self.respond_trailers(stream_id, trailers)
+
+    def respond_trailers(self, stream_id: int, fields: Fields) -> None:
+        """A trailer section, which ends the response."""
+        self.send(wire.headers(stream_id, fields, end_stream=True))
 
     def begin(self, stream_id: int, status: int = 200, fields: Fields = (), *, end: bool = False) -> None:
         """A response's head."""

@@ -61,7 +61,7 @@ class ClientDriver(DriverState):
     is retryable.
     """
 
-    __slots__ = ("_drain_timer", "_is_alone", "_is_draining", "_last_id", "_protocols", "_wait_for_settings")
+    __slots__ = ("_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings")
 
     def __init__(
         self,
@@ -76,7 +76,6 @@ class ClientDriver(DriverState):
         super().__init__(loop, limits, origin, owner)
         self._protocols = protocols
         self._wait_for_settings = wait_for_settings
-        self._last_id = 0
         self._is_alone = True
         self._is_draining = False
         self._drain_timer: asyncio.TimerHandle | None = None
@@ -132,7 +131,6 @@ class ClientDriver(DriverState):
         exchange = Exchange(self, outgoing, stream_id, COUNTED if discard else WHOLE if whole else STREAMED)
         if on_done is not None:
             exchange.on_done = on_done
-        self._last_id = stream_id
         live = self.live
         live[stream_id] = exchange
         seconds = outgoing.timeouts.headers
@@ -241,11 +239,6 @@ class ClientDriver(DriverState):
         self._end_pings()
         self._set_unusable()
         self.owner.on_lost(self, self._ended)
-
-    def _flush(self, now: float = -1.0) -> None:
-        if not self.write_blocked and self.transport is not None:
-            self.flushed_id = self._last_id
-        super()._flush(now)
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -379,6 +372,8 @@ class ClientDriver(DriverState):
     def _has_ended_some(self, now: float) -> None:
         if not self.live:
             self.idle_since = now
+            if isinstance(self.engine, H1ClientConnection):
+                self.heard = self.engine.octets_in
             if self._is_draining:
                 self.close()
                 return
@@ -416,5 +411,4 @@ class ClientDriver(DriverState):
 
     def _fail_all(self, error: RequestError) -> None:
         for exchange in list(self.live.values()):
-            each = type(error)(error.message, retryable=failures.is_unsent(self, exchange) or error.retryable)
-            exchange.fail(each)
+            exchange.fail(type(error)(error.message, retryable=error.retryable))

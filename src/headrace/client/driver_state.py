@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.driver_deadlines import DriverDeadlines
@@ -32,8 +33,8 @@ class DriverState(DriverDeadlines):
         "announced_origins",
         "cause",
         "completed",
-        "flushed_id",
         "goaway_text",
+        "heard",
         "http_version",
         "idle_since",
         "is_ready",
@@ -64,8 +65,8 @@ class DriverState(DriverDeadlines):
         """What ORIGIN frames have said (RFC 8336)."""
         self.peer: Any = None
         self.local: Any = None
-        self.flushed_id = 0
-        """The highest stream whose request has left the engine."""
+        self.heard = 0
+        """Octets that came in over HTTP/1.1 until `live` was empty."""
         self.cause = ""
         """What the operating system said of the connection's end."""
         self.goaway_text = ""
@@ -150,7 +151,7 @@ class DriverState(DriverDeadlines):
         opaque = os.urandom(8)
         waiter = pings[opaque] = self.loop.create_future()
         self.engine.send_ping(opaque)
-        began = self.loop.time()
+        began = time.perf_counter()  # the loop's own clock may have a tick of a millisecond
         if not self.flush_due:
             self._flush()
         try:
@@ -159,7 +160,7 @@ class DriverState(DriverDeadlines):
             pings.pop(opaque, None)
         if not is_answered:
             raise ConnectionLost("the connection ended before the PING was acknowledged")
-        return self.loop.time() - began
+        return time.perf_counter() - began
 
     # -- what becomes of it ------------------------------------------------------------------------------------
 

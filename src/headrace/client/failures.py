@@ -20,6 +20,7 @@ from headrace.client.errors import (
     WriteTimeout,
 )
 from headrace.engine.errors import CANCEL, NO_ERROR, REFUSED_STREAM, error_name
+from headrace.engine.h1 import H1ClientConnection
 
 if TYPE_CHECKING:
     from headrace.client.driver import ClientDriver
@@ -34,24 +35,26 @@ _SENT_AGAIN: Final = "it may be sent again (RFC 9113 §8.7)"
 def stream_failed(driver: ClientDriver, exchange: Exchange, event: events.StreamReset) -> RequestError:
     """The error for a StreamReset of the engine's."""
     code = event.code
+    is_short = exchange.status > 0 and event.section in _MESSAGE_LENGTH
     if event.initiator == "remote":
         if event.section == _RST_STREAM:
             return _reset_by_server(code)
         if code == REFUSED_STREAM:
             why = driver.goaway_text or event.reason
             return ConnectionLost(f"the server did not process the request: {why}; {_SENT_AGAIN}", retryable=True)
-        if exchange.status and event.section in _MESSAGE_LENGTH and not driver.cause:
+        if is_short and not driver.cause:
             return TruncatedBody(f"the response's content is cut off: {event.reason} ({event.section})")
         return connection_failed(driver, exchange, event.reason)
     if code == CANCEL:
         if exchange.status == 0 or exchange.is_sending:
             return WriteTimeout(f"the server took nothing of the request's content: {event.reason}")
         return ReadTimeout(f"the response did not go on: {event.reason}")
-    if code in (NO_ERROR, REFUSED_STREAM):
+    if code == NO_ERROR:
         return connection_failed(driver, exchange, event.reason)
-    if exchange.status and event.section in _MESSAGE_LENGTH:
-        return TruncatedBody(f"the response's content is not as long as announced: {_told(driver, event)}")
-    return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}")
+    if is_short and not event.reason.startswith("more"):
+        return TruncatedBody(f"the response's content is cut off: {_told(driver, event)}")
+    is_unsent = True if code == REFUSED_STREAM else None
+    return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}", retryable=is_unsent)
 
 
 def _told(driver: ClientDriver, event: events.StreamReset | events.ConnectionEnded) -> str:
@@ -76,21 +79,15 @@ def _reset_by_server(code: int) -> StreamReset:
 def connection_failed(driver: ClientDriver, exchange: Exchange, reason: str) -> ConnectionLost:
     """The error of an exchange whose connection is gone."""
     parts = [f"the connection ended before the response {'was complete' if exchange.status else 'came'}: {reason}"]
-    if driver.cause:
+    if driver.cause and driver.cause != reason:
         parts.append(driver.cause)
     if driver.goaway_text:
         parts.append(driver.goaway_text)
     error = ConnectionLost("; ".join(parts))
-    if is_unsent(driver, exchange):
-        error = ConnectionLost("; ".join([*parts, "nothing of the request was sent"]), retryable=True)
-    elif driver.http_version != "2" and driver.completed and not exchange.status:
+    engine = driver.engine
+    if isinstance(engine, H1ClientConnection) and driver.completed and engine.octets_in == driver.heard:
         error.is_stale = True
     return error
-
-
-def is_unsent(driver: ClientDriver, exchange: Exchange) -> bool:
-    """True when no octet of the request has left the engine."""
-    return exchange.stream_id > driver.flushed_id
 
 
 def connection_error(driver: ClientDriver, event: events.ConnectionEnded) -> RequestError | None:
@@ -99,7 +96,8 @@ def connection_error(driver: ClientDriver, event: events.ConnectionEnded) -> Req
         if event.code == NO_ERROR:
             return None
         return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}")
-    parts = [each for each in (event.reason, driver.cause, driver.goaway_text) if each]
+    cause = "" if driver.cause == event.reason else driver.cause
+    parts = [each for each in (event.reason, cause, driver.goaway_text) if each]
     return ConnectionLost("the connection ended: " + "; ".join(parts))
 
 

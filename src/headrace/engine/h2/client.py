@@ -200,7 +200,7 @@ class ClientConnection(Connection):
         trailers = parse_trailers(stream_id, section)
         if stream.recv_length >= 0 and stream.received != stream.recv_length:
             raise StreamFault(
-                stream_id, errors.PROTOCOL_ERROR, "content-length differs from the octets of DATA", "RFC 9113 §8.1.1"
+                stream_id, errors.PROTOCOL_ERROR, "fewer octets of DATA than content-length says", "RFC 9113 §8.1.1"
             )
         self._events.append(TrailersReceived(stream_id, trailers))
         self._peer_ended(stream, state)

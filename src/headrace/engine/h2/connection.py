@@ -279,9 +279,8 @@ class Connection(FieldBlocks):
         stream.received += size
         declared = stream.recv_length
         if declared >= 0 and (stream.received > declared or (end_stream and stream.received != declared)):
-            raise StreamFault(
-                stream_id, errors.PROTOCOL_ERROR, "content-length differs from the octets of DATA", "RFC 9113 §8.1.1"
-            )
+            reason = "more octets of DATA" if stream.received > declared else "fewer octets of DATA"
+            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, f"{reason} than content-length says", "RFC 9113 §8.1.1")
         if size == 0 and not end_stream:
             stream.consumed += flow_length  # padding alone: nobody will consume it
             self._credit_stream(stream)
