@@ -8,6 +8,7 @@ one address after the other.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
@@ -143,7 +144,8 @@ async def _open_one(address: Address, local_address: str | None) -> socket.socke
 
 
 def _reason(error: OSError) -> str:
-    return _lowered(error.strerror or str(error))
+    # Not strerror, where asyncio has put a sentence of its own.
+    return _lowered(os.strerror(error.errno) if error.errno else str(error))
 
 
 def _lowered(text: str) -> str:

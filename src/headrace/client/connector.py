@@ -245,11 +245,19 @@ async def _attach(link: Any, protocol: asyncio.Protocol) -> None:
         link.attach(protocol)
         return
     loop = asyncio.get_running_loop()
+    is_taken = False
+
+    def take() -> asyncio.Protocol:
+        nonlocal is_taken
+        is_taken = True  # from here on a transport closes the socket, in its own time
+        return protocol
+
     try:
         if link.family == socket.AF_UNIX:
-            await loop.create_unix_connection(lambda: protocol, sock=link)
+            await loop.create_unix_connection(take, sock=link)
         else:
-            await loop.create_connection(lambda: protocol, sock=link)
+            await loop.create_connection(take, sock=link)
     except BaseException:
-        link.close()
+        if not is_taken:
+            link.close()
         raise

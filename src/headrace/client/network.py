@@ -84,7 +84,7 @@ class NetworkTransport:
         self._places = self.pool.places
         self.links: dict[ClientDriver, _Link] = {}
         """Connections whose transport is open, also those that the pool does not count any more."""
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connecting: dict[asyncio.Task[None], _Link] = {}
         self._is_closed = False
         self._all_gone: asyncio.Future[None] | None = None
 
@@ -257,9 +257,10 @@ class NetworkTransport:
     # -- connections -------------------------------------------------------------------------------------------
 
     def _open(self, step: Open) -> None:
-        task = asyncio.get_running_loop().create_task(self._connect(_Link(self, step)))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        link = _Link(self, step)
+        task = asyncio.get_running_loop().create_task(self._connect(link))
+        self._connecting[task] = link
+        task.add_done_callback(self._connecting.pop)
 
     async def _connect(self, link: _Link) -> None:
         step = link.step
@@ -374,11 +375,11 @@ class NetworkTransport:
                 assert isinstance(ticket, Waiter)
                 self.pool.remove(ticket)
                 ticket.fail(error)
-        connecting = list(self._connecting)
-        for task in connecting:
-            task.cancel()
-        if connecting:
-            await asyncio.wait(connecting)
+        for task, link in self._connecting.items():
+            if not link.is_open:  # else a request may run on it already
+                task.cancel()
+        if self._connecting:
+            await asyncio.wait(list(self._connecting))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.config.drain_timeout_s
         for driver in list(self.links):

@@ -311,14 +311,12 @@ class Pool:
                 place.members.remove(member)
             elif member in place.spare:
                 place.spare.remove(member)
+            self._forget(place)
 
     def lost(self, member: Member) -> list[Place]:
         """It is gone. Returns the places that it served."""
         self.unusable(member)
-        places = self.homes.pop(member, [])
-        for place in places:
-            self._forget(place)
-        return places
+        return self.homes.pop(member, [])
 
     def came_back(self, member: Member) -> None:
         """An HTTP/1.1 connection on which a WebSocket was refused is free for others."""
