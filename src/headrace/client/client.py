@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
-from headrace.client.auth import Auth, as_auth, auth_of_url
+from headrace.client.auth import as_auth, auth_of_url
 from headrace.client.deadline import until
-from headrace.client.decoding import MAX_RATIO, accept_encoding
+from headrace.client.decoding import MAX_RATIO
+from headrace.client.defaults import Defaults, Target
 from headrace.client.errors import PoolError, RequestError
 from headrace.client.headers import Headers
-from headrace.client.interface import Origin, Pairs, Transport
+from headrace.client.interface import Transport
 from headrace.client.jar import JarHolder
-from headrace.client.journey import Hooks, Journey
-from headrace.client.options import CallOptions, RequestOptions, SendOptions, split
-from headrace.client.query import QueryParams
+from headrace.client.journey import Journey
+from headrace.client.options import CallOptions, SendOptions, split
 from headrace.client.redirects import MAX_REDIRECTS
 from headrace.client.request import Call, Request
 from headrace.client.response import REDIRECTS, Response
 from headrace.client.retry import RetryPolicy
+from headrace.client.sse import MAX_EVENT_SIZE, EventSource
 from headrace.client.streaming import decoded_whole, told
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.client.url import URL
 
 if TYPE_CHECKING:
-    from headrace.client.cookies import Cookies
     from headrace.client.network_config import NetworkConfig
     from headrace.client.websocket import WebSocketSession
 
-USER_AGENT: Final = "headrace"
-CACHED_TARGETS: Final = 1024
 _SPECIAL: Final = frozenset((b"content-encoding", b"set-cookie"))
 _new: Final = object.__new__
 
-_Target = tuple[Origin, bytes, bytes, str]
-"""Of a URL that was asked for before: origin, authority, path, and its text for messages."""
 
-
-class Client:
+class Client(Defaults):
     """Sends requests, many at once, over HTTP/2 and HTTP/1.1.
 
         async with Client() as client:
@@ -84,129 +80,18 @@ class Client:
         self.transport = transport
         self.follow_redirects = follow_redirects
         self.max_redirects = max_redirects
-        self._retry = retry
         self._max_ratio = max_decompression_ratio
         self._is_closed = False
-        self._jar = JarHolder(cookies)
-        self._timeouts = Timeouts.of(timeout)
-        self._auth = as_auth(auth)
-        self._base_url = URL(base_url)
-        self._params = QueryParams(params)
-        self._hooks = _checked_hooks(event_hooks or {})
-        self._headers = Headers({"user-agent": USER_AGENT, "accept": "*/*", "accept-encoding": accept_encoding()})
-        self._headers.update(headers)
-        self._settle()
-
-    # -- what every request has unless it says otherwise -------------------------------------------------------
-
-    def _settle(self) -> None:
-        """Something that all requests share has changed: forget what was prepared."""
-        self._targets: dict[str | URL, _Target] = {}
-        self._prepared_from: Pairs | None = None
-        self._prepared: Pairs = []
-
-    def _prepare(self, url: str | URL) -> None:
-        """Remember what a plain request to this URL has in common with all others, where there are plain ones."""
-        if (
-            self._auth is not None
-            or self._params
-            or self._hooks["request"]
-            or self._hooks["response"]
-            or self.retry is not None
-            or self._timeouts.total is not None
-        ):
-            return
-        if self._prepared_from is not self._headers._pairs:
-            self._settle()
-            if "host" in self._headers or "content-length" in self._headers or "cookie" in self._headers:
-                return
-            # By way of a request, so that they are checked as any other's.
-            self._prepared = Request("GET", "http://prepared.invalid/", headers=self._headers).outgoing().headers
-            self._prepared_from = self._headers._pairs
-        target = self._merged(url)
-        if target.userinfo:
-            return
-        if len(self._targets) >= CACHED_TARGETS:
-            self._targets.clear()
-        self._targets[url] = (target.origin, target.netloc, target.raw_path, target.without_userinfo())
-
-    @property
-    def headers(self) -> Headers:
-        """The default header fields; they can be changed."""
-        return self._headers
-
-    @headers.setter
-    def headers(self, headers: Any) -> None:
-        self._headers = Headers(headers)
-
-    @property
-    def params(self) -> QueryParams:
-        """The default query parameters."""
-        return self._params
-
-    @params.setter
-    def params(self, params: Any) -> None:
-        self._params = QueryParams(params)
-        self._settle()
-
-    @property
-    def base_url(self) -> URL:
-        """What is put before relative URLs."""
-        return self._base_url
-
-    @base_url.setter
-    def base_url(self, url: URL | str) -> None:
-        self._base_url = URL(url)
-        self._settle()
-
-    @property
-    def auth(self) -> Auth | None:
-        """The default credentials."""
-        return self._auth
-
-    @auth.setter
-    def auth(self, auth: Any) -> None:
-        self._auth = as_auth(auth)
-        self._settle()
-
-    @property
-    def timeout(self) -> Timeouts:
-        """The default timeouts."""
-        return self._timeouts
-
-    @timeout.setter
-    def timeout(self, timeout: float | Timeouts | None) -> None:
-        self._timeouts = Timeouts.of(timeout)
-        self._settle()
-
-    @property
-    def retry(self) -> RetryPolicy | None:
-        """The default policy for retries."""
-        return self._retry
-
-    @retry.setter
-    def retry(self, retry: RetryPolicy | None) -> None:
-        self._retry = retry
-        self._settle()
-
-    @property
-    def event_hooks(self) -> Hooks:
-        """The hooks; to change them, set all."""
-        return {name: list(hooks) for name, hooks in self._hooks.items()}
-
-    @event_hooks.setter
-    def event_hooks(self, event_hooks: Mapping[str, Any]) -> None:
-        self._hooks = _checked_hooks(event_hooks)
-        self._settle()
-
-    @property
-    def cookies(self) -> Cookies:
-        """The cookies, those that servers have set among them."""
-        return self._jar.open()
-
-    @cookies.setter
-    def cookies(self, cookies: Any) -> None:
-        self._jar.set(cookies)
+        super().__init__(
+            base_url=base_url,
+            headers=headers,
+            params=params,
+            cookies=cookies,
+            auth=auth,
+            timeout=timeout,
+            retry=retry,
+            event_hooks=event_hooks,
+        )
 
     @property
     def is_closed(self) -> bool:
@@ -214,55 +99,6 @@ class Client:
         return self._is_closed
 
     # -- requests ----------------------------------------------------------------------------------------------
-
-    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> Request:
-        """A request with the client's defaults, to be looked at, changed, and given to `send`.
-
-        Raises InvalidURL, and ValueError or TypeError for options that make no request.
-        """
-        params = options.get("params")
-        if self._params:
-            params = self._params.merge(params)
-        headers = self._headers
-        if (more := options.get("headers")) is not None:
-            headers = headers.copy()
-            headers.update(more)
-        if (cookies := options.get("cookies")) is not None:
-            from headrace.client.cookies import cookie_field
-
-            field = cookie_field(cookies)
-            headers = headers | {"cookie": f"{headers['cookie']}; {field}" if "cookie" in headers else field}
-        return Request(
-            method,
-            self._merged(url),
-            params=params,
-            headers=headers,
-            content=options.get("content"),
-            data=options.get("data"),
-            files=options.get("files"),
-            json=options.get("json"),
-            trailers=options.get("trailers"),
-            timeouts=Timeouts.of(options["timeout"]) if "timeout" in options else self._timeouts,
-            on_upload=options.get("on_upload"),
-            on_download=options.get("on_download"),
-            on_informational=options.get("on_informational"),
-        )
-
-    def _merged(self, url: URL | str) -> URL:
-        """Below the base URL, unless it says itself where it leads."""
-        target = URL(url)
-        base = self._base_url
-        if not base.host or target.scheme or target.host:
-            return target
-        path = target.raw_path if target.path != "/" or str(target).startswith("/") else b""
-        return (
-            base.copy_with(
-                raw_path=base.raw_path.partition(b"?")[0].rstrip(b"/") + b"/" + path.lstrip(b"/"),
-                fragment=target.fragment or None,
-            )
-            if path or target.query
-            else base.copy_with(fragment=target.fragment or None)
-        )
 
     async def send(self, request: Request, *, stream: bool = False, **options: Unpack[SendOptions]) -> Response:
         """Send a request. With `stream` the response is returned when its head is there, and has to be read to its end
@@ -341,6 +177,39 @@ class Client:
         )
         return session(self, url, wanted, options)
 
+    def sse(
+        self,
+        url: URL | str,
+        *,
+        method: str = "GET",
+        last_event_id: str = "",
+        reconnect: bool | None = None,
+        max_event_size: int = MAX_EVENT_SIZE,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        **options: Unpack[CallOptions],
+    ) -> EventSource:
+        """Read server-sent events: `async with client.sse(url) as events: async for event in events`.
+
+        With `reconnect` a stream that ends or breaks off is asked for again, from the last event that came, until the
+        answer is 204 or an error; the default is yes for GET and no for other methods. It waits as long as the stream
+        said, or 3 seconds, longer after failures; `sleep` does the waiting. Without a `timeout` the stream may be
+        silent for ever. Entering the block raises as `request`, HTTPStatusError for 400 and above, and
+        RemoteProtocolError for what is no event stream; so does each further connection.
+        """
+        if "timeout" not in options:
+            options["timeout"] = replace(self._timeouts, read=None)
+        options["headers"] = Headers({"accept": "text/event-stream"}) | Headers(options.get("headers"))
+        return EventSource(
+            self,
+            url,
+            options,
+            method=method,
+            last_event_id=last_event_id,
+            reconnect=method == "GET" if reconnect is None else reconnect,
+            max_event_size=max_event_size,
+            sleep=sleep,
+        )
+
     async def get(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
         """GET, see `request`."""
         if not options:
@@ -375,7 +244,7 @@ class Client:
         """PATCH, see `request`."""
         return await self.request("PATCH", url, **options)
 
-    async def _plain(self, target: _Target) -> Response:
+    async def _plain(self, target: Target) -> Response:
         """The short way: nothing is asked for but the URL, and nothing of the client stands between."""
         origin, authority, path, url = target
         call = Call(b"GET", origin, authority, path, self._prepared, b"", url, self._timeouts)
@@ -467,13 +336,6 @@ class StreamedResponse:
     async def __aexit__(self, *_: object) -> None:
         if self._response is not None:
             await self._response.aclose()
-
-
-def _checked_hooks(event_hooks: Mapping[str, Any]) -> Hooks:
-    unknown = set(event_hooks) - {"request", "response"}
-    if unknown:
-        raise ValueError(f"there is no event {sorted(unknown)[0]!r}; there are request and response")
-    return {name: list(event_hooks.get(name) or ()) for name in ("request", "response")}
 
 
 class ForgetfulClient(Client):

@@ -16,6 +16,7 @@ from headrace.client.options import CallOptions, ClientOptions, RequestOptions, 
 from headrace.client.request import Request
 from headrace.client.response import BaseResponse, Response
 from headrace.client.streaming import pieces_of
+from headrace.client.sync_streams import SyncEventSource, SyncWebSocket
 from headrace.client.text import split_lines
 from headrace.client.url import URL
 
@@ -86,9 +87,7 @@ class SyncClient:
 
     def __init__(self, *, thread: LoopThread | None = None, **options: Unpack[ClientOptions]) -> None:
         self._thread = thread if thread is not None else shared()
-        auth = options.get("auth")
-        if auth is not None:
-            options["auth"] = _in_threads(auth)
+        _auth_in_threads(options)
         hooks = options.get("event_hooks")
         if hooks:
             wrapped = {name: [self._hook(hook) for hook in several or ()] for name, several in hooks.items()}
@@ -147,8 +146,7 @@ class SyncClient:
 
     def send(self, request: Request, *, stream: bool = False, **options: Unpack[SendOptions]) -> SyncResponse:
         """Send a request; see `Client.send`."""
-        if options.get("auth") is not None:
-            options["auth"] = _in_threads(options["auth"])
+        _auth_in_threads(options)
         if isinstance(request.content, AsksInThreads):
             request.content.ask_in_threads()
         return self._as_sync(self._thread.run(self._client.send(request, stream=stream, **options)))
@@ -193,6 +191,18 @@ class SyncClient:
     def patch(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
         """PATCH, see `request`."""
         return self.request("PATCH", url, **options)
+
+    def sse(self, url: URL | str, **options: Any) -> SyncEventSource:
+        """Read server-sent events: `with client.sse(url) as events: for event in events`. The options are those of
+        `Client.sse`."""
+        _auth_in_threads(options)
+        return SyncEventSource(self._thread, self._client.sse(url, **options))
+
+    def websocket(self, url: URL | str, **options: Any) -> SyncWebSocket:
+        """Open a WebSocket: `with client.websocket("wss://example.org/chat") as ws`. The options are those of
+        `Client.websocket`."""
+        _auth_in_threads(options)
+        return SyncWebSocket(self._thread, self._client.websocket(url, **options))
 
     # -- its end -----------------------------------------------------------------------------------------------
 
@@ -262,3 +272,8 @@ def _in_threads(auth: Any) -> Auth | None:
     if found is None or isinstance(found, BasicAuth) or type(found).async_auth_flow is not Auth.async_auth_flow:
         return found
     return _AuthInThreads(found)
+
+
+def _auth_in_threads(options: Any) -> None:
+    if options.get("auth") is not None:
+        options["auth"] = _in_threads(options["auth"])
