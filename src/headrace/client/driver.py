@@ -18,7 +18,7 @@ from headrace.client import failures
 from headrace.client.driver_owner import CLIENT_LIMITS, DriverOwner
 from headrace.client.driver_state import DriverState
 from headrace.client.errors import ConnectionLost, RequestError, TLSError
-from headrace.client.exchange import COUNTED, NEVER, STREAMED, WHOLE, Exchange
+from headrace.client.exchange import COUNTED, STREAMED, WHOLE, Exchange
 from headrace.client.interface import ResponseHead
 from headrace.client.upload import PIECE, ContentUpload, OctetsUpload, Upload, awaits_continue
 from headrace.engine.events import (
@@ -130,15 +130,13 @@ class ClientDriver(DriverState):
         )
         exchange = Exchange(self, outgoing, stream_id, COUNTED if discard else WHOLE if whole else STREAMED)
         if on_done is not None:
+            exchange.is_plain = False
             exchange.on_done = on_done
         live = self.live
         live[stream_id] = exchange
-        seconds = outgoing.timeouts.headers
-        if seconds is not None and (end or is_tunnel):
-            exchange.deadline = deadline = self.loop.time() + seconds
-            if deadline < self._scan_at:
-                self._scan_by(deadline)
+        self._watch(exchange)
         if not end:
+            exchange.is_plain = False
             exchange.has_content = True
             exchange.is_sending = True
             if not is_tunnel:
@@ -227,7 +225,7 @@ class ClientDriver(DriverState):
         self.cause = f"the server's side took nothing for {self._stall_timeout_s:g} s"
 
     def on_lost(self) -> None:
-        self._stop_scanning()
+        self._stop_looking()
         if self._drain_timer is not None:
             self._drain_timer.cancel()
             self._drain_timer = None
@@ -245,7 +243,9 @@ class ClientDriver(DriverState):
     def on_events(self, events: Sequence[Any]) -> None:
         # Typed loosely: `kind` tells what an event is, and an isinstance for mypy's sake costs 30 ns an event.
         live = self.live
-        ended = 0
+        now = self.now
+        completed = 0
+        failed = 0
         for event in events:
             kind = event.kind
             if kind == RESPONSE:
@@ -256,11 +256,13 @@ class ClientDriver(DriverState):
                 exchange.head = ResponseHead(event.status, event.headers, self.engine.http_version)
                 if event.end_stream:
                     del live[event.stream_id]
-                    ended += 1
-                    self.completed += 1
+                    completed += 1
                     exchange.on_complete()
                 else:
-                    self._on_head(exchange)
+                    if not exchange.is_plain or exchange.mode == STREAMED:
+                        self._on_head(exchange)
+                    if not exchange.is_sending:
+                        exchange.since = now
             elif kind == DATA:
                 exchange = live.get(event.stream_id)
                 if exchange is None:
@@ -268,36 +270,28 @@ class ClientDriver(DriverState):
                     continue
                 if exchange.mode == WHOLE:
                     exchange.chunks.append(event.data)
-                    if event.end_stream and not exchange.is_tunnel:
-                        del live[event.stream_id]
-                        ended += 1
-                        self.completed += 1
-                        exchange.on_complete()
-                        continue
-                    self.engine.acknowledge_data(event.stream_id, event.flow_length)
+                    if not event.end_stream:
+                        self.engine.acknowledge_data(event.stream_id, event.flow_length)
                 else:
                     exchange.on_data(event.data, event.flow_length)
-                    if event.end_stream:
-                        if exchange.is_tunnel:
-                            exchange.on_peer_ended()
-                        else:
-                            del live[event.stream_id]
-                            ended += 1
-                            self.completed += 1
-                            exchange.on_complete()
-                        continue
-                if not exchange.is_sending:
-                    self._expect_more(exchange)
+                if not event.end_stream:
+                    if not exchange.is_sending:
+                        exchange.since = now
+                elif exchange.is_tunnel:
+                    exchange.on_peer_ended()
+                else:
+                    del live[event.stream_id]
+                    completed += 1
+                    exchange.on_complete()
             elif kind == RESET:
                 exchange = live.pop(event.stream_id, None)
                 if exchange is not None:
-                    ended += 1
+                    failed += 1
                     exchange.on_failed(failures.stream_failed(self, exchange, event))
             elif kind == TRAILERS:
                 exchange = live.pop(event.stream_id, None)
                 if exchange is not None:
-                    ended += 1
-                    self.completed += 1
+                    completed += 1
                     exchange.trailers = event.headers
                     exchange.on_complete()
             elif kind == ACCEPTED:
@@ -322,22 +316,20 @@ class ClientDriver(DriverState):
                 if self._ended is None:
                     self._ended = failures.connection_error(self, event)
                 self._set_unusable()
-        if ended:
-            self._is_alone = ended == 1
-            self._has_ended_some(self.now)
+        if completed or failed:
+            self.completed += completed
+            self._is_alone = completed == 1
+            self._has_ended_some(now)
 
     def _on_head(self, exchange: Exchange) -> None:
-        """The head of a response has come, and it goes on."""
+        """The head of a response has come that somebody waits for, or whose request is not a plain one."""
         if exchange.has_content and exchange.outgoing.method == b"CONNECT":
             if exchange.status < 300:
                 exchange.is_tunnel = True
-                exchange.deadline = NEVER
             else:
                 exchange.is_sending = False
         if exchange.mode == STREAMED:
             exchange.wake()
-        if not exchange.is_sending:
-            self._expect_more(exchange)
 
     def _on_informational(self, stream_id: int, status: int, headers: Pairs) -> None:
         exchange = self.live.get(stream_id)

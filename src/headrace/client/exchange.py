@@ -45,11 +45,13 @@ class Exchange:
     """True once the exchange has left its connection: complete, failed, or closed by the caller."""
     error: Exception | None = None
     """Why it failed: a RequestError, or what the request's content or a callback raised."""
-    deadline: float = NEVER
-    """When the wait that is under way takes too long, on the loop's clock."""
+    since: float = 0.0
+    """When the wait began that it is in, on the loop's clock."""
     received: int = 0
     """Octets of content that came, where they are only counted."""
     upload: Upload | None = None
+    is_plain: bool = True
+    """True where the end of the response is all there is to the end: no content, no tunnel, nobody to be called."""
     is_sending: bool = False
     """True until the last octet of the request is accepted for sending."""
     has_content: bool = False
@@ -151,11 +153,6 @@ class Exchange:
 
     # -- what the driver and the upload tell -------------------------------------------------------------------
 
-    def on_head(self) -> None:
-        """The head has come, and more is to follow."""
-        if self.mode == STREAMED:
-            self.wake()
-
     def on_data(self, data: bytes, owed: int) -> None:
         """A piece of content has come that cost `owed` octets of the stream's window; not of a whole response's."""
         if self.mode == COUNTED:
@@ -180,6 +177,12 @@ class Exchange:
 
     def on_complete(self) -> None:
         """The response has ended, and the driver has let go of it."""
+        if self.is_plain:
+            self.is_over = True
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            return
         self._over()
         if self.has_content:
             # A response that ends before the request does not want the rest of it (RFC 9113 §8.1): CANCEL is "no
@@ -207,8 +210,7 @@ class Exchange:
     def on_sent(self) -> None:
         """The last octet of the request is accepted for sending; the server's turn."""
         self.is_sending = False
-        timeouts = self.outgoing.timeouts
-        self.driver.expect(self, timeouts.read if self.status else timeouts.headers)
+        self.since = self.driver.loop.time()
 
     def wake(self) -> None:
         """Let the task that waits look again."""
@@ -264,7 +266,7 @@ class Exchange:
             return  # whatever was owed went back when the stream ended
         driver = self.driver
         if not self.is_sending:
-            driver.expect(self, self.outgoing.timeouts.read)
+            self.since = driver.loop.time()
         if owed:
             engine = driver.engine
             engine.acknowledge_data(self.stream_id, owed)

@@ -53,7 +53,6 @@ class Upload:
     def on_accepted(self) -> None:
         """The engine has accepted the last piece."""
         self.is_blocked = False
-        self._exchange.driver.expect(self._exchange, None)
 
     def stop(self) -> None:
         """The exchange is over: no further octet."""
@@ -81,7 +80,7 @@ class Upload:
     def _block(self) -> None:
         self.is_blocked = True
         exchange = self._exchange
-        exchange.driver.expect(exchange, exchange.outgoing.timeouts.write)
+        exchange.since = exchange.driver.loop.time()
 
 
 class OctetsUpload(Upload):
