@@ -255,7 +255,9 @@ class ClientConnection(Connection):
             return
         data = self._input
         new: list[bytes] = []
-        while end - start >= 2:
+        left = _MOST_ORIGINS  # entries of one frame that are looked at
+        while end - start >= 2 and left > 0:
+            left -= 1
             size = data[start] << 8 | data[start + 1]
             start += 2
             if size > end - start:
