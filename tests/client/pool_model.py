@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.client.interface import Origin
-from headrace.client.pool import REQUEST, Close, Open, Place, Policy, Pool, Refuse, Start, Ticket
+from headrace.client.pool import Close, Open, Policy, Pool, Refuse, Start
+from headrace.client.pool_place import REQUEST, Place, Ticket
 
 A = Origin("https", "a.example", 443)
 B = Origin("https", "b.example", 443)

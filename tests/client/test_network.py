@@ -504,13 +504,18 @@ def test_what_a_connection_achieves_is_told_and_names_can_be_answered_by_hand(ru
     async def main() -> None:
         told: list[tuple[str, str]] = []
         tapped: list[Any] = []
+
+        def tap(driver: asyncio.Protocol, origin: Any) -> asyncio.Protocol:
+            tapped.append(driver)
+            return driver
+
         async with (
             listening(tls=server_tls("a.example"), script=answer_all) as server,
             network(
                 verify=trusting(),
                 resolve={("a.example", 443): ("127.0.0.1", server.port)},
                 on_step=lambda origin, step, details: told.append((step, details)),
-                tap=lambda driver, origin: tapped.append(driver) or driver,
+                tap=tap,
             ) as transport,
         ):
             assert await fetch(transport, ask(443, "/x", scheme="https", host="a.example")) == b"/x"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.client.interface import Origin
-from headrace.client.pool import CONNECT, WEBSOCKET
+from headrace.client.pool_place import CONNECT, WEBSOCKET
 
 from tests.client.pool_model import PLAIN, A, B, C, FakeMember, Rig
 
@@ -325,4 +325,4 @@ def test_what_origins_speak_is_remembered_of_a_bounded_number() -> None:
         rig.ask(origin)
         member = rig.succeed(FakeMember("1.1"))
         rig.lose(member)
-    assert not rig.pool.places and len(rig.pool._spoken) <= 1_024
+    assert not rig.pool.places and len(rig.pool._known) <= 1_024

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from headrace.client.interface import Origin
-from headrace.client.pool import REQUEST, WEBSOCKET
+from headrace.client.pool_place import REQUEST, WEBSOCKET
 
 from tests.client.pool_model import PLAIN, A, B, FakeMember, Rig
 

@@ -22,7 +22,8 @@ from headrace.client.errors import ConnectError, PoolError, PoolTimeout, Request
 from headrace.client.exchange import Exchange, HeldResponse
 from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.network_config import NetworkConfig
-from headrace.client.pool import CONNECT, REQUEST, WEBSOCKET, Close, Open, Place, Pool, Refuse, Start, Ticket
+from headrace.client.pool import Close, Open, Pool, Refuse, Start
+from headrace.client.pool_place import CONNECT, REQUEST, WEBSOCKET, Place, Ticket
 from headrace.client.pool_stats import PoolStats, stats_of
 from headrace.client.replay import is_replayable, may_replay
 

@@ -10,56 +10,17 @@ of their own, because the connections there are may be of no use to them: then t
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sized
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from headrace.client.interface import Origin
+from headrace.client.pool_place import REQUEST, WEBSOCKET, Known, Member, Place, Ticket
 
 Protocols: TypeAlias = Literal["any", "h2", "http/1.1"]
 """What a new connection may speak; "any" is up to ALPN."""
 
-REQUEST: Final = 0
-WEBSOCKET: Final = 1  # an extended CONNECT (RFC 8441), or a connection of HTTP/1.1 that is upgraded
-CONNECT: Final = 2  # a tunnel through a proxy (RFC 9110 §9.3.6)
-
-_REMEMBERED: Final = 1_024  # origins without a connection of which we still know what they speak
+_REMEMBERED: Final = 1_024  # origins without a connection of which we still know what they are like
 _BARREN: Final = 3  # connections in a row that end before anything could begin on them; more would be a loop
-
-
-class Member(Protocol):
-    """What the pool has to know of a connection."""
-
-    @property
-    def http_version(self) -> str:
-        """ "2", "1.1" or "1.0"."""
-        ...
-
-    @property
-    def is_usable(self) -> bool:
-        """True while it may ever take another request."""
-        ...
-
-    @property
-    def has_room(self) -> bool:
-        """True when a request could begin now."""
-        ...
-
-    @property
-    def live(self) -> Sized:
-        """Requests that are open on it."""
-        ...
-
-    @property
-    def idle_since(self) -> float:
-        """When the last of them ended."""
-        ...
-
-    @property
-    def takes_websockets(self) -> bool | None:
-        """Whether the server offers extended CONNECT; None until its SETTINGS are there."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,71 +33,6 @@ class Policy:
     max_waiting: int = 1_000
     http1: bool = True
     http2: bool = True
-
-
-class Ticket:
-    """One request in a queue. A lower `serial` goes first."""
-
-    __slots__ = ("kind", "place", "serial")
-
-    def __init__(self, place: Place, kind: int, serial: int) -> None:
-        self.place = place
-        self.kind = kind
-        self.serial = serial
-
-
-class Place:
-    """One origin: its connections, those under way, and who waits."""
-
-    __slots__ = (
-        "attempts",
-        "barren",
-        "holding",
-        "is_alone",
-        "members",
-        "origin",
-        "requests",
-        "spare",
-        "spare_attempts",
-        "speaks",
-        "tunnels",
-        "websockets_over_h2",
-    )
-
-    def __init__(self, origin: Origin, speaks: str | None) -> None:
-        self.origin = origin
-        self.members: list[Member] = []
-        """Usable connections, the oldest first: filled in this order, so that those beyond need become idle and end."""
-        self.spare: list[Member] = []
-        """HTTP/1.1 connections to an origin that speaks HTTP/2: for WebSockets that it does not take over HTTP/2."""
-        self.requests: deque[Ticket] = deque()
-        self.tunnels: deque[Ticket] = deque()
-        """WebSockets that wait."""
-        self.attempts = 0
-        self.spare_attempts = 0
-        self.speaks = speaks
-        """ "2" or "1.1"; None until the first connection says."""
-        self.websockets_over_h2: bool | None = None
-        self.holding = False
-        """A connection failed while others serve: no further one is tried before somebody else comes."""
-        self.barren = 0
-        self.is_alone = False
-        """It uses no connection of another origin's: that was answered with 421 (RFC 9110 §15.5.20)."""
-
-    @property
-    def is_waited_for(self) -> bool:
-        """True while anybody waits."""
-        return bool(self.requests or self.tunnels)
-
-    @property
-    def is_empty(self) -> bool:
-        """True when there is nothing to keep but what the origin speaks."""
-        return not (self.members or self.spare or self.requests or self.tunnels or self.attempts or self.spare_attempts)
-
-    @property
-    def head_serial(self) -> int:
-        """The serial of whoever came first; only while somebody waits."""
-        return min(queue[0].serial for queue in (self.requests, self.tunnels) if queue)
 
 
 class Start(NamedTuple):
@@ -183,7 +79,7 @@ class Pool:
         """Places that need a connection, in order, while there are `max_connections`."""
         self.waiting = 0
         self._attempts = 0
-        self._spoken: dict[Origin, str] = {}
+        self._known: dict[Origin, Known] = {}
         self._serial = 0
         self._early_serial = -(2**62)
 
@@ -201,7 +97,8 @@ class Pool:
         """The origin's place, made when there is none."""
         place = self.places.get(origin)
         if place is None:
-            place = self.places[origin] = Place(origin, self._spoken.get(origin) or self._only_choice(origin))
+            known = self._known.get(origin) or Known(self._only_choice(origin), None, False)
+            place = self.places[origin] = Place(origin, known)
         return place
 
     def _only_choice(self, origin: Origin) -> str | None:
@@ -335,11 +232,11 @@ class Pool:
         if place.is_empty and self.places.get(place.origin) is place:
             del self.places[place.origin]
             self.starved.pop(place, None)
-            if place.speaks is not None:
-                self._spoken.pop(place.origin, None)
-                self._spoken[place.origin] = place.speaks
-                if len(self._spoken) > _REMEMBERED:
-                    del self._spoken[next(iter(self._spoken))]
+            known = self._known
+            known.pop(place.origin, None)
+            known[place.origin] = Known(place.speaks, place.websockets_over_h2, place.is_alone)
+            if len(known) > _REMEMBERED:
+                del known[next(iter(known))]
 
     # -- what follows ------------------------------------------------------------------------------------------
 
@@ -376,9 +273,9 @@ class Pool:
         """Whoever came first of those for whom there is a connection with room."""
         member = tunnel_member = None
         if place.requests:
-            member = next((each for each in place.members if each.has_room), None)
+            member = place.room_for_request()
         if place.tunnels:
-            tunnel_member = _room_for_websocket(place)
+            tunnel_member = place.room_for_websocket()
         if member is None and tunnel_member is None:
             return None
         if tunnel_member is not None and (member is None or place.tunnels[0].serial < place.requests[0].serial):
@@ -458,10 +355,3 @@ class Pool:
             place.tunnels.popleft(),
             "the server takes no WebSocket over HTTP/2 (RFC 8441), and HTTP/1.1 is switched off",
         )
-
-
-def _room_for_websocket(place: Place) -> Member | None:
-    for member in place.members:
-        if member.has_room and (member.http_version != "2" or member.takes_websockets):
-            return member
-    return next((member for member in place.spare if member.has_room), None)
