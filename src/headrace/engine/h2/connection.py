@@ -42,6 +42,7 @@ from headrace.engine.timed import NEVER
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
+_LARGE_READ: Final = 16_384
 _SMALL: Final = 256  # DATA below this is charged as much
 _CRUMB: Final = 256  # a WINDOW_UPDATE below this is odd
 _MOST_FREE_UPDATES: Final = 10_000
@@ -107,14 +108,20 @@ class Connection(FieldBlocks):
         self._heard_at = now
         if self.closed:
             return self.take_events()
-        if self._input:
-            self._input = self._input[self._position :] + data if data or self._position else self._input
-        else:
-            self._input = data
-        self._position = 0
+        turn = self.limits.frames_per_turn
+        if turn == 0:
+            turn = -1
         try:
-            if not self._preface_left or self._take_preface():
-                self._take_frames()
+            if not self._input:
+                self._input = data
+                self._position = 0
+            elif len(data) < _LARGE_READ or self._position > 0 or self._preface_left:
+                self._input = self._input[self._position :] + data if data or self._position else self._input
+                self._position = 0
+            else:
+                turn = self._take_torn_frame(data, turn)
+            if turn != 0 and (not self._preface_left or self._take_preface()):
+                self._take_frames(turn)
         except ConnectionFault as fault:
             self._fail(fault)
             self._input = b""
@@ -147,10 +154,28 @@ class Connection(FieldBlocks):
         self.phase = SETTINGS
         return True
 
-    def _take_frames(self) -> None:
-        """Walk through whole frames; what is left of the input starts the next call."""
-        turn = self.limits.frames_per_turn
-        left = turn if turn > 0 else -1
+    def _take_torn_frame(self, data: bytes, turn: int) -> int:
+        """Complete the frame that the last read ended within, and take it alone: a large body comes in large reads, and
+        putting each behind what was left of the one before copied all of it once more. Returns what is left of the
+        turn; what is left of the input then starts at `_position`."""
+        torn = self._input
+        if len(torn) < 9:
+            self._input = torn + data
+            return turn
+        missing = 9 + int.from_bytes(torn[:3], "big") - len(torn)
+        if missing > len(data):
+            self._input = torn + data
+            return turn
+        self._input = torn + data[:missing]
+        self._take_frames(turn)
+        if not self.closed:
+            self._input = data
+            self._position = missing
+        return turn - 1 if turn > 0 else turn
+
+    def _take_frames(self, turn: int) -> None:
+        """Walk through whole frames, `turn` at most (-1: all); what is left of the input starts the next call."""
+        left = turn
         while True:
             try:
                 left = self._walk(left)
