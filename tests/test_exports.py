@@ -78,8 +78,10 @@ PUBLIC = {
 TESTING = {
     "PREFACE",
     "SETTINGS_ACK",
+    "ClientUnderTest",
     "Clock",
     "Frame",
+    "H1ClientUnderTest",
     "JoinedPair",
     "ServerUnderTest",
     "data_frame",

@@ -1,4 +1,4 @@
-"""Test without sockets: a server connection in memory, a joined pair, frame builders, a clock to turn by hand.
+"""Test without sockets: connections in memory, a joined pair, frame builders, a clock to turn by hand.
 
 Everything here runs the production engine. Example, a test of one's own rules at the level of frames:
 
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from headrace.engine.events import Event
+from headrace.engine.h1 import H1ClientConnection
 from headrace.engine.h2 import ClientConnection, ServerConnection, frames
 from headrace.engine.hpack import Decoder, Encoder
 from headrace.engine.limits import Limits
@@ -134,7 +135,61 @@ class Clock:
         return self.now
 
 
-class ServerUnderTest:
+class _UnderTest:
+    """One side of an HTTP/2 connection; the test writes the other's frames."""
+
+    connection: ServerConnection | ClientConnection
+
+    def __init__(self, clock: Clock | None) -> None:
+        self.clock = clock if clock is not None else Clock()
+        self._encoder = Encoder()
+        self._decoder = Decoder()
+
+    def feed(self, octets: bytes) -> list[Event]:
+        """Let the connection receive octets; return the engine's events."""
+        events = self.connection.receive_data(octets, self.clock.now)
+        while self.connection.input_pending:
+            events += self.connection.receive_data(b"", self.clock.now)
+        return events
+
+    def advance(self, seconds: float) -> list[Event]:
+        """Let `seconds` pass, stopping at every deadline on the way as an event loop would; return what happened."""
+        return _advance(self.connection, self.clock, seconds)
+
+    def encode(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Encode a field section with the peer's HPACK state: send the block, or the states part."""
+        return self._encoder.encode(list(fields))
+
+    def frames(self) -> list[Frame]:
+        """Return the frames that the connection has sent since the last call.
+
+        Events that come of it, such as SendAccepted, are returned by the next `feed`.
+        """
+        output = b""
+        while piece := self.connection.take_output(now=self.clock.now):
+            output += piece
+        return list(split_frames(output))
+
+    def decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
+        """Decode a field block that was sent. Each must be decoded, in the order sent, as HPACK has a state."""
+        return [(field.name, field.value) for field in self._decoder.decode(block).fields]
+
+
+def _advance(
+    connection: ServerConnection | ClientConnection | H1ClientConnection, clock: Clock, seconds: float
+) -> list[Event]:
+    until = clock.now + seconds
+    events: list[Event] = []
+    due = connection.next_deadline()
+    while due is not None and due <= until:
+        clock.now = max(clock.now, due)
+        events += connection.handle_deadline(clock.now)
+        due = connection.next_deadline()
+    clock.now = until
+    return events
+
+
+class ServerUnderTest(_UnderTest):
     """A server connection in memory, seen from the client's side of the wire.
 
     `connection` is the engine itself, whose verbs answer requests. `clock` is turned by `advance`. `limits` are the
@@ -144,10 +199,10 @@ class ServerUnderTest:
     def __init__(
         self, limits: Limits | None = None, *, clock: Clock | None = None, enable_connect_protocol: bool = False
     ) -> None:
-        self.clock = clock if clock is not None else Clock()
-        self.connection = ServerConnection(limits, enable_connect_protocol=enable_connect_protocol, now=self.clock.now)
-        self._encoder = Encoder()
-        self._decoder = Decoder()
+        super().__init__(clock)
+        self.connection: ServerConnection = ServerConnection(
+            limits, enable_connect_protocol=enable_connect_protocol, now=self.clock.now
+        )
 
     def handshake(self, entries: Iterable[tuple[int, int]] = ()) -> None:
         """Exchange prefaces and SETTINGS, so that the connection is open and nothing is left to read.
@@ -156,29 +211,6 @@ class ServerUnderTest:
         """
         self.feed(PREFACE + settings_frame(entries) + SETTINGS_ACK)
         self.frames()
-
-    def feed(self, octets: bytes) -> list[Event]:
-        """Let the server receive octets; return the engine's events."""
-        events = self.connection.receive_data(octets, self.clock.now)
-        while self.connection.input_pending:
-            events += self.connection.receive_data(b"", self.clock.now)
-        return events
-
-    def advance(self, seconds: float) -> list[Event]:
-        """Let `seconds` pass, stopping at every deadline on the way as an event loop would; return what happened."""
-        until = self.clock.now + seconds
-        events: list[Event] = []
-        due = self.connection.next_deadline()
-        while due is not None and due <= until:
-            self.clock.now = max(self.clock.now, due)
-            events += self.connection.handle_deadline(self.clock.now)
-            due = self.connection.next_deadline()
-        self.clock.now = until
-        return events
-
-    def encode(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Encode a field section with the client's HPACK state: send the block, or the states part."""
-        return self._encoder.encode(list(fields))
 
     def encode_request(
         self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = (), authority: str = "localhost"
@@ -204,19 +236,110 @@ class ServerUnderTest:
         """Send a request's HEADERS and return the engine's events."""
         return self.feed(headers_frame(stream_id, self.encode_request(method, path, headers), end_stream=end_stream))
 
-    def frames(self) -> list[Frame]:
-        """Return the frames that the server has sent since the last call.
 
-        Events that come of it, such as SendAccepted, are returned by the next `feed`.
+class ClientUnderTest(_UnderTest):
+    """A client connection in memory, seen from the server's side of the wire.
+
+    `connection` is the engine itself, whose verbs send requests. `clock` is turned by `advance`. `limits` are the
+    engine's defaults when None. Example:
+
+        client = ClientUnderTest()
+        client.handshake()
+        stream_id = client.request("GET", "/")
+        events = client.feed(goaway_frame(0))
+        assert events[-1].stream_id == stream_id  # it was not processed, and may be sent again
+    """
+
+    def __init__(self, limits: Limits | None = None, *, clock: Clock | None = None) -> None:
+        super().__init__(clock)
+        self.connection: ClientConnection = ClientConnection(limits, now=self.clock.now)
+
+    def handshake(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        """Exchange prefaces and SETTINGS, so that the connection is open and nothing is left to read.
+
+        `entries` are the server's settings, as (identifier, value) pairs.
         """
+        self.feed(settings_frame(entries) + SETTINGS_ACK)
+        self.frames()
+
+    def request(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        *,
+        end_stream: bool = True,
+        authority: str = "localhost",
+    ) -> int:
+        """Send a request's head, and return its stream identifier. Its frame is among the next `frames`."""
+        return self.connection.send_request(
+            method.encode(), b"https", authority.encode(), path.encode(), list(headers), end_stream=end_stream
+        )
+
+    def encode_response(self, status: int, headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+        """Encode a response's field section, with the server's HPACK state."""
+        return self.encode([(b":status", str(status).encode()), *headers])
+
+    def respond(
+        self,
+        stream_id: int,
+        status: int = 200,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        content: bytes = b"",
+        *,
+        end_stream: bool = True,
+    ) -> list[Event]:
+        """Let the client receive a response: HEADERS, and DATA where there is content; return the engine's events."""
+        block = self.encode_response(status, headers)
+        octets = headers_frame(stream_id, block, end_stream=end_stream and not content)
+        if content:
+            octets += data_frame(stream_id, content, end_stream=end_stream)
+        return self.feed(octets)
+
+
+class H1ClientUnderTest:
+    """A client connection of HTTP/1.1 in memory; the test writes the server's octets.
+
+    `connection` is the engine itself, whose verbs send requests. `clock` is turned by `advance`. `limits` are the
+    engine's defaults when None.
+    """
+
+    def __init__(self, limits: Limits | None = None, *, clock: Clock | None = None) -> None:
+        self.clock = clock if clock is not None else Clock()
+        self.connection = H1ClientConnection(limits, now=self.clock.now)
+
+    def request(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        *,
+        end_stream: bool = True,
+        authority: str = "localhost",
+    ) -> int:
+        """Send a request's head, and return its identifier. Its octets are among those of the next `written`."""
+        return self.connection.send_request(
+            method.encode(), b"http", authority.encode(), path.encode(), list(headers), end_stream=end_stream
+        )
+
+    def feed(self, octets: bytes) -> list[Event]:
+        """Let the client receive octets; return the engine's events."""
+        return self.connection.receive_data(octets, self.clock.now)
+
+    def feed_eof(self) -> list[Event]:
+        """Let the server end the connection; return the engine's events."""
+        return self.connection.receive_eof(self.clock.now)
+
+    def advance(self, seconds: float) -> list[Event]:
+        """Let `seconds` pass, stopping at every deadline on the way as an event loop would; return what happened."""
+        return _advance(self.connection, self.clock, seconds)
+
+    def written(self) -> bytes:
+        """Return the octets that the client has sent since the last call."""
         output = b""
         while piece := self.connection.take_output(now=self.clock.now):
             output += piece
-        return list(split_frames(output))
-
-    def decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
-        """Decode a field block of the server's. Each must be decoded, in the order sent, as HPACK has a state."""
-        return [(field.name, field.value) for field in self._decoder.decode(block).fields]
+        return output
 
 
 class JoinedPair:
