@@ -295,11 +295,28 @@ def test_close_notify_goes_out_and_is_understood(folder: Path) -> None:
             bench.client.unwrap()
         bench.deliver()
         assert bench.above.calls == ["made", "eof"] and "close" in bench.raw.calls
+        assert bench.tls.cut == ""
         bench.tls.connection_lost(None)
         assert bench.above.calls == ["made", "eof", "lost"]
         bench.tls.close()
         bench.tls.abort()
         bench.tls.write(b"into nothing")
+
+    on_loop(main)
+
+
+def test_an_end_without_close_notify_is_told(folder: Path) -> None:
+    """RFC 9112 §9.8: where the end of a connection is the end of a message, it has to be the peer's own word."""
+
+    async def main() -> None:
+        bench = Bench(folder).shake_hands()
+        assert bench.tls.get_extra_info("cut") == ""
+        bench.tls.eof_received()
+        assert bench.above.calls == ["made", "eof"] and "close_notify" in bench.tls.get_extra_info("cut")
+
+        bench = Bench(folder).shake_hands()
+        bench.tls.data_received(b"\x17\x03\x03\x00\x20" + b"x" * 32)  # what nobody with the keys wrote
+        assert bench.above.calls[-1] == "eof" and bench.tls.get_extra_info("cut")
 
     on_loop(main)
 

@@ -44,6 +44,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         "_protocol",
         "_raw",
         "_timer",
+        "cut",
         "error",
     )
 
@@ -68,6 +69,9 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._overhead = 0
         self.error: ssl.SSLError | None = None
         """What OpenSSL said when it found the peer's octets wrong; None before, and for every other end."""
+        self.cut = ""
+        """Why TLS ended without the peer's close_notify, so that somebody else may have ended it; "" where it did not.
+        Set before `protocol.eof_received`, and there as `get_extra_info("cut")`."""
         self._on_handshake: Callable[[TLSTransport, str | None], None] | None = on_handshake
         loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = loop.call_later(handshake_timeout_s, self._on_timeout)
@@ -113,7 +117,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             elif self._outgoing.pending > RECORD:
                 self.abort()  # a flood of questions whose answers are not read
         if at_end:
-            self.eof_received()
+            self._end_in_order()
 
     def _read(self, data: bytes, content: list[bytes]) -> bool:
         """Decrypt what has come into `content`; True when the peer has said that it sends no more."""
@@ -138,11 +142,17 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return at_end
 
     def eof_received(self) -> bool:
-        """The peer sends no more. Whether it said so in TLS makes no difference: HTTP says itself what is whole."""
+        """The peer sends no more, and has not said so in TLS. That matters only where the end of the connection is the
+        end of a message (RFC 9112 §9.8); else HTTP says itself what is whole."""
+        if self._is_open and not self.is_closing():
+            self.cut = "TLS ended without close_notify (RFC 8446 §6.1)"
+        self._end_in_order()
+        return False
+
+    def _end_in_order(self) -> None:
         if self._is_open:
             self._protocol.eof_received()
             self.close()
-        return False
 
     def pause_writing(self) -> None:
         self._is_blocked = True
@@ -183,9 +193,11 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         raw.write(self._outgoing.read())
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`ssl_object` and `sslcontext`; everything else is asked of the socket's transport."""
+        """`ssl_object`, `sslcontext` and `cut`; everything else is asked of the socket's transport."""
         if name == "ssl_object":
             return self._bio
+        if name == "cut":
+            return self.cut
         if name == "sslcontext":
             return self._bio.context
         return default if self._raw is None else self._raw.get_extra_info(name, default)
@@ -285,6 +297,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
     def _end(self, reason: str) -> None:
         if protocol_log.isEnabledFor(logging.DEBUG):
             protocol_log.debug("a TLS connection ended: %s", reason)
+        self.cut = reason
         self._protocol.eof_received()
         if self._raw is not None:
             self._raw.close()
