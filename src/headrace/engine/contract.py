@@ -1,8 +1,8 @@
 """The contract that the connections of both protocols keep: octets in, events out; verbs in, octets out.
 
-`engine/h1` and `engine/h2` derive their connections from `Engine`, so that the transport, the server's driver and the
-compiled part of the ASGI adapter call either in the same words. What a verb means in detail stands where it is written.
-An HTTP/1.1 connection has one stream at a time, with identifiers of its own counting.
+`engine/h1` and `engine/h2` derive their connections from `Engine`, so that the transport, the drivers of server and
+client, and the compiled part of the ASGI adapter call either in the same words. What a verb means in detail stands
+where it is written. An HTTP/1.1 connection has one stream at a time, with identifiers of its own counting.
 """
 
 from __future__ import annotations

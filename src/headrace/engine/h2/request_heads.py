@@ -1,7 +1,7 @@
 """Request heads on their way out: checked once, encoded once, remembered as octets.
 
-Requests to one origin mostly differ in their path alone, which no HPACK table holds: what stands before and behind it is
-kept, for as long as the encoder's table stays as it is.
+Requests to one origin mostly differ in their path alone, which no HPACK table holds: what stands before and behind it
+is kept, for as long as the encoder's table stays as it is.
 """
 
 from __future__ import annotations
