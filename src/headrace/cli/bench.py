@@ -13,6 +13,7 @@ import click
 
 from headrace.cli.errors import EXIT_FAILED, CommandError, UsageError
 from headrace.cli.exits import EXIT_INTERRUPTED, EXIT_STATUS, WriteError, fetch_error
+from headrace.cli.interrupt import interruptible
 from headrace.cli.request_options import (
     FORM,
     ConnectOptions,
@@ -162,7 +163,7 @@ def _run(plan: Plan, outgoing: Outgoing, connect: ConnectOptions, loop_name: str
     )  # fmt: skip
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            result = runner.run(run())
+            result = runner.run(interruptible(run()))
     except ClientError as error:
         raise fetch_error(error) from None
     finally:

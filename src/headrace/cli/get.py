@@ -14,6 +14,7 @@ import click
 from headrace.cli.bench import parse_seconds
 from headrace.cli.errors import CommandError, UsageError
 from headrace.cli.exits import EXIT_INTERRUPTED, FetchError, fetch_error
+from headrace.cli.interrupt import interruptible
 from headrace.cli.request_options import (
     ConnectOptions,
     connect_options,
@@ -81,7 +82,7 @@ def get(urls: Sequence[str], **options: Any) -> int:
     try:
         return _get(urls, connect, options)
     except KeyboardInterrupt:
-        raise FetchError("" if options["silent"] else "interrupted", EXIT_INTERRUPTED) from None
+        raise FetchError("interrupted", EXIT_INTERRUPTED) from None
     except CommandError as error:
         if options["silent"] and not isinstance(error, UsageError):
             return error.exit_code
@@ -106,7 +107,7 @@ def _run(work: Coroutine[Any, Any, list[CommandError]]) -> int:
     from headrace.client.errors import ClientError
 
     try:
-        errors = asyncio.run(work)
+        errors = asyncio.run(interruptible(work))
     except ClientError as error:
         raise fetch_error(error) from None
     for each in errors[1:]:

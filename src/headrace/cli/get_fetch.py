@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.cli.errors import CommandError
+from headrace.cli.errors import CommandError, UsageError
 from headrace.cli.exits import EXIT_STATUS, FetchError, fetch_error
 from headrace.cli.figures import printable
 from headrace.cli.get_output import FileSink, Sink, StdoutSink
@@ -18,7 +18,6 @@ from headrace.cli.get_progress import Progress
 from headrace.cli.get_trace import Trace
 from headrace.cli.terminal import Palette
 from headrace.client.errors import ClientError
-from headrace.client.request import Request
 from headrace.client.url import URL
 
 if TYPE_CHECKING:
@@ -112,11 +111,7 @@ def _set_done(done: asyncio.Future[None]) -> None:
 
 async def _fetch(fetch: Fetch, target: Target, before: asyncio.Future[None] | None) -> None:
     begin = time.monotonic()
-    try:
-        request = fetch.client.build_request(fetch.method, target.url, headers=fetch.headers, **fetch.options)
-    except (TypeError, ValueError) as error:
-        raise FetchError(str(error), 2) from None
-    response = await _send(fetch, request)
+    response = await _send(fetch, target)
     async with response:
         head_at = time.monotonic()
         failed = response.status >= 400 and (fetch.fails or fetch.fails_with_body)
@@ -150,11 +145,17 @@ def _failure(response: Response) -> FetchError:
     return FetchError(f"{said} ({response.url.without_userinfo()})", EXIT_STATUS)
 
 
-async def _send(fetch: Fetch, request: Request) -> Response:
+async def _send(fetch: Fetch, target: Target) -> Response:
     options: dict[str, Any] = {"follow_redirects": fetch.follows}
     if fetch.auth is not None:
         options["auth"] = fetch.auth
-    return await fetch.client.send(request, stream=True, **options)
+    try:
+        request = fetch.client.build_request(fetch.method, target.url, headers=fetch.headers, **fetch.options)
+        return await fetch.client.send(request, stream=True, **options)
+    except ClientError:
+        raise
+    except ValueError as error:  # a method or a header that cannot be sent
+        raise UsageError(str(error)) from None
 
 
 async def _write(fetch: Fetch, target: Target, response: Response, sink: Sink) -> int:

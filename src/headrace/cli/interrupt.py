@@ -1,0 +1,43 @@
+"""Ctrl-C for commands that run an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from headrace.cli.exits import EXIT_INTERRUPTED, FetchError
+
+Result = TypeVar("Result")
+
+
+async def interruptible(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run `work`; the first SIGINT cancels it, in a turn of the event loop, and a second one ends it where it stands.
+
+    asyncio.Runner would cancel from within the signal's handler, between any two steps of our own code, where no future
+    may change under its hands. Raises FetchError when `work` does not come to an end of its own after that.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    is_interrupted = False
+
+    def on_signal() -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
+        loop.remove_signal_handler(signal.SIGINT)  # from now on it raises KeyboardInterrupt
+        task.cancel()
+
+    with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
+        loop.add_signal_handler(signal.SIGINT, on_signal)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if is_interrupted:
+            raise FetchError("interrupted", EXIT_INTERRUPTED) from None
+        raise
+    finally:
+        with contextlib.suppress(NotImplementedError, ValueError):
+            loop.remove_signal_handler(signal.SIGINT)
