@@ -42,7 +42,7 @@ def ask(port: int, path: str = "/", method: str = "GET", content: Any = b"", **o
     host = options.pop("host", "127.0.0.1")
     options.setdefault("timeouts", PATIENT)
     headers = options.pop("headers", [])
-    authority = f"{host}:{port}"
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return Outgoing(
         method.encode(),
         Origin(scheme, host, port),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.client.addresses import Address, open_socket, resolve
 from headrace.client.driver import ClientDriver
-from headrace.client.errors import ConnectError, ConnectTimeout, ProxyError, TLSError, TLSTimeout
+from headrace.client.errors import ConnectError, ConnectTimeout, ProxyError, RequestError, TLSError, TLSTimeout
 from headrace.client.http_proxies import HTTPProxies
 from headrace.client.proxy import Proxy, ProxyRules
 from headrace.client.socks import negotiate
@@ -104,15 +104,20 @@ class Connector:
             wait_for_settings=self.config.wait_for_settings,
         )
         top: asyncio.Protocol = driver if self.config.tap is None else self.config.tap(driver, origin)
+        tls: TLSTransport | None = None
         if context is None:
             await _attach(link, top)
         else:
-            await self._shake_hands(link, top, context, origin, protocols, timeouts.tls)
+            tls = await self._shake_hands(link, top, context, origin, protocols, timeouts.tls)
         try:
             await driver.ready()
-        except BaseException:
+        except BaseException as error:
             driver.abort()
-            raise
+            if not isinstance(error, RequestError) or isinstance(error, ConnectError):
+                raise
+            if tls is not None and tls.error is not None:  # with TLS 1.3 a server refuses after our handshake
+                raise handshake_error(tls.error, origin.host, protocols, "") from error
+            raise ConnectError(f"the connection to {origin} was never ready: {error.message}") from error
         return driver
 
     async def aclose(self) -> None:
@@ -182,7 +187,7 @@ class Connector:
         origin: Origin,
         protocols: Protocols,
         timeout_s: float | None,
-    ) -> None:
+    ) -> TLSTransport:
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[None] = loop.create_future()
         name = server_name(origin.host)
@@ -233,6 +238,7 @@ class Connector:
             cipher = ssl_object.cipher()
             alpn = ssl_object.selected_alpn_protocol() or "none"
             self._say(origin, "tls", f"{ssl_object.version()}, {cipher[0] if cipher else '-'}, ALPN {alpn}")
+        return tls
 
     def _say(self, origin: Origin, step: str, details: str) -> None:
         if self.config.on_step is not None:
@@ -252,12 +258,19 @@ async def _attach(link: Any, protocol: asyncio.Protocol) -> None:
         is_taken = True  # from here on a transport closes the socket, in its own time
         return protocol
 
+    # uvloop takes the file descriptor at once, and the socket object only at the end of the call. When the connection
+    # has ended by then, the object does not know that its descriptor is closed: it would close whoever has the number.
+    is_uvloop = type(loop).__module__.startswith("uvloop")
     try:
         if link.family == socket.AF_UNIX:
-            await loop.create_unix_connection(take, sock=link)
+            transport, _ = await loop.create_unix_connection(take, sock=link)
         else:
-            await loop.create_connection(take, sock=link)
+            transport, _ = await loop.create_connection(take, sock=link)
     except BaseException:
         if not is_taken:
             link.close()
+        elif is_uvloop:
+            link.detach()
         raise
+    if is_uvloop and transport.is_closing():
+        link.detach()

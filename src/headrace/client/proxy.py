@@ -154,10 +154,11 @@ def _covers(word: str, origin: Origin) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         address = None
-    try:
-        return address is not None and address in ipaddress.ip_network(word.strip("[]"), strict=False)
-    except ValueError:
-        pass
+    if address is not None:
+        try:
+            return address in ipaddress.ip_network(word.strip("[]"), strict=False)
+        except ValueError:
+            pass  # it has a port
     name, colon, digits = word.rpartition(":")
     if colon and digits.isdigit():
         if int(digits) != port:
