@@ -63,12 +63,12 @@ class Run:
         self.tally = Tally(plan.rate is not None, plan.connections)
         self.arrivals: Arrivals | None = None
         """The open loop's; None in the closed loop, and in its warm-up."""
-        self.is_running = True
-        """False from the moment on when no further request begins."""
+        self.is_running = False
+        """True while requests may begin."""
         self.is_stopped = False
         """True once no further connection is made either."""
         self._watcher = watcher
-        self._left = math.inf
+        self._left: float = 0
         self._places = [Place(self, index) for index in range(plan.connections)]
         self._free: deque[Place] = deque()
         self._alarm: Alarm | None = None
@@ -111,15 +111,13 @@ class Run:
         errors = await asyncio.gather(*(one(place) for place in self._places))
         if None not in errors:
             raise next(error for error in errors if error is not None)
-        for place, error in zip(self._places, errors, strict=True):
-            if error is not None:
-                place.try_again()
 
     async def _warm_up(self) -> None:
         plan = self.plan
         if plan.warm_up_s:
             begin = self.clock()
             end = begin + plan.warm_up_s
+            self._left = math.inf
             if plan.rate is not None:
                 self.arrivals = Arrivals(begin, plan.rate, is_poisson=plan.is_poisson, seed=plan.seed, end=end)
             self._begin()
@@ -139,8 +137,8 @@ class Run:
             self.arrivals = Arrivals(
                 start, plan.rate, is_poisson=plan.is_poisson, seed=plan.seed, count=plan.requests, end=end
             )
-        elif plan.requests is not None:
-            self._left = plan.requests
+        else:
+            self._left = math.inf if plan.requests is None else plan.requests
         self._begin()
         try:
             await self._watch(end)
@@ -222,7 +220,10 @@ class Run:
     # -- what is begun when ------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self.is_running = True
         for place in self._places:
+            if not place.drivers:
+                place.try_again()
             self.offer(place)
         self._arm()
 
