@@ -487,10 +487,47 @@ def test_a_connection_that_is_lost_before_it_is_ready(run: Run) -> None:
     run(main())
 
 
+class Fake(asyncio.Transport):
+    """A transport that goes nowhere."""
+
+    def __init__(self, driver: ClientDriver) -> None:
+        super().__init__()
+        self._driver = driver
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def write(self, data: Any) -> None:
+        pass
+
+    def abort(self) -> None:
+        self._driver.loop.call_soon(self._driver.connection_lost, None)
+
+
+def test_over_tls_content_that_ends_with_the_connection_has_to_say_so(run: Run) -> None:
+    """RFC 9112 §9.8: without close_notify anybody could have cut it off."""
+
+    class Transport(Fake):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return "it ended without close_notify" if name == "cut" else default
+
+    async def main() -> None:
+        driver = ClientDriver(asyncio.get_running_loop(), origin=get().origin, protocols="http/1.1", owner=Owner())
+        driver.connection_made(Transport(driver))
+        exchange = driver.begin(get())
+        driver.data_received(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        driver.eof_received()
+        error = await error_of(exchange)
+        assert isinstance(error, TruncatedBody)
+        assert "without close_notify (RFC 9112 §8)" in str(error)
+
+    run(main())
+
+
 def test_over_tls_http_2_needs_alpn(run: Run) -> None:
     """RFC 9113 §3.2."""
 
-    class Transport(asyncio.Transport):
+    class Transport(Fake):
         def get_extra_info(self, name: str, default: Any = None) -> Any:
             class Tls:
                 def selected_alpn_protocol(self) -> None:
@@ -498,23 +535,11 @@ def test_over_tls_http_2_needs_alpn(run: Run) -> None:
 
             return Tls() if name == "ssl_object" else default
 
-        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-            pass
-
-        def write(self, data: Any) -> None:
-            pass
-
-        def abort(self) -> None:
-            asyncio.get_running_loop().call_soon(drivers[0].connection_lost, None)
-
-    drivers: list[ClientDriver] = []
-
     async def main() -> None:
         owner = Owner()
         origin = get().origin._replace(scheme="https")
         driver = ClientDriver(asyncio.get_running_loop(), origin=origin, protocols="h2", owner=owner)
-        drivers.append(driver)
-        driver.connection_made(Transport())
+        driver.connection_made(Transport(driver))
         with pytest.raises(TLSError, match="did not choose HTTP/2"):
             await driver.ready()
         await owner.lost.wait()

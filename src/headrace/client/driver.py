@@ -213,11 +213,10 @@ class ClientDriver(DriverState):
         self.flush_due = True
         if not engine.closed:
             now = self.loop.time()
+            # TLS knows an end that anybody could have made from the server's own (RFC 9112 §9.8).
+            cut = self.cause or (self.transport is not None and self.transport.get_extra_info("cut"))
             try:
-                if self.cause:
-                    self.on_events(engine.receive_failure(now, self.cause))
-                else:
-                    self.on_events(engine.receive_eof(now))
+                self.on_events(engine.receive_failure(now, cut) if cut else engine.receive_eof(now))
             except Exception:
                 logger.exception("a connection could not be ended properly")
         self._ending = True
@@ -273,7 +272,12 @@ class ClientDriver(DriverState):
                     self.engine.acknowledge_data(event.stream_id, event.flow_length)
                     continue
                 if exchange.mode == WHOLE:
-                    exchange.chunks.append(event.data)
+                    if exchange.buffer is not None:
+                        exchange.buffer.write(event.data)
+                    elif not exchange.chunks:
+                        exchange.chunks.append(event.data)
+                    else:
+                        exchange.gather(event.data)
                     if not event.end_stream:
                         self.engine.acknowledge_data(event.stream_id, event.flow_length)
                 else:
