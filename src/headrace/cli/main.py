@@ -39,7 +39,7 @@ cli.add_command(bench)
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0 clean, 1 run-time failure, 2 usage or configuration, 3 the application."""
+    """Runs the command line and exits: 0 clean, 1 run-time failure, 2 usage or configuration; others by command."""
     sys.exit(run(sys.argv[1:]))
 
 
