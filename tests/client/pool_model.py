@@ -82,33 +82,27 @@ class Rig:
         step = self.opening.pop(at)
         losers = self.pool.failed(step)
         self.serve(step.place)
-        self.serve_starved()
+        self.serve_many([], starved=True)
         return losers
 
     def end(self, member: FakeMember, serial: int | None = None) -> None:
         """A request on `member` ends, the oldest when none is named."""
         member.live.pop(next(iter(member.live)) if serial is None else serial)
-        for place in list(self.pool.homes.get(member, ())):
-            self.serve(place)
-        if not member.live:
-            self.serve_starved()
+        self.serve_many(self.pool.homes.get(member, []), starved=not member.live)
 
     def go_away(self, member: FakeMember) -> None:
         """It takes nothing new."""
         member.is_usable = False
         places = list(self.pool.homes.get(member, ()))
         self.pool.unusable(member)
-        for place in places:
-            self.serve(place)
+        self.serve_many(places, starved=False)
 
     def lose(self, member: FakeMember) -> None:
         """It is gone, with what was on it."""
         member.is_usable = False
         member.live.clear()
-        for place in self.pool.lost(member):
-            self.serve(place)
-        self.serve_starved()
+        self.serve_many(self.pool.lost(member), starved=True)
 
-    def serve_starved(self) -> None:
-        for place in list(self.pool.starved):
+    def serve_many(self, places: list[Place], *, starved: bool) -> None:
+        for place in self.pool.in_order(places, starved=starved):
             self.serve(place)

@@ -180,6 +180,22 @@ def test_who_needs_a_connection_gets_it_in_order_when_one_is_lost() -> None:
     assert [step.place.origin for step in rig.opening] == [C]
 
 
+def test_a_busy_origin_does_not_keep_the_connection_that_another_one_waits_for() -> None:
+    rig = Rig(max_connections=1)
+    rig.ask(PLAIN)
+    member = rig.succeed(FakeMember("1.1"))
+    rig.ask(PLAIN)
+    rig.ask(B)
+    rig.ask(PLAIN)
+    rig.end(member)
+    assert len(member.live) == 1, "its own came first"
+    rig.end(member)
+    assert rig.closed == [member] and [step.place.origin for step in rig.opening] == [B]
+    other = rig.succeed(FakeMember("1.1"))
+    rig.end(other)
+    assert rig.closed == [member, other] and [step.place.origin for step in rig.opening] == [PLAIN]
+
+
 def test_a_waiter_that_leaves_makes_nothing_go_wrong_for_those_behind() -> None:
     rig = Rig(max_h2_connections_per_origin=1)
     rig.ask()

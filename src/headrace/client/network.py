@@ -242,17 +242,9 @@ class NetworkTransport:
         else:
             waiter.future.set_result(exchange)
 
-    def _serve_many(self, places: Sequence[Place]) -> None:
-        """Serve those of `places` where anybody waits, in the order in which they came."""
-        waiting = [place for place in places if place.is_waited_for]
-        if len(waiting) > 1:
-            waiting.sort(key=lambda place: place.head_serial)
-        for place in waiting:
-            self._serve(place)
-
-    def _serve_starved(self) -> None:
-        """A connection less: whoever needs one may have it now."""
-        for place in list(self.pool.starved):
+    def _serve_many(self, places: Sequence[Place], *, starved: bool) -> None:
+        """Serve who waits at `places`, and with `starved` who needs a connection."""
+        for place in self.pool.in_order(places, starved=starved):
             self._serve(place)
 
     # -- connections -------------------------------------------------------------------------------------------
@@ -324,7 +316,7 @@ class NetworkTransport:
             assert isinstance(ticket, Waiter)
             ticket.fail(error)
         self._attempt_ended(link.place)
-        self._serve_starved()
+        self._serve_many((), starved=True)
 
     def _attempt_ended(self, place: Place) -> None:
         """Serve who waits; and while nothing is being connected any more, the time of those who go on waiting runs."""
@@ -340,16 +332,14 @@ class NetworkTransport:
 
     def has_room(self, link: _Link, driver: ClientDriver) -> None:
         """`driver` may have room, or says for the first time what it can do; called only while somebody waits."""
-        self._serve_many(self.pool.homes.get(driver, ()))
-        if self.pool.starved and not driver.live:
-            self._serve_starved()
+        self._serve_many(self.pool.homes.get(driver, ()), starved=not driver.live)
 
     def unusable(self, driver: ClientDriver) -> None:
         """`driver` takes nothing new."""
         places = list(self.pool.homes.get(driver, ()))
         self.pool.unusable(driver)
         if not self._is_closed:
-            self._serve_many(places)
+            self._serve_many(places, starved=False)
 
     def lost(self, link: _Link, driver: ClientDriver) -> None:
         """`driver` is gone."""
@@ -359,8 +349,7 @@ class NetworkTransport:
             self.pool.never_began(link.place)
         places = self.pool.lost(driver)
         if not self._is_closed:
-            self._serve_many(places)
-            self._serve_starved()
+            self._serve_many(places, starved=True)
         elif not self.links and self._all_gone is not None and not self._all_gone.done():
             self._all_gone.set_result(None)
 

@@ -10,6 +10,7 @@ of their own, because the connections there are may be of no use to them: then t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -237,6 +238,14 @@ class Pool:
             known[place.origin] = Known(place.speaks, place.websockets_over_h2, place.is_alone)
             if len(known) > _REMEMBERED:
                 del known[next(iter(known))]
+
+    def in_order(self, places: Iterable[Place], *, starved: bool) -> list[Place]:
+        """Those of `places` where anybody waits, and with `starved` (a connection has become idle, or is gone) those
+        that need one, too: who came first goes first, so a busy origin does not keep what another one waits for."""
+        waiting = {place: None for place in places if place.is_waited_for}
+        if starved:
+            waiting.update(self.starved)
+        return list(waiting) if len(waiting) < 2 else sorted(waiting, key=lambda place: place.head_serial)
 
     # -- what follows ------------------------------------------------------------------------------------------
 
