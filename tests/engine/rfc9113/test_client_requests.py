@@ -242,3 +242,18 @@ def test_a_server_does_not_listen_to_origin_frames() -> None:
     server.receive_data(wire.client_preface() + wire.settings_ack(), 0.0)
     assert server.receive_data(origin_frame(b"https://a.example"), 0.0) == []
     assert not server.closed
+
+
+def test_a_large_head_is_cut_into_frames() -> None:
+    """§4.3: HEADERS and CONTINUATION, none beyond what the peer takes; also from memory, and with another path."""
+    rig = ClientRig()
+    decoder = hpack.Decoder(max_header_list_size=1_000_000)
+    large = [(b"x-%d" % n, b"\xfe" * 3_000) for n in range(10)]
+    for path in (b"/1", b"/1", b"/1", b"/2", b"/3"):
+        rig.conn.send_request(b"GET", b"https", b"a", path, large, end_stream=True)
+        rig.take()
+        assert [frame.type for frame in rig.sent] == [wire.HEADERS, wire.CONTINUATION]
+        assert all(len(frame.payload) <= 16_384 for frame in rig.sent)
+        fields = decoder.decode(b"".join(frame.payload for frame in rig.sent), raw=True)
+        rig.sent.clear()
+        assert [*map(tuple, fields)][3:] == [(b":path", path), *large]

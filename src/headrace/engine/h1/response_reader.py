@@ -60,6 +60,9 @@ class ResponseReader:
     def __init__(self, limits: Limits) -> None:
         self._lines = FieldLines(limits.max_fields, _LINE, httptools.HttpResponseParser)
         self._memory = HeadMemory()
+        self._last_line = b""
+        self._last_status: int = 0
+        self._last_version = "1.1"
 
     @property
     def count(self) -> int:
@@ -77,8 +80,13 @@ class ResponseReader:
     def read(self, octets: bytes) -> HTTP1ResponseHead:
         """Parse a head from its first octet to its empty line. Raises MessageFault for what is wrong with it."""
         end = octets.find(b"\r\n")
+        line = octets[:end]
+        if line != self._last_line:
+            self._last_status, self._last_version = parse_status_line(line)
+            self._last_line = line
         head = HTTP1ResponseHead([])
-        _take_status_line(head, octets[:end])
+        head.status = self._last_status
+        head.http_version = self._last_version
         self._examine(head, self._lines.read(octets[end:]))
         if not head.keeps_alive or head.is_upgrade:
             self._lines.forget()
@@ -137,8 +145,9 @@ class ResponseReader:
                 head.is_upgrade = b"websocket" in [each.strip(b" \t") for each in protocols.split(b",")]
 
 
-def _take_status_line(head: HTTP1ResponseHead, line: bytes) -> None:
-    """Take a status line apart, without its CRLF (RFC 9112 §4). The owner has looked at its first seven octets."""
+def parse_status_line(line: bytes) -> tuple[int, str]:
+    """Return status and version of a status line, without its CRLF (RFC 9112 §4). The owner has looked at the first
+    seven octets. Raises MessageFault."""
     minor = line[7:8]
     if not minor or minor.translate(None, _DIGITS) or line[8:9] != b" ":
         raise MessageFault(400, "the status line has no version of HTTP", "RFC 9112 §2.3")
@@ -147,6 +156,4 @@ def _take_status_line(head: HTTP1ResponseHead, line: bytes) -> None:
         raise MessageFault(400, "the status is not a number of three digits", "RFC 9112 §4")
     if line[13:].translate(None, _REASON):
         raise MessageFault(400, "the reason has an octet that is not allowed", "RFC 9112 §4")
-    head.status = int(code)
-    if minor == b"0":
-        head.http_version = "1.0"  # a higher minor version is taken as the highest we know (RFC 9110 §6.2)
+    return int(code), "1.0" if minor == b"0" else "1.1"  # a higher minor version is the highest we know (RFC 9110 §6.2)

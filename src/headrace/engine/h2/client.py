@@ -130,7 +130,10 @@ class ClientConnection(Connection):
         self.streams_opened += 1
         self._free_updates += 2
         out = self._out
-        frame = frames.write_field_block(head.block, stream.id_octets, end_stream, self.peer.max_frame_size)
+        if len(head.block) <= self.peer.max_frame_size:
+            frame = head.prefix + stream.id_octets + head.block
+        else:
+            frame = frames.write_field_block(head.block, stream.id_octets, end_stream, self.peer.max_frame_size)
         if not self._is_unwritten():
             self._unwritten_id = stream_id
             self._unwritten_at = len(out)

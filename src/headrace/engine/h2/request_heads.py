@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError
 from headrace.engine.fields import check_outgoing, check_target, is_path
+from headrace.engine.h2 import frames
 from headrace.engine.hpack.encoder import Encoder
 
 _REMEMBERED: Final = 64  # heads a connection
@@ -19,13 +20,22 @@ _REMEMBERED: Final = 64  # heads a connection
 class EncodedRequest:
     """A request's field block, but for its path."""
 
-    def __init__(self, before: bytes, behind: bytes, content_length: int) -> None:
+    def __init__(self, before: bytes, behind: bytes, content_length: int, end_stream: bool) -> None:
         self.before = before
         self.behind = behind
         self.content_length = content_length
         self.path = b""
         self.block = b""
         """The whole block with `path`."""
+        self.prefix = b""
+        """The first octets of a HEADERS frame that holds all of it."""
+        self._flags: int = frames.END_HEADERS | frames.END_STREAM if end_stream else frames.END_HEADERS
+
+    def set_path(self, path: bytes, encoded: bytes) -> None:
+        """Put a path in, as it is encoded."""
+        self.path = path
+        self.block = self.before + encoded + self.behind
+        self.prefix = frames.write_prefix(len(self.block), frames.HEADERS, self._flags)
 
 
 class RequestHeads:
@@ -118,8 +128,7 @@ class RequestHeads:
             return request
         if not request.path or not is_path(path):
             raise InvalidFieldError(f"b':path' cannot be {path!r} (RFC 9113 §8.3.1)")
-        request.block = request.before + self._encoder.encode([(b":path", path)]) + request.behind
-        request.path = path
+        request.set_path(path, self._encoder.encode([(b":path", path)]))
         return request
 
     def _encode(
@@ -156,7 +165,6 @@ class RequestHeads:
         is_lasting = encoder.settled
         middle = encoder.encode([(b":path", path)]) if path else b""
         behind = encoder.encode(checked)
-        request = EncodedRequest(before, behind, length)
-        request.path = path
-        request.block = before + middle + behind
+        request = EncodedRequest(before, behind, length, end_stream)
+        request.set_path(path, middle)
         return request, is_lasting and encoder.settled
