@@ -12,6 +12,7 @@ from headrace.client.errors import BodyConsumed, RequestError
 from headrace.client.interface import Origin, Outgoing, Pairs
 from headrace.client.timeouts import Timeouts
 from headrace.engine.limits import Limits
+from headrace.transport.tls_transport import TLSTransport
 
 from tests.client.peer import Listening
 
@@ -60,9 +61,19 @@ async def connect(
     driver = ClientDriver(
         loop, limits, origin=origin, protocols=protocols, owner=owner, wait_for_settings=wait_for_settings
     )
-    await loop.create_connection(
-        lambda: driver, "127.0.0.1", server.port, ssl=tls, server_hostname="localhost" if tls else None
-    )
+    if tls is None:
+        await loop.create_connection(lambda: driver, "127.0.0.1", server.port)
+    else:
+        shaken = loop.create_future()
+        layer = TLSTransport(
+            driver,
+            tls,
+            server_side=False,
+            server_hostname="localhost",
+            on_handshake=lambda _, fault: shaken.set_result(fault),
+        )
+        await loop.create_connection(lambda: layer, "127.0.0.1", server.port)
+        assert await shaken is None
     return driver, owner
 
 

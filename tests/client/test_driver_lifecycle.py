@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 import weakref
 from typing import Any
 
 import pytest
+import trustme
 
 from headrace.client.driver import ClientDriver
 from headrace.client.errors import ConnectionLost, StreamReset
@@ -166,7 +168,10 @@ def test_abort_ends_everything_with_its_error_once(run: Run, protocol: Any) -> N
             await peer.request()
             waiting = asyncio.ensure_future(exchanges[-1].head_arrived())
             await asyncio.sleep(0)
+            rooms: list[bool] = []
+            owner.when_room = lambda driver: rooms.append(driver.has_room)
             driver.abort(ConnectionLost("the test has had enough"))
+            assert not any(rooms)  # nobody begins what would be ended with the rest
             for exchange in [*exchanges[:-1]]:
                 with pytest.raises(ConnectionLost, match="had enough"):
                     await exchange.head_arrived()
@@ -178,6 +183,36 @@ def test_abort_ends_everything_with_its_error_once(run: Run, protocol: Any) -> N
             assert sorted(done, key=id) == sorted(exchanges, key=id)
             assert owner.told.count("lost") == 1
             assert isinstance(owner.error, ConnectionLost)
+
+    run(main())
+
+
+@pytest.mark.parametrize("protocol", ["h2", "http/1.1", None], ids=["h2", "http/1.1", "none"])
+def test_alpn_chooses_the_protocol(run: Run, protocol: str | None) -> None:
+    authority = trustme.CA()
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server_side)
+    client_side = ssl.create_default_context()
+    authority.configure_trust(client_side)
+    client_side.set_alpn_protocols(["h2", "http/1.1"])
+    if protocol is not None:
+        server_side.set_alpn_protocols([protocol])
+
+    async def main() -> None:
+        async with listening("http/1.1", tls=server_side) as server:
+            driver, _ = await connect(server, "alpn", tls=client_side)
+            peer = await server.accepted()
+            assert driver.http_version == ("2" if protocol == "h2" else "1.1")
+            exchange = driver.begin(get(), True)
+            asked = await peer.request()
+            peer.respond(*([asked.stream_id] if protocol == "h2" else []), b"fine")
+            response = await exchange.head_arrived()
+            assert await response.read() == b"fine"
+            tls = response.info["tls"]
+            assert tls["alpn"] == protocol
+            assert tls["version"].startswith("TLSv1.")
+            assert tls["certificate"]["subjectAltName"] == (("DNS", "localhost"),)
+            assert response.info["local"][0] == "127.0.0.1"
 
     run(main())
 

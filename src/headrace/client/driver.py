@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from headrace.client.interface import Origin, Outgoing, Pairs
+    from headrace.client.interface import Content, Origin, Outgoing, Pairs
     from headrace.engine.limits import Limits
 
 __all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
@@ -102,7 +102,6 @@ class ClientDriver(DriverState):
         protocol = outgoing.protocol
         headers = outgoing.headers
         is_tunnel = method == b"CONNECT"
-        is_octets = content.__class__ is bytes
         scheme = b"https" if outgoing.origin.scheme == "https" else b"http"
         length = -1
         end = False
@@ -141,7 +140,7 @@ class ClientDriver(DriverState):
             exchange.has_content = True
             exchange.is_sending = True
             if not is_tunnel:
-                self._begin_upload(exchange, content, is_octets)
+                self._begin_upload(exchange, content)
         if not self.flush_due:
             if self._is_alone and len(live) == 1:
                 self._flush()  # nobody to share a write with
@@ -149,11 +148,11 @@ class ClientDriver(DriverState):
                 self.schedule_flush()
         return exchange
 
-    def _begin_upload(self, exchange: Exchange, content: Any, is_octets: bool) -> None:
+    def _begin_upload(self, exchange: Exchange, content: bytes | Content) -> None:
         outgoing = exchange.outgoing
         waits = awaits_continue(outgoing.headers)
         upload: Upload
-        if not is_octets:
+        if not isinstance(content, bytes):
             upload = exchange.upload = ContentUpload(exchange, content)
             upload.begin(waits)
         elif waits or len(content) > PIECE or outgoing.on_sent is not None:
@@ -402,6 +401,7 @@ class ClientDriver(DriverState):
         """End everything now: each exchange fails with `error` (or ConnectionLost), the server gets GOAWAY at best."""
         if error is not None and self._ended is None:
             self._ended = error
+        self._set_unusable()  # first: what ends makes room, and nothing may begin in it
         self._fail_all(error or ConnectionLost("the connection was given up by the client"))
         if not self.engine.closed:
             self.engine.close()

@@ -14,6 +14,7 @@ CLIENT_LIMITS: Final = Limits(
     initial_stream_window=2_097_152,  # 2 MiB: 20 MB/s over a round trip of 100 ms
     initial_connection_window=16_777_216,
     max_unread=33_554_432,
+    small_data_budget=4_194_304,  # 16,384 small frames: events that a slow reader lets wait
     stalled_send_timeout_s=86_400.0,  # the write timeout of each request bounds it instead
     idle_timeout_s=86_400.0,  # the pool's to decide
     frames_per_turn=0,
