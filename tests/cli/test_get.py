@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests import wire
+from tests.cli.command import PATIENCE_S, environment
 from tests.cli.fetched import LARGE
 from tests.cli.fetching import Done, Run, answering, h2_answer, runner, unused_port
 from tests.process import Served, serving
@@ -338,6 +341,7 @@ def fails(done: Done, code: int, sentence: str) -> None:
         (("--ws", "ws://a/", "ws://b/"), "--ws takes one URL"),
         (("--ws", "--ws-protocol", "a b", "ws://a/"), ""),
         (("--nonsense", "http://a/"), "no such option"),
+        (("--h2c", "http://a/", "https://b/"), "--h2c is for http:// URLs"),
         ((), "missing argument"),
     ],
 )  # fmt: skip
@@ -368,6 +372,14 @@ def test_16_a_rule_of_http_2_is_broken(get: Run) -> None:
         fails(get("--h2c", url), 16, "")
 
 
+def test_what_a_server_says_of_its_end_cannot_command_the_terminal(get: Run) -> None:
+    with answering(h2_answer(wire.goaway(0, wire.PROTOCOL_ERROR, b"\x1b[2J\nno")), until=wire.PREFACE) as url:
+        done = get("--h2c", url)
+    assert done.code != 0
+    assert "\x1b" not in done.err
+    assert len(done.err.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "answer", [b"content-length: 10\r\n\r\nabc", b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"]
 )
@@ -388,6 +400,15 @@ def test_22_a_status_of_failure(server: Served, get: Run, flag: str) -> None:
 @pytest.mark.parametrize("file", ["/missing/file", "/dev/full"])
 def test_23_the_file_cannot_be_written(server: Served, get: Run, file: str) -> None:
     fails(get("-o", file, server.url("/hello/you")), 23, f"{file}: no ")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [(">/dev/full", "no space left on device"), (">&-", "it is closed")]
+)
+def test_23_stdout_cannot_be_written(server: Served, redirection: str, reason: str) -> None:
+    command = f"exec {sys.executable} -m headrace get {server.url('/hello/you')} {redirection}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment(), timeout=PATIENCE_S)
+    assert (done.returncode, done.stderr) == (23, f"headrace: stdout: {reason}\n")
 
 
 def test_26_what_to_send_cannot_be_read(get: Run, tmp_path: Path) -> None:

@@ -59,6 +59,12 @@ def test_nothing_on_stdin(server: Served) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+def test_no_stdin_at_all(server: Served) -> None:
+    command = f"exec {sys.executable} -m headrace get --ws --ws-wait 0 {server.url('/ws')} <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, env=environment(), timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_octets_come_out_as_they_are(server: Served) -> None:
     done = talk("--ws", server.url("/ws"), lines=b"binary\nescape\n")
     assert (done.returncode, done.stdout) == (0, b"\x00\x01\x02\x1b[31mred\nsecond\n")
@@ -95,6 +101,12 @@ def test_the_connection_is_lost() -> None:
     with answering() as url:
         done = talk("--ws", url, lines=b"one\n")
     assert done.returncode == 56, done
+
+
+def test_28_it_lasts_too_long(server: Served) -> None:
+    done = talk("--ws", "-m", "300ms", "--ws-wait", "1h", server.url("/ws"), lines=b"one\n")
+    assert done.stdout == b"one!\n"
+    failed(done, 28, "headrace: the conversation has lasted 0.3 s")
 
 
 def test_nobody_listens() -> None:

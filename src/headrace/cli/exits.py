@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.cli.errors import EXIT_FAILED, CommandError
+from headrace.cli.figures import printable
 from headrace.client import errors
 
 EXIT_DNS: Final = 6
@@ -43,10 +44,10 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 
 
 class FetchError(CommandError):
-    """A request that failed, as the command's end."""
+    """A request that failed, as the command's end. What the message has from a peer cannot command a terminal."""
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.exit_code = exit_code
 
 

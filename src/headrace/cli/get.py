@@ -13,7 +13,7 @@ import click
 
 from headrace.cli.bench import parse_seconds
 from headrace.cli.errors import CommandError, UsageError
-from headrace.cli.exits import EXIT_INTERRUPTED, FetchError, fetch_error
+from headrace.cli.exits import EXIT_INTERRUPTED, EXIT_TIMEOUT, FetchError, fetch_error
 from headrace.cli.interrupt import interruptible
 from headrace.cli.request_options import (
     ConnectOptions,
@@ -125,6 +125,8 @@ async def _fetch(
     from headrace.cli.get_fetch import Fetch, fetch_all
     from headrace.cli.get_progress import Progress
 
+    if connect.h2c and len({each.scheme for each in urls}) > 1:
+        raise UsageError("--h2c is for http:// URLs; with https:// ones among them, use --http2")
     content = read_content(options)
     if content.query:
         urls = [_with_query(each, content.query) for each in urls]
@@ -165,27 +167,46 @@ async def _fetch(
 async def _websocket(
     urls: list[URL], connect: ConnectOptions, options: dict[str, Any], trace: Trace | None
 ) -> list[CommandError]:
-    from headrace.cli.get_output import StdoutSink
-    from headrace.cli.get_websocket import Conversation, converse, open_conversation
-    from headrace.cli.stdin import Stdin
+    from headrace.client.errors import RequestError
 
     if len(urls) > 1:
         raise UsageError("--ws takes one URL")
     given, removed = parse_headers(options["headers"])
     linger_s = parse_seconds("--ws-wait", options["ws_wait"])
     scheme = "https" if urls[0].scheme == "wss" else "http"
-    async with _client(scheme, connect, options, removed, trace) as client:
-        socket = await open_conversation(client, urls[0], given, _credentials(options["user"]), options["ws_protocol"])
-        conversation = Conversation(
-            Stdin(),
-            StdoutSink(),
-            is_for_a_person=is_terminal(sys.stdout),
-            palette=Palette(wants_colour(sys.stdout)),
-            linger_s=linger_s,
-            trace=trace,
-        )
-        await converse(socket, conversation)
+    max_time_s = _above_0("--max-time", options["max_time"])
+    try:
+        async with asyncio.timeout(max_time_s), _client(scheme, connect, options, removed, trace) as client:
+            await _converse(client, urls[0], given, options, linger_s, trace)
+    except TimeoutError as error:
+        if isinstance(error, RequestError):
+            raise
+        raise FetchError(f"the conversation has lasted {max_time_s:g} s", EXIT_TIMEOUT) from None
     return []
+
+
+async def _converse(
+    client: Client,
+    url: URL,
+    headers: list[tuple[str, str]],
+    options: dict[str, Any],
+    linger_s: float,
+    trace: Trace | None,
+) -> None:
+    from headrace.cli.get_output import StdoutSink
+    from headrace.cli.get_websocket import Conversation, converse, open_conversation
+    from headrace.cli.stdin import Stdin
+
+    socket = await open_conversation(client, url, headers, _credentials(options["user"]), options["ws_protocol"])
+    conversation = Conversation(
+        Stdin(),
+        StdoutSink(),
+        is_for_a_person=is_terminal(sys.stdout),
+        palette=Palette(wants_colour(sys.stdout)),
+        linger_s=linger_s,
+        trace=trace,
+    )
+    await converse(socket, conversation)
 
 
 def _client(
@@ -256,7 +277,7 @@ def _credentials(user: str | None) -> tuple[str, str] | None:
         return None
     name, colon, password = user.partition(":")
     if not colon:
-        if not sys.stdin.isatty():
+        if not is_terminal(sys.stdin):
             raise UsageError("-u has no password, and there is no terminal to ask for it: NAME:PASSWORD")
         password = getpass.getpass(f"Password of {name}: ")
     return name, password

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -121,7 +120,6 @@ async def _fetch(fetch: Fetch, target: Target, before: asyncio.Future[None] | No
             await before
         sink: Sink
         if target.file is None:
-            sys.stdout.flush()
             sink = StdoutSink(refuses_binary=fetch.stdout_is_terminal and not fetch.shows_binary)
         else:
             sink = FileSink(target.file)

@@ -7,6 +7,7 @@ import errno
 import os
 import select
 import stat
+import sys
 from typing import Final, Protocol
 
 from headrace.cli.exits import WriteError
@@ -69,7 +70,12 @@ class StdoutSink:
     def __init__(self, fd: int = 1, *, refuses_binary: bool = False) -> None:
         self._fd = fd
         self._refuses_binary = refuses_binary
-        self._may_block = not stat.S_ISREG(os.fstat(fd).st_mode)
+        if fd == 1 and sys.__stdout__ is None:  # it was closed when we came, and may be a socket of ours by now
+            raise WriteError("stdout: it is closed")
+        try:
+            self._may_block = not stat.S_ISREG(os.fstat(fd).st_mode)
+        except OSError as error:
+            raise WriteError(f"stdout: {(error.strerror or str(error)).lower()}") from None
         self._poll: select.poll | None = None
 
     async def write(self, data: bytes) -> None:

@@ -57,7 +57,7 @@ async def converse(socket: WebSocket, conversation: Conversation) -> None:
         conversation.trace.note(f"the WebSocket was closed: {code} {reason}".rstrip())
     if code not in _GOOD_ENDS and not talk.closed_by_us:
         exit_code = EXIT_PROTOCOL if code in _PROTOCOL_ENDS else EXIT_LOST
-        raise FetchError(f"the WebSocket ended with {code} {printable(reason)}".rstrip(), exit_code)
+        raise FetchError(f"the WebSocket ended with {code} {reason}".rstrip(), exit_code)
 
 
 class _Talk:

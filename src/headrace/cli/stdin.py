@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -20,6 +21,8 @@ class Stdin:
 
     async def read(self) -> bytes:
         """What there is, as soon as there is something; b"" at the end. Raises OSError."""
+        if self._fd == 0 and sys.__stdin__ is None:  # it was closed when we came, and may be a socket of ours by now
+            return b""
         await self._until_readable()
         return os.read(self._fd, _MOST)
 

@@ -21,15 +21,15 @@ STYLES: Final = {
 CLEAR_LINE: Final = "\r\x1b[2K"
 
 
-def is_terminal(stream: IO[Any]) -> bool:
-    """Whether a person sees this at once. False for a stream that is closed."""
+def is_terminal(stream: IO[Any] | None) -> bool:
+    """Whether a person sees this at once. False for a stream that is closed, or was never there."""
     try:
-        return stream.isatty()
+        return stream is not None and stream.isatty()
     except ValueError:
         return False
 
 
-def wants_colour(stream: IO[Any], environment: Mapping[str, str] = os.environ) -> bool:
+def wants_colour(stream: IO[Any] | None, environment: Mapping[str, str] = os.environ) -> bool:
     """Colours only on a terminal that has them, and never with NO_COLOR (any value but the empty one)."""
     return is_terminal(stream) and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
