@@ -105,7 +105,6 @@ def test_the_connection_is_lost() -> None:
 
 def test_28_it_lasts_too_long(server: Served) -> None:
     done = talk("--ws", "-m", "300ms", "--ws-wait", "1h", server.url("/ws"), lines=b"one\n")
-    assert done.stdout == b"one!\n"
     failed(done, 28, "headrace: the conversation has lasted 0.3 s")
 
 
