@@ -212,6 +212,11 @@ def test_a_busy_client_says_that_it_was_the_bottleneck() -> None:
     assert not any("bottleneck" in each for each in doubts(result_of(tally_of(1), cpu_s=8.9)))
 
 
+def test_a_busy_machine_is_said() -> None:
+    assert "waited for a processor 25% of the time" in doubts(result_of(tally_of(1), waited_s=2.5))[0]
+    assert not any("processor" in each for each in doubts(result_of(tally_of(1), waited_s=0.9)))
+
+
 def test_the_other_doubts() -> None:
     tally = tally_of(1)
     tally.never_begun, tally.unfinished = 7, 8
@@ -252,7 +257,7 @@ def test_json_has_every_figure() -> None:
     assert {"p50", "p75", "p90", "p99", "p99.9", "p99.99", "min", "max", "mean", "deviation"} < set(report["latency_s"])
     assert [each["requests"] for each in report["per_connection"]] == [500, 500]
     assert len(report["intervals"]) == 10
-    assert report["client"] == {"cpu_s": 3.0, "cpu_share": 0.3, "loop": "asyncio"}
+    assert report["client"] == {"cpu_s": 3.0, "waited_s": 0.0, "cpu_share": 0.3, "loop": "asyncio"}
     assert report["service_s"] is None
 
 

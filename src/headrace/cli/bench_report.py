@@ -14,6 +14,7 @@ from headrace.cli.terminal import Palette
 from headrace.cli.version import engine_is_compiled, version
 
 BUSY: Final = 0.9  # of a core: from here on this client may be what limits the figures
+_CROWDED: Final = 0.1  # of the time
 _SHORT_S: Final = 1.0
 _LATE_SHARE: Final = 0.1
 
@@ -26,6 +27,11 @@ def doubts(result: Result) -> list[str]:
         said.append(
             f"this client used {result.cpu_share:.0%} of a core: it was itself the bottleneck, and the server may be "
             "faster than this"
+        )
+    if result.seconds and result.waited_s / result.seconds >= _CROWDED:
+        said.append(
+            f"this client waited for a processor {result.waited_s / result.seconds:.0%} of the time, as the machine was "
+            "busy with something else, perhaps the server; the latencies contain that"
         )
     if plan.rate is not None:
         if tally.never_begun:
@@ -168,7 +174,12 @@ def json_report(result: Result) -> dict[str, Any]:
         "connect_s": _json_histogram(tally.connect),
         "per_connection": [vars(each) for each in tally.connections],
         "intervals": [each._asdict() for each in tally.intervals],
-        "client": {"cpu_s": result.cpu_s, "cpu_share": result.cpu_share, "loop": result.loop},
+        "client": {
+            "cpu_s": result.cpu_s,
+            "waited_s": result.waited_s,
+            "cpu_share": result.cpu_share,
+            "loop": result.loop,
+        },
         "doubts": doubts(result),
         "environment": result.environment,
     }

@@ -145,6 +145,8 @@ class Result:
     seconds: float
     cpu_s: float
     """Processor time of this process while it measured."""
+    waited_s: float = 0.0
+    """Time that it was ready and had no processor, because others had them."""
     answers: int = 0
     """Responses that came within `seconds`; `tally` has also those that were under way at the end."""
     content: int = 0

@@ -131,7 +131,7 @@ class Run:
     async def _measure(self, result: Result) -> None:
         plan, tally = self.plan, self.tally
         start = self._start = self.clock()
-        cpu = time.process_time()
+        cpu, queued = time.process_time(), waited_for_cpu_s()
         end = NEVER if plan.duration_s is None else start + plan.duration_s
         if plan.rate is not None:
             self.arrivals = Arrivals(
@@ -149,6 +149,7 @@ class Run:
         tally.close_interval(now - start)
         result.seconds = now - start
         result.cpu_s = time.process_time() - cpu
+        result.waited_s = waited_for_cpu_s() - queued
         result.answers, result.content = tally.answers, tally.content
         result.is_cut_off = all(place.is_dead for place in self._places)
         self._count_never_begun(now)
@@ -279,6 +280,15 @@ class Run:
         arrivals = self.arrivals
         while arrivals is not None and arrivals.next <= now:
             self.tally.waited_in_vain(now - arrivals.take())
+
+
+def waited_for_cpu_s() -> float:
+    """How long this process was ready and had no processor since it began; 0 where the system does not say."""
+    try:
+        with open("/proc/self/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 class Place:
