@@ -1,0 +1,7 @@
+//go:build !go1.24
+
+package main
+
+import "net/http"
+
+func allowPriorKnowledge(*http.Server) bool { return false }
