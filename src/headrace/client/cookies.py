@@ -38,7 +38,7 @@ class Cookies(MutableMapping[str, str]):
         if isinstance(cookies, CookieJar):
             self.jar = cookies
             return
-        self.jar = _Jar(_Policy(strict_domain=True))
+        self.jar = _Jar(_Policy(strict_domain=True, strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain))
         if cookies is not None:
             self.update(cookies)
 
@@ -174,6 +174,9 @@ class _Policy(DefaultCookiePolicy):
         if cookie.domain_specified and _is_address(request.host):
             return False  # an address has no domain: its cookies are its own (RFC 6265 §5.1.3)
         return super().set_ok_domain(cookie, request)
+
+    def return_ok_domain(self, cookie: Cookie, request: Any) -> bool:
+        return not cookie.domain or super().return_ok_domain(cookie, request)  # without one, it was set by hand
 
 
 class _Jar(CookieJar):

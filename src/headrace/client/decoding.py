@@ -1,7 +1,8 @@
 """Content codings of responses (RFC 9110 §8.4): gzip, deflate, br and zstd, chained, in steps of bounded size.
 
-A response of a few kilobytes can inflate to gigabytes. So no step makes more than `STEP` octets before it is handed
-on, and content that has grown beyond FREE octets may have no more than `max_ratio` times the octets that came.
+A response of a few kilobytes can inflate to gigabytes. So no step makes more than STEP octets (of br, twice that)
+before they are handed on, and content that has grown beyond FREE octets may be no more than `max_ratio` times what
+came.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class _Brotli:
                 raise _Malformed(str(error)) from None
             if piece:
                 yield piece
-            if inflate.can_accept_more_data():
+            if len(piece) < STEP and inflate.can_accept_more_data():
                 return
             data = b""
 

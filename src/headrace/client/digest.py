@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # In order of preference (RFC 7616 §3.7: the server's order counts, but MD5 is there for old servers alone).
 _ALGORITHMS: Final = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
-_PARAMETER: Final = re.compile(r"""\s*,?\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
-_SCHEME: Final = re.compile(r"\s*,?\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=\s|,|$)(?!\s*=)")
+_PARAMETER: Final = re.compile(r"""[\s,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
+_SCHEME: Final = re.compile(r"[\s,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=\s|,|$)(?!\s*=)")
 _TOKEN68: Final = re.compile(r"\s+[A-Za-z0-9\-._~+/]+=*\s*(?=,|$)")
 _ESCAPED: Final = re.compile(r"\\(.)")
 
@@ -114,7 +114,9 @@ class DigestAuth(Auth):
         if challenge.opaque is not None:
             fields.append(("opaque", _quoted(challenge.opaque)))
         if challenge.qop:
-            fields += [("qop", challenge.qop), ("nc", f"{count:08x}"), ("cnonce", _quoted(own_nonce))]
+            fields += [("qop", challenge.qop), ("nc", f"{count:08x}")]
+        if challenge.qop or session:
+            fields.append(("cnonce", _quoted(own_nonce)))
         if challenge.has_user_hash:
             fields.append(("userhash", "true"))
         return "Digest " + ", ".join(f"{name}={value}" for name, value in fields)

@@ -62,7 +62,7 @@ def _encode_ipv6(host: str) -> str:
     if not host.endswith("]"):
         raise InvalidURL(f"{host[:100]!r} is no host: its bracket is not closed")
     address, percent, zone = host[1:-1].partition("%")
-    zone = zone.removeprefix("25") or zone  # RFC 6874 §2 writes the percent sign as %25; people mostly do not
+    zone = zone.removeprefix("25")  # RFC 6874 §2 writes the percent sign as %25; people mostly do not
     if percent and not _ZONE.fullmatch(zone):
         raise InvalidURL(f"{host[:100]!r} is no host: {zone[:50]!r} is no zone")
     try:

@@ -19,6 +19,8 @@ from weakref import WeakSet
 T = TypeVar("T")
 
 _EAGER: Final = sys.version_info >= (3, 12)
+_GLANCE_S: Final = 0.5
+"""A signal that comes just before a thread falls asleep at a lock does not wake it: so it looks up now and then."""
 
 
 class _Call:
@@ -131,7 +133,8 @@ class LoopThread:
         self._calls.add(call)
         try:
             self.loop.call_soon_threadsafe(call.start)
-            lock.acquire()
+            while not lock.acquire(True, _GLANCE_S):
+                pass
         except RuntimeError:
             coroutine.close()
             raise RuntimeError("the event loop of this client has ended") from None

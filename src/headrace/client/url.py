@@ -451,7 +451,7 @@ def _replaced(url: URL, components: dict[str, Any]) -> URL:
     scheme: str = given["scheme"] or "" if "scheme" in given else old.scheme
     if scheme and not _SCHEME.fullmatch(scheme):
         raise InvalidURL(f"{scheme[:50]!r} is no scheme (RFC 3986 §3.1)")
-    host = f"[{old.host}]" if ":" in old.host else old.host
+    host = f"[{old.host.replace('%', '%25')}]" if ":" in old.host else old.host
     port = None if old.port is None else str(old.port)
     if "netloc" in given:
         _, host, port = _read_authority(given["netloc"] or "", given["netloc"] or "")

@@ -1,0 +1,156 @@
+"""Cookies: kept and sent where they belong (RFC 6265), and nowhere else."""
+
+from __future__ import annotations
+
+from http.cookiejar import CookieJar
+from typing import Any
+
+import pytest
+
+from headrace.client import URL, Client, Cookies
+from headrace.client.cookies import MAX_COOKIES_PER_DOMAIN, CookieConflict
+
+from tests.client.fake import Answer, FakeTransport, redirect
+from tests.serving import Run
+
+
+def kept(url: str, *set_cookie: str) -> Cookies:
+    cookies = Cookies()
+    cookies.extract(URL(url), [(b"set-cookie", value.encode()) for value in set_cookie])
+    return cookies
+
+
+@pytest.mark.parametrize(
+    ("set_by", "set_cookie", "asked", "expected"),
+    [
+        ("https://a.example/", "s=1", "https://a.example/x", "s=1"),
+        ("https://a.example/", "s=1", "https://b.a.example/", ""),
+        ("https://a.example/", "s=1", "https://evil.example/", ""),
+        ("https://b.a.example/", "s=1; domain=a.example", "https://c.a.example/", "s=1"),
+        ("https://b.a.example/", "s=1; domain=.a.example", "https://a.example/", "s=1"),
+        ("https://evil.example/", "s=1; domain=a.example", "https://a.example/", ""),
+        ("https://a.example/", "s=1; domain=example", "https://b.example/", ""),
+        ("https://a.co.uk/", "s=1; domain=co.uk", "https://b.co.uk/", ""),
+        ("https://a.example/", "s=1; path=/x", "https://a.example/x/y", "s=1"),
+        ("https://a.example/", "s=1; path=/x", "https://a.example/xy", ""),
+        ("https://a.example/d/e", "s=1", "https://a.example/d/f", "s=1"),
+        ("https://a.example/d/e", "s=1", "https://a.example/", ""),
+        ("https://a.example/", "s=1; secure", "https://a.example/", "s=1"),
+        ("https://a.example/", "s=1; secure", "http://a.example/", ""),
+        ("http://a.example/", "s=1; secure", "https://a.example/", ""),
+        ("https://a.example/", "s=1; max-age=0", "https://a.example/", ""),
+        ("https://a.example/", "s=1; expires=Thu, 01 Jan 1970 00:00:00 GMT", "https://a.example/", ""),
+        ("https://a.example/", "s=1; max-age=1000", "https://a.example/", "s=1"),
+        ("https://a.example/", "__Secure-s=1", "https://a.example/", ""),
+        ("https://a.example/", "__Secure-s=1; secure", "https://a.example/", "__Secure-s=1"),
+        ("https://a.example/", "__Host-s=1; secure; path=/; domain=a.example", "https://a.example/", ""),
+        ("https://a.example/", "__Host-s=1; secure; path=/", "https://a.example/", "__Host-s=1"),
+        ("http://192.0.2.1/", "s=1", "http://192.0.2.1/", "s=1"),
+        ("http://192.0.2.1/", "s=1; domain=2.1", "http://9.0.2.1/", ""),
+        ("http://localhost:81/", "s=1", "http://localhost:82/", "s=1"),
+        ("http://[::1]/", "s=1", "http://[::1]/", "s=1"),
+        ("https://a.example/", "s=" + "x" * 5000, "https://a.example/", ""),
+        ("https://a.example/", "no-value", "https://a.example/", "no-value"),
+    ],
+)
+def test_where_a_cookie_goes(set_by: str, set_cookie: str, asked: str, expected: str) -> None:
+    assert kept(set_by, set_cookie).header_for(URL(asked)) == expected
+
+
+def test_several_cookies_and_the_more_specific_path_first() -> None:
+    cookies = kept("https://a.example/", "a=1; path=/", "b=2; path=/x")
+    assert cookies.header_for(URL("https://a.example/x")) == "b=2; a=1"
+
+
+def test_as_a_mapping() -> None:
+    cookies = Cookies({"a": "1"})
+    cookies["b"] = "2"
+    cookies.set("a", "3", domain="x.example")
+    assert len(cookies) == 3 and list(cookies) == ["a", "b"] and bool(cookies)
+    with pytest.raises(CookieConflict, match="several cookies"):
+        cookies["a"]
+    assert cookies.get("a", domain="x.example") == "3" and cookies.get("z", "d") == "d"
+    cookies.delete("a", domain="x.example")
+    assert cookies["a"] == "1" and dict(cookies) == {"a": "1", "b": "2"}
+    with pytest.raises(KeyError):
+        cookies["z"]
+    with pytest.raises(KeyError):
+        del cookies["z"]
+    assert repr(cookies) == "Cookies(a for any site, b for any site)"
+    cookies.clear()
+    assert not cookies and not list(cookies.jar)
+
+
+def test_a_jar_of_the_callers() -> None:
+    jar = CookieJar()
+    cookies = Cookies(jar)
+    cookies.update({"a": "1"}, b="2")
+    assert cookies.jar is jar and len(jar) == 2
+    assert dict(Cookies(cookies)) == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("a b", "1"), ("a=b", "1"), ("", "1"), ("a", "1; b=2"), ("a", "1\r\nx: y")]
+)
+def test_a_cookie_cannot_become_another(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match="cookie"):
+        Cookies({name: value})
+
+
+def test_a_server_cannot_fill_the_jar() -> None:
+    cookies = kept("https://a.example/", *(f"c{number}=1" for number in range(MAX_COOKIES_PER_DOMAIN + 50)))
+    assert len(cookies) == MAX_COOKIES_PER_DOMAIN
+
+
+def test_the_client_keeps_and_sends_them(run: Run) -> None:
+    async def main() -> None:
+        transport = FakeTransport(
+            Answer(200, [("set-cookie", "a=1; path=/"), ("set-cookie", "b=2; path=/")]),
+            Answer(),
+            Answer(),
+            Answer(),
+        )
+        async with Client(transport=transport) as client:
+            first = await client.get("https://a.example/")
+            assert dict(first.cookies) == {"a": "1", "b": "2"} == dict(client.cookies)
+            await client.get("https://a.example/")
+            await client.get("https://a.example/", cookies={"c": "3"}, headers={"x": "y"})
+            await client.get("https://other.example/")
+        assert [sent.field("cookie") for sent in transport.sent] == [None, "a=1; b=2", "c=3; a=1; b=2", None]
+
+    run(main())
+
+
+def test_cookies_of_the_client(run: Run) -> None:
+    async def main() -> None:
+        transport = FakeTransport(respond=lambda sent: Answer())
+        async with Client(transport=transport, cookies={"a": "1"}) as client:
+            await client.get("https://a.example/")
+            client.cookies["b"] = "2"
+            await client.get("https://a.example/")
+            client.cookies = {}
+            await client.get("https://a.example/")
+        assert [sent.field("cookie") for sent in transport.sent] == ["a=1", "a=1; b=2", None]
+
+    run(main())
+
+
+def test_a_login_by_redirect(run: Run) -> None:
+    def respond(sent: Any) -> Answer:
+        if sent.target == "/login":
+            return redirect("/home", 303, content=b"")
+        return Answer(content=(sent.field("cookie") or "").encode())
+
+    async def main() -> None:
+        def with_cookie(sent: Any) -> Answer:
+            answer = respond(sent)
+            if sent.target == "/login":
+                answer.head.headers.append((b"set-cookie", b"sid=9; path=/; httponly"))
+            return answer
+
+        async with Client(transport=FakeTransport(respond=with_cookie)) as client:
+            response = await client.post("https://a.example/login", data={"user": "x"})
+            assert response.text == "sid=9" and response.url == "https://a.example/home"
+            assert response.request.method == "GET" and len(response.history) == 1
+
+    run(main())
