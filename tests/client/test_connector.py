@@ -246,6 +246,32 @@ def test_a_context_that_cannot_be_made_is_an_error_of_each_request(run: Run) -> 
     run(main())
 
 
+def test_a_name_that_tls_cannot_ask_for(run: Run) -> None:
+    async def main() -> None:
+        async with silence() as server:
+            name = "x" * 64 + ".example"
+            connector = Connector(NetworkConfig(trust_env=False, resolve={(name, 443): ("127.0.0.1", server.port)}))
+            with pytest.raises(TLSError, match="no TLS with 'xxx"):
+                await connector.connect(Origin("https", name, 443), Owner())
+            await server.closed.wait()
+
+    run(main())
+
+
+def test_a_tap_that_fails_leaves_nothing_open(run: Run) -> None:
+    async def main() -> None:
+        def tap(driver: asyncio.Protocol, origin: Origin) -> asyncio.Protocol:
+            raise RuntimeError("no tap")
+
+        async with silence() as server:
+            connector = Connector(NetworkConfig(trust_env=False, tap=tap))
+            with pytest.raises(RuntimeError, match="no tap"):
+                await connector.connect(Origin("http", "127.0.0.1", server.port), Owner())
+            await server.closed.wait()
+
+    run(main())
+
+
 # -- whether a connection may be shared
 
 

@@ -108,7 +108,12 @@ async def open_socket(addresses: Sequence[Address], delay_s: float, local_addres
             if winner is not None:
                 return winner
     finally:
-        await _take_back(running)
+        try:
+            await _take_back(running)
+        except BaseException:
+            if winner is not None:
+                winner.close()
+            raise
     reasons = list(dict.fromkeys(error.message for error in errors))
     raise ConnectError("; ".join(reasons))
 

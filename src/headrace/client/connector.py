@@ -103,12 +103,19 @@ class Connector:
             owner=owner,
             wait_for_settings=self.config.wait_for_settings,
         )
-        top: asyncio.Protocol = driver if self.config.tap is None else self.config.tap(driver, origin)
         tls: TLSTransport | None = None
-        if context is None:
+        outcome: asyncio.Future[None] = loop.create_future()
+        try:
+            top: asyncio.Protocol = driver if self.config.tap is None else self.config.tap(driver, origin)
+            if context is not None:
+                tls = _secure(top, context, origin, protocols, outcome)
+        except BaseException:
+            link.close()
+            raise
+        if tls is None:
             await _attach(link, top)
         else:
-            tls = await self._shake_hands(link, top, context, origin, protocols, timeouts.tls)
+            await self._shake_hands(link, tls, origin, outcome, timeouts.tls)
         try:
             await driver.ready()
         except BaseException as error:
@@ -180,43 +187,8 @@ class Connector:
     # -- TLS ---------------------------------------------------------------------------------------------------
 
     async def _shake_hands(
-        self,
-        link: Any,
-        top: asyncio.Protocol,
-        context: ssl.SSLContext,
-        origin: Origin,
-        protocols: Protocols,
-        timeout_s: float | None,
-    ) -> TLSTransport:
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[None] = loop.create_future()
-        name = server_name(origin.host)
-
-        def on_handshake(tls: TLSTransport, failure: str | None) -> None:
-            error: Exception | None = None
-            if failure is None:
-                try:
-                    check_result(tls.get_extra_info("ssl_object"), protocols, origin.host)
-                except TLSError as fault:
-                    error = fault
-                    tls.abort()  # so the driver hears nothing of it
-            else:
-                error = handshake_error(tls.error, origin.host, protocols, failure)
-            if not outcome.done():
-                if error is None:
-                    outcome.set_result(None)
-                else:
-                    outcome.set_exception(error)
-
-        context.set_alpn_protocols(ALPN[protocols])  # read when the transport is made, which is right here
-        tls = TLSTransport(
-            top,
-            context,
-            server_side=False,
-            server_hostname=name,
-            handshake_timeout_s=_NO_LIMIT_S,
-            on_handshake=on_handshake,
-        )
+        self, link: Any, tls: TLSTransport, origin: Origin, outcome: asyncio.Future[None], timeout_s: float | None
+    ) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 await _attach(link, tls)
@@ -229,26 +201,69 @@ class Connector:
             raise TLSTimeout(f"no TLS with {origin} within {timeout_s:g} s") from None
         except BaseException:
             tls.break_off("nobody waits for it")
-            if not outcome.done():
-                outcome.cancel()
             tls.abort()
             raise
+        finally:
+            if outcome.done() and not outcome.cancelled():
+                outcome.exception()  # seen, also where somebody else was faster
         if self.config.on_step is not None:
             ssl_object = tls.get_extra_info("ssl_object")
             cipher = ssl_object.cipher()
             alpn = ssl_object.selected_alpn_protocol() or "none"
             self._say(origin, "tls", f"{ssl_object.version()}, {cipher[0] if cipher else '-'}, ALPN {alpn}")
-        return tls
 
     def _say(self, origin: Origin, step: str, details: str) -> None:
         if self.config.on_step is not None:
             self.config.on_step(origin, step, details)
 
 
+def _secure(
+    top: asyncio.Protocol,
+    context: ssl.SSLContext,
+    origin: Origin,
+    protocols: Protocols,
+    outcome: asyncio.Future[None],
+) -> TLSTransport:
+    """TLS under `top`, not begun yet. `outcome` is what comes of the handshake. Raises TLSError."""
+
+    def on_handshake(tls: TLSTransport, failure: str | None) -> None:
+        error: Exception | None = None
+        if failure is None:
+            try:
+                check_result(tls.get_extra_info("ssl_object"), protocols, origin.host)
+            except TLSError as fault:
+                error = fault
+                tls.abort()  # so the driver hears nothing of it
+        else:
+            error = handshake_error(tls.error, origin.host, protocols, failure)
+        if outcome.done():
+            return
+        if error is None:
+            outcome.set_result(None)
+        else:
+            outcome.set_exception(error)
+
+    context.set_alpn_protocols(ALPN[protocols])  # read when the transport is made, which is right here
+    try:
+        return TLSTransport(
+            top,
+            context,
+            server_side=False,
+            server_hostname=server_name(origin.host),
+            handshake_timeout_s=_NO_LIMIT_S,
+            on_handshake=on_handshake,
+        )
+    except ValueError as error:  # the name cannot be one: empty, or a label that is too long
+        raise TLSError(f"no TLS with {origin.host!r}: {error}") from None
+
+
 async def _attach(link: Any, protocol: asyncio.Protocol) -> None:
     """Let `protocol` have the socket or tunnel `link`."""
     if not isinstance(link, socket.socket):
-        link.attach(protocol)
+        try:
+            link.attach(protocol)
+        except RequestError as error:
+            raise ProxyError(f"the tunnel through the proxy ended at once: {error.message}") from error
         return
     loop = asyncio.get_running_loop()
     is_taken = False

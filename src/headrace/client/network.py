@@ -61,12 +61,14 @@ class Waiter(Ticket):
 
     def fail(self, error: Exception) -> None:
         """End the wait; each waiter gets an error of its own, with its own URL."""
-        if not self.future.done():
+        if self.future.done():
+            return
+        if isinstance(error, RequestError):
             own = copy.copy(error)
             own.__cause__ = error.__cause__
-            if isinstance(own, RequestError):
-                own.url = self.outgoing.url
-            self.future.set_exception(own)
+            own.url = self.outgoing.url
+            error = own
+        self.future.set_exception(error)
 
 
 class NetworkTransport:

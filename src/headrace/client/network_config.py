@@ -37,8 +37,8 @@ class NetworkConfig:
     max_h2_connections_per_origin: int = 2
     """HTTP/2 connections to one origin. A second one is opened when the server's MAX_CONCURRENT_STREAMS is reached on
     the first and somebody waits; 1 for never (RFC 9113 §9.1 asks clients for restraint)."""
-    max_waiting: int = 1_000
-    """Requests in all that may wait for a place on a connection; the next one gets PoolError."""
+    max_waiting: int = 10_000
+    """Requests in all that may wait for a place on a connection, a kilobyte each; the next one gets PoolError."""
     max_replays: int = 10
     """How often one request is sent again when it is certain that it was not processed (RFC 9113 §8.7)."""
     idle_timeout_s: float = 60.0

@@ -31,7 +31,7 @@ class Policy:
     max_connections: int = 100
     max_h1_connections_per_origin: int = 20
     max_h2_connections_per_origin: int = 2
-    max_waiting: int = 1_000
+    max_waiting: int = 10_000
     http1: bool = True
     http2: bool = True
 

@@ -180,6 +180,8 @@ class TunnelTransport(asyncio.Transport):
     def _finish(self) -> None:
         if self._tunnel is not None:
             self._tunnel.abort()
+        else:
+            self._response.close()
         self._over(None)
 
     def _over(self, error: Exception | None) -> None:
