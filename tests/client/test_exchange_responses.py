@@ -86,6 +86,50 @@ def test_a_streamed_response_comes_piece_by_piece(run: Run, protocol: Any) -> No
     run(main())
 
 
+@pytest.mark.parametrize("length", [32_769, 300_000, 2_000_000])
+@pytest.mark.parametrize("is_announced", [True, False], ids=["announced", "not announced"])
+def test_a_large_whole_response(run: Run, length: int, is_announced: bool) -> None:
+    """Room is made for it beforehand, or for a part of it, where it is much more than what has come."""
+    content = (bytes(range(251)) * (length // 251 + 1))[:length]
+
+    async def main() -> None:
+        async with listening() as server:
+            driver, _ = await connect(server)
+            peer = await server.accepted()
+            exchange = driver.begin(get(), True)
+            asked = await peer.request()
+            peer.begin(asked.stream_id, 200, [(b"content-length", b"%d" % length)] if is_announced else ())
+            peer.content(asked.stream_id, content[:100])
+            peer.content(asked.stream_id, content[100:], end=True)
+            assert await (await exchange.head_arrived()).read() == content
+
+    run(main())
+
+
+def test_a_large_read_that_is_cancelled_is_gone_on_with(run: Run) -> None:
+    content = bytes(range(250)) * 1_000
+
+    async def main() -> None:
+        async with listening() as server:
+            driver, _ = await connect(server)
+            peer = await server.accepted()
+            exchange = driver.begin(get())
+            asked = await peer.request()
+            peer.begin(asked.stream_id, 200, [(b"content-length", b"250000")])
+            response = await exchange.head_arrived()
+            reading = asyncio.ensure_future(response.read())
+            peer.content(asked.stream_id, content[:100_000])
+            await peer.round_trip()
+            reading.cancel()
+            await asyncio.wait((reading,))
+            assert reading.cancelled()
+            assert await response.receive() == content[:100_000]
+            peer.content(asked.stream_id, content[100_000:], end=True)
+            assert await response.read() == content[100_000:]
+
+    run(main())
+
+
 def test_what_came_before_a_read_is_in_it_and_nothing_twice(run: Run) -> None:
     async def main() -> None:
         async with listening() as server:

@@ -33,6 +33,8 @@ STREAMED: Final = 0  # queued for `receive`
 WHOLE: Final = 1  # collected, and announced when it is all there
 COUNTED: Final = 2  # counted, and forgotten
 
+_FORESIGHT: Final = 64  # times what has come: so much room is made at once, whatever length a server announces
+
 
 class Exchange:
     """A response on its way, for the one task that waits for it. Made by `ClientDriver.begin`."""
@@ -49,8 +51,9 @@ class Exchange:
     since: float = 0.0
     """When the wait began that it is in, on the loop's clock."""
     buffer: io.BytesIO | None = None
-    """Where a whole response is put together, from its second piece on: of a list that is joined at the end there would
-    be everything twice, which costs more in page faults than all else together."""
+    """Where a whole response is put together, from its second piece on. A list that is joined at the end has everything
+    twice, and so has a buffer that grows: then the allocator gives memory back to the kernel after each response, and
+    page faults cost more than all else together."""
     received: int = 0
     """Octets of content that came, where they are only counted."""
     upload: Upload | None = None
@@ -179,6 +182,13 @@ class Exchange:
     def gather(self, data: bytes) -> None:
         """A further piece of a whole response: from here on they are put together."""
         buffer = self.buffer = io.BytesIO()
+        room = (sum(map(len, self.chunks)) + len(data)) * _FORESIGHT
+        for name, value in self.head.headers:
+            if name == b"content-length":
+                buffer.seek(min(int(value), room) - 1)
+                buffer.write(b"\0")
+                buffer.seek(0)
+                break
         for chunk in self.chunks:
             buffer.write(chunk)
         buffer.write(data)
@@ -277,8 +287,10 @@ class Exchange:
 
     def _empty_buffer(self) -> None:
         """What was put together is a chunk like any other."""
-        if self.buffer is not None:
-            self.chunks = [self.buffer.getvalue()]  # which is no copy, as long as nothing is written any more
+        buffer = self.buffer
+        if buffer is not None:
+            buffer.truncate()
+            self.chunks = [buffer.getvalue()]  # which is no copy, as long as nothing is written any more
             self.buffer = None
 
     def _give_credit(self) -> None:
@@ -292,7 +304,7 @@ class Exchange:
         if owed:
             engine = driver.engine
             engine.acknowledge_data(self.stream_id, owed)
-            if engine.output_pending and not driver.flush_due:
+            if (engine.output_pending or driver._read_paused) and not driver.flush_due:
                 driver.schedule_flush()
 
     def _why_nothing(self) -> Exception:
