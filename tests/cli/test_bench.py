@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from headrace import Request, Response
-from headrace.cli import bench_run
+from headrace.cli import bench_place, bench_run
 from headrace.cli.bench import parse_seconds
 from headrace.cli.bench_alarm import LoopAlarm, make_alarm
 from headrace.cli.bench_result import Interval, Plan, Result
@@ -376,8 +376,8 @@ def test_a_server_that_drains_loses_no_request(run: LoopRun) -> None:
 
 
 def test_it_ends_when_nobody_can_be_reached_any_more(run: LoopRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_run, "_FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(bench_run, "_LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(bench_place, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(bench_place, "_LONGEST_PAUSE_S", 0.01)
 
     async def check() -> None:
         async with gated() as (gate, number):

@@ -28,10 +28,11 @@ def doubts(result: Result) -> list[str]:
             f"this client used {result.cpu_share:.0%} of a core: it was itself the bottleneck, and the server may be "
             "faster than this"
         )
-    if result.seconds and result.waited_s / result.seconds >= _CROWDED:
+    crowded = result.waited_s / result.seconds if result.seconds else 0.0
+    if crowded >= _CROWDED:
         said.append(
-            f"this client waited for a processor {result.waited_s / result.seconds:.0%} of the time, as the machine was "
-            "busy with something else, perhaps the server; the latencies contain that"
+            f"this client waited for a processor {crowded:.0%} of the time: the machine was busy with something else,"
+            " perhaps the server; the latencies contain that"
         )
     if plan.rate is not None:
         if tally.never_begun:
