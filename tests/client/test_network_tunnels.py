@@ -17,6 +17,7 @@ from headrace.transport.websocket import WebSocket
 from tests import wire
 from tests.client.network_rig import H2C, ask, fetch, network, server_tls, trusting
 from tests.client.peer import H1Peer, H2Peer, listening
+from tests.client.proxies import http_connect, proxy, socks5
 from tests.client.rig import settled
 from tests.serving import Run, port, serving
 
@@ -235,5 +236,41 @@ def test_a_tunnel_whose_connection_goes_tells_its_receiver(run: Run) -> None:
             await settled(lambda: bool(receiver.lost) and not transport.links)
             with pytest.raises(ConnectionLost):
                 tunnel.write(b"x", False)
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_a_websocket_goes_through_a_proxy_as_a_tunnel(run: Run, kind: str) -> None:
+    async def main() -> None:
+        async with (
+            serving(app, websockets="on") as server,
+            proxy(http_connect if kind == "http" else socks5) as found,
+            network(proxy=f"{kind}://127.0.0.1:{found.port}") as transport,
+        ):
+            incoming = await transport.tunnel(websocket(port(server)))
+            assert incoming.head.status == 101 and len(found.asked) == 1
+            if kind == "http":
+                assert found.asked[0][:2] == ("CONNECT", f"127.0.0.1:{port(server)}")
+            receiver = Receiver()
+            tunnel = incoming.tunnel(receiver)
+            tunnel.write(b"\x81\x85\0\0\0\0hello", False)
+            await settled(lambda: bytes(receiver.octets) == b"\x81\x05hello")
+            tunnel.abort()
+
+    run(main())
+
+
+def test_closing_the_transport_ends_tunnels_when_their_time_is_over(run: Run) -> None:
+    async def main() -> None:
+        async with listening("http/1.1") as server, network(drain_timeout_s=0.02) as transport:
+            opening = asyncio.create_task(transport.tunnel(websocket(server.port)))
+            peer: H1Peer = await server.accepted()
+            await upgrade(peer)
+            receiver = Receiver()
+            (await opening).tunnel(receiver)
+            await transport.aclose()
+            assert "the client was closed" in receiver.lost
+            await peer.until_closed()
 
     run(main())
