@@ -16,7 +16,7 @@ from headrace.server.websocket import TunnelInbox, WebSocketResponse
 from headrace.transport.tunnel import WebSocketClosed
 from headrace.transport.websocket import WebSocket
 
-from tests.engine.ws.octets import TEXT, frame
+from tests.engine.ws.octets import TEXT, close, frame
 from tests.h2_peer import H2Peer
 from tests.serving import Run, live_handlers, port, serving, settled
 from tests.ws_peer import Refused, open_websocket
@@ -635,5 +635,29 @@ def test_an_application_may_refuse_with_an_ordinary_response(run: Run, over: str
                 async with open_websocket(over, port(server)):
                     pass
             assert (caught.value.status, caught.value.body) == (401, b"not you")
+
+    run(main())
+
+
+@BOTH
+def test_a_close_behind_messages_that_wait_does_not_stop_the_server(run: Run, over: str) -> None:
+    """More messages than the queue takes, and a close frame, in one write: when the handler had come to the close, the
+    server looked for more input without end, and answered nobody any more."""
+
+    async def main() -> None:
+        go_on = asyncio.Event()
+        seen: list[Any] = []
+
+        async def late(ws: WebSocket) -> None:
+            await go_on.wait()
+            seen.extend([message async for message in ws])
+
+        async with serving(app(late)) as server, open_websocket(over, port(server)) as ws:
+            ws.raw(b"".join(frame(TEXT, b"%d" % number) for number in range(40)) + close(1000))
+            async with open_websocket(over, port(server), on=ws.h2):
+                pass
+            go_on.set()
+            assert await ws.close_frame() == (1000, "")
+            assert seen == [str(number) for number in range(40)]
 
     run(main())

@@ -94,7 +94,7 @@ def test_we_make_of_frames_what_the_library_makes_of_them(frames: list[bytes], c
     octets = b"".join(frames)
     seen, code = ours(octets, cuts)
     expected, expected_code = oracle(octets)
-    if in_fragments(frames) and code != expected_code:
+    if in_fragments(frames) and (seen, code) != (expected, expected_code):
         # Two differences are meant: a close frame between fragments is a close (Autobahn 7.1.5), and bad UTF-8 fails
         # before a later fault does, since it is looked at fragment by fragment.
         assert code in (0, 1007), (code, expected_code)

@@ -148,3 +148,18 @@ def test_the_owner_may_fail_the_connection() -> None:
     assert isinstance(event, Failed)
     assert ws.take_output().endswith(close(1011, mask=None))
     assert ws.fail(1011, "") == []
+
+
+@pytest.mark.parametrize("behind", [b"", frame(TEXT, b"late")])
+def test_behind_a_close_nothing_is_pending(behind: bytes) -> None:
+    """RFC 6455 §5.5.1: what follows a close frame is not looked at. Its owner asked for it again and again, without
+    end, when the close frame had waited behind messages that were taken one at a time."""
+    ws = server()
+    events = ws.receive_data(frame(TEXT, b"one") + frame(TEXT, b"two") + close(1000) + behind, 1)
+    turns = 0
+    while ws.input_pending and turns < 10:
+        events += ws.receive_data(b"", 1)
+        turns += 1
+    assert not ws.input_pending
+    assert messages(events[:2]) == ["one", "two"]
+    assert isinstance(events[2], CloseReceived)

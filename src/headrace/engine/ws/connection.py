@@ -134,6 +134,7 @@ class WebSocketConnection:
             self.is_done = True
             self.is_open = False
             self._forget()
+            self._drop_input()
             self._events.append(Failed(frames.ABNORMAL, "the connection ended without a close frame"))
         return self._take_events()
 
@@ -295,6 +296,7 @@ class WebSocketConnection:
                 self.is_open = False
                 self.is_done = True
                 self._forget()
+                self._drop_input()
                 self._events.append(CloseReceived(int(protocol.close_rcvd.code), protocol.close_rcvd.reason))
             else:
                 self._take_data(opcode, bool(octets[0] & frames.FIN), bool(octets[0] & frames.RSV1), bytes(frame.data))
@@ -389,10 +391,14 @@ class WebSocketConnection:
         self.is_done = True
         self.output_ended = True
         self._forget()
+        self._drop_input()
+        self._events.append(Failed(code, reason))
+
+    def _drop_input(self) -> None:
+        """Nothing is parsed any more: else what waits behind a close frame would be `input_pending` for ever."""
         self._data = b""
         self._position = 0
         self._partial.clear()
-        self._events.append(Failed(code, reason))
 
     def _forget(self) -> None:
         """No message is in progress."""
