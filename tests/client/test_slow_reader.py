@@ -1,0 +1,49 @@
+"""A response that is read slowly stops its server, and goes on when it is read: over each protocol."""
+
+from __future__ import annotations
+
+import asyncio
+
+from headrace.server.handler import Request
+from headrace.server.response import Send, StreamResponse
+
+from tests.client.test_websocket import client_of
+from tests.protocols.conftest import Wire, certificate, wire
+from tests.serving import Run, port
+
+__all__ = ["certificate", "wire"]
+
+PIECE = 65_536
+PIECES = 1_024
+
+
+def test_a_download_stops_and_goes_on(run: Run, wire: Wire) -> None:
+    """Reading had paused, and nothing made it resume: HTTP/1.1 has no window update to be written."""
+    sent = 0
+
+    async def app(request: Request) -> StreamResponse:
+        async def produce(send: Send) -> None:
+            nonlocal sent
+            for _ in range(PIECES):
+                await send(bytes(PIECE))
+                sent += 1
+
+        return StreamResponse(200, (), produce)
+
+    async def main() -> None:
+        async with (
+            wire.serving(app) as server,
+            client_of(wire) as client,
+            client.stream("GET", f"{wire.scheme}://localhost:{port(server)}/") as response,
+        ):
+            last = -1
+            while last != sent:
+                last = sent
+                await asyncio.sleep(0.2)
+            assert sent < PIECES // 2
+            size = 0
+            async for piece in response.iter_raw():
+                size += len(piece)
+            assert size == PIECES * PIECE
+
+    run(main())
