@@ -62,6 +62,7 @@ def test_our_own_server_over_each_protocol(run: Run, config: dict[str, Any]) -> 
             paths = [f"/{number}" for number in range(50)]
             answers = await asyncio.gather(*(fetch(transport, ask(port(server), path)) for path in paths))
             assert [answer.decode() for answer in answers] == paths
+            await settled(lambda: not transport.stats().connecting)
             stats = transport.stats()
             assert stats.connections == (1 if config == H2C else 20)
             assert stats.idle == stats.connections and not stats.streams and not stats.waiting
@@ -118,14 +119,23 @@ def test_what_waits_overflows_to_a_second_connection(run: Run) -> None:
 
 def test_alpn_that_says_http_1_opens_the_rest_of_the_connections(run: Run) -> None:
     async def main() -> None:
+        all_are_there = asyncio.Event()
+
+        async def answer_later(peer: Any) -> None:
+            await all_are_there.wait()
+            await answer_all(peer)
+
         tls = server_tls(alpn=("http/1.1",))
         async with (
-            listening("http/1.1", tls=tls, script=answer_all) as server,
+            listening("http/1.1", tls=tls, script=answer_later) as server,
             network(verify=trusting(), max_h1_connections_per_origin=4) as transport,
         ):
             asks = [ask(server.port, f"/{number}", scheme="https", host="localhost") for number in range(12)]
-            answers = await asyncio.gather(*(fetch(transport, each) for each in asks))
-            assert answers == [b"/%d" % number for number in range(12)]
+            tasks = [asyncio.create_task(fetch(transport, each)) for each in asks]
+            for _ in range(4):
+                await server.accepted()
+            all_are_there.set()
+            assert await asyncio.gather(*tasks) == [b"/%d" % number for number in range(12)]
             assert len(server.peers) == 4
 
     run(main())

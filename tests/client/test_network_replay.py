@@ -195,6 +195,7 @@ def test_a_kept_connection_that_ends_twice_is_an_error(run: Run) -> None:
             peers: list[H1Peer] = [await server.accepted(), await server.accepted()]
             for peer in peers:
                 await peer.request()
+            for peer in peers:
                 peer.respond(b"1")
             await asyncio.gather(*tasks)
             task = asyncio.create_task(fetch(transport, ask(server.port)))
