@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from importlib.resources import files
 
 import pytest
@@ -112,6 +114,16 @@ def test_a_public_name_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(TESTING))
 def test_what_the_reference_names_is_in_the_testing_module(name: str) -> None:
     assert hasattr(importlib.import_module("headrace.testing"), name)
+
+
+def test_a_name_brings_only_what_it_needs() -> None:
+    """A program that uses the client alone does not wait for the server to be read, nor the other way round."""
+    asks = "import sys, headrace; headrace.{}; print(*(name for name in sys.modules if name.startswith('headrace.{}')))"
+    for name, others in (("Client", "server"), ("Server", "client")):
+        done = subprocess.run(
+            [sys.executable, "-c", asks.format(name, others)], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == []
 
 
 def test_the_package_says_that_it_is_typed() -> None:

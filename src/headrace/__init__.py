@@ -5,26 +5,7 @@ stand on `headrace.testing`. What is neither here nor there may change without n
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from headrace.engine.limits import Limits
-from headrace.server.app import AppError, Server, StartupError, serve
-from headrace.server.config import Config, ConfigError
-from headrace.server.events import Event, EventStream, last_event_id
-from headrace.server.exchange import ClientDisconnected, HTTPError
-from headrace.server.file import FileResponse
-from headrace.server.files.static import StaticFiles
-from headrace.server.handler import ConnectionInfo, Request
-from headrace.server.loop import STOP, Drain, Idle, LoopResponse, Push
-from headrace.server.mailbox import Dropped, Mailbox, MailboxOverflow
-from headrace.server.response import Response, Send, StreamResponse
-from headrace.server.routing.path_pattern import RouteError
-from headrace.server.routing.route import Route
-from headrace.server.routing.router import Mount, Router
-from headrace.server.telemetry import RequestIdFilter, Telemetry
-from headrace.server.websocket import WebSocketResponse
-from headrace.transport.tunnel import WebSocketClosed
-from headrace.transport.websocket import WebSocket
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from headrace.client.api import delete, get, head, options, patch, post, put, request, stream
@@ -39,43 +20,60 @@ if TYPE_CHECKING:
     from headrace.client.sync import SyncClient
     from headrace.client.timeouts import Timeouts
     from headrace.client.url import URL
+    from headrace.engine.limits import Limits
+    from headrace.server.app import AppError, Server, StartupError, serve
+    from headrace.server.config import Config, ConfigError
+    from headrace.server.events import Event, EventStream, last_event_id
+    from headrace.server.exchange import ClientDisconnected, HTTPError
+    from headrace.server.file import FileResponse
+    from headrace.server.files.static import StaticFiles
+    from headrace.server.handler import ConnectionInfo, Request
+    from headrace.server.loop import STOP, Drain, Idle, LoopResponse, Push
+    from headrace.server.mailbox import Dropped, Mailbox, MailboxOverflow
+    from headrace.server.response import Response, Send, StreamResponse
+    from headrace.server.routing.path_pattern import RouteError
+    from headrace.server.routing.route import Route
+    from headrace.server.routing.router import Mount, Router
+    from headrace.server.telemetry import RequestIdFilter, Telemetry
+    from headrace.server.websocket import WebSocketResponse
+    from headrace.transport.tunnel import WebSocketClosed
+    from headrace.transport.websocket import WebSocket
 
-# The client's names are imported when they are asked for: a server does not pay for them.
-_OF_THE_CLIENT = {
-    "api": (
-        "delete",
-        "get",
-        "head",
-        "options",
-        "patch",
-        "post",
-        "put",
-        "request",
-        "stream",
-    ),
-    "auth": (
-        "BasicAuth",
-        "BearerAuth",
-        "NetRCAuth",
-    ),
-    "client": ("Client",),
-    "digest": ("DigestAuth",),
-    "errors": (
-        "ClientError",
-        "HTTPStatusError",
-        "InvalidURL",
-        "RequestError",
-        "RequestTimeout",
-    ),
-    "headers": ("Headers",),
-    "network_config": ("NetworkConfig",),
-    "retry": ("RetryPolicy",),
-    "sse": ("ServerSentEvent",),
-    "sync": ("SyncClient",),
-    "timeouts": ("Timeouts",),
-    "url": ("URL",),
+# Each is imported when it is asked for: a server does not pay for the client, nor a client for the server.
+_NAMES: Final = {
+    "client.api": "delete get head options patch post put request stream",
+    "client.auth": "BasicAuth BearerAuth NetRCAuth",
+    "client.client": "Client",
+    "client.digest": "DigestAuth",
+    "client.errors": "ClientError HTTPStatusError InvalidURL RequestError RequestTimeout",
+    "client.headers": "Headers",
+    "client.network_config": "NetworkConfig",
+    "client.retry": "RetryPolicy",
+    "client.sse": "ServerSentEvent",
+    "client.sync": "SyncClient",
+    "client.timeouts": "Timeouts",
+    "client.url": "URL",
+    "engine.limits": "Limits",
+    "server.app": "AppError Server StartupError serve",
+    "server.config": "Config ConfigError",
+    "server.events": "Event EventStream last_event_id",
+    "server.exchange": "ClientDisconnected HTTPError",
+    "server.file": "FileResponse",
+    "server.files.static": "StaticFiles",
+    "server.handler": "ConnectionInfo Request",
+    "server.loop": "STOP Drain Idle LoopResponse Push",
+    "server.mailbox": "Dropped Mailbox MailboxOverflow",
+    "server.response": "Response Send StreamResponse",
+    "server.routing.path_pattern": "RouteError",
+    "server.routing.route": "Route",
+    "server.routing.router": "Mount Router",
+    "server.telemetry": "RequestIdFilter Telemetry",
+    "server.websocket": "WebSocketResponse",
+    "transport.tunnel": "WebSocketClosed",
+    "transport.websocket": "WebSocket",
 }
-_HOME_OF = {name: f"headrace.client.{home}" for home, names in _OF_THE_CLIENT.items() for name in names}
+_HOME_OF: Final = {name: f"headrace.{home}" for home, names in _NAMES.items() for name in names.split()}
+_ROOMS: Final = ("asgi", "bus", "client", "engine", "proxy", "server", "testing", "transport", "wsgi")
 
 __all__ = [
     "STOP",
@@ -144,8 +142,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "client":
-        return import_module("headrace.client")
+    if name in _ROOMS:
+        return import_module(f"headrace.{name}")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
