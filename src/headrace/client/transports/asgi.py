@@ -227,6 +227,11 @@ class ASGIResponse:
             self._task.cancel()
 
     @property
+    def is_complete(self) -> bool:
+        """True when all of it has come: nothing waits any more."""
+        return self._has_ended and self._error is None
+
+    @property
     def info(self) -> dict[str, Any]:
         """`http_version`; there is no connection."""
         return {"http_version": self.head.http_version, "stream_id": 0, "peer": None, "local": None, "tls": None}

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 from typing import Any, Final
 
 from headrace.client import errors
 from headrace.client.interface import Incoming, Origin, Outgoing, Pairs
+from headrace.client.loop_thread import LoopThread, shared
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.engine.errors import LocalError
 
@@ -164,23 +166,19 @@ class AsyncBridge:
     stream_type: type[Any]
 
     def __init__(self, transport: Any = None, **options: Any) -> None:
-        if transport is None:
-            from headrace.client.network import NetworkTransport
-            from headrace.client.network_config import NetworkConfig
-
-            transport = NetworkTransport(NetworkConfig(**options))
-        elif options:
-            raise TypeError(f"the options {', '.join(options)} belong to a transport that is made here")
-        self.transport = transport
+        self.transport = _transport(transport, options)
         """Who carries the requests."""
 
     async def handle_async_request(self, request: Any) -> Any:
         """What an AsyncClient calls for each request."""
+        api = self.api
         try:
-            incoming = await self.transport.send(outgoing_of(request, self.api, Upload))
+            incoming = await self.transport.send(outgoing_of(request, api, Upload))
+            if getattr(incoming, "is_complete", False):
+                return response_of(incoming, api.ByteStream(await incoming.read()), api)
         except HANDLED as error:
-            raise mapped(error, self.api) from error
-        return response_of(incoming, self.stream_type(incoming), self.api)
+            raise mapped(error, api) from error
+        return response_of(incoming, self.stream_type(incoming), api)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -206,3 +204,85 @@ class AsyncContent:
     async def aclose(self) -> None:
         """Give up what is left."""
         self._incoming.close()
+
+
+class SyncUpload(Upload):
+    """Content of a plain iterator, which may block: it is asked in threads."""
+
+    def open(self) -> AsyncIterator[bytes]:
+        """Begin. Raises BodyConsumed the second time."""
+        if self._is_open:
+            raise errors.BodyConsumed("the request's content is a stream that was sent in part already")
+        self._is_open = True
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        pieces: Iterator[bytes] = iter(self._stream)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield piece
+
+
+class SyncBridge:
+    """The plain transport of either library, on an event loop in the background."""
+
+    api: ModuleType
+    stream_type: type[Any]
+
+    def __init__(self, transport: Any = None, *, thread: LoopThread | None = None, **options: Any) -> None:
+        self._thread = thread if thread is not None else shared()
+        self.transport = self._thread.call(_transport, transport, options)
+        """Who carries the requests."""
+
+    def handle_request(self, request: Any) -> Any:
+        """What a Client calls for each request."""
+        api = self.api
+        try:
+            incoming, content = self._thread.run(self._send(outgoing_of(request, api, SyncUpload)))
+        except HANDLED as error:
+            raise mapped(error, api) from error
+        stream = self.stream_type(self._thread, incoming) if content is None else api.ByteStream(content)
+        return response_of(incoming, stream, api)
+
+    async def _send(self, outgoing: Outgoing) -> tuple[Incoming, bytes | None]:
+        """The response, and its content where that has come with it: so a small one costs one change of threads."""
+        incoming: Incoming = await self.transport.send(outgoing)
+        return incoming, await incoming.read() if getattr(incoming, "is_complete", False) else None
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._thread.is_alive:
+            self._thread.run(self.transport.aclose())
+
+
+class SyncContent:
+    """A response's content as the libraries iterate over it."""
+
+    api: ModuleType
+
+    def __init__(self, thread: LoopThread, incoming: Incoming) -> None:
+        self._thread = thread
+        self._incoming = incoming
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while data := self._thread.run(self._incoming.receive()):
+                yield data
+        except HANDLED as error:
+            raise mapped(error, self.api) from error
+
+    def close(self) -> None:
+        """Give up what is left."""
+        if self._thread.is_alive:
+            self._thread.call(self._incoming.close)
+
+
+def _transport(transport: Any, options: dict[str, Any]) -> Any:
+    """The given one, or a pool with these options."""
+    if transport is None:
+        from headrace.client.network import NetworkTransport
+        from headrace.client.network_config import NetworkConfig
+
+        return NetworkTransport(NetworkConfig(**options))
+    if options:
+        raise TypeError(f"the options {', '.join(options)} belong to a transport that is made here")
+    return transport

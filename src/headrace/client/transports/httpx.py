@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import httpx
 
-from headrace.client.transports.bridge import AsyncBridge, AsyncContent
+from headrace.client.transports.bridge import AsyncBridge, AsyncContent, SyncBridge, SyncContent
 
 
 class _AsyncStream(AsyncContent, httpx.AsyncByteStream):
     api = httpx
 
 
+class _SyncStream(SyncContent, httpx.SyncByteStream):
+    api = httpx
+
+
 class AsyncTransport(AsyncBridge, httpx.AsyncBaseTransport):
     """Carries the requests of an httpx.AsyncClient: HTTP/2 and HTTP/1.1, multiplexed, over headrace's pool.
 
-    `options` are those of `headrace.client.network.NetworkConfig`; the client's own `http2`, `verify`, `limits` and
-    `proxy` do not reach a transport that is given to it. `transport` is any other carrier of ours instead, such as
+    `options` are those of `headrace.client.network_config.NetworkConfig`; the client's own `http2`, `verify`, `limits`
+    and `proxy` do not reach a transport that is given to it. `transport` is any other carrier of ours instead, such as
     `ASGITransport(app)`. Errors are httpx's own.
+
+    A response's `extensions` have `http_version`, and `trailers`, to be called once the content was read. A request's
+    `extensions` may have `on_informational`, which is called with status and fields of each 1xx response.
     """
 
     api = httpx
     stream_type = _AsyncStream
+
+
+class Transport(SyncBridge, httpx.BaseTransport):
+    """Carries the requests of an httpx.Client, on an event loop in the background; see `AsyncTransport`. Any number of
+    threads may use it."""
+
+    api = httpx
+    stream_type = _SyncStream
+
+
+__all__ = ["AsyncTransport", "Transport"]
