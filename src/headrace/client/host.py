@@ -66,7 +66,11 @@ def _encode_ipv6(host: str) -> str:
     if percent and not _ZONE.fullmatch(zone):
         raise InvalidURL(f"{host[:100]!r} is no host: {zone[:50]!r} is no zone")
     try:
-        return IPv6Address(address).compressed + percent + zone
+        found = IPv6Address(address)
+        if found.ipv4_mapped is not None:  # Python 3.13 writes these with dots, others and browsers do not
+            number = int(found.ipv4_mapped)
+            return f"::ffff:{number >> 16:x}:{number & 0xFFFF:x}{percent}{zone}"
+        return found.compressed + percent + zone
     except AddressValueError as error:
         raise InvalidURL(f"{host[:100]!r} is no IPv6 address: {error}") from None
 

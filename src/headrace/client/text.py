@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 _CHARSET: Final = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*(?:"([^"]*)"|([^\s;,"]+))""", re.IGNORECASE)
+_NOT_FOR_CONTENT: Final = frozenset(
+    ("idna", "punycode", "undefined", "unicode_escape", "unicode-escape", "raw_unicode_escape", "raw-unicode-escape")
+)
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -19,11 +22,13 @@ def charset_of(content_type: str) -> str | None:
 
 
 def is_text_codec(name: str) -> bool:
-    """Tell whether Python decodes octets to text by this name. Others, such as zlib_codec, inflate without bound."""
+    """Tell whether Python decodes octets to text by this name, and may be let do so: zlib_codec inflates without bound,
+    punycode takes quadratic time, and some are of Python's own use."""
     try:
-        return codecs.lookup(name)._is_text_encoding
+        codec = codecs.lookup(name)
     except (LookupError, ValueError):
         return False
+    return codec._is_text_encoding and codec.name not in _NOT_FOR_CONTENT
 
 
 def charset_by_mark(content: bytes) -> str | None:
@@ -38,10 +43,12 @@ class LineSplitter:
     """Text in any pieces in, whole lines out, without their ends; LF, CR and CR LF end a line, as in `str.splitlines`,
     and nothing else does: a line of JSON may well hold U+2028."""
 
-    __slots__ = ("_ends_in_cr", "_held")
+    __slots__ = ("_ends_in_cr", "_held", "held")
 
     def __init__(self) -> None:
         self._held: list[str] = []
+        self.held = 0
+        """Characters of the line that is not whole."""
         self._ends_in_cr = False
 
     def feed(self, text: str) -> list[str]:
@@ -56,21 +63,19 @@ class LineSplitter:
         first, *others = text.split("\n")
         self._held.append(first)
         if not others:
+            self.held += len(first)
             return []
         lines = ["".join(self._held), *others]
         self._held = [lines.pop()]
+        self.held = len(self._held[0])
         return lines
 
     def finish(self) -> list[str]:
         """The last line, where nothing ends it."""
         last = "".join(self._held)
         self._held = []
+        self.held = 0
         return [last] if last else []
-
-    @property
-    def held(self) -> int:
-        """Characters of the line that is not whole."""
-        return sum(map(len, self._held))
 
 
 def split_lines(pieces: Iterable[str]) -> Iterator[str]:
