@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from headrace.client.sync import SyncClient
     from headrace.client.timeouts import Timeouts
     from headrace.client.url import URL
+    from headrace.client.websocket import WebSocketRefused
     from headrace.engine.limits import Limits
+    from headrace.proxy.reverse_proxy import ReverseProxy
     from headrace.server.app import AppError, Server, StartupError, serve
     from headrace.server.config import Config, ConfigError
     from headrace.server.events import Event, EventStream, last_event_id
@@ -53,7 +55,9 @@ _NAMES: Final = {
     "client.sync": "SyncClient",
     "client.timeouts": "Timeouts",
     "client.url": "URL",
+    "client.websocket": "WebSocketRefused",
     "engine.limits": "Limits",
+    "proxy.reverse_proxy": "ReverseProxy",
     "server.app": "AppError Server StartupError serve",
     "server.config": "Config ConfigError",
     "server.events": "Event EventStream last_event_id",
@@ -112,6 +116,7 @@ __all__ = [
     "RequestTimeout",
     "Response",
     "RetryPolicy",
+    "ReverseProxy",
     "Route",
     "RouteError",
     "Router",
@@ -126,6 +131,7 @@ __all__ = [
     "Timeouts",
     "WebSocket",
     "WebSocketClosed",
+    "WebSocketRefused",
     "WebSocketResponse",
     "delete",
     "get",
