@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.security.harness import Bystander, Server, bystander_at, victim
+from tests.serving import run
+
+__all__ = ["bystander", "run", "server"]
 
 
 @pytest.fixture(scope="module")

@@ -363,6 +363,26 @@ def test_data_beyond_the_windows(beyond: str) -> None:
     assert result.faults[0].scope == beyond
 
 
+def test_data_on_a_stream_that_was_reset_has_an_end() -> None:
+    """DATA under way when a response is given up is at most what was left of its window; a server that goes on beyond
+    it would be read for ever, as the connection's credit comes back. (Found by a live flood: 500 MB/s.)"""
+    limits = Limits(initial_stream_window=200_000)
+    frame = wire.data(1, b"x" * 10_000)
+    for before, after in ((0, 20), (15, 5)):
+        rig = ClientRig(limits)
+        stream_id = rig.send()
+        rig.feed(wire.response(stream_id), frame * before)
+        rig.conn.reset_stream(stream_id, wire.CANCEL)
+        other = rig.send()
+        rig.feed(frame * after)
+        assert not rig.conn.closed  # the control: what may be under way is free
+        rig.feed(wire.response(other), wire.data(other, b"fine", end_stream=True))
+        assert rig.of(ev.DataReceived, other)[-1].end_stream
+        rig.feed(frame)
+        assert rig.conn.closed
+        assert rig.of(ev.PeerFault)[-1].code == wire.FLOW_CONTROL_ERROR
+
+
 def test_a_server_that_takes_all_back() -> None:
     """RST_STREAM of every request: each comes back once, and nothing is left behind."""
     rig = ClientRig()

@@ -217,6 +217,15 @@ class ClientConnection(Connection):
             "RFC 9113 §10.5",
         )
 
+    def _count_late_data(self, flow_length: int) -> None:
+        """What was under way when we reset a stream is at most what was left of its window (RFC 9113 §6.9.1). A server
+        that goes on beyond that would be read for ever, as the connection's credit comes back."""
+        self._late_data -= flow_length
+        if self._late_data < 0:
+            raise ConnectionFault(
+                errors.FLOW_CONTROL_ERROR, "DATA beyond the windows of streams that were reset", "RFC 9113 §6.9.1"
+            )
+
     def _check_message_data(self, stream: Stream) -> None:
         if not stream.final_received:
             raise StreamFault(stream.stream_id, errors.PROTOCOL_ERROR, "DATA before the response", "RFC 9113 §8.1")

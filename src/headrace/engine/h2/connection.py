@@ -288,6 +288,7 @@ class Connection(FieldBlocks):
         if stream is None:
             self._credit_connection()  # nobody will consume it
             self._refuse_step(stream_id, self._state_of(stream_id), step, "DATA")
+            self._count_late_data(flow_length)
             if end - start < _SMALL:  # what was under way of a cancelled upload is mostly full frames, and free
                 self._spend_odd(1)
             return
@@ -324,6 +325,9 @@ class Connection(FieldBlocks):
         self._events.append(DataReceived(stream_id, self._input[start:end], flow_length, end_stream))
         if end_stream:
             self._peer_ended(stream, state)
+
+    def _count_late_data(self, flow_length: int) -> None:
+        """DATA has come on a stream that we have reset; the client has a limit for it."""
 
     def _refuse_small(self, stream: Stream) -> None:
         """Small DATA frames have piled up unread, beyond `small_data_budget`."""

@@ -56,6 +56,7 @@ class Faults(Deadlines):
             self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section))
         elif not self.closed:
             self._remember_closed(stream_id, CLOSED_BY_US)
+            self._expect_late_data(0)
         if not self.closed:
             self._write_control(frames.write_rst_stream(stream_id, fault.code))
             self._spend_provoked()

@@ -70,6 +70,7 @@ class Output(TimedEngine):
         self._unread: int = 0
         self._fields_size: int = 0
         self._small_unread: int = 0
+        self._late_data: int = 0  # octets of DATA that may still come on streams that we have reset
         self._idle_since = now
         self._free_updates: int = 100
         self._end_when_empty = False
@@ -315,6 +316,8 @@ class Output(TimedEngine):
                 self._credit_connection()
         if state != CLOSED:
             self._remember_closed(stream_id, state)
+            if state == CLOSED_BY_US:
+                self._expect_late_data(stream.recv_used)
         if not self._streams:
             self._idle_since = self._stamp()
             if self._end_when_empty:
@@ -328,6 +331,12 @@ class Output(TimedEngine):
         elif len(closed) >= _REMEMBERED_CLOSED:
             del closed[next(iter(closed))]  # the oldest
         closed[stream_id] = state
+
+    def _expect_late_data(self, used: int) -> None:
+        """A stream was reset, of whose window the peer had used so much: the rest may be under way, and no more."""
+        left = max(self.limits.initial_stream_window, DEFAULT_WINDOW) - used
+        if left > 0:
+            self._late_data += left
 
     # -- end of the connection ---------------------------------------------------------------------------------
 
