@@ -128,5 +128,18 @@ def test_a_name_brings_only_what_it_needs() -> None:
         assert done.stdout.split() == []
 
 
+def test_a_server_does_not_import_the_client() -> None:
+    """Its names are there all the same, and are imported when they are asked for."""
+    script = (
+        "import sys, headrace; assert not any(name.startswith('headrace.client') for name in sys.modules);"
+        "assert 'Client' in dir(headrace); headrace.Client; assert 'headrace.client.client' in sys.modules;"
+        "import headrace.client; assert all(getattr(headrace.client, name) for name in headrace.client.__all__)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    with pytest.raises(AttributeError, match="no attribute 'Cleint'"):
+        _ = headrace.Cleint  # type: ignore[attr-defined]
+
+
 def test_the_package_says_that_it_is_typed() -> None:
     assert (files("headrace") / "py.typed").is_file()

@@ -276,6 +276,22 @@ def test_trailers_and_interim_responses(run: Run) -> None:
     assert told == [103, 102]
 
 
+def test_interim_responses_without_end_are_not_kept(run: Run) -> None:
+    def respond(sent: Any) -> Answer:
+        for _ in range(1000):
+            sent.outgoing.on_informational(103, [])
+        return Answer()
+
+    told: list[int] = []
+
+    async def main() -> None:
+        async with Client(transport=FakeTransport(respond=respond)) as client:
+            response = await client.get("https://a/", on_informational=lambda status, _: told.append(status))
+            assert len(response.informational) == 32 and len(told) == 1000
+
+    run(main())
+
+
 def test_download_progress(run: Run) -> None:
     told: list[tuple[int, int | None]] = []
 

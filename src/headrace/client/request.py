@@ -16,6 +16,7 @@ from headrace.engine.message import parse_content_length
 Progress = Callable[[int, int | None], None]
 """Told of octets so far, and of all where that is known."""
 
+KEPT_INFORMATIONAL: Final = 32  # of one response: more are told of, and not kept
 _NOT_SENT: Final = frozenset(
     (
         b"connection",
@@ -70,7 +71,8 @@ class Call(Outgoing):
         if self.informational is None:
             self.informational = []
         found = Headers.received(headers)
-        self.informational.append((status, found))
+        if len(self.informational) < KEPT_INFORMATIONAL:
+            self.informational.append((status, found))
         if self.tell is not None:
             self.tell(status, found)
 
