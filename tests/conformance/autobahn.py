@@ -110,14 +110,15 @@ def bridge(name: str, back: int) -> Iterator[int]:
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            _wait_open(front, process, Path(folder, "log"))
+            wait_open(front, process, Path(folder, "log"))
             yield front
         finally:
             process.terminate()
             process.wait(10)
 
 
-def _wait_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when somebody listens. Raises RuntimeError with the log when nobody does."""
     end = time.monotonic() + 10.0
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):

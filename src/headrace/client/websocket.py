@@ -280,8 +280,9 @@ class WebSocketSession:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         socket = self.socket
         assert socket is not None
-        socket.close_soon(NORMAL if kind is None else GOING_AWAY)
-        await socket.finish()
+        # The close frames are all that is waited for: RFC 6455 §7.1.1 leaves it to the server to end the connection, and
+        # the WebSocket sees to it when that does not.
+        await socket.close(NORMAL if kind is None else GOING_AWAY)
 
 
 def session(client: Client, url: URL | str, wanted: WebSocketOptions, options: CallOptions) -> WebSocketSession:
