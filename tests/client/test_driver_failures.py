@@ -400,6 +400,55 @@ def test_a_silent_server(run: Run, protocol: Any, begun: bool) -> None:
     run(main())
 
 
+class Turned:
+    """The event loop with its clock put forward."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.ahead = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def time(self) -> float:
+        return self._loop.time() + self.ahead
+
+    def call_at(self, when: float, *rest: Any) -> Any:
+        return self._loop.call_at(when - self.ahead, *rest)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "streamed"])
+def test_each_piece_begins_the_read_timeout_anew(run: Run, whole: bool) -> None:
+    async def main() -> None:
+        async with listening() as server:
+            driver, _ = await connect(server)
+            driver.loop = clock = Turned(driver.loop)  # type: ignore[assignment]
+            peer = await server.accepted()
+            timeouts = Timeouts(headers=60.0, read=30.0, write=10.0)
+            exchange = driver.begin(get(timeouts=timeouts), whole)
+            asked = await peer.request()
+            clock.ahead += 59.0
+            driver._look()  # as the timer would
+            assert not exchange.is_over
+            peer.begin(asked.stream_id)
+            for _ in range(5):
+                await peer.round_trip()
+                if not whole and exchange.chunks:
+                    assert await exchange.receive() == b"a piece"
+                clock.ahead += 29.0
+                driver._look()
+                assert not exchange.is_over
+                peer.content(asked.stream_id, b"a piece")
+            await peer.round_trip()
+            if not whole:
+                assert await exchange.receive() == b"a piece"
+            clock.ahead += 31.0
+            driver._look()
+            assert isinstance(exchange.error, ReadTimeout)
+
+    run(main())
+
+
 def test_timeouts_of_different_lengths_share_one_timer(run: Run) -> None:
     async def main() -> None:
         async with listening() as server:

@@ -15,6 +15,7 @@ from headrace.client.driver import ClientDriver
 from headrace.client.errors import ConnectionLost, StreamReset
 from headrace.client.exchange import Exchange
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError
+from headrace.engine.h2 import ClientConnection
 
 from tests import wire
 from tests.client.peer import listening
@@ -213,6 +214,28 @@ def test_alpn_chooses_the_protocol(run: Run, protocol: str | None) -> None:
             assert tls["version"].startswith("TLSv1.")
             assert tls["certificate"]["subjectAltName"] == (("DNS", "localhost"),)
             assert response.info["local"][0] == "127.0.0.1"
+
+    run(main())
+
+
+def test_a_connection_whose_identifiers_are_used_up(run: Run) -> None:
+    """RFC 9113 §5.1.1: the last request finishes, and another connection has to take the next one."""
+
+    async def main() -> None:
+        async with listening() as server:
+            driver, owner = await connect(server)
+            peer = await server.accepted()
+            assert isinstance(driver.engine, ClientConnection)
+            driver.engine.next_stream_id = 2**31 - 1
+            exchange = driver.begin(get(), True)
+            assert (driver.is_usable, driver.has_room) == (False, False)
+            assert owner.told.count("unusable") == 1
+            asked = await peer.request()
+            assert asked.stream_id == 2**31 - 1
+            peer.respond(asked.stream_id, b"the last one")
+            assert await (await exchange.head_arrived()).read() == b"the last one"
+            await owner.lost.wait()
+            assert owner.error is None
 
     run(main())
 

@@ -331,6 +331,29 @@ def test_a_small_credit_window_is_given_back_only_as_content_is_taken(run: Run) 
     run(main())
 
 
+@pytest.mark.parametrize("verb", ["receive", "read"])
+def test_over_http_1_reading_stops_for_a_slow_reader_and_goes_on(run: Run, verb: str) -> None:
+    """There is no credit to be written that would do it by the way."""
+    size = 4 * CLIENT_LIMITS.initial_stream_window
+
+    async def main() -> None:
+        async with listening("http/1.1") as server:
+            driver, _ = await connect(server, "http/1.1")
+            peer = await server.accepted()
+            exchange = driver.begin(get())
+            await peer.request()
+            peer.respond(bytes(size))
+            response = await exchange.head_arrived()
+            await settled(lambda: driver.engine.read_paused)
+            taken = 0
+            while taken < size:
+                taken += len(await (response.receive() if verb == "receive" else response.read()))
+            assert taken == size
+            assert driver.has_room
+
+    run(main())
+
+
 def test_a_reader_that_is_late_is_no_read_timeout(run: Run) -> None:
     """The timeout is of the server, and runs while there is room for it and nothing to take."""
 
@@ -348,6 +371,7 @@ def test_a_reader_that_is_late_is_no_read_timeout(run: Run) -> None:
             silent = await other.head_arrived()
             with pytest.raises(ReadTimeout):  # later than the first one's
                 await silent.receive()
+            assert not exchange.is_over
             assert await response.receive() == b"early"
             with pytest.raises(ReadTimeout, match=r"nothing more of the response came for 0.05 s"):
                 await response.receive()

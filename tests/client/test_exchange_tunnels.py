@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headrace.client.driver import CLIENT_LIMITS
 from headrace.client.errors import ConnectionLost, HeadersTimeout
 from headrace.client.exchange import HeldResponse
 from headrace.client.interface import Outgoing
@@ -186,6 +187,36 @@ def test_a_tunnel_blocks_its_writer_alone(run: Run) -> None:
             assert not tunnel.blocked
             tunnel.abort()
             assert await peer.reset_of(asked) == wire.CANCEL
+
+    run(main())
+
+
+@pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
+def test_a_receiver_that_takes_nothing_stops_its_tunnel_until_it_does(run: Run, protocol: Any) -> None:
+    size = 2 * CLIENT_LIMITS.initial_stream_window
+
+    async def main() -> None:
+        async with listening(protocol, settings=SETTINGS) as server:
+            driver, _, peer, asked, response = await opened(server, protocol, "connect")
+            receiver = Receiver()
+            tunnel = response.tunnel(receiver)
+            say(peer, protocol, asked, bytes(size // 2 if protocol == "h2" else size))  # h2: all that the window allows
+            if protocol == "h2":
+                await settled(lambda: receiver.owed == size // 2)
+                assert not [each for each in peer.frames if each.type == wire.WINDOW_UPDATE and each.stream_id]
+                tunnel.consumed(receiver.owed)
+                assert (await peer.frame(wire.WINDOW_UPDATE, asked.stream_id)).increment == size // 2
+            else:
+                await settled(lambda: driver.engine.read_paused)
+                seen = 0
+                while len(receiver.data) < size:
+                    await settled(lambda: receiver.owed > 0)
+                    owed, receiver.owed = receiver.owed, 0
+                    seen += owed
+                    tunnel.consumed(owed)
+                    await asyncio.sleep(0)
+                assert seen >= size // 2
+            tunnel.abort()
 
     run(main())
 

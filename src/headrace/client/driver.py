@@ -36,6 +36,7 @@ from headrace.engine.events import (
 )
 from headrace.engine.h1 import H1ClientConnection
 from headrace.engine.h2 import ClientConnection
+from headrace.engine.limits import MAX_STREAM_ID
 from headrace.transport.connection import logger
 
 if TYPE_CHECKING:
@@ -134,6 +135,9 @@ class ClientDriver(DriverState):
             exchange.on_done = on_done
         live = self.live
         live[stream_id] = exchange
+        if stream_id >= MAX_STREAM_ID:  # RFC 9113 §5.1.1: another connection has to take the next one
+            self._is_draining = True
+            self._set_unusable()
         self._watch(exchange)
         if not end:
             exchange.is_plain = False
@@ -178,6 +182,14 @@ class ClientDriver(DriverState):
         if not self.flush_due:
             self.schedule_flush()
         self._has_ended_some(self.loop.time())
+
+    def acknowledge(self, stream_id: int, count: int) -> None:
+        """Octets of content are consumed, outside of a batch of input. Over HTTP/2 there may be a WINDOW_UPDATE to be
+        written; over HTTP/1.1 reading may have to resume, with nothing to be written."""
+        engine = self.engine
+        engine.acknowledge_data(stream_id, count)
+        if not self.flush_due and (self._read_paused or engine.output_pending):
+            self.schedule_flush()
 
     # -- the connection ----------------------------------------------------------------------------------------
 

@@ -302,10 +302,7 @@ class Exchange:
         if not self.is_sending:
             self.since = driver.loop.time()
         if owed:
-            engine = driver.engine
-            engine.acknowledge_data(self.stream_id, owed)
-            if (engine.output_pending or driver._read_paused) and not driver.flush_due:
-                driver.schedule_flush()
+            driver.acknowledge(self.stream_id, owed)
 
     def _why_nothing(self) -> Exception:
         if self.error is not None:

@@ -76,12 +76,8 @@ class ExchangeTunnel:
     def consumed(self, count: int) -> None:
         """`count` octets that came are consumed: the other end may send as many again."""
         exchange = self._exchange
-        if exchange.is_over:
-            return
-        driver = exchange.driver
-        driver.engine.acknowledge_data(exchange.stream_id, count)
-        if driver.engine.output_pending and not driver.flush_due:
-            driver.schedule_flush()
+        if not exchange.is_over:
+            exchange.driver.acknowledge(exchange.stream_id, count)
 
     def abort(self) -> None:
         """End the tunnel in both directions, at once; a no-op when it has ended."""
