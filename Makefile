@@ -2,7 +2,7 @@
 #   make serve   a TLS server on 127.0.0.1:8443 and cleartext HTTP/2 on 127.0.0.1:8080, with a page to look at
 #   make test    the whole suite, on the installed engine and then on pure Python
 #   make check   lint, formatting, types, architecture: seconds
-#   make bench   races headrace against other servers, side by side
+#   make bench   races headrace against other servers, side by side; make bench-client, its client against others
 #   make docs    builds the documentation into site/
 #   make clean   removes everything that these commands made
 # HEADRACE_PURE=1 with any of them leaves the engine uncompiled.
@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-installed test-pure check bench micro docs clean
+.PHONY: serve test test-installed test-pure check bench bench-client micro docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
@@ -50,6 +50,9 @@ check: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-lint
 
 bench: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.race $(BENCH_ARGS)
+
+bench-client: $(VENV)/installed-$(MODE) $(VENV)/group-bench
+	$(BIN)/python -m benchmarks.client $(BENCH_ARGS)
 
 micro: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)

@@ -22,6 +22,7 @@ from headrace.client import (
     TotalTimeout,
 )
 from headrace.client.decoding import accept_encoding
+from headrace.client.network import NetworkTransport
 
 from tests.client.fake import Answer, FakeTransport
 from tests.serving import Run
@@ -334,3 +335,25 @@ def test_many_urls_do_not_fill_memory(run: Run) -> None:
             assert len(client._targets) <= CACHED_TARGETS
 
     run(main())
+
+
+# -- settings of the network ---------------------------------------------------------------------------------------
+
+
+def test_what_is_asked_for_most_of_the_network_is_said_to_the_client() -> None:
+    client = Client(http1=False, max_connections=7, keepalive_ping_s=3.0)
+    assert isinstance(client.transport, NetworkTransport)
+    config = client.transport.config
+    assert (config.http1, config.max_connections, config.keepalive_ping_s, config.idle_timeout_s) == (False, 7, 3.0, 60)
+
+
+def test_it_goes_before_the_settings_as_a_whole() -> None:
+    client = Client(network=NetworkConfig(http2=False, idle_timeout_s=9, trust_env=False), http2=True)
+    assert isinstance(client.transport, NetworkTransport)
+    config = client.transport.config
+    assert (config.http2, config.idle_timeout_s, config.trust_env) == (True, 9, False)
+
+
+def test_it_is_not_said_to_another_transport() -> None:
+    with pytest.raises(TypeError, match="not both"):
+        Client(transport=FakeTransport(), verify=False)

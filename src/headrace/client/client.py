@@ -17,7 +17,7 @@ from headrace.client.headers import Headers
 from headrace.client.interface import Transport
 from headrace.client.jar import JarHolder
 from headrace.client.journey import Journey
-from headrace.client.options import CallOptions, SendOptions, split
+from headrace.client.options import CallOptions, NetworkOptions, SendOptions, split
 from headrace.client.redirects import MAX_REDIRECTS
 from headrace.client.request import Call, Request
 from headrace.client.response import REDIRECTS, Response
@@ -48,7 +48,11 @@ class Client(Defaults):
     `retry` sends requests again as its policy says, None never. `event_hooks` maps "request" and "response" to lists of
     functions, plain or async, that are called with each request before it is sent and each response when its head is
     there. Content that inflates to more than 16 MiB and to more than `max_decompression_ratio` times what came is an
-    error; None for no limit. `network` says how connections are made; `transport` replaces them with something else.
+    error; None for no limit.
+
+    `network` says how connections are made; the settings that are asked for most can be given here as well, and go
+    before it: `http1`, `http2`, `verify`, `cert`, `proxy`, `trust_env`, `uds`, `local_address`, `max_connections` and
+    `keepalive_ping_s`, see `NetworkConfig`. `transport` replaces the network with something else.
     """
 
     def __init__(
@@ -67,13 +71,11 @@ class Client(Defaults):
         max_decompression_ratio: int | None = MAX_RATIO,
         network: NetworkConfig | None = None,
         transport: Transport | None = None,
+        **network_options: Unpack[NetworkOptions],
     ) -> None:
         if transport is None:
-            from headrace.client.network import NetworkTransport
-            from headrace.client.network_config import NetworkConfig
-
-            transport = NetworkTransport(network if network is not None else NetworkConfig())
-        elif network is not None:
+            transport = _transport(network, network_options)
+        elif network is not None or network_options:
             raise TypeError("a client has a transport or settings for the network, not both")
         if max_redirects < 1:
             raise ValueError("max_redirects is 1 or more; follow_redirects=False follows none")
@@ -313,6 +315,18 @@ class Client(Defaults):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _transport(network: NetworkConfig | None, options: NetworkOptions) -> Transport:
+    """The network, as `network` has it, or the defaults, but for what `options` say."""
+    from headrace.client.network import NetworkTransport
+    from headrace.client.network_config import NetworkConfig
+
+    if network is None:
+        network = NetworkConfig(**options)
+    elif options:
+        network = replace(network, **options)
+    return NetworkTransport(network)
 
 
 class StreamedResponse:

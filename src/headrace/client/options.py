@@ -12,9 +12,13 @@ from headrace.client.retry import RetryPolicy
 from headrace.client.timeouts import Timeouts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from headrace.client.auth import Auth
     from headrace.client.interface import Transport
     from headrace.client.network_config import NetworkConfig
+    from headrace.client.proxy import Proxy
+    from headrace.client.tls import Certificate, Verify
     from headrace.client.url import URL
 
 
@@ -56,7 +60,22 @@ class SendOptions(TypedDict, total=False):
     retry: RetryPolicy | None
 
 
-class ClientOptions(TypedDict, total=False):
+class NetworkOptions(TypedDict, total=False):
+    """The settings of `NetworkConfig` that are asked for most; each means what it means there."""
+
+    http1: bool
+    http2: bool
+    verify: Verify
+    cert: Certificate | None
+    proxy: Proxy | str | Mapping[str, Proxy | str | None] | None
+    trust_env: bool
+    uds: str | Path | None
+    local_address: str | None
+    max_connections: int
+    keepalive_ping_s: float
+
+
+class ClientOptions(NetworkOptions, total=False):
     """How a client is made, see `Client`."""
 
     base_url: URL | str
