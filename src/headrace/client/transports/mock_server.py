@@ -232,7 +232,10 @@ class MockConnection(Connection):
         stream_id = request.stream_id
         content = b"" if request.method == "HEAD" or is_bodiless(answer.status) else answer.content
         headers = answer.headers
-        if not is_bodiless(answer.status) and not any(name == b"content-length" for name, _ in headers):
+        has_length = any(name == b"content-length" for name, _ in headers)
+        if (
+            not has_length and not is_bodiless(answer.status) and not answer.trailers
+        ):  # RFC 9112 §7.1.2: no trailers then
             headers = [*headers, (b"content-length", b"%d" % len(answer.content))]
         if answer.early_hints:
             engine.send_informational(stream_id, 103, answer.early_hints)
