@@ -35,6 +35,7 @@ class Link:
         self.fields: dict[bytes, bytes] = {}
         """Those of the last request over HTTP/2."""
         self.is_ended_by_client = False
+        self.is_ended_by_us = False
         self._rest = b""
         self._requests: list[tuple[int, dict[bytes, bytes]]] = []
         self._frames = wire.FrameReader(expect_preface=True)
@@ -130,6 +131,7 @@ def hostile(behave: Callable[[Link], object], tls: ssl.SSLContext | None = None)
             server.links.append(link)
             try:
                 behave(link)
+                link.is_ended_by_us = True
             except Gone:
                 pass
             except BaseException as fault:

@@ -2,106 +2,28 @@
 
 Each attack ends in a typed error that names the request. Meanwhile memory grows by no more than M megabytes, the
 connection is ended where it is what is attacked, and requests to another server go on as before. What the engine bounds
-has its controls in `test_client_engine`; those of what the client itself bounds stand here.
+has its controls in `test_client_engine`. Content, redirects and proxies are in `test_client_content_live`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import threading
-import tracemalloc
-import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from headrace.client import Client, RequestError, Timeouts
 from headrace.client import errors as er
-from headrace.client.network_config import NetworkConfig
-from headrace.server.response import Response
 
 from tests import wire
-from tests.security.hostile import Hostile, Link, hostile
-from tests.serving import Run, port, serving
+from tests.security.client_attack import MB, OK, Behave, attacked, h1_flooding
+from tests.security.hostile import Link
+from tests.serving import Run
 
-MB = 1_000_000
-TIMEOUTS = Timeouts(pool=5.0, connect=5.0, tls=1.0, headers=1.0, read=1.0, write=1.0)
 STATUS = wire.literal(b":status", b"200")
-
-Behave = Callable[[Link], object]
-Ask = Callable[[Client, str], Awaitable[Any]]
-
-
-async def get(client: Client, url: str) -> Any:
-    return await client.get(url)
-
-
-class Attack:
-    """What came of it."""
-
-    def __init__(self) -> None:
-        self.error: RequestError | None = None
-        self.result: Any = None
-        self.peak = 0
-        self.others = 0
-        self.server: Hostile
-
-    def ended_in(self, *kinds: type[RequestError], says: str = "") -> None:
-        assert isinstance(self.error, kinds), repr(self.error or self.result)
-        assert self.error.url.startswith("http://127.0.0.1:")
-        assert says in str(self.error), str(self.error)
-
-    def was_bounded(self, memory: float = 2.0) -> None:
-        """M, in megabytes."""
-        assert self.peak < memory * MB, f"memory grew by {self.peak / MB:.1f} MB"
-
-
-async def attacked(
-    behave: Behave, ask: Ask = get, *, http1: bool = False, holds: bool = False, **options: Any
-) -> Attack:
-    """Ask a server that behaves so, while somebody asks an honest one with the same client. With `holds` the connection
-    may stay, as only a request was attacked."""
-    it = Attack()
-    over = asyncio.Event()
-    options.setdefault("timeout", TIMEOUTS)
-    network = NetworkConfig(http1=http1, http2=not http1, trust_env=False)
-
-    async def honest(_: Any) -> Response:
-        return Response(200, (), b"fine")
-
-    async with serving(honest) as other, Client(network=network, **options) as client:
-        url = f"http://127.0.0.1:{port(other)}/"
-
-        async def bystander() -> None:
-            while not over.is_set() or it.others < 3:
-                response = await client.get(url)
-                assert response.content == b"fine"
-                it.others += 1
-                await asyncio.sleep(0.005)
-
-        with hostile(behave) as it.server:
-            watching = asyncio.create_task(bystander())
-            await asyncio.sleep(0.02)
-            gc.collect()
-            tracemalloc.start()
-            before = tracemalloc.get_traced_memory()[0]
-            try:
-                it.result = await ask(client, f"http://127.0.0.1:{it.server.port}/")
-            except RequestError as error:
-                it.error = error
-            finally:
-                it.peak = tracemalloc.get_traced_memory()[1] - before
-                tracemalloc.stop()
-                over.set()
-            await watching
-            if holds:
-                await client.aclose()
-            await asyncio.to_thread(it.server.settle)
-            assert all(link.is_ended_by_client for link in it.server.links)
-    return it
 
 
 # -- HTTP/2: what a server may send without end ----------------------------------------------------------------
@@ -262,3 +184,120 @@ def test_data_on_a_response_that_is_not_read(run: Run) -> None:
     it = run(attacked(flooding(lambda stream_id, n: wire.data(stream_id, b"x" * 16_000), BEGUN), ask))
     it.ended_in(er.RemoteProtocolError, says="FLOW_CONTROL_ERROR")
     it.was_bounded(memory=8.0)
+
+
+# -- HTTP/1.1: what a server may send without end ----------------------------------------------------------------
+
+
+CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+H1_FLOODS: dict[str, Behave] = {
+    "interim responses": h1_flooding(b"", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
+    "100 (Continue)": h1_flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "status line": h1_flooding(b"HTTP/1.1 200 ", b"x" * 1_000),
+    "one field": h1_flooding(OK + b"a: ", b"x" * 1_000),
+    "fields": h1_flooding(OK, b"a: b\r\n"),
+    "empty lines": h1_flooding(b"", b"\r\n"),
+    "chunk extensions": h1_flooding(CHUNKED + b"5", b";a=b"),
+    "a chunk's size": h1_flooding(CHUNKED, b"0"),
+    "trailers": h1_flooding(CHUNKED + b"0\r\n", b"a: b\r\n"),
+    "nonsense": h1_flooding(b"", b"\0\1\2\3"),
+    "frames": h1_flooding(b"", wire.settings()),
+}
+
+
+@pytest.mark.parametrize("what", H1_FLOODS)
+def test_a_flood_over_http1_ends_the_connection(run: Run, what: str) -> None:
+    """Rows of 3.4, by a server."""
+    it = run(attacked(H1_FLOODS[what], http1=True))
+    it.ended_in(er.RemoteProtocolError)
+    it.was_bounded()
+
+
+def test_answers_to_nobody(run: Run) -> None:
+    """A thousand responses to one request: the first is its answer, and the connection is used no more."""
+
+    def behave(link: Link) -> None:
+        link.request()
+        link.flood(itertools.repeat(OK + b"content-length: 2\r\n\r\nno"))
+
+    async def ask(client: Client, url: str) -> list[bytes]:
+        return [(await client.get(url)).content for _ in range(3)]
+
+    it = run(attacked(behave, ask, http1=True))
+    assert it.error is None
+    assert it.result == [b"no"] * 3
+    assert len(it.server.links) == 3
+    it.was_bounded()
+
+
+# -- time --------------------------------------------------------------------------------------------------------
+
+
+def dripping(first: bytes, unit: bytes) -> Behave:
+    """After a request send `first`, then a unit each 20 ms, as long as the client bears it. (A test that fails waits;
+    one that passes does not depend on how long a drip takes.)"""
+
+    def behave(link: Link) -> None:
+        link.request() if first.startswith(b"HTTP/1.1") else link.h2_request()
+        link.send(first)
+        drip = threading.Event()
+        for _ in range(500):
+            link.send(unit)
+            drip.wait(0.02)
+
+    return behave
+
+
+HINT = b"HTTP/1.1 103 -\r\n\r\n"
+DRIPS: dict[str, tuple[Behave, type[RequestError]]] = {
+    "a head over HTTP/1.1": (dripping(OK + b"a: ", b"x"), er.HeadersTimeout),
+    "interim responses over HTTP/1.1": (dripping(HINT, HINT), er.HeadersTimeout),
+    "a head over HTTP/2": (dripping(wire.headers(1, bytes(10_000))[:9], b"\0"), er.HeadersTimeout),
+    "interim responses over HTTP/2": (dripping(b"", wire.response(1, b"103")), er.HeadersTimeout),
+    "PING while a response is waited for": (dripping(b"", wire.ping()), er.HeadersTimeout),
+    "PING while content is waited for": (dripping(BEGUN, wire.ping()), er.ReadTimeout),
+    "empty DATA": (dripping(BEGUN, wire.data(1)), er.ReadTimeout),
+    "WINDOW_UPDATE": (dripping(BEGUN, wire.window_update(0, 10_000)), er.ReadTimeout),
+}
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_drips_that_bring_nothing_extend_nothing(run: Run, what: str) -> None:
+    """Slow drips: only the final response's head ends the wait for it, only its content the wait for content."""
+    behave, kind = DRIPS[what]
+    it = run(attacked(behave, http1="HTTP/1.1" in what, holds=True, timeout=0.4))
+    it.ended_in(kind)
+    it.was_bounded()
+
+
+@pytest.mark.parametrize("http1", [False, True], ids=["HTTP/2", "HTTP/1.1"])
+def test_content_by_the_octet_is_ended_by_the_total_timeout(run: Run, http1: bool) -> None:
+    """Each octet is progress to the read timeout, and none to the total one."""
+    behave = dripping(OK + b"content-length: 1000\r\n\r\n", b"x") if http1 else dripping(BEGUN, wire.data(1, b"x"))
+    it = run(attacked(behave, http1=http1, holds=True, timeout=Timeouts(read=0.4, total=1.0)))
+    it.ended_in(er.TotalTimeout)
+
+
+def test_a_handshake_that_is_never_done(run: Run) -> None:
+    """TCP answers, TLS does not: the timeout of that phase."""
+
+    async def ask(client: Client, url: str) -> Any:
+        return await client.get(url.replace("http:", "https:"), timeout=0.2)
+
+    it = run(attacked(lambda link: link.wait(), ask))
+    assert isinstance(it.error, er.TLSTimeout)
+
+
+def test_a_handshake_of_nonsense(run: Run) -> None:
+    """Not TLS at all, and no end of it."""
+
+    async def ask(client: Client, url: str) -> Any:
+        return await client.get(url.replace("http:", "https:"))
+
+    def behave(link: Link) -> None:
+        link.receive()
+        link.flood(itertools.repeat(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+
+    it = run(attacked(behave, ask))
+    assert isinstance(it.error, er.TLSError), repr(it.error)
+    it.was_bounded()

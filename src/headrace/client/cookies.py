@@ -183,10 +183,14 @@ class _Jar(CookieJar):
     """A jar that a server cannot fill without end."""
 
     def set_cookie(self, cookie: Cookie) -> None:
-        others = [
-            each for each in self if (each.domain, each.path, each.name) != (cookie.domain, cookie.path, cookie.name)
-        ]
-        if len(others) >= MAX_COOKIES or sum(each.domain == cookie.domain for each in others) >= MAX_COOKIES_PER_DOMAIN:
+        # By domain, path and name, as the base class keeps them: going through them all for each one that comes would
+        # let a server that sets many keep us busy.
+        kept: dict[str, dict[str, dict[str, Cookie]]] = self._cookies  # type: ignore[attr-defined]
+        own = kept.get(cookie.domain, {})
+        if cookie.name not in own.get(cookie.path, {}) and (
+            sum(map(len, own.values())) >= MAX_COOKIES_PER_DOMAIN
+            or sum(len(names) for paths in kept.values() for names in paths.values()) >= MAX_COOKIES
+        ):
             return
         super().set_cookie(cookie)
 

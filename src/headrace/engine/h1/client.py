@@ -146,13 +146,14 @@ class H1ClientConnection(ClientSender):
         """The server broke a rule: the request that is open and the connection end."""
         stream_id = self._stream_id if self._is_open else 0
         scope = "stream" if self._is_open else "connection"
-        self._events.append(PeerFault(fault.code, scope, stream_id, fault.reason, fault.section, fault.budget))
+        code = errors.ENHANCE_YOUR_CALM if fault.budget else fault.code  # as HTTP/2 has it: it is no orderly end
+        self._events.append(PeerFault(code, scope, stream_id, fault.reason, fault.section, fault.budget))
         if self._is_open:
             self._is_open = False
-            code = fault.code if self._is_begun else errors.REFUSED_STREAM
+            reset = code if self._is_begun else errors.REFUSED_STREAM
             self._give_up_output()
-            self._events.append(StreamReset(stream_id, code, "local", fault.reason, fault.section))
-        self._end(fault.code, "local", fault.reason, fault.section)
+            self._events.append(StreamReset(stream_id, reset, "local", fault.reason, fault.section))
+        self._end(code, "local", fault.reason, fault.section)
 
     # -- heads -------------------------------------------------------------------------------------------------
 
