@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.fetch import fetch
 from tests.process import free_port, serving
+from tests.test_pytest_plugin import IS_INSTALLED
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 RUN_HERE = {
@@ -22,18 +26,23 @@ RUN_HERE = {
     "early_hints",
     "embedded",
     "engine_in_memory",
+    "faults",
     "files",
+    "fixtures",
     "long_polling",
     "middleware",
     "native_hello",
     "observed",
+    "reverse_proxy",
     "routes",
     "server_sent_events",
     "starlette_app",
     "static_files",
     "stream_with_trailers",
     "testing_an_app",
+    "under_httpx",
     "upload",
+    "websocket_client",
     "wsgi_hello",
 }
 
@@ -231,3 +240,49 @@ def test_static_files() -> None:
         part = fetch(port, "/source/static_files.py", headers=[("range", "bytes=0-99")])
         assert (part.status, part.body) == (206, source[:100])
         assert fetch(port, "/source/../README.md").status == 404
+
+
+def test_reverse_proxy() -> None:
+    with serving("examples.asgi_hello:app") as behind:
+        upstream = f"http://127.0.0.1:{behind.ports['http']}"
+        with serving("examples.reverse_proxy:app", env={"UPSTREAM": upstream}) as server:
+            port = server.ports["http"]
+            assert "This page is our own" in fetch(port, "/").text
+            answer = fetch(port, "/api/you")
+            assert answer.text == "Hello, api/you, over HTTP/1.1\n"
+            assert answer.headers["via"] == "1.1 headrace"
+
+
+def test_websocket_client() -> None:
+    from examples import websocket_client
+
+    with serving("tests.conformance.echo:app") as server:
+        url = f"ws://127.0.0.1:{server.ports['http']}/"
+        assert asyncio.run(websocket_client.main(url)) == ["one", "two", "three", "None, 3 messages, True"]
+    with example("native_hello:handler") as port:
+        assert asyncio.run(websocket_client.main(f"ws://127.0.0.1:{port}/")) == ["200: Hello, world"]
+
+
+def test_under_httpx() -> None:
+    from examples import under_httpx
+
+    with example("native_hello:handler") as port:
+        url = f"http://127.0.0.1:{port}/you"
+        assert asyncio.run(under_httpx.main(url, http1=False)) == ["HTTP/2 200"] * 10
+
+
+def test_faults() -> None:
+    from examples import faults
+
+    faults.test_a_download_goes_on_where_it_broke_off()
+    faults.test_a_server_that_goes_away_first_is_no_error()
+
+
+def test_fixtures() -> None:
+    import headrace
+
+    plugin = () if IS_INSTALLED else ("-p", "headrace.pytest_plugin")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, "examples/fixtures.py"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(headrace.__file__).parent.parent)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert "2 passed" in done.stdout, done.stdout

@@ -61,8 +61,9 @@ class ReverseProxy:
             raise ValueError(f"the option forwarded is x-forwarded, forwarded or none, not {forwarded!r}")
         if transport is None:
             from headrace.client.network import NetworkTransport
+            from headrace.client.network_config import NetworkConfig
 
-            transport = NetworkTransport()
+            transport = NetworkTransport(NetworkConfig(trust_env=False))  # the way there is said here
         self.transport: Any = transport
         self.origin = Origin(url.scheme, url.hostname, url.port or _PORTS[url.scheme])
         self._authority = url.netloc.encode("ascii")
