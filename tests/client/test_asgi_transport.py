@@ -18,7 +18,6 @@ from headrace.transport.websocket import WebSocket
 
 from tests.serving import Run, settled
 
-
 ORIGIN = Origin("https", "example.org", 443)
 
 

@@ -330,6 +330,11 @@ class HeldResponse:
         return self._exchange.trailers
 
     @property
+    def is_complete(self) -> bool:
+        """True when all of it has come, so that `receive` and `read` do not wait."""
+        return self._exchange.is_over and self._exchange.error is None
+
+    @property
     def info(self) -> dict[str, Any]:
         """See `Incoming.info`."""
         return self._exchange.info
