@@ -36,6 +36,8 @@ class Link:
         """Those of the last request over HTTP/2."""
         self.is_ended_by_client = False
         self.is_ended_by_us = False
+        self.is_held_up = False
+        """True once it would take nothing more, for as long as we had patience."""
         self._rest = b""
         self._requests: list[tuple[int, dict[bytes, bytes]]] = []
         self._frames = wire.FrameReader(expect_preface=True)
@@ -44,6 +46,7 @@ class Link:
         try:
             self.sock.sendall(octets)
         except TimeoutError:
+            self.is_held_up = True
             raise Gone("the client reads nothing any more") from None
         except OSError:
             self.is_ended_by_client = True

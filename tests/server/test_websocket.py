@@ -16,7 +16,7 @@ from headrace.server.websocket import TunnelInbox, WebSocketResponse
 from headrace.transport.tunnel import WebSocketClosed
 from headrace.transport.websocket import WebSocket
 
-from tests.engine.ws.octets import TEXT, close, frame
+from tests.engine.ws.octets import PING, TEXT, close, frame
 from tests.h2_peer import H2Peer
 from tests.serving import Run, live_handlers, port, serving, settled
 from tests.ws_peer import Refused, open_websocket
@@ -659,5 +659,18 @@ def test_a_close_behind_messages_that_wait_does_not_stop_the_server(run: Run, ov
             go_on.set()
             assert await ws.close_frame() == (1000, "")
             assert seen == [str(number) for number in range(40)]
+
+    run(main())
+
+
+@BOTH
+def test_a_message_behind_many_pings_is_received(run: Run, over: str) -> None:
+    """More pings than the queue takes messages, and a message, in one write: control frames used the queue's limit up,
+    and what stood behind them waited for ever."""
+
+    async def main() -> None:
+        async with serving(app(echo)) as server, open_websocket(over, port(server)) as ws:
+            ws.raw(b"".join(frame(PING, b"%d" % number) for number in range(100)) + frame(TEXT, b"hello"))
+            assert await ws.message() == "hello"
 
     run(main())

@@ -190,13 +190,17 @@ class WebSocket:
         discards = self._discards
         queue = self._queue
         event: Any
-        for event in protocol.receive_data(data, 0 if discards else self._max_queue - len(queue)):
-            if event.kind != MESSAGE:
-                self._on_control(event)
-            elif not discards:
-                message = event.data
-                queue.append(message)
-                self._queued += len(message)
+        while True:
+            for event in protocol.receive_data(data, 0 if discards else self._max_queue - len(queue)):
+                if event.kind != MESSAGE:
+                    self._on_control(event)
+                elif not discards:
+                    message = event.data
+                    queue.append(message)
+                    self._queued += len(message)
+            if not protocol.input_pending or self._is_full():
+                break
+            data = b""  # control frames have used up the limit, and take no room in the queue
         waiter = self._waiter
         if waiter is not None and queue and not waiter.done():
             waiter.set_result(None)
