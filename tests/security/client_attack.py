@@ -66,7 +66,7 @@ async def attacked(
 
         async def bystander() -> None:
             while not over.is_set() or it.others < 3:
-                response = await client.get(url)
+                response = await client.get(url, timeout=20.0)
                 assert response.content == b"fine"
                 it.others += 1
                 await asyncio.sleep(0.005)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Callable
-from typing import Any
+from typing import Any, Final
 
 from headrace.engine.ws.connection import WebSocketConnection
 from headrace.engine.ws.events import CLOSE, FAILED, MESSAGE, PONG
@@ -28,6 +28,9 @@ from headrace.transport.tunnel import (
 )
 
 Message = str | bytes
+
+FRAMES_A_TURN: Final = 256
+"""Control frames of one WebSocket before others get their turn."""
 
 
 class WebSocket:
@@ -190,8 +193,10 @@ class WebSocket:
         discards = self._discards
         queue = self._queue
         event: Any
+        left = FRAMES_A_TURN
         while True:
-            for event in protocol.receive_data(data, 0 if discards else self._max_queue - len(queue)):
+            events = protocol.receive_data(data, left if discards else self._max_queue - len(queue))
+            for event in events:
                 if event.kind != MESSAGE:
                     self._on_control(event)
                 elif not discards:
@@ -200,7 +205,12 @@ class WebSocket:
                     self._queued += len(message)
             if not protocol.input_pending or self._is_full():
                 break
-            data = b""  # control frames have used up the limit, and take no room in the queue
+            # Control frames have used up the limit, and take no room in the queue.
+            left -= len(events)
+            if left <= 0:
+                self._loop.call_soon(self._release)
+                break
+            data = b""
         waiter = self._waiter
         if waiter is not None and queue and not waiter.done():
             waiter.set_result(None)
