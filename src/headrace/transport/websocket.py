@@ -28,9 +28,7 @@ from headrace.transport.tunnel import (
 )
 
 Message = str | bytes
-
-FRAMES_A_TURN: Final = 256
-"""Control frames of one WebSocket before others get their turn."""
+_ROUNDS: Final = 16  # of parsing, in which control frames alone may come, before others get their turn
 
 
 class WebSocket:
@@ -182,10 +180,9 @@ class WebSocket:
 
     def _release(self) -> None:
         """Parse what was held, as far as there is room."""
-        while self._is_held and not self._is_full():
+        if self._is_held and not self._is_full():
             self._is_held = False
-            held = b"".join(self._held)
-            self._held.clear()
+            held, self._held = b"".join(self._held), []
             self._parse(held)
 
     def _parse(self, data: bytes) -> None:
@@ -193,10 +190,8 @@ class WebSocket:
         discards = self._discards
         queue = self._queue
         event: Any
-        left = FRAMES_A_TURN
-        while True:
-            events = protocol.receive_data(data, left if discards else self._max_queue - len(queue))
-            for event in events:
+        for _ in range(_ROUNDS):  # control frames use the limit up, and take no room in the queue
+            for event in protocol.receive_data(data, self._max_queue - len(queue)):
                 if event.kind != MESSAGE:
                     self._on_control(event)
                 elif not discards:
@@ -205,21 +200,17 @@ class WebSocket:
                     self._queued += len(message)
             if not protocol.input_pending or self._is_full():
                 break
-            # Control frames have used up the limit, and take no room in the queue.
-            left -= len(events)
-            if left <= 0:
-                self._loop.call_soon(self._release)
-                break
             data = b""
+        else:
+            self._loop.call_soon(self._release)
         waiter = self._waiter
         if waiter is not None and queue and not waiter.done():
             waiter.set_result(None)
         if protocol.input_pending or self._is_full():
             self._is_held = True
         else:
-            if self._owed:
-                owed = self._owed
-                self._owed = 0
+            owed, self._owed = self._owed, 0
+            if owed:
                 self._tunnel.consumed(owed)
             if self._tunnel_ended:
                 self._on_end()
