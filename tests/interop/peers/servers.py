@@ -57,7 +57,7 @@ class Starter:
         path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command, cwd=self.folder, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": path}
+                command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": path}
             )
         self.processes.append(process)
         end = time.monotonic() + START_LIMIT_S
