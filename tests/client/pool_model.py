@@ -54,6 +54,8 @@ class Rig:
         for _ in range(10_000):
             step = self.pool.next_step(place)
             if step is None:
+                if self.pool.may_make_room:
+                    self.serve_many([], starved=True)
                 return
             if isinstance(step, Start):
                 member: Any = step.member
@@ -89,6 +91,12 @@ class Rig:
         """A request on `member` ends, the oldest when none is named."""
         member.live.pop(next(iter(member.live)) if serial is None else serial)
         self.serve_many(self.pool.homes.get(member, []), starved=not member.live)
+
+    def give_up(self, ticket: Ticket) -> bool:
+        """Whoever waits there does so no longer."""
+        found = self.pool.remove(ticket)
+        self.serve(ticket.place)
+        return found
 
     def go_away(self, member: FakeMember) -> None:
         """It takes nothing new."""

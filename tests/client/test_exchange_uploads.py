@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from headrace.client.driver import CLIENT_LIMITS
 from headrace.client.errors import BodyConsumed, HeadersTimeout, RequestError, WriteTimeout
 from headrace.client.timeouts import Timeouts
 
@@ -328,11 +330,11 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run, kind: str) -> 
 
     async def main() -> None:
         async with listening(settings={INITIAL_WINDOW_SIZE: 0}) as server:
-            driver, _ = await connect(server, wait_for_settings=True)
+            # Small octets are accepted at once where 65,536 may wait.
+            limits = replace(CLIENT_LIMITS, max_connection_send_buffer=50_000 if kind == "small octets" else 1_048_576)
+            driver, _ = await connect(server, limits=limits, wait_for_settings=True)
             await driver.ready()
             peer = await server.accepted()
-            if kind == "small octets":  # accepted at once, as 65,536 octets may wait; a second one is not
-                driver.engine.limits.max_connection_send_buffer = 50_000  # type: ignore[attr-defined]
             exchange = driver.begin(post(content, timeouts=Timeouts(write=0.05)), True)
             with pytest.raises(WriteTimeout, match=r"nothing of the request's content for 0.05 s") as caught:
                 await exchange.head_arrived()

@@ -83,7 +83,7 @@ class PoolMachine(RuleBasedStateMachine):
         if places:
             place = places[at % len(places)]
             queue = place.requests or place.tunnels
-            self.gone += self.rig.pool.remove(queue[at % len(queue)])
+            self.gone += self.rig.give_up(queue[at % len(queue)])
 
     @invariant()
     def nobody_is_forgotten(self) -> None:
@@ -118,6 +118,14 @@ class PoolMachine(RuleBasedStateMachine):
                 assert place.attempts or place.spare_attempts or place.members or place in pool.starved, (
                     "nothing will ever come"
                 )
+
+    @invariant()
+    def who_needs_a_connection_has_no_idle_one_to_replace(self) -> None:
+        pool = self.rig.pool
+        if pool.starved and pool.open >= 4:
+            waited_for = {place for place in pool.places.values() if place.is_waited_for}
+            for member, homes in pool.homes.items():
+                assert member.live or not member.is_usable or (waited_for & set(homes) and not member.has_room)
 
     @invariant()
     def queues_are_in_order(self) -> None:

@@ -17,7 +17,7 @@ from tests.security.hostile import Hostile, Link, hostile
 from tests.serving import port, serving
 
 MB = 1_000_000
-TIMEOUTS = Timeouts(pool=5.0, connect=5.0, tls=1.0, headers=1.0, read=1.0, write=1.0)
+TIMEOUTS = Timeouts(pool=5.0, connect=5.0, tls=5.0, headers=5.0, read=5.0, write=5.0)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 Behave = Callable[[Link], object]

@@ -168,7 +168,11 @@ def test_windows_that_do_not_open(run: Run, drips: bool) -> None:
         link.wait()
 
     drip = threading.Event()
-    it = run(attacked(behave, lambda client, url: client.post(url, content=b"x" * MB), holds=True, timeout=0.4))
+    it = run(
+        attacked(
+            behave, lambda client, url: client.post(url, content=b"x" * MB), holds=True, timeout=Timeouts(write=0.4)
+        )
+    )
     it.ended_in(er.WriteTimeout)
     it.was_bounded()
 
@@ -265,7 +269,8 @@ DRIPS: dict[str, tuple[Behave, type[RequestError]]] = {
 def test_drips_that_bring_nothing_extend_nothing(run: Run, what: str) -> None:
     """Slow drips: only the final response's head ends the wait for it, only its content the wait for content."""
     behave, kind = DRIPS[what]
-    it = run(attacked(behave, http1="HTTP/1.1" in what, holds=True, timeout=0.4))
+    timeout = Timeouts(headers=0.4) if kind is er.HeadersTimeout else Timeouts(read=0.4)
+    it = run(attacked(behave, http1="HTTP/1.1" in what, holds=True, timeout=timeout))
     it.ended_in(kind)
     it.was_bounded()
 

@@ -186,7 +186,7 @@ class NetworkTransport:
         try:
             return await future
         except BaseException:
-            if not pool.remove(waiter) and future.done() and not future.cancelled() and future.exception() is None:
+            if not self._remove(waiter) and future.done() and not future.cancelled() and future.exception() is None:
                 future.result().close()  # it had begun, and its caller had not been told yet
             raise
         finally:
@@ -202,7 +202,7 @@ class NetworkTransport:
         place = waiter.place
         if place.attempts or place.spare_attempts:
             waiter.is_due = True  # time spent on making a connection has limits of its own
-        elif self.pool.remove(waiter):
+        elif self._remove(waiter):
             waiter.fail(
                 PoolTimeout(
                     f"no connection to {place.origin} had room for {waiter.outgoing.timeouts.pool:g} s "
@@ -225,6 +225,15 @@ class NetworkTransport:
             elif isinstance(step, Refuse):
                 assert isinstance(step.ticket, Waiter)
                 step.ticket.fail(ConnectError(step.reason, retryable=False))
+        if self.pool.may_make_room:
+            self._serve_many((), starved=True)
+
+    def _remove(self, waiter: Waiter) -> bool:
+        """It waits no longer, for a reason of its own; False when it did not."""
+        found = self.pool.remove(waiter)
+        if found:
+            self._serve(waiter.place)
+        return found
 
     def _start(self, step: Start) -> None:
         waiter, driver = step

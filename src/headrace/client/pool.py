@@ -142,6 +142,8 @@ class Pool:
         except ValueError:
             return False
         self.waiting -= 1
+        if not ticket.place.is_waited_for:
+            self.starved.pop(ticket.place, None)
         self._forget(ticket.place)
         return True
 
@@ -239,6 +241,11 @@ class Pool:
             if len(known) > _REMEMBERED:
                 del known[next(iter(known))]
 
+    @property
+    def may_make_room(self) -> bool:
+        """True when somebody needs a connection, and one is idle that could be replaced."""
+        return bool(self.starved) and self._victim() is not None
+
     def in_order(self, places: Iterable[Place], *, starved: bool) -> list[Place]:
         """Those of `places` where anybody waits, and with `starved` (a connection has become idle, or is gone) those
         that need one, too: who came first goes first, so a busy origin does not keep what another one waits for."""
@@ -268,7 +275,9 @@ class Pool:
             if victim is None:
                 self.starved[place] = None
                 return None
-            self.lost(victim)
+            for other in self.lost(victim):
+                if other is not place and other.is_waited_for:
+                    self.starved[other] = None  # who waits there came later, and needs another one now
             return Close(victim)
         self.starved.pop(place, None)
         self._attempts += 1
@@ -344,8 +353,15 @@ class Pool:
         return "http/1.1"
 
     def _victim(self) -> Member | None:
-        """The connection that has been idle for longest, if any is."""
-        idle = [each for each in self.homes if not each.live and each.is_usable]
+        """The connection that has been idle for longest, if any is. One without room, which somebody waits for, is not
+        idle, though nothing is open on it: its server allows no stream at present, and a new one would be no better."""
+        idle = [
+            member
+            for member, homes in self.homes.items()
+            if not member.live
+            and member.is_usable
+            and (member.has_room or not any(place.is_waited_for for place in homes))
+        ]
         return min(idle, key=lambda each: each.idle_since, default=None)
 
     def _refuse(self, place: Place, reason: str) -> Refuse:

@@ -280,8 +280,8 @@ class WebSocketSession:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         socket = self.socket
         assert socket is not None
-        # The close frames are all that is waited for: RFC 6455 §7.1.1 leaves it to the server to end the connection, and
-        # the WebSocket sees to it when that does not.
+        # The close frames are all that is waited for: RFC 6455 §7.1.1 leaves it to the server to end the connection,
+        # and the WebSocket sees to it when that does not.
         await socket.close(NORMAL if kind is None else GOING_AWAY)
 
 
