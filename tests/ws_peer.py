@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from h2.exceptions import StreamClosedError
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Opcode
 from websockets.headers import parse_extension
@@ -266,7 +267,8 @@ async def _over_h2(connection: H2Peer, path: str, fields: Pairs) -> AsyncIterato
             octets = await outgoing.get()
             if answer.is_over:
                 return
-            await connection.send(stream_id, octets)
+            with contextlib.suppress(StreamClosedError):  # it may end while this waits
+                await connection.send(stream_id, octets)
 
     pumps = [asyncio.create_task(read()), asyncio.create_task(write())]
     try:

@@ -428,3 +428,35 @@ def test_acknowledging_more_than_came_is_harmless() -> None:
         rig.conn.acknowledge_data(1, 10_000_000)
     credit = credit_of(rig)
     assert credit.get(1, 0) <= 1000
+
+
+@pytest.mark.parametrize("pieces", [(16_355, 29), (700,) * 23 + (284,), (9_000, 7_000, 200, 184)])
+def test_a_reader_that_gives_credit_as_it_reads_is_no_flood(pieces: tuple[int, ...]) -> None:
+    """§6.9: HAProxy sends two WINDOW_UPDATEs for each piece that it reads, whose sizes its server's pace decides, while
+    its windows are all but closed: 32 MiB within one moment."""
+    rig = ServerRig()
+    rig.request(1)
+    rig.conn.send_headers(1, 200, ())
+    rig.take()
+    for _ in range(2_000):
+        rig.conn.send_data(1, b"x" * sum(pieces))
+        rig.take()
+        rig.feed(b"".join(wire.window_update(0, size) + wire.window_update(1, size) for size in pieces))
+    assert rig.goaway_code() is None
+    assert not rig.conn.closed
+
+
+def test_credit_by_the_octet_is_a_flood_also_behind_a_large_piece() -> None:
+    """CVE-2019-9511: what is given at once pays for some crumbs behind it, and not for any number of them."""
+    rig = ServerRig()
+    rig.request(1)
+    rig.conn.send_headers(1, 200, ())
+    rig.conn.send_data(1, b"x" * 120_000)
+    rig.take()
+    rig.feed(wire.window_update(0, 10_000) + wire.window_update(1, 10_000))
+    for _ in range(3_000):
+        rig.take()
+        if rig.conn.closed:
+            break
+        rig.feed(wire.window_update(1, 1))
+    assert rig.conn.closed

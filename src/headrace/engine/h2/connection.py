@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _LARGE_READ: Final = 16_384
 _SMALL: Final = 256  # DATA below this is charged as much
 _CRUMB: Final = 256  # a WINDOW_UPDATE below this is odd
+_MOST_FREE_CRUMBS: Final = 100
 _MOST_FREE_UPDATES: Final = 10_000
 
 
@@ -390,12 +391,17 @@ class Connection(FieldBlocks):
         increment = self._u32(start) & 0x7FFFFFFF
         stream = self._streams.get(stream_id)
         window = self.send_window if stream is None else self.peer.initial_window_size + stream.send_credit
-        # Crumbs are odd while something waits for a window that is next to closed. HAProxy gives back credit frame by
-        # frame, small for small ones, also while more is queued; its windows stay wide.
-        if self._free_updates <= 0 or (increment < _CRUMB and window < _CRUMB and self._queued > 0):
+        # Crumbs are odd while something waits for a window that is next to closed, but for those between larger pieces:
+        # HAProxy gives back credit as it reads, small for a small piece, also while more is queued.
+        is_crumb = increment < _CRUMB and window < _CRUMB and self._queued > 0
+        if self._free_updates <= 0 or (is_crumb and self._free_crumbs <= 0):
             self._spend_odd(1)
         else:
             self._free_updates = min(self._free_updates - 1, _MOST_FREE_UPDATES)
+            if is_crumb:
+                self._free_crumbs -= 1
+            elif increment >= _CRUMB:
+                self._free_crumbs = min(self._free_crumbs + increment // _CRUMB, _MOST_FREE_CRUMBS)
         if stream_id == 0:
             if increment == 0:
                 raise ConnectionFault(errors.PROTOCOL_ERROR, "WINDOW_UPDATE of 0", "RFC 9113 §6.9")

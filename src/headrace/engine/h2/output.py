@@ -38,7 +38,10 @@ ENDED: Final = 4
 
 # Octets written and not taken at which DATA goes to the stream's queue instead, where a write can block its worker.
 OUTPUT_HIGH: Final = 65_536
-UPDATES_A_FRAME: Final = 4  # WINDOW_UPDATEs that a DATA frame pays for: two are usual, HAProxy sends up to four
+# WINDOW_UPDATEs that a DATA frame pays for, and one more for every so many octets: two a frame are usual; HAProxy sends
+# two for each piece that it reads, and reads small ones while its own server is slow.
+UPDATES_A_FRAME: Final = 4
+OCTETS_AN_UPDATE: Final = 256
 _LARGEST_DATA: Final = 65_536  # a larger frame would make siblings wait, whatever the peer allows
 _CHUNK: Final = 256
 _REMEMBERED_CLOSED: Final = 1_024
@@ -73,6 +76,7 @@ class Output(TimedEngine):
         self._late_data: int = 0  # octets of DATA that may still come on streams that we have reset
         self._idle_since = now
         self._free_updates: int = 100
+        self._free_crumbs: int = 0
         self._end_when_empty = False
 
     # -- what the owner asks about -----------------------------------------------------------------------------
@@ -217,7 +221,7 @@ class Output(TimedEngine):
         stream.send_credit -= size
         self._queued -= size
         self.send_window -= size
-        self._free_updates += UPDATES_A_FRAME
+        self._free_updates += UPDATES_A_FRAME + size // OCTETS_AN_UPDATE
 
     def _enqueue(self, stream: Stream, data: bytes) -> None:
         if stream.queue is None:
