@@ -95,7 +95,6 @@ def _fuzzing_server(program: str, folder: str, cases: Sequence[str]) -> Iterator
             {
                 "url": f"ws://127.0.0.1:{port}",
                 "outdir": folder + "/report",
-                "webport": 0,
                 "cases": list(cases),
                 "exclude-cases": [],
                 "exclude-agent-cases": {},
@@ -103,7 +102,7 @@ def _fuzzing_server(program: str, folder: str, cases: Sequence[str]) -> Iterator
         )
     )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    with _running([program, "-m", "fuzzingserver", "-s", str(spec)], port, folder, environment):
+    with _running([program, "-m", "fuzzingserver", "-u", "0", "-s", str(spec)], port, folder, environment):
         yield port
 
 
