@@ -267,16 +267,20 @@ async def _over_h2(connection: H2Peer, path: str, fields: Pairs) -> AsyncIterato
             octets = await outgoing.get()
             if answer.is_over:
                 return
-            with contextlib.suppress(StreamClosedError):  # it may end while this waits
+            try:
                 await connection.send(stream_id, octets)
+            except StreamClosedError:  # it has ended while this waited
+                return
 
     pumps = [asyncio.create_task(read()), asyncio.create_task(write())]
     try:
         yield peer
     finally:
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.wait(pumps)
+        pending = set(pumps)
+        while pending:  # up to Python 3.11, wait_for can lose a cancellation that comes together with its result
+            for pump in pending:
+                pump.cancel()
+            _, pending = await asyncio.wait(pending, timeout=0.1)
         if not answer.is_over and not connection.closed:
             with contextlib.suppress(Exception):
                 connection.reset(stream_id)
