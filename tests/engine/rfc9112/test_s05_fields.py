@@ -141,12 +141,17 @@ def test_a_repeated_head_is_shared() -> None:
 def test_alternating_heads_are_remembered_on_second_sight() -> None:
     """The same with other requests between them, within a bounded memory (docs/adr/0015)."""
     rig = H1Rig(auto=True)
+    paths = [b"/%d" % number for number in range(8)]
     for _ in range(4):
-        for path in (b"/a", b"/b"):
+        for path in paths:
             rig.feed(head(request=b"GET " + path + b" HTTP/1.1"))
-    seen = [event.shared for event in rig.requests if event.path == b"/a"]
-    assert seen[2] is seen[3]
-    assert seen[3].is_repeated
+    shared = 0
+    for path in paths:
+        seen = [event.shared for event in rig.requests if event.path == path]
+        if seen[2] is seen[3]:
+            assert seen[3].is_repeated
+            shared += 1
+    assert shared >= 4  # two whose hashes share a place of the 512 keep each other out
 
 
 def test_a_head_that_is_a_beginning_of_another_is_not_mistaken_for_it() -> None:
