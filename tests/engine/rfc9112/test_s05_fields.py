@@ -151,7 +151,7 @@ def test_alternating_heads_are_remembered_on_second_sight() -> None:
         if seen[2] is seen[3]:
             assert seen[3].is_repeated
             shared += 1
-    assert shared >= 4  # two whose hashes share a place of the 512 keep each other out
+    assert shared >= 4  # two whose hashes share one of the 64 places keep each other out
 
 
 def test_a_head_that_is_a_beginning_of_another_is_not_mistaken_for_it() -> None:
