@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine import errors
-from headrace.engine.errors import LocalProtocolError
 from headrace.engine.events import (
     DataReceived,
     Event,
@@ -17,18 +16,10 @@ from headrace.engine.events import (
     PeerFault,
     ResponseReceived,
     StreamReset,
-    TrailersReceived,
 )
 from headrace.engine.h1.chunked import ChunkedDecoder
-from headrace.engine.h1.client_sender import (
-    CHUNKS,
-    CONTENT,
-    HEAD,
-    IDLE,
-    TUNNEL,
-    UNTIL_CLOSE,
-    ClientSender,
-)
+from headrace.engine.h1.client_sender import ClientSender
+from headrace.engine.h1.content import CHUNKS, CONTENT, HEAD, IDLE, TUNNEL, UNTIL_CLOSE
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.field_lines import BARE
 from headrace.engine.h1.memory import REMEMBERED_SIZE
@@ -65,7 +56,6 @@ class H1ClientConnection(ClientSender):
         self._last_head: HTTP1ResponseHead | None = None
         self._scanned: int = 0
         self._most: int = own.max_field_section_size
-        self._chunks: ChunkedDecoder | None = None
 
     @property
     def remembered_heads(self) -> int:
@@ -130,10 +120,7 @@ class H1ClientConnection(ClientSender):
                     if not self._take_chunks():
                         break
                 elif receiving == UNTIL_CLOSE or receiving == TUNNEL:
-                    data = self._input
-                    content = data if self._position == 0 else data[self._position :]
-                    self._position = len(data)
-                    self._take_in(content, False)
+                    self._take_rest()
                 else:
                     raise MessageFault(0, "octets that answer no request", "RFC 9112 §9.2")
             else:
@@ -233,7 +220,7 @@ class H1ClientConnection(ClientSender):
         length = head.content_length
         if self._is_head or is_bodiless(status) or length == 0:
             self._events.append(ResponseReceived(stream_id, status, head.headers, True))
-            self._complete()
+            self._content_ended()
             return
         if head.is_chunked:
             self._receiving = CHUNKS
@@ -266,47 +253,6 @@ class H1ClientConnection(ClientSender):
 
     # -- content -----------------------------------------------------------------------------------------------
 
-    def _take_content(self) -> None:
-        """Content of a known length (RFC 9112 §6.2)."""
-        data = self._input
-        start = self._position
-        size = len(data) - start
-        if size > self._recv_left:
-            size = self._recv_left
-        self._position = start + size
-        self._recv_left -= size
-        is_last = self._recv_left == 0
-        self._take_in(data if size == len(data) else data[start : start + size], is_last)
-        if is_last:
-            self._complete()
-
-    def _take_chunks(self) -> bool:
-        """Chunked content (RFC 9112 §7.1); False when there is no whole line to go on with."""
-        chunks = self._chunks
-        assert chunks is not None
-        begin = self._position
-        try:
-            self._position = chunks.decode(self._input, begin)
-        except MessageFault:
-            content = chunks.take_content()
-            if content:
-                self._take_in(content, False)
-            raise
-        content = chunks.take_content()
-        if not chunks.is_complete:
-            if content:
-                self._take_in(content, False)
-            return self._position > begin
-        self._chunks = None
-        if chunks.trailers:
-            if content:
-                self._take_in(content, False)
-            self._events.append(TrailersReceived(self._stream_id, chunks.trailers))
-        else:
-            self._take_in(content, True)
-        self._complete()
-        return True
-
     def _take_in(self, content: bytes, is_last: bool) -> None:
         size = len(content)
         self._unread += size
@@ -314,20 +260,7 @@ class H1ClientConnection(ClientSender):
             self._small_unread += _SMALL
         self._events.append(DataReceived(self._stream_id, content, size, is_last))
 
-    def acknowledge_data(self, stream_id: int, count: int) -> None:
-        """The application consumed `count` octets (of DataReceived.flow_length): more may be read.
-
-        A no-op on a request that is over. Raises LocalProtocolError for more octets than are unread.
-        """
-        if not self._is_open or stream_id != self._stream_id:
-            return
-        if count > self._unread or count < 0:
-            raise LocalProtocolError(f"stream {stream_id}: {count} octets consumed of {self._unread} unread")
-        self._unread -= count
-        if self._unread == 0:
-            self._small_unread = 0
-
-    def _complete(self) -> None:
+    def _content_ended(self) -> None:
         """The response is whole: another request may follow, or the connection ends (RFC 9112 §9.3)."""
         self._close_over()
         if self.closed:

@@ -7,31 +7,21 @@ it cannot see: a head that comes in part, output that the server does not take, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from headrace.engine import errors
 from headrace.engine.budget import Budget
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError, StreamClosedError
 from headrace.engine.events import ConnectionEnded, DrainBegan, Event, PeerFault, SendAccepted, StreamReset
-from headrace.engine.fields import check_outgoing
-from headrace.engine.h1.heads import write_trailers
-from headrace.engine.h1.queue import OutputQueue
+from headrace.engine.h1.content import HEAD, IDLE, ContentConnection
 from headrace.engine.h1.request_heads import RequestHeads
 from headrace.engine.limits import Limits
 from headrace.engine.timed import NEVER
 
-# What is read next.
-IDLE: Final = 0  # nothing: no request is open
-HEAD: Final = 1
-CONTENT: Final = 2  # of a known length
-CHUNKS: Final = 3
-UNTIL_CLOSE: Final = 4  # content that ends with the connection
-TUNNEL: Final = 5
-
 _REAL_PROGRESS: Final = 4_096  # octets in `stalled_send_timeout_s` that count; less is a drip
 
 
-class ClientSender(OutputQueue):
+class ClientSender(ContentConnection):
     """The writing half of a client's connection."""
 
     def __init__(self, limits: Limits, now: float) -> None:
@@ -39,32 +29,12 @@ class ClientSender(OutputQueue):
         self._heads = RequestHeads()
         self._odd = Budget("odd_frames", limits.odd_frame_burst, limits.odd_frame_rate, now)
         self._version = "1.1"
-        # input
-        self._input = b""
-        self._position: int = 0
-        self._receiving: int = IDLE
-        self._recv_left: int = 0
-        self._unread: int = 0
-        self._small_unread: int = 0
+        self._receiving = IDLE
         # the request that is open, or was the last one
-        self._stream_id: int = -1
-        self._is_open = False
         self._is_begun = False  # some of it is on its way
-        self._end_queued = False
-        self._is_head = False
         self._is_connect = False
-        self._is_tunnel = False
-        self._is_chunked = False
-        self._upgrade_key = b""
-        self._send_length: int = -1
-        self._sent: int = 0
         self._close_after = False  # the connection ends with this response
-        self._draining = False
         # time
-        self._idle_since = now
-        self._head_since: float = NEVER
-        self._stalled_at: float = NEVER
-        self._stalled_mark: int = 0
         self._drain_due: float = NEVER
         self.deadline = now + limits.idle_timeout_s
 
@@ -74,21 +44,6 @@ class ClientSender(OutputQueue):
     def http_version(self) -> str:
         """Version of the response that came last, "1.0" or "1.1"."""
         return self._version
-
-    @property
-    def open_streams(self) -> int:
-        """1 while a request is open, else 0."""
-        return 1 if self._is_open else 0
-
-    @property
-    def read_paused(self) -> bool:
-        """True while the owner must not read: there is content to be consumed first."""
-        limits = self.limits
-        return self._unread >= limits.initial_stream_window or self._small_unread > limits.small_data_budget
-
-    def has_stream(self, stream_id: int) -> bool:
-        """Tell whether a request is open, so that verbs on it do not raise StreamClosedError."""
-        return self._is_open and stream_id == self._stream_id
 
     @property
     def can_send_request(self) -> bool:
@@ -171,76 +126,6 @@ class ClientSender(OutputQueue):
                 raise LocalProtocolError(f"stream {stream_id}: the tunnel is not open yet")
             raise LocalProtocolError(f"stream {stream_id}: the message has ended already")
 
-    def _check_length(self, stream_id: int, size: int, end_stream: bool) -> None:
-        declared = self._send_length
-        if declared < 0:
-            return
-        sent = self._sent + size
-        if sent > declared:
-            raise LocalProtocolError(f"stream {stream_id}: {sent} octets for a content-length of {declared}")
-        if end_stream and sent < declared:
-            self.reset_stream(stream_id, errors.INTERNAL_ERROR)
-            raise LocalProtocolError(f"stream {stream_id}: {sent} octets for a content-length of {declared}: reset")
-
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> bool:
-        """Send a piece of content, and with `end_stream` the end of the request.
-
-        Returns True when it is accepted: what waits to be written is within `max_stream_send_buffer`. After False wait
-        for SendAccepted before sending more; it does not come when the response is complete before.
-
-        Raises StreamClosedError when the request is over, LocalProtocolError when its content has ended, or when the
-        octets do not match its content-length: too many are refused, too few end the connection.
-        """
-        self._check_sending(stream_id)
-        size = len(data)
-        self._check_length(stream_id, size, end_stream)
-        out = self._out
-        if self._is_chunked:
-            if size:
-                start = b"%x\r\n" % size
-                out.append(start)
-                out.append(data)
-                ending = b"\r\n0\r\n\r\n" if end_stream else b"\r\n"
-                out.append(ending)
-                self._out_size += len(start) + size + len(ending)
-            elif end_stream:
-                self._write(b"0\r\n\r\n")
-        elif size:
-            out.append(data)
-            self._out_size += size
-        self._sent += size
-        self._end_queued = end_stream
-        return self._accepted()
-
-    def send_trailers(self, stream_id: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
-        """Send the trailer section, which ends the request (RFC 9112 §7.1.2). Returns and raises as `send_data` does.
-
-        Raises InvalidFieldError for a field that must not be sent. Where a content-length was given there is no place
-        for trailers, and they are left out.
-        """
-        self._check_sending(stream_id)
-        if self._is_tunnel:
-            raise LocalProtocolError(f"stream {stream_id}: a tunnel has no trailers")
-        checked, _ = check_outgoing(headers, self.drop_connection_fields)
-        self._check_length(stream_id, 0, True)
-        if self._is_chunked:
-            self._write(write_trailers(checked))
-        self._end_queued = True
-        return self._accepted()
-
-    def _accepted(self) -> bool:
-        """Tell whether what was sent counts as accepted; if not, owe it a SendAccepted."""
-        if not self._fits():
-            if not self._waiting:
-                self._waiting = True
-                self._stalled_at = self._stamp()
-                self._stalled_mark = self.octets_out
-                self._at_latest(self._now + self.limits.stalled_send_timeout_s)
-            return False
-        if self._is_tunnel and self._end_queued:
-            self._end_tunnel()
-        return True
-
     def _took(self, size: int) -> None:
         self.octets_out += size
         self._out_size -= size
@@ -249,15 +134,17 @@ class ClientSender(OutputQueue):
         if self._waiting and self._fits():
             self._waiting = False
             self._events.append(SendAccepted(self._stream_id))
-            if self._is_tunnel and self._end_queued:
-                self._end_tunnel()
+            if self._end_queued:
+                self._finish()
         if self._out_size == 0:
             self._stalled_at = NEVER
 
-    def _end_tunnel(self) -> None:
-        """Our side of a tunnel has ended, and HTTP/1.1 has no way to say so but the end of the connection."""
-        self._is_open = False
-        self._end(errors.NO_ERROR, "local", "the tunnel has ended", "RFC 9112 §9.6")
+    def _finish(self) -> None:
+        """The request is accepted to its end; a tunnel has ended with it, since HTTP/1.1 has no way to say so but the
+        end of the connection."""
+        if self._is_tunnel:
+            self._is_open = False
+            self._end(errors.NO_ERROR, "local", "the tunnel has ended", "RFC 9112 §9.6")
 
     # -- ends --------------------------------------------------------------------------------------------------
 
@@ -305,10 +192,6 @@ class ClientSender(OutputQueue):
                 self._give_up_output()
             self._events.append(StreamReset(self._stream_id, code, initiator, reason, section))
         self._events.append(ConnectionEnded(code, initiator, reason, section))
-
-    def close(self, code: int = errors.NO_ERROR, reason: str = "") -> None:
-        """End the connection now. Idempotent. A request that is open ends with a StreamReset event."""
-        self._end(code, "local", reason or errors.error_name(code), "RFC 9112 §9.6")
 
     # -- time --------------------------------------------------------------------------------------------------
 
@@ -376,15 +259,3 @@ class ClientSender(OutputQueue):
         if self._stalled_at < 0:
             self._stalled_at = now
             self._at_latest(now + self.limits.stalled_send_timeout_s)
-
-    def stats(self) -> dict[str, Any]:
-        """Return a snapshot for people: requests and octets of this connection."""
-        return {
-            "protocol": "HTTP/1.1",
-            "requests": self.requests,
-            "open_streams": self.open_streams,
-            "octets_in": self.octets_in,
-            "octets_out": self.octets_out,
-            "send_queued": self._out_size,
-            "unread": self._unread,
-        }

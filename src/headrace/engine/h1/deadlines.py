@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from headrace.engine import errors
 from headrace.engine.events import DrainBegan, Event
+from headrace.engine.h1.content import CHUNKS, CONTENT
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.output import CHUNKS, CONTENT
 from headrace.engine.h1.sender import Sender
 from headrace.engine.limits import Limits
 from headrace.engine.message import BEFORE

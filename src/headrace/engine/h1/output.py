@@ -1,4 +1,4 @@
-"""What the parts of a server's connection share: the request that is open, and how it ends.
+"""What the parts of a server's connection share beside its content: how a response ends, and with it the request.
 
 What is to be written stands in `queue`: the answers to all pipelined requests of one read batch leave in one write. A
 request whose last send was not accepted stays open until it is.
@@ -6,74 +6,38 @@ request whose last send was not accepted stays open until it is.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from headrace.engine import errors
 from headrace.engine.events import ConnectionEnded, SendAccepted, StreamReset
+from headrace.engine.h1.content import HEAD, UPGRADING, WHOLE, ContentConnection
 from headrace.engine.h1.heads import Heads
-from headrace.engine.h1.queue import OutputQueue
 from headrace.engine.limits import Limits
 from headrace.engine.message import BEFORE, COMPLETE
 from headrace.engine.timed import NEVER
 
-# What is read next.
-HEAD: Final = 0
-CONTENT: Final = 1  # of a known length
-CHUNKS: Final = 2
-WHOLE: Final = 3  # nothing: the request is whole, its response is not
-UPGRADING: Final = 4  # nothing: an upgrade is asked for, and not answered
-TUNNEL: Final = 5
-
 PIPELINED: Final = 65_536  # octets of further requests that wait for the one that is open
 
 
-class Output(OutputQueue):
+class Output(ContentConnection):
     """The shared state of a connection, and its output."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         super().__init__(limits, now)
         self._heads = Heads()
-        # input
-        self._input = b""
-        self._position: int = 0
-        self._receiving: int = HEAD
         self._turn: int = -1
         self._held = False  # the next request waits for output to be taken
-        self._discarding = False  # what comes of the request is not wanted any more
-        self._unread: int = 0
-        self._small_unread: int = 0
         # the request that is open, or was the last one
-        self._stream_id: int = -1
-        self._is_open = False
         self._progress: int = BEFORE
-        self._end_queued = False
         self._is_plain = False
-        self._is_head = False
         self._is_http_1_0 = False
-        self._upgrade_key = b""
-        self._is_tunnel = False
         self._awaits_continue = False
         self._closing = True  # the connection ends with this response
-        self._draining = False
-        self._bodiless = False
-        self._is_chunked = False
-        self._send_length: int = -1
-        self._sent: int = 0
-        self._recv_left: int = 0
         # time
-        self._idle_since = now
-        self._head_since: float = NEVER
         self._upload_at: float = now
         self._discard_since: float = NEVER
-        self._stalled_at: float = NEVER
-        self._stalled_mark: int = 0
 
     # -- what the owner asks about -----------------------------------------------------------------------------
-
-    @property
-    def open_streams(self) -> int:
-        """1 while a request is open, else 0."""
-        return 1 if self._is_open else 0
 
     @property
     def read_paused(self) -> bool:
@@ -81,12 +45,7 @@ class Output(OutputQueue):
         receiving = self._receiving
         if receiving == WHOLE or receiving == UPGRADING or self._held:
             return len(self._input) - self._position >= PIPELINED
-        limits = self.limits
-        return self._unread >= limits.initial_stream_window or self._small_unread > limits.small_data_budget
-
-    def has_stream(self, stream_id: int) -> bool:
-        """Tell whether a request is open, so that verbs on it do not raise StreamClosedError."""
-        return self._is_open and stream_id == self._stream_id
+        return self._is_behind()
 
     # -- output ------------------------------------------------------------------------------------------------
 
@@ -106,20 +65,6 @@ class Output(OutputQueue):
             self._held = False
             self._turn = self.limits.frames_per_turn
             self._go_on()
-
-    def _accepted(self) -> bool:
-        """Tell whether what was sent counts as accepted, and finish the request when it was the last; if not, owe it a
-        SendAccepted."""
-        if not self._fits():
-            if not self._waiting:
-                self._waiting = True
-                self._stalled_at = self._stamp()
-                self._stalled_mark = self.octets_out
-                self._at_latest(self._now + self.limits.stalled_send_timeout_s)
-            return False
-        if self._end_queued:
-            self._finish()
-        return True
 
     # -- ends --------------------------------------------------------------------------------------------------
 
@@ -167,10 +112,6 @@ class Output(OutputQueue):
             self._out = []
             self._out_size = 0
 
-    def close(self, code: int = errors.NO_ERROR, reason: str = "") -> None:
-        """End the connection now. Idempotent. A request that is open ends with a StreamReset event."""
-        self._end(code, "local", reason or errors.error_name(code), "RFC 9112 §9.6")
-
     def _go_on(self) -> None:
         """Read on in what has come already; the reading half knows."""
         raise NotImplementedError
@@ -197,15 +138,3 @@ class Output(OutputQueue):
             self._at_latest(now + limits.request_header_timeout_s)
         if self._stalled_at < 0:
             self._stalled_at = now
-
-    def stats(self) -> dict[str, Any]:
-        """Return a snapshot for people: requests and octets of this connection."""
-        return {
-            "protocol": "HTTP/1.1",
-            "requests": self.requests,
-            "open_streams": self.open_streams,
-            "octets_in": self.octets_in,
-            "octets_out": self.octets_out,
-            "send_queued": self._out_size,
-            "unread": self._unread,
-        }

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from headrace.engine import errors
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError, StreamClosedError
 from headrace.engine.events import PeerFault, StreamReset
-from headrace.engine.fields import check_outgoing
+from headrace.engine.h1.content import CONTENT, HEAD, TUNNEL, UPGRADING
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.heads import CHUNKED, CLOSE, KEEP_ALIVE, WrittenHead, status_line, write_trailers
-from headrace.engine.h1.output import CONTENT, HEAD, TUNNEL, UPGRADING, Output
+from headrace.engine.h1.heads import CHUNKED, CLOSE, KEEP_ALIVE, WrittenHead, status_line
+from headrace.engine.h1.output import Output
 from headrace.engine.h1.upgrade import accept_value
 from headrace.engine.message import BEFORE, STREAMING
 
@@ -187,51 +186,6 @@ class Sender(Output):
         if self._end_queued:
             raise LocalProtocolError(f"stream {stream_id}: the message has ended already")
 
-    def _check_length(self, stream_id: int, size: int, end_stream: bool) -> None:
-        declared = self._send_length
-        if declared < 0 or self._bodiless:
-            return
-        sent = self._sent + size
-        if sent > declared:
-            raise LocalProtocolError(f"stream {stream_id}: {sent} octets for a content-length of {declared}")
-        if end_stream and sent < declared:
-            self.reset_stream(stream_id, errors.INTERNAL_ERROR)
-            raise LocalProtocolError(f"stream {stream_id}: {sent} octets for a content-length of {declared}: reset")
-
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> bool:
-        """Send a piece of content, and with `end_stream` the end of the message.
-
-        Returns True when it is accepted: what waits to be written is within `max_stream_send_buffer`. After False wait
-        for SendAccepted before sending more.
-
-        Raises StreamClosedError when the request is gone, LocalProtocolError when the message's head is not sent yet,
-        has ended, or when the octets do not match its content-length: too many are refused, too few end the connection,
-        so that no client takes a short message for a whole one.
-        """
-        self._check_sending(stream_id)
-        size = len(data)
-        if self._bodiless:
-            size = 0
-        else:
-            self._check_length(stream_id, size, end_stream)
-        out = self._out
-        if self._is_chunked:
-            if size:
-                start = b"%x\r\n" % size
-                out.append(start)
-                out.append(data)
-                ending = b"\r\n0\r\n\r\n" if end_stream else b"\r\n"
-                out.append(ending)
-                self._out_size += len(start) + size + len(ending)
-            elif end_stream:
-                self._write(b"0\r\n\r\n")
-        elif size:
-            out.append(data)
-            self._out_size += size
-        self._sent += size
-        self._end_queued = end_stream
-        return self._accepted()
-
     def content_sent(self, stream_id: int, count: int) -> None:
         """Take note that `count` octets of content went out past this connection (the kernel's sendfile), behind all
         that `take_output` had given. The response ends when its content-length is reached.
@@ -248,22 +202,6 @@ class Sender(Output):
         if self._sent == self._send_length:
             self._end_queued = True
             self._finish()
-
-    def send_trailers(self, stream_id: int, headers: Fields) -> bool:
-        """Send the trailer section, which ends the message (RFC 9112 §7.1.2). Returns and raises as `send_data` does.
-
-        Raises InvalidFieldError for a field that must not be sent. Where the content is not chunked (a length was
-        given, HTTP/1.0, no content at all) there is no place for trailers, and they are left out.
-        """
-        self._check_sending(stream_id)
-        if self._is_tunnel:
-            raise LocalProtocolError(f"stream {stream_id}: a tunnel has no trailers")
-        checked, _ = check_outgoing(headers, self.drop_connection_fields)
-        self._check_length(stream_id, 0, True)
-        if self._is_chunked:
-            self._write(write_trailers(checked))
-        self._end_queued = True
-        return self._accepted()
 
     # -- ends --------------------------------------------------------------------------------------------------
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine import errors
-from headrace.engine.errors import LocalProtocolError
-from headrace.engine.events import ConnectReceived, DataReceived, Event, RequestReceived, TrailersReceived
+from headrace.engine.events import ConnectReceived, DataReceived, Event, RequestReceived
 from headrace.engine.fields import is_token
 from headrace.engine.h1.chunked import ChunkedDecoder
+from headrace.engine.h1.content import CHUNKS, CONTENT, HEAD, TUNNEL, UPGRADING, WHOLE
 from headrace.engine.h1.deadlines import Deadlines
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.field_lines import BARE
 from headrace.engine.h1.memory import REMEMBERED_SIZE
-from headrace.engine.h1.output import CHUNKS, CONTENT, HEAD, TUNNEL, UPGRADING, WHOLE
 from headrace.engine.h1.queue import OUTPUT_HIGH
 from headrace.engine.h1.reader import HTTP1RequestHead, RequestReader
 from headrace.engine.h1.sender import DISCARDED
@@ -66,7 +65,6 @@ class H1ServerConnection(Deadlines):
         self._line_end: int = -1
         self._empty_lines: int = 0
         self._short: int = min(_LINE, own.max_field_section_size)  # a head of no more octets is within all limits
-        self._chunks: ChunkedDecoder | None = None
         self._discard_left: int = 0
 
     @property
@@ -124,7 +122,7 @@ class H1ServerConnection(Deadlines):
                     if not self._take_chunks():
                         break
                 elif receiving == TUNNEL:
-                    self._take_tunnel()
+                    self._take_rest()
                 else:
                     return
             else:
@@ -295,47 +293,6 @@ class H1ServerConnection(Deadlines):
         self._upload_at = self._stamp()
         self._at_latest(self._now + self.limits.upload_grace_s)
 
-    def _take_content(self) -> None:
-        """Content of a known length (RFC 9112 §6.2)."""
-        data = self._input
-        start = self._position
-        size = len(data) - start
-        if size > self._recv_left:
-            size = self._recv_left
-        self._position = start + size
-        self._recv_left -= size
-        is_last = self._recv_left == 0
-        self._take_in(data if size == len(data) else data[start : start + size], is_last)
-        if is_last:
-            self._content_ended()
-
-    def _take_chunks(self) -> bool:
-        """Chunked content (RFC 9112 §7.1); False when there is no whole line to go on with."""
-        chunks = self._chunks
-        assert chunks is not None
-        begin = self._position
-        try:
-            self._position = chunks.decode(self._input, begin)
-        except MessageFault:
-            content = chunks.take_content()
-            if content:
-                self._take_in(content, False)
-            raise
-        content = chunks.take_content()
-        if not chunks.is_complete:
-            if content:
-                self._take_in(content, False)
-            return self._position > begin and not self.closed
-        self._chunks = None
-        if chunks.trailers and not self._discarding:
-            if content:
-                self._take_in(content, False)
-            self._events.append(TrailersReceived(self._stream_id, chunks.trailers))
-        else:
-            self._take_in(content, True)
-        self._content_ended()
-        return True
-
     def _take_in(self, content: bytes, is_last: bool) -> None:
         """Hand content to the owner; or forget it, where the response is complete already."""
         size = len(content)
@@ -376,22 +333,3 @@ class H1ServerConnection(Deadlines):
         if self._discard_since >= 0:
             self._at_latest(self._discard_since + self.limits.request_header_timeout_s)
         self._go_on()
-
-    def _take_tunnel(self) -> None:
-        data = self._input
-        content = data if self._position == 0 else data[self._position :]
-        self._position = len(data)
-        self._take_in(content, False)
-
-    def acknowledge_data(self, stream_id: int, count: int) -> None:
-        """The application consumed `count` octets (of DataReceived.flow_length): more may be read.
-
-        A no-op on a request that is over. Raises LocalProtocolError for more octets than are unread.
-        """
-        if not self._is_open or stream_id != self._stream_id:
-            return
-        if count > self._unread or count < 0:
-            raise LocalProtocolError(f"stream {stream_id}: {count} octets consumed of {self._unread} unread")
-        self._unread -= count
-        if self._unread == 0:
-            self._small_unread = 0
