@@ -272,6 +272,45 @@ def test_a_tap_that_fails_leaves_nothing_open(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("when", ["before", "when", "after"])
+def test_a_connection_whose_making_is_cancelled_is_lost(run: Run, when: str) -> None:
+    """Before the driver has its transport, while it gets it, or right after: uvloop says nothing of its end then, and
+    whoever waits for the driver would wait for ever."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        drivers: list[Any] = []
+
+        def tap(driver: asyncio.Protocol, origin: Origin) -> asyncio.Protocol:
+            drivers.append(driver)
+            loop.call_soon(wait_for_it)
+            return driver
+
+        def wait_for_it() -> None:
+            """Cancel as soon as the driver is ready; or one turn of the loop after another before that."""
+            driver = drivers[0]
+            if when == "before":
+                making.cancel()
+            elif not driver.is_ready:
+                loop.call_soon(wait_for_it)
+            elif when == "when":
+                making.cancel()
+            else:
+                loop.call_soon(making.cancel)
+
+        async with silence() as server:
+            connector = Connector(NetworkConfig(trust_env=False, tap=tap))
+            making = asyncio.ensure_future(connector.connect(Origin("http", "127.0.0.1", server.port), Owner()))
+            await asyncio.wait((making,))
+            [driver] = drivers
+            if not making.cancelled():  # it was too late: the connection is there
+                making.result().abort()
+            await settled(lambda: driver.transport is None and not driver.is_usable)
+            await server.closed.wait()
+
+    run(main())
+
+
 # -- whether a connection may be shared
 
 

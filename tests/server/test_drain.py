@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from headrace.server.app import Server, serve
 from headrace.server.config import Config
+from headrace.server.driver import ServerDriver
 from headrace.server.handler import Request
 from headrace.server.response import Response, Send, StreamResponse
+from headrace.server.telemetry.interface import Telemetry
+from headrace.transport.tls import local_certificate
 
 from tests.h2_peer import H2Peer
 from tests.serving import Run, live_handlers, port, serving, settled
@@ -237,5 +245,41 @@ def test_a_drain_that_is_asked_for_during_the_start_is_not_forgotten(run: Run) -
     async def main() -> None:
         await server.start()
         await server.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("with_tls", [False, True], ids=["cleartext", "TLS"])
+def test_a_drain_that_begins_while_a_connection_opens_leaves_none_behind(
+    run: Run, with_tls: bool, tmp_path: Path
+) -> None:
+    """The transport exists, and who opened it has not heard so yet: uvloop tells no protocol of its loss when that wait
+    is cancelled, and the drain would wait for the connection until its deadline."""
+
+    class Impatient(Telemetry):
+        def connection_opened(self, driver: ServerDriver) -> None:
+            begin[0]()
+
+    async def app(request: Request) -> Response:
+        return Response()
+
+    begin: list[Callable[[], None]] = []
+
+    async def main() -> None:
+        context = None
+        settings: dict[str, Any] = {}
+        if with_tls:
+            local_certificate(tmp_path)
+            settings["tls_cert"] = str(tmp_path / "localhost.pem")
+            context = ssl.create_default_context(cafile=tmp_path / "localhost-ca.pem")
+            context.set_alpn_protocols(["h2"])
+        async with serving(app, telemetry=[Impatient()], **settings) as server:
+            begin.append(server.begin_drain)
+            async with H2Peer.connected(port(server), tls=context) as peer:
+                await peer.until_closed()
+            await server.wait_closed()
+            assert server.service is not None
+            assert not server.service.is_ending  # nothing had to be forced
+            assert not server.service.drivers
 
     run(main())

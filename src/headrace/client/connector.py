@@ -286,6 +286,7 @@ async def _attach(link: Any, protocol: asyncio.Protocol) -> None:
             link.close()
         elif is_uvloop:
             link.detach()
+            protocol.connection_lost(None)  # which uvloop does not say of a transport whose making was cancelled
         raise
     if is_uvloop and transport.is_closing():
         link.detach()

@@ -159,6 +159,8 @@ class Server:
         assert self._drain is not None
         assert self._application is not None
         try:
+            for listener in self._listeners:
+                await listener.opened()
             await self._drain.finished()
             await self._application.shutdown()
             await self._end_metrics()

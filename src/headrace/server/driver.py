@@ -109,6 +109,8 @@ class ServerDriver(Connection):
             self.engine = Detection(service.limits, self.loop.time())
         service.opened(self)
         super().connection_made(transport)
+        if service.drain_deadline is not None:  # it was accepted before the listener closed
+            self.begin_drain(service.drain_deadline)
         if chosen is not None and chosen not in protocols:  # RFC 9113 §3.2: over TLS, HTTP/2 is chosen by ALPN
             if service.debug_protocol:
                 protocol_log.debug("%s: TLS without ALPN for %s", peer_text(self.client), " or ".join(protocols))

@@ -32,7 +32,7 @@ class Drain:
 
     def begin(self) -> None:
         """Tell every connection, now."""
-        self._deadline = asyncio.get_running_loop().time() + self._timeout_s
+        self._deadline = self._service.drain_deadline = asyncio.get_running_loop().time() + self._timeout_s
         for driver in list(self._service.drivers):
             driver.begin_drain(self._deadline)
 
@@ -46,10 +46,6 @@ class Drain:
         emptied = loop.create_task(self._service.emptied())
         cut = loop.create_task(self._cut.wait())
         try:
-            # A connection that was opened while we began is told now.
-            for driver in list(self._service.drivers):
-                if driver.drain_deadline is None:
-                    driver.begin_drain(self._deadline)
             left = max(0.0, self._deadline - loop.time())
             await asyncio.wait((emptied, cut), timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not emptied.done():

@@ -47,6 +47,8 @@ class Service:
         """Where the server listens on TCP, as URLs without a path."""
         self.drivers: set[ServerDriver] = set()
         """Connections that are open, or have workers left."""
+        self.drain_deadline: float | None = None
+        """When the drain ends, on the event loop's clock; None as long as none has begun."""
         self.is_ending = False
         """True once workers are cancelled because the server ends."""
         self.on_lost: Callable[[], None] | None = None

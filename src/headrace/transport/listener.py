@@ -101,6 +101,7 @@ class Listener:
         self._handshakes: dict[TLSTransport | ProxiedProtocol, None] = {}  # under way, oldest first
         self._path = path
         self._inode = _inode(path)
+        self._is_closed = False
 
     def start(self) -> None:
         """Begin to accept."""
@@ -108,19 +109,25 @@ class Listener:
 
     def close(self) -> None:
         """Accept no more: the socket is closed, a unix socket's path removed, handshakes under way are broken off."""
+        self._is_closed = True
         if self._task is not None:
             self._task.cancel()
             # The event loop has to let go of the socket first, which it does before the task hears of its end.
             self._task.add_done_callback(lambda _: self.sock.close())
         else:
             self.sock.close()
-        for task in self._opening:
-            task.cancel()
         for transport in list(self._handshakes):
             transport.break_off("the server ends")
         if self._path is not None and self._inode == _inode(self._path):
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
+
+    async def opened(self) -> None:
+        """After `close`: wait until each connection that was accepted before has its protocol, or is gone. It takes a
+        turn of the loop or two. Nobody cancels it: uvloop would forget to tell a protocol that it has lost what it
+        just got."""
+        if self._opening:
+            await asyncio.wait(self._opening)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -145,6 +152,10 @@ class Listener:
                 await asyncio.sleep(0)
 
     async def _open(self, sock: socket.socket) -> None:
+        if self._is_closed:
+            self._gate.leave()
+            sock.close()
+            return
         protocol = self._proxied() if self._proxy_protocol != "off" else self._served()
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)

@@ -80,6 +80,9 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
+        if self._timer is None:  # it was broken off before it could begin
+            self._raw.abort()
+            return
         self._raw.set_write_buffer_limits(0)
         self._shake_hands()
 
