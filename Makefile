@@ -13,7 +13,8 @@ TLS_ADDRESS ?= 127.0.0.1:8443
 CLEARTEXT_ADDRESS ?= 127.0.0.1:8080
 PYTEST_ARGS ?=
 PURE_ARGS ?=
-JOBS ?= auto
+# One more than there are cores: many tests wait for programs and sockets.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -33,7 +34,7 @@ test: test-installed
 
 # First everything that can share the machine, on all cores; then what measures how long others wait, alone. A selection
 # that leaves one of the two without a test (exit code 5) is no failure.
-RUN_TESTS = { $(1) -n $(JOBS) --dist loadfile --only=shared || [ $$? = 5 ]; } && { $(1) --only=alone || [ $$? = 5 ]; }
+RUN_TESTS = { $(1) -n $(JOBS) --dist loadfile --no-loadscope-reorder --only=shared || [ $$? = 5 ]; } && { $(1) --only=alone || [ $$? = 5 ]; }
 
 test-installed: $(VENV)/installed-$(MODE) $(VENV)/group-test
 	@$(call RUN_TESTS,$(BIN)/python -m pytest $(PYTEST_ARGS))

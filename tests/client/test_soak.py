@@ -19,6 +19,8 @@ from headrace.server.response import Response
 
 from tests.serving import Run, port, serving
 
+pytestmark = pytest.mark.slow
+
 ROUND = 1_600
 MOST_OCTETS = 20_000  # that a round adds; the smallest object for each request would be 50,000
 

@@ -392,7 +392,7 @@ def test_frames_right_behind_the_handshake_are_not_lost(run: Run) -> None:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(switching(await reader.readuntil(b"\r\n\r\n")) + b"\x81\x05hello\x88\x02\x03\xe8")
-        await reader.read()
+        await reader.readexactly(8)  # the close frame, masked
         writer.close()
 
     async def main() -> None:

@@ -14,7 +14,7 @@ from headrace.client.network_config import NetworkConfig
 from tests import wire
 from tests.conformance import h2specd
 
-pytestmark = pytest.mark.tool
+pytestmark = [pytest.mark.tool, pytest.mark.slow]
 
 
 async def ask(url: str) -> None:

@@ -23,6 +23,8 @@ from tests.security.client_attack import MB, OK, TIMEOUTS, Behave, attacked, h1_
 from tests.security.hostile import Link, hostile
 from tests.serving import Run
 
+pytestmark = pytest.mark.slow
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:

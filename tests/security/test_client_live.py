@@ -23,6 +23,8 @@ from tests.security.client_attack import MB, OK, Behave, attacked, h1_flooding
 from tests.security.hostile import Link
 from tests.serving import Run
 
+pytestmark = pytest.mark.slow
+
 STATUS = wire.literal(b":status", b"200")
 
 

@@ -26,6 +26,8 @@ from tests.security.client_attack import MB, Attack, attacked
 from tests.security.hostile import Link
 from tests.serving import Run
 
+pytestmark = pytest.mark.slow
+
 DEFLATED = 0x40
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

@@ -24,6 +24,8 @@ from tests.rig import ClientRig, ServerRig
 from tests.security import attacks
 from tests.security.memory import OFF, ON, Outcome, attack, calmed, check, only_off
 
+pytestmark = pytest.mark.slow
+
 MB = 1_000_000
 
 

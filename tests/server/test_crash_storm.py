@@ -29,6 +29,8 @@ from tests.h1_peer import H1Peer
 from tests.h2_peer import Answer, H2Peer
 from tests.serving import Run, live_handlers, port, serving, settled
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 2_000
 CONNECTIONS = 20
 CRASHES = ("/crash/before", "/crash/early", "/crash/reading", "/crash/middle", "/crash/after")
