@@ -7,7 +7,9 @@ test_pyreqwest_transport.py; the sentences are ours.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import pickle
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +32,8 @@ from tests.process import free_port
 
 APIS = {"httpx2": (httpx2, under_httpx2), "httpx": (httpx, under_httpx)}
 
+CODED = {"/gzip": gzip.compress(b"Hello, " * 100), "/no-gzip": b"Hello"}
+
 
 async def app(request: Request) -> Any:
     """What httpx's tests have for a server."""
@@ -43,6 +47,8 @@ async def app(request: Request) -> Any:
         return Response.json({**fields, ":authority": request.authority, ":target": request.raw_path.decode()})
     if path == "/redirect":
         return Response(302, [(b"location", b"/echo_headers"), (b"set-cookie", b"seen=1")], b"")
+    if path in CODED:
+        return Response(200, [(b"content-encoding", b"gzip")], CODED[path])
     if path == "/digest" and request.header("authorization") is None:
         return Response(401, [(b"www-authenticate", b'Digest realm="r", nonce="n", qop="auth", algorithm=MD5')], b"")
     if path == "/slow":
@@ -234,6 +240,49 @@ def test_a_stream_that_is_not_read_has_no_content(kit: Kit, server: RunningServe
         response, _ = await client.stream("GET", server.url + "/stream", take=0)
         with pytest.raises(kit.api.ResponseNotRead):
             _ = response.content
+
+    kit.run(use, server)
+
+
+def test_content_that_came_with_its_head_is_read_like_any_other(kit: Kit, server: RunningServer) -> None:
+    """It is read in a shorter way; nobody can tell by the response."""
+
+    async def use(client: Both) -> None:
+        response = await client.get(server.url + "/gzip")
+        assert response.content == b"Hello, " * 100
+        assert response.num_bytes_downloaded == len(CODED["/gzip"])
+        assert (response.is_closed, response.is_stream_consumed) == (True, True)
+        again = response.aread() if client.is_async else response.read()
+        assert (await again if client.is_async else again) == response.content
+        assert pickle.loads(pickle.dumps(response)).content == response.content
+        with pytest.raises(kit.api.DecodingError) as raised:
+            await client.get(server.url + "/no-gzip")
+        assert raised.value.request.url.path == "/no-gzip"
+
+    kit.run(use, server)
+
+
+def test_content_that_came_with_its_head_can_be_streamed(kit: Kit, server: RunningServer) -> None:
+    async def plain(client: Any) -> None:
+        with client.stream("GET", server.url + "/gzip") as response:
+            assert b"".join(response.iter_raw()) == CODED["/gzip"]
+            with pytest.raises(kit.api.StreamConsumed):
+                response.read()
+        assert response.elapsed.total_seconds() >= 0
+
+    async def use(both: Both) -> None:
+        if not both.is_async:
+            await plain(both.client)
+            return
+        async with both.client.stream("GET", server.url + "/gzip") as response:
+            assert b"".join([piece async for piece in response.aiter_raw()]) == CODED["/gzip"]
+            with pytest.raises(kit.api.StreamConsumed):
+                await response.aread()
+        assert response.elapsed.total_seconds() >= 0
+        async with both.client.stream("GET", server.url + "/gzip") as response:
+            pass
+        with pytest.raises(kit.api.StreamClosed):
+            await response.aread()
 
     kit.run(use, server)
 

@@ -15,6 +15,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.errors import RequestError, StreamConsumed
+from headrace.client.heap import LARGE, expect
 from headrace.engine.errors import CANCEL
 
 if TYPE_CHECKING:
@@ -185,7 +186,10 @@ class Exchange:
         room = (sum(map(len, self.chunks)) + len(data)) * _FORESIGHT
         for name, value in self.head.headers:
             if name == b"content-length":
-                buffer.seek(min(int(value), room) - 1)
+                room = min(int(value), room)
+                if room >= LARGE:
+                    expect(room)
+                buffer.seek(room - 1)
                 buffer.write(b"\0")
                 buffer.seek(0)
                 break

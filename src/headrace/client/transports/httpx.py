@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from headrace.client.transports.bridge import AsyncBridge, AsyncContent, SyncBridge, SyncContent
+from headrace.client.transports.bridge import AsyncBridge, AsyncContent, ReadyResponse, SyncBridge, SyncContent
 
 
 class _AsyncStream(AsyncContent, httpx.AsyncByteStream):
@@ -13,6 +13,10 @@ class _AsyncStream(AsyncContent, httpx.AsyncByteStream):
 
 class _SyncStream(SyncContent, httpx.SyncByteStream):
     api = httpx
+
+
+class Response(ReadyResponse, httpx.Response):
+    """httpx's own, which is read faster where all of its content came with its head."""
 
 
 class AsyncTransport(AsyncBridge, httpx.AsyncBaseTransport):
@@ -28,6 +32,7 @@ class AsyncTransport(AsyncBridge, httpx.AsyncBaseTransport):
 
     api = httpx
     stream_type = _AsyncStream
+    response_type = Response
 
 
 class Transport(SyncBridge, httpx.BaseTransport):
@@ -38,4 +43,4 @@ class Transport(SyncBridge, httpx.BaseTransport):
     stream_type = _SyncStream
 
 
-__all__ = ["AsyncTransport", "Transport"]
+__all__ = ["AsyncTransport", "Response", "Transport"]

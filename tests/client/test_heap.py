@@ -1,0 +1,28 @@
+"""What is done so that large content costs no page faults over and over."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import pytest
+
+from headrace.client import heap
+
+
+def test_a_block_is_mapped_once_a_size_and_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap, "_expected", 0)
+    seen = []
+    for size in (70_000, 65_536, 1_048_576, 500_000, 10_000_000, 2**40):
+        heap.expect(size)
+        seen.append(heap._expected)
+    assert seen == [1_120_000, 1_120_000, 16_777_216, 16_777_216, 16_777_216, 16_777_216]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults")
+def test_the_block_is_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have 4,096 pages; what the interpreter does meanwhile needs a few of its own."""
+    monkeypatch.setattr(heap, "_expected", 0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    heap.expect(1_048_576)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 400
