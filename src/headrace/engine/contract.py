@@ -15,6 +15,14 @@ from headrace.engine.events import Event
 Fields = Sequence[tuple[bytes, bytes]]
 
 
+class Turns:
+    """How many frames a turn has, for all connections that it is given to: so that their owner can share its time."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        """Frames that one `receive_data` takes at most; 0: no limit."""
+
+
 class Engine:
     """Base of all connections in memory. Time comes in as an argument, in seconds of the owner's clock."""
 
@@ -26,6 +34,8 @@ class Engine:
         transport with a reset."""
         self.deadline: float = float("inf")
         """When `handle_deadline` must be called. Between its calls it can only become earlier."""
+        self.turns: Turns | None = None
+        """What goes before `Limits.frames_per_turn`, over HTTP/2."""
         self.drop_connection_fields = False
         """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2). Set it
         before the first head is sent."""

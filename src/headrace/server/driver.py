@@ -123,6 +123,7 @@ class ServerDriver(Connection):
         engine: Engine
         if protocol == "h2":
             engine = ServerConnection(service.limits, enable_connect_protocol=service.takes_websockets, now=now)
+            engine.turns = service.turns
             self.http_version = "2"
         else:
             engine = H1ServerConnection(
@@ -140,6 +141,9 @@ class ServerDriver(Connection):
         if clock.fields is not self._date:
             self._date = clock.fields
             self.engine.set_default_fields(clock.fields)
+
+    def on_turn(self, change: int) -> None:
+        self.service.share_turns(change)
 
     def on_lost(self) -> None:
         if self._waiting:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from headrace.engine.contract import Turns
 from headrace.server.telemetry.observed import observed
 from headrace.server.telemetry.request_id import RequestIds
 from headrace.transport.addresses import address_pair
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from headrace.server.driver import ServerDriver
     from headrace.server.interface import Application
     from headrace.server.telemetry.interface import Listeners
+
+CROWD: Final = 4  # connections with more input than a turn takes, before turns become shorter
+LEAST_OF_A_TURN: Final = 5  # a turn is no shorter than this part of a whole one: each costs a write of its own
 
 protocol_log: Final = logging.getLogger("headrace.protocol")
 
@@ -47,6 +51,10 @@ class Service:
         """Where the server listens on TCP, as URLs without a path."""
         self.drivers: set[ServerDriver] = set()
         """Connections that are open, or have workers left."""
+        self.turns = Turns(config.limits.frames_per_turn)
+        """How much of their input connections take at once; less in a crowd."""
+        self.crowd = 0
+        """Connections that have more input than one turn takes, and wait for the next."""
         self.drain_deadline: float | None = None
         """When the drain ends, on the event loop's clock; None as long as none has begun."""
         self.is_ending = False
@@ -69,6 +77,16 @@ class Service:
         self.drivers.add(driver)
         if self.telemetry is not None:
             self.telemetry.connection_opened(driver)
+
+    def share_turns(self, change: int) -> None:
+        """So many connections more (or less) have input for a further turn. Above CROWD all together get as many frames
+        as CROWD would: whoever comes with a single request does not wait for a hundred of each of the others."""
+        self.crowd += change
+        whole = self.limits.frames_per_turn
+        if self.crowd > CROWD:
+            self.turns.frames = max(1, whole // LEAST_OF_A_TURN, whole * CROWD // self.crowd)
+        else:
+            self.turns.frames = whole
 
     def lost(self) -> None:
         """A connection's transport is gone; workers of it may be left."""

@@ -90,6 +90,9 @@ class Connection(asyncio.Protocol):
     def before_input(self, now: float) -> None:
         """Octets have come, and are about to be given to the engine."""
 
+    def on_turn(self, change: int) -> None:
+        """1: input is left for a later turn; -1: that turn is here."""
+
     def on_events(self, events: Sequence[Event]) -> None:
         """Take what happened. Whatever is sent here leaves with the batch."""
         raise NotImplementedError
@@ -136,6 +139,7 @@ class Connection(asyncio.Protocol):
                 self._pause_reading()  # two reads wait already: the kernel may keep the third
             else:
                 self._turn_due = True
+                self.on_turn(1)
                 self.loop.call_soon(self._next_turn)
         self._flush(now)
 
@@ -222,6 +226,7 @@ class Connection(asyncio.Protocol):
     def _next_turn(self) -> None:
         """Parse what the last turn left over, so that one busy connection does not hold up the others."""
         self._turn_due = False
+        self.on_turn(-1)
         if self.transport is None or self._ending:
             return
         self.data_received(b"")

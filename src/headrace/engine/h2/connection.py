@@ -109,7 +109,8 @@ class Connection(FieldBlocks):
         self._heard_at = now
         if self.closed:
             return self.take_events()
-        turn = self.limits.frames_per_turn
+        turns = self.turns
+        turn = self.limits.frames_per_turn if turns is None else turns.frames
         if turn == 0:
             turn = -1
         try:
