@@ -157,6 +157,17 @@ def test_a_client_of_ours_offers_and_confirms() -> None:
     assert confirm_deflate([]) == []
 
 
+@pytest.mark.parametrize("bits", [9, 10, 11, 12, 13, 14, 15])
+def test_a_server_may_allow_any_window_and_we_use_no_larger_one_than_we_offered(bits: int) -> None:
+    """RFC 7692 §7.1.2.2: the value in an offer is a hint, which Autobahn's cases 13.4 and 13.6 answer with 15."""
+    assert offer_deflate() == b"permessage-deflate; client_max_window_bits=12"
+    [extension] = confirm_deflate([(FIELD, b"permessage-deflate; client_max_window_bits=%d" % bits)])
+    assert extension.local_max_window_bits == min(bits, 12)
+    for wrong in (b"7", b"16", b"x", b"012"):
+        with pytest.raises(ValueError, match="RFC 7692"):
+            confirm_deflate([(FIELD, b"permessage-deflate; client_max_window_bits=" + wrong)])
+
+
 @pytest.mark.parametrize(
     "value", [b"x-other", b"permessage-deflate, permessage-deflate", b"\xff", b"permessage-deflate; x"]
 )

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from headrace.client import errors
-from headrace.client.interface import Content, Incoming, Origin, Outgoing, Pairs
+from headrace.client.interface import Incoming, Origin, Outgoing, Pairs
 from headrace.client.loop_thread import LoopThread, shared
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.engine.errors import LocalError
@@ -46,42 +46,6 @@ _MOST_TIMEOUTS: Final = 64
 
 _origins: dict[tuple[bytes, bytes, int | None], Origin] = {}
 _timeouts: dict[tuple[Any, ...], Timeouts] = {}
-
-
-class Carried(Outgoing):
-    """A request of the other library. Its URL is put together when somebody asks, which errors do and few else: that
-    takes 4 of the 15 us that a request takes here."""
-
-    __slots__ = ("_url",)
-
-    def __init__(
-        self,
-        method: bytes,
-        origin: Origin,
-        authority: bytes,
-        path: bytes,
-        headers: Pairs,
-        content: bytes | Content,
-        url: Any,
-        extensions: Any,
-    ) -> None:
-        self.method = method
-        self.origin = origin
-        self.authority = authority
-        self.path = path
-        self.headers = headers
-        self.content = content
-        self._url = url
-        self.timeouts = _timeouts_of(extensions.get("timeout"))
-        self.protocol = None
-        self.on_informational = extensions.get("on_informational")
-        self.on_sent = None
-
-    @property
-    def url(self) -> str:  # type: ignore[override]  # nobody sets it after it was made
-        """The URL, without userinfo."""
-        url = self._url
-        return str(url.copy_with(userinfo=b"")) if url.userinfo else str(url)
 
 
 class Upload:
@@ -136,15 +100,16 @@ def outgoing_of(request: Any, api: ModuleType, upload: type[Upload]) -> Outgoing
     except api.RequestNotRead:
         content = upload(request.stream, length)
     extensions = request.extensions
-    return Carried(
+    return Outgoing(
         request.method.encode("ascii"),
         origin,
         authority or url.netloc,
         extensions.get("target") or url.raw_path,
         headers,
         content,
-        url,
-        extensions,
+        url=url.copy_with(userinfo=b"") if url.userinfo else url,
+        timeouts=_timeouts_of(extensions.get("timeout")),
+        on_informational=extensions.get("on_informational"),
     )
 
 

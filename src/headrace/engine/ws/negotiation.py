@@ -19,6 +19,7 @@ _MOST_OFFERS: Final = 8  # offers looked at; browsers make one
 _LONGEST: Final = 4_096  # octets of the field that are looked at
 # 4 KiB of history and a small table for each side: 40 KiB a socket, where zlib's defaults take 300.
 _WINDOW_BITS: Final = 12
+_LARGER_WINDOWS: Final = ("13", "14", "15")
 _COMPRESS: Final = {"memLevel": 5}
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
@@ -67,10 +68,22 @@ def confirm_deflate(headers: Fields) -> list[Any]:
     if len(agreed) != 1 or agreed[0][0] != _DEFLATE:
         raise ValueError("the server chose an extension that was not offered (RFC 6455 §4.1)")
     try:
-        extension: Any = _client_factory().process_response_params(agreed[0][1], [])
+        extension: Any = _client_factory().process_response_params(_at_most_offered(agreed[0][1]), [])
     except NegotiationError as error:
         raise ValueError(f"the server's permessage-deflate cannot be used: {error} (RFC 7692 §7.1)") from None
     return [extension]
+
+
+def _at_most_offered(parameters: Sequence[Any]) -> list[Any]:
+    """A server may allow our side a larger window than we said we would use (RFC 7692 §7.1.2.2): we use what we said,
+    and the library would refuse it."""
+    taken = []
+    for name, value in parameters:
+        bits = value
+        if name == "client_max_window_bits" and value in _LARGER_WINDOWS:
+            bits = str(_WINDOW_BITS)
+        taken.append((name, bits))
+    return taken
 
 
 def _client_factory() -> Any:
