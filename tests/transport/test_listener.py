@@ -12,7 +12,7 @@ import pytest
 
 from headrace.server.handler import Request
 from headrace.server.response import Response
-from headrace.transport.listener import ListenError, bind_fd, bind_tcp, bind_unix
+from headrace.transport.listener import Gate, Listener, ListenError, bind_fd, bind_tcp, bind_unix
 
 from tests.h2_peer import H2Peer
 from tests.serving import Run, port, serving
@@ -128,5 +128,28 @@ def test_the_path_of_somebody_else_is_left_alone(run: Run, tmp_path: Path) -> No
         assert Path(path).exists()
         assert Path(inherited).exists()
         successor.close()
+
+    run(main())
+
+
+def test_what_was_accepted_right_before_the_end_is_closed(run: Run) -> None:
+    """The listener closes between the accept and the opening of that connection: nobody serves it any more."""
+
+    async def main() -> None:
+        def nobody() -> asyncio.Protocol:
+            raise AssertionError("a connection was opened after the listener had closed")
+
+        (sock,) = bind_tcp("127.0.0.1", 0)
+        gate = Gate(10)
+        listener = Listener(sock, nobody, gate)
+        listener.start()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            gate.enter()
+            listener.close()
+            await listener._open(ours)
+            await listener.opened()
+            assert theirs.recv(1) == b""
+        assert gate.count == 0
 
     run(main())

@@ -260,6 +260,27 @@ def test_a_handshake_can_be_broken_off_an_open_connection_not(folder: Path) -> N
     on_loop(main)
 
 
+def test_a_handshake_that_was_broken_off_before_it_had_a_transport_does_not_begin(folder: Path) -> None:
+    """A listener that closes breaks off what it has accepted, and the transport comes a turn of the loop later."""
+
+    async def main() -> None:
+        outcome: list[str | None] = []
+        tls = TLSTransport(
+            Above(),
+            server_context(folder / "localhost.pem"),
+            handshake_timeout_s=100.0,
+            on_handshake=lambda _, failure: outcome.append(failure),
+        )
+        tls.break_off("the server ends")
+        raw = Raw()
+        tls.connection_made(raw)  # type: ignore[arg-type]  # what a transport is asked for here
+        assert raw.calls == ["abort"]
+        tls.connection_lost(None)
+        assert outcome == ["the TLS handshake was broken off: the server ends"]
+
+    on_loop(main)
+
+
 def test_a_damaged_record_ends_the_connection_with_an_alert(folder: Path) -> None:
     async def main() -> None:
         bench = Bench(folder).shake_hands()

@@ -3,8 +3,8 @@
 glibc gives memory at the top of its heap back to the kernel as soon as more than a threshold is free there, and every
 response then begins with page faults. It raises the threshold by itself, to twice the largest block that was ever
 unmapped (mallopt(3), M_TRIM_THRESHOLD), but learns that from single blocks, not from many that are there at once: eight
-downloads of 1 MiB side by side took 85 page faults and 720 us of CPU each, and take none and 410 us once one block of
-16 MiB was there. That block is mapped, never touched, and unmapped. With another allocator that is all that happens.
+downloads of 1 MiB side by side took 41 page faults and 714 us of CPU each, and take none and 523 us once one block of
+16 MiB was there (medians of five). It is mapped, never touched, and unmapped; with another allocator, that is all.
 """
 
 from __future__ import annotations

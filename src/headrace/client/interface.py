@@ -55,11 +55,10 @@ class Outgoing:
 
     `headers` has neither `host` nor `content-length` nor `transfer-encoding`: `authority` and `content` say as much.
     `protocol` asks for a tunnel: b"websocket". `on_informational` is told of 1xx responses, `on_sent` of octets of
-    content that were accepted for sending, both on the loop, and both must be quick. `url` is a str, or becomes one.
+    content that were accepted for sending, both on the loop, and both must be quick.
     """
 
     __slots__ = (
-        "_url",
         "authority",
         "content",
         "headers",
@@ -70,6 +69,7 @@ class Outgoing:
         "path",
         "protocol",
         "timeouts",
+        "url",
     )
 
     def __init__(
@@ -81,7 +81,7 @@ class Outgoing:
         headers: Pairs,
         content: bytes | Content = b"",
         *,
-        url: object = "",
+        url: str = "",
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         protocol: bytes | None = None,
         on_informational: Callable[[int, Pairs], None] | None = None,
@@ -93,16 +93,11 @@ class Outgoing:
         self.path = path
         self.headers = headers
         self.content = content
-        self._url = url
+        self.url = url
         self.timeouts = timeouts
         self.protocol = protocol
         self.on_informational = on_informational
         self.on_sent = on_sent
-
-    @property
-    def url(self) -> str:
-        """The URL for errors to name. It is put together when they do: that takes httpx 4 us."""
-        return str(self._url)
 
 
 class ResponseHead(NamedTuple):

@@ -59,7 +59,7 @@ class Call(Outgoing):
         self.path = path
         self.headers = headers
         self.content = content
-        self._url = url
+        self.url = url
         self.timeouts = timeouts
         self.protocol = None
         self.on_sent = None

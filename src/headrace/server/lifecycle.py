@@ -28,13 +28,12 @@ class Drain:
         self._service = service
         self._timeout_s = timeout_s
         self._cut = asyncio.Event()
-        self._deadline = 0.0
 
     def begin(self) -> None:
         """Tell every connection, now."""
-        self._deadline = self._service.drain_deadline = asyncio.get_running_loop().time() + self._timeout_s
+        deadline = self._service.drain_deadline = asyncio.get_running_loop().time() + self._timeout_s
         for driver in list(self._service.drivers):
-            driver.begin_drain(self._deadline)
+            driver.begin_drain(deadline)
 
     def cut_short(self) -> None:
         """Let the deadline be now."""
@@ -46,7 +45,9 @@ class Drain:
         emptied = loop.create_task(self._service.emptied())
         cut = loop.create_task(self._cut.wait())
         try:
-            left = max(0.0, self._deadline - loop.time())
+            deadline = self._service.drain_deadline
+            assert deadline is not None  # it has begun
+            left = max(0.0, deadline - loop.time())
             await asyncio.wait((emptied, cut), timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not emptied.done():
                 await self._force(emptied)

@@ -107,7 +107,7 @@ def outgoing_of(request: Any, api: ModuleType, upload: type[Upload]) -> Outgoing
         extensions.get("target") or url.raw_path,
         headers,
         content,
-        url=url.copy_with(userinfo=b"") if url.userinfo else url,
+        url=str(url.copy_with(userinfo=b"")) if url.userinfo else str(url),
         timeouts=_timeouts_of(extensions.get("timeout")),
         on_informational=extensions.get("on_informational"),
     )
@@ -140,8 +140,8 @@ def _timeouts_of(given: Any) -> Timeouts:
 class ReadyResponse:
     """What the libraries' Response does otherwise where all of the content is there: the first base of one.
 
-    Theirs is read through five generators within each other, which takes 35 us of the 250 that a small request takes
-    with them. Reading it like a plain one takes 6.
+    Theirs is read through five generators within each other, which takes 28 us of the 170 that a small request takes
+    under httpx2. Reading it like a plain one takes 17 (httpx: 22 and 17).
     """
 
     ready: Any = None

@@ -19,7 +19,7 @@ _MOST_OFFERS: Final = 8  # offers looked at; browsers make one
 _LONGEST: Final = 4_096  # octets of the field that are looked at
 # 4 KiB of history and a small table for each side: 40 KiB a socket, where zlib's defaults take 300.
 _WINDOW_BITS: Final = 12
-_LARGER_WINDOWS: Final = ("13", "14", "15")
+_LARGER_WINDOWS: Final = tuple([str(bits) for bits in range(_WINDOW_BITS + 1, 16)])
 _COMPRESS: Final = {"memLevel": 5}
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
@@ -77,13 +77,8 @@ def confirm_deflate(headers: Fields) -> list[Any]:
 def _at_most_offered(parameters: Sequence[Any]) -> list[Any]:
     """A server may allow our side a larger window than we said we would use (RFC 7692 §7.1.2.2): we use what we said,
     and the library would refuse it."""
-    taken = []
-    for name, value in parameters:
-        bits = value
-        if name == "client_max_window_bits" and value in _LARGER_WINDOWS:
-            bits = str(_WINDOW_BITS)
-        taken.append((name, bits))
-    return taken
+    ours = ("client_max_window_bits", str(_WINDOW_BITS))
+    return [ours if pair[0] == ours[0] and pair[1] in _LARGER_WINDOWS else pair for pair in parameters]
 
 
 def _client_factory() -> Any:
