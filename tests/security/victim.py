@@ -2,8 +2,8 @@
 
 `python -m tests.security.victim MODE LIMITS [CERTIFICATE]` prints its ports, cleartext first, and serves until SIGTERM.
 MODE is what handlers do with an attacker's requests: "sleep" until they are cancelled, "big" answers of 10 MB piece by
-piece. A path that is named like a mode goes before it. LIMITS is JSON for `headrace.engine.limits.Limits`, or for
-`Config` where the name is one of its own.
+piece, "read" reads the content and tells its size. A path that is named like a mode goes before it. LIMITS is JSON for
+`headrace.engine.limits.Limits`, or for `Config` where the name is one of its own; `uvloop` chooses that event loop.
 
 `/probe` answers at once, `/stats` tells handlers, tasks, handles and memory, `/mark` begins the peaks anew, `/burn`
 holds the loop up for a quarter of a second.
@@ -65,6 +65,11 @@ class Victim:
         if request.path == "/big" or self.mode == "big":
             return StreamResponse(200, [], self.pieces(peer))
         try:
+            if request.path == "/read" or self.mode == "read":
+                size = 0
+                async for piece in request.stream():
+                    size += len(piece)
+                return Response(200, [], b"%d" % size)
             await asyncio.sleep(3600)
         finally:
             self.left(peer)
@@ -116,6 +121,7 @@ async def main() -> None:
     """Serve until SIGTERM."""
     victim = Victim(sys.argv[1])
     given: dict[str, Any] = {"frames_per_turn": 100, **json.loads(sys.argv[2])}
+    given.pop("uvloop", None)
     limits = {each.name: given.pop(each.name) for each in fields(Limits) if each.name in given}
     if len(sys.argv) > 3:
         given |= {"tls_cert": sys.argv[3], "bind": "127.0.0.1:0", "cleartext_bind": "127.0.0.1:0"}
@@ -131,4 +137,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    if json.loads(sys.argv[2]).get("uvloop"):
+        import uvloop
+
+        uvloop.run(main())
+    else:
+        asyncio.run(main())
