@@ -11,7 +11,6 @@ import pytest
 
 from tests import wire
 from tests.security.harness import victim
-from tests.serving import Run
 from tests.turns import besieged, lag_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -41,7 +40,7 @@ def test_a_server_that_has_nothing_to_do_is_quick() -> None:
     assert siege.holds() and siege.closed == 0, siege
 
 
-def test_a_loop_that_is_held_up_has_a_lag(run: Run) -> None:
+def test_a_loop_that_is_held_up_has_a_lag() -> None:
     async def measure(held_s: float) -> bool:
         async with lag_of() as lag:
             for _ in range(5):
@@ -49,5 +48,5 @@ def test_a_loop_that_is_held_up_has_a_lag(run: Run) -> None:
                 time.sleep(held_s)
         return lag.is_quick()
 
-    assert not run(measure(0.35))
-    assert run(measure(0.0))
+    assert not asyncio.run(measure(0.35))
+    assert asyncio.run(measure(0.0))
