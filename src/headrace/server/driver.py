@@ -73,7 +73,7 @@ class ServerDriver(Connection):
     engine: Engine
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop, service.limits.stalled_send_timeout_s)
+        super().__init__(loop, service.limits.stalled_send_timeout_s, service.context)
         self.service = service
         self.exchange_type = service.exchange_type
         self.handler = service.application.handler
@@ -185,6 +185,7 @@ class ServerDriver(Connection):
         live = self.live
         loop = self.loop
         exchange_type = self.exchange_type
+        own_context = self.context.copy
         for event in events:
             kind = event.kind
             if kind == REQUEST:
@@ -192,7 +193,7 @@ class ServerDriver(Connection):
                     self._put_off(event)
                     continue
                 exchange = exchange_type(self, event)
-                task = start_worker(exchange.run(), loop)
+                task = start_worker(exchange.run(), loop, own_context())
                 if not task.done():
                     exchange.task = task
                     live[event.stream_id] = exchange
@@ -254,7 +255,7 @@ class ServerDriver(Connection):
         """A worker that had been put off by a wait has ended: its place is free."""
         self.live.pop(exchange.stream_id, None)
         if self._waiting:
-            self.loop.call_soon(self._start_waiting)
+            self.loop.call_soon(self._start_waiting, context=self.context.copy())
         elif self.transport is None and not self.live:
             self.service.closed(self)
 
@@ -268,7 +269,7 @@ class ServerDriver(Connection):
             self._start(self.service.tunnel_type(self, event))
 
     def _start(self, exchange: Exchange) -> None:
-        task = start_worker(exchange.run(), self.loop)
+        task = start_worker(exchange.run(), self.loop, self.context.copy())
         if not task.done():
             exchange.task = task
             self.live[exchange.stream_id] = exchange

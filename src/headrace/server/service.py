@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -46,6 +47,9 @@ class Service:
         self.max_body_size = config.max_body_size
         self.root_path = config.root_path
         self.clock = DateClock()
+        self.context = contextvars.copy_context()
+        """The context in which the server is started. Workers, timers and callbacks run in copies of it, whoever makes
+        them: what one request sets is seen by no other one."""
         self.debug_protocol = protocol_log.isEnabledFor(logging.DEBUG)
         self.addresses: list[str] = []
         """Where the server listens on TCP, as URLs without a path."""

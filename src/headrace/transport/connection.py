@@ -12,6 +12,7 @@ pile up either.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import math
 import socket
@@ -19,7 +20,7 @@ import struct
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from headrace.engine.contract import Engine
     from headrace.engine.events import Event
@@ -55,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_timer_at",
         "_turn_due",
+        "context",
         "flush_due",
         "loop",
         "transport",
@@ -64,9 +66,19 @@ class Connection(asyncio.Protocol):
 
     engine: Engine  # a slot of the subclass, which also gives it its value
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stall_timeout_s: float = 60.0) -> None:
-        """`stall_timeout_s`: longest time that the peer's kernel may take nothing of ours; then the end."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        stall_timeout_s: float = 60.0,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        """`stall_timeout_s`: longest time that the peer's kernel may take nothing of ours; then the end.
+
+        What the connection has the event loop call runs in a copy of `context`, by default an empty one, and never in
+        that of the worker or caller who happens to run: others' requests are read, and begun, from there.
+        """
         self.loop = loop
+        self.context = context if context is not None else contextvars.Context()
         self._stall_timeout_s = stall_timeout_s
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stall_mark = 0
@@ -140,7 +152,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._turn_due = True
                 self.on_turn(1)
-                self.loop.call_soon(self._next_turn)
+                self.loop.call_soon(self._next_turn, context=self.context.copy())
         self._flush(now)
 
     def eof_received(self) -> bool:
@@ -176,7 +188,7 @@ class Connection(asyncio.Protocol):
         """Write what the engine has to say at the end of this loop turn. Look at `flush_due` before."""
         if not self.flush_due:
             self.flush_due = True
-            self.loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush, context=self.context.copy())
 
     def _flush(self, now: float = -1.0) -> None:
         transport = self.transport
@@ -221,6 +233,11 @@ class Connection(asyncio.Protocol):
         elif self._read_paused:
             self._resume_reading()
 
+    def _apart(self, call: Callable[[], None]) -> None:
+        """Ask something of the transport that makes it call us later. asyncio's transports do so in the context in
+        which they were asked: a worker's, which every later request would share and the connection keep."""
+        self.context.copy().run(call)
+
     # -- reading -----------------------------------------------------------------------------------------------
 
     def _next_turn(self) -> None:
@@ -243,7 +260,7 @@ class Connection(asyncio.Protocol):
         if self.write_blocked and self._read_blocked > READ_WHILE_BLOCKED:
             return
         self._read_paused = False
-        self.transport.resume_reading()
+        self._apart(self.transport.resume_reading)
 
     # -- time --------------------------------------------------------------------------------------------------
 
@@ -251,7 +268,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = when
-        self._timer = self.loop.call_at(when, self._on_timer)
+        self._timer = self.loop.call_at(when, self._on_timer, context=self.context.copy())
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -275,7 +292,8 @@ class Connection(asyncio.Protocol):
         """Look again after the stall timeout. One timer a connection, not one a pause: pauses are many and short."""
         assert self.transport is not None
         self._stall_mark = self.transport.get_write_buffer_size()
-        self._stall_timer = self.loop.call_later(self._stall_timeout_s, self._check_stall)
+        context = self.context.copy()
+        self._stall_timer = self.loop.call_later(self._stall_timeout_s, self._check_stall, context=context)
 
     def _check_stall(self) -> None:
         self._stall_timer = None
@@ -287,7 +305,7 @@ class Connection(asyncio.Protocol):
         else:  # the engine cannot see this: what it wrote is out of its hands
             self.on_stalled()
             self._lose()
-            self.transport.abort()
+            self._apart(self.transport.abort)
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -300,7 +318,7 @@ class Connection(asyncio.Protocol):
         """End the transport at once, without another octet."""
         if self.transport is not None:
             self._ending = True
-            self.transport.abort()
+            self._apart(self.transport.abort)
 
     def _end(self) -> None:
         """The engine has ended: write its last words and close, for good after CLOSE_TIMEOUT_S."""
@@ -316,7 +334,7 @@ class Connection(asyncio.Protocol):
             return
         if self._read_paused:
             self._read_paused = False
-            transport.resume_reading()
+            self._apart(transport.resume_reading)
         if transport.can_write_eof() and not transport.is_closing():
             # Closing with unread input makes the kernel send a reset, which may overtake the GOAWAY. So the peer is
             # told that no more comes, and has a moment to close first.
@@ -325,7 +343,8 @@ class Connection(asyncio.Protocol):
             except OSError:  # the peer closed in the meantime
                 self._close_transport()
             else:
-                self._close_timer = self.loop.call_later(LINGER_S, self._close_transport)
+                context = self.context.copy()
+                self._close_timer = self.loop.call_later(LINGER_S, self._close_transport, context=context)
         else:
             self._close_transport()
 
@@ -335,12 +354,13 @@ class Connection(asyncio.Protocol):
         sock = self.transport.get_extra_info("socket")
         if sock is not None and sock.family in _TCP:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.transport.abort()
+        self._apart(self.transport.abort)
 
     def _close_transport(self) -> None:
         if self.transport is not None:
-            self._close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
-            self.transport.close()
+            context = self.context.copy()
+            self._close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort, context=context)
+            self._apart(self.transport.close)
 
     def _lose(self) -> None:
         """The peer is gone: every open stream ends, and says so to its worker."""
@@ -359,4 +379,4 @@ class Connection(asyncio.Protocol):
         self.flush_due = True
         self._lose()
         if self.transport is not None:
-            self.transport.abort()
+            self._apart(self.transport.abort)
