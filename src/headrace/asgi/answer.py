@@ -55,7 +55,7 @@ class Answer:
                 raise TypeError(f"the status of an ASGI response is an int, not {type(status).__name__}")
             headers = message["headers"] if "headers" in message else []
             self.status = int(status)
-            self.headers = headers if isinstance(headers, list) else list(headers)
+            self.headers = _own(headers)
             self.has_trailers = "trailers" in message and bool(message["trailers"])
             self.state = HELD
             return DONE
@@ -80,6 +80,15 @@ class Answer:
         if not is_more:
             self.state = COMPLETE if is_last else TRAILERS
         return DONE if is_accepted else BLOCKED
+
+
+def _own(headers: Any) -> list[Any]:
+    """Return a copy that the application cannot change until the first piece of content comes, pairs included."""
+    own: list[Any] = list(headers)
+    for place in range(len(own)):
+        if not isinstance(own[place], tuple):
+            own[place] = tuple(own[place])
+    return own
 
 
 def _content(body: object) -> bytes:

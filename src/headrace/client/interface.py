@@ -91,7 +91,7 @@ class Outgoing:
         self.origin = origin
         self.authority = authority
         self.path = path
-        self.headers = headers
+        self.headers: Pairs = [(pair[0], pair[1]) for pair in headers]  # the caller may change its own meanwhile
         self.content = content
         self.url = url
         self.timeouts = timeouts

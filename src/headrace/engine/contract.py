@@ -37,8 +37,7 @@ class Engine:
         self.turns: Turns | None = None
         """What goes before `Limits.frames_per_turn`, over HTTP/2."""
         self.drop_connection_fields = False
-        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2). Set it
-        before the first head is sent."""
+        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2)."""
 
     # -- input and time ----------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Response heads on their way out: checked once, written once, remembered as octets (RFC 9112 §4, §5).
 
-A (status, headers) pair that was seen before is a dict lookup, and the pair of the response before not even that.
+A (status, headers) pair that was seen before is a dict lookup, and the pair of the response before not even that. What
+a head says depends on nothing else but the default fields and what is dropped, whose change forgets all.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError
 from headrace.engine.fields import check_outgoing
+from headrace.engine.fixed_fields import LastFields
 from headrace.engine.message import is_bodiless
 
 _REMEMBERED: Final = 128  # heads a connection
@@ -52,9 +54,9 @@ class Heads:
         self.default_fields: tuple[tuple[bytes, bytes], ...] = ()
         self._known: dict[int, dict[object, WrittenHead]] = {}
         self._count: int = 0
+        self._drops = False
         self._last: WrittenHead | None = None
-        self._last_headers: object = None
-        self._last_list: list[Any] | None = None
+        self._last_fields = LastFields()
         self._last_status: int = 0
         self._last_size: int = 0
 
@@ -72,32 +74,30 @@ class Heads:
         """Return the head of a response, or of an interim one.
 
         `size` is that of the whole content: checked against content-length or, where there is none, it becomes that
-        (RFC 9110 §8.6); -1 when it is not known or does not count. `drop_connection_fields` has to be the same for all
-        of a connection. Raises InvalidFieldError, LocalProtocolError when content-length differs.
+        (RFC 9110 §8.6); -1 when it is not known or does not count. Raises InvalidFieldError, LocalProtocolError when
+        content-length differs.
         """
         last = self._last
         if (
             last is not None
             and size == self._last_size
             and status == self._last_status
-            and (headers is self._last_headers or (self._last_list is not None and self._last_list == headers))
+            and drop_connection_fields == self._drops
+            and self._last_fields.equal(headers)
         ):
             return last
-        if self._count >= _REMEMBERED:
+        if self._count >= _REMEMBERED or drop_connection_fields != self._drops:
             self._forget()
+            self._drops = drop_connection_fields
+        fields = self._last_fields.fixed(headers)
         by_status = self._known.get(status)
-        if by_status is None:
-            by_status = {}
-            self._known[status] = by_status
-        key: object = headers if isinstance(headers, tuple) else tuple(headers)
-        try:
-            head = by_status.get(key)
-        except TypeError:  # pairs as lists: legal in ASGI, but not hashable
-            key = tuple([tuple(pair) for pair in headers])
-            head = by_status.get(key)
+        head = by_status.get(fields) if by_status is not None else None
         if head is None:
-            head = self._write(status, headers, drop_connection_fields)
-            by_status[key] = head
+            head = self._write(status, fields, drop_connection_fields)
+            if by_status is None:
+                by_status = {}
+                self._known[status] = by_status
+            by_status[fields] = head
             self._count += 1
         if size >= 0:
             if head.takes_length:
@@ -107,12 +107,7 @@ class Heads:
         self._last = head
         self._last_status = status
         self._last_size = size
-        if isinstance(headers, tuple):
-            self._last_headers = headers
-            self._last_list = None
-        else:
-            self._last_headers = None
-            self._last_list = list(headers)  # a copy: the application may change its own
+        self._last_fields.keep(fields)
         return head
 
     def _write(self, status: int, headers: Sequence[Any], drop_connection_fields: bool) -> WrittenHead:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError
 from headrace.engine.fields import check_outgoing, is_path, is_token
+from headrace.engine.fixed_fields import LastFields
 from headrace.engine.h1.heads import CHUNKED, CLOSE, UPGRADE, take_close, write_fields
 from headrace.engine.h1.target import is_host
 
@@ -33,9 +34,9 @@ class RequestHeads:
 
     def __init__(self) -> None:
         self._known: dict[object, RequestTail] = {}
+        self._drops = False
         self._last: RequestTail | None = None
-        self._last_headers: object = None
-        self._last_list: list[Any] | None = None
+        self._last_fields = LastFields()
         self._last_authority = b""
         self._last_method = b""
         self._last_path = b"/"
@@ -52,8 +53,7 @@ class RequestHeads:
         is_upgrade: bool,
         drop_connection_fields: bool,
     ) -> RequestTail:
-        """Return what stands behind the target of a request. `drop_connection_fields` has to be the same for all of a
-        connection. Raises InvalidFieldError."""
+        """Return what stands behind the target of a request. Raises InvalidFieldError."""
         last = self._last
         if (
             last is not None
@@ -62,36 +62,28 @@ class RequestHeads:
             and not is_upgrade
             and method == self._last_method
             and authority == self._last_authority
-            # The very tuple of the request before, or a list equal to it, whose constants are the same objects.
-            and (headers is self._last_headers or (self._last_list is not None and self._last_list == headers))
+            and drop_connection_fields == self._drops
+            and self._last_fields.equal(headers)
         ):
             return last
         if is_upgrade:  # its key comes once
             return _write_tail(method, authority, headers, -1, True, True, drop_connection_fields)
-        # A key of bytes: a pair of None and a value is what no caller can mean.
-        key = (method, authority, content_length, end_stream, tuple(headers))
-        tail: RequestTail | None
-        try:
-            tail = self._known.get(key)
-        except TypeError:  # pairs as lists are not hashable
-            key = (method, authority, content_length, end_stream, tuple([tuple(pair) for pair in headers]))
-            tail = self._known.get(key)
+        if drop_connection_fields != self._drops or len(self._known) >= _REMEMBERED:
+            self._known = {}
+            self._last = None
+            self._drops = drop_connection_fields
+        fields = self._last_fields.fixed(headers)
+        key = (method, authority, content_length, end_stream, fields)
+        tail = self._known.get(key)
         if tail is None:
-            tail = _write_tail(method, authority, headers, content_length, end_stream, False, drop_connection_fields)
-            if len(self._known) >= _REMEMBERED:
-                self._known = {}
+            tail = _write_tail(method, authority, fields, content_length, end_stream, False, drop_connection_fields)
             self._known[key] = tail
         self._last = tail
         self._last_end = end_stream
         self._last_length = content_length
         self._last_method = method
         self._last_authority = authority
-        if isinstance(headers, tuple):
-            self._last_headers = headers
-            self._last_list = None
-        else:
-            self._last_headers = None
-            self._last_list = list(headers)  # a copy: the caller may change its own
+        self._last_fields.keep(fields)
         return tail
 
     def check_path(self, method: bytes, path: bytes) -> None:

@@ -1,7 +1,8 @@
 """Request heads on their way out: checked once, encoded once, remembered as octets.
 
 Requests to one origin mostly differ in their path alone, which no HPACK table holds: what stands before and behind it
-is kept, for as long as the encoder's table stays as it is.
+is kept. Every head carries the generation of the encoder at which its octets may be sent: nothing else makes it
+invalid, and nothing else is asked.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError
 from headrace.engine.fields import check_outgoing, check_target, is_path
+from headrace.engine.fixed_fields import LastFields
 from headrace.engine.h2 import frames
+from headrace.engine.h2.heads import ONCE
 from headrace.engine.hpack.encoder import Encoder
 
 _REMEMBERED: Final = 64  # heads a connection
@@ -20,10 +23,12 @@ _REMEMBERED: Final = 64  # heads a connection
 class EncodedRequest:
     """A request's field block, but for its path."""
 
-    def __init__(self, before: bytes, behind: bytes, content_length: int, end_stream: bool) -> None:
+    def __init__(self, before: bytes, behind: bytes, content_length: int, end_stream: bool, generation: int) -> None:
         self.before = before
         self.behind = behind
         self.content_length = content_length
+        self.generation = generation
+        """The encoder's generation at which its octets may be sent, again and again; ONCE: they are for one time."""
         self.path = b""
         self.block = b""
         """The whole block with `path`."""
@@ -43,11 +48,11 @@ class RequestHeads:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._generation: int = 0
         self._known: dict[object, EncodedRequest] = {}
+        self._known_at: int = 0
+        self._drops = False
         self._last: EncodedRequest | None = None
-        self._last_headers: object = None
-        self._last_list: list[Any] | None = None
+        self._last_fields = LastFields()
         self._last_method = b""
         self._last_scheme = b""
         self._last_authority = b""
@@ -69,45 +74,42 @@ class RequestHeads:
     ) -> EncodedRequest:
         """Return the request, its `block` with this path; it has to be written at once, as HPACK goes by wire order.
 
-        `drop_connection_fields` has to be the same for all of a connection. Raises InvalidFieldError; the encoder is
-        untouched then.
+        Raises InvalidFieldError; the encoder is untouched then.
         """
         encoder = self._encoder
         last = self._last
         if (
             last is not None
-            and self._generation == encoder.generation
+            and last.generation == encoder.generation
             and end_stream == self._last_end
             and content_length == self._last_length
             and method == self._last_method
             and authority == self._last_authority
             and scheme == self._last_scheme
             and protocol == self._last_protocol
-            # The very tuple of the request before, or a list equal to it, whose constants are the same objects.
-            and (headers is self._last_headers or (self._last_list is not None and self._last_list == headers))
+            and drop_connection_fields == self._drops
+            and self._last_fields.equal(headers)
         ):
             return self._with_path(last, path)
-        if self._generation != encoder.generation or len(self._known) >= _REMEMBERED:
+        if (
+            self._known_at != encoder.generation  # only to let go of what will never be valid again
+            or len(self._known) >= _REMEMBERED
+            or drop_connection_fields != self._drops
+        ):
             self._known = {}
-            self._generation = encoder.generation
-        fields: object = headers if isinstance(headers, tuple) else tuple(headers)
+            self._last = None
+            self._known_at = encoder.generation
+            self._drops = drop_connection_fields
+        fields = self._last_fields.fixed(headers)
         key = (fields, method, authority, scheme, protocol, content_length, end_stream)
-        found: EncodedRequest | None
-        try:
-            found = self._known.get(key)
-        except TypeError:  # pairs as lists are not hashable
-            fields = tuple([tuple(pair) for pair in headers])
-            key = (fields, method, authority, scheme, protocol, content_length, end_stream)
-            found = self._known.get(key)
-        if found is None:
+        found = self._known.get(key)
+        if found is None or found.generation != encoder.generation:
             check_target(method, scheme, authority, path, protocol)
-            found, is_lasting = self._encode(
-                method, scheme, authority, path, headers, protocol, content_length, end_stream, drop_connection_fields
+            found = self._encode(
+                method, scheme, authority, path, fields, protocol, content_length, end_stream, drop_connection_fields
             )
-            if not is_lasting or self._generation != encoder.generation:
-                self._last = None
-                return found
-            self._known[key] = found
+            if found.generation != ONCE:
+                self._known[key] = found
         self._last = found
         self._last_method = method
         self._last_scheme = scheme
@@ -115,12 +117,7 @@ class RequestHeads:
         self._last_protocol = protocol
         self._last_length = content_length
         self._last_end = end_stream
-        if isinstance(headers, tuple):
-            self._last_headers = headers
-            self._last_list = None
-        else:
-            self._last_headers = None
-            self._last_list = list(headers)  # a copy: the caller may change its own
+        self._last_fields.keep(fields)
         return self._with_path(found, path)
 
     def _with_path(self, request: EncodedRequest, path: bytes) -> EncodedRequest:
@@ -142,8 +139,8 @@ class RequestHeads:
         content_length: int,
         end_stream: bool,
         drop_connection_fields: bool,
-    ) -> tuple[EncodedRequest, bool]:
-        """Encode a request for the first time, and tell whether its octets can be used again."""
+    ) -> EncodedRequest:
+        """Encode a request for the first time."""
         checked, length = check_outgoing(headers, drop_connection_fields)
         if content_length >= 0:
             if length < 0:
@@ -161,10 +158,13 @@ class RequestHeads:
         if authority:
             pseudo.append((b":authority", authority))
         encoder = self._encoder
+        generation = encoder.generation
         before = encoder.encode(pseudo)
-        is_lasting = encoder.settled
+        is_settled = encoder.settled
         middle = encoder.encode([(b":path", path)]) if path else b""
         behind = encoder.encode(checked)
-        request = EncodedRequest(before, behind, length, end_stream)
+        if generation != encoder.generation or not is_settled or not encoder.settled:
+            generation = ONCE
+        request = EncodedRequest(before, behind, length, end_stream, generation)
         request.set_path(path, middle)
-        return request, is_lasting and encoder.settled
+        return request
