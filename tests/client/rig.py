@@ -37,6 +37,9 @@ class Owner:
         if self.when_room is not None:
             self.when_room(driver)
 
+    def on_origins(self, driver: ClientDriver) -> None:
+        """See `DriverOwner`."""
+
     def on_unusable(self, driver: ClientDriver) -> None:
         self.told.append("unusable")
 

@@ -344,6 +344,6 @@ def test_addresses_in_a_certificate() -> None:
 
 def test_an_origin_set() -> None:
     a, b = Origin("https", "a.example", 443), Origin("https", "a.example", 8443)
-    assert is_announced([], a)
+    assert is_announced(None, a) and not is_announced([], a)
     assert is_announced([b"https://a.example"], a) and not is_announced([b"https://a.example"], b)
     assert is_announced([b"https://a.example:8443"], b) and not is_announced([b"http://a.example"], a)

@@ -343,6 +343,83 @@ def test_an_origin_frame_says_who_is_served(run: Run, origin: bytes, connections
     run(main())
 
 
+@pytest.mark.parametrize("entries", [b"", b"\x00\x00", b"\x00\x09not an or"], ids=["none", "empty", "nonsense"])
+def test_an_origin_frame_without_entries_is_for_its_own_origin_alone(run: Run, entries: bytes) -> None:
+    """RFC 8336 §2.3: the first frame makes the Origin Set, with the connection's own origin in it and nothing else."""
+
+    async def main() -> None:
+        async def announce(peer: H2Peer) -> None:
+            peer.send(wire.frame(wire.ORIGIN, 0, 0, entries))
+            await name_it(peer)
+
+        async with listening(tls=server_tls(*NAMES), script=announce) as server:
+            resolve = {(name, server.port): "127.0.0.1" for name in NAMES}
+            async with network(verify=trusting(), resolve=resolve) as transport:
+                for name in (*NAMES[:2], *NAMES[:2]):
+                    outgoing = ask(server.port, scheme="https", host=name)
+                    assert await fetch(transport, outgoing) == outgoing.authority
+                assert [{request.field(b":authority") for request in peer.requests} for peer in server.peers] == [
+                    {b"%s:%d" % (name.encode(), server.port)} for name in NAMES[:2]
+                ]
+
+    run(main())
+
+
+@pytest.mark.parametrize("announced", [b"", b"https://c.example"], ids=["nobody", "somebody else"])
+def test_an_origin_frame_that_comes_late_ends_what_is_shared_already(run: Run, announced: bytes) -> None:
+    """RFC 8336 §2.4: what is not in the set is not asked for any more; what runs goes on. A second frame adds."""
+
+    async def main() -> None:
+        async with listening(tls=server_tls(*NAMES)) as server:
+            resolve = {(name, server.port): "127.0.0.1" for name in NAMES}
+            async with network(verify=trusting(), resolve=resolve) as transport:
+                first, second = (ask(server.port, scheme="https", host=name) for name in NAMES[:2])
+                task = asyncio.create_task(fetch(transport, first))
+                shared: H2Peer = await server.accepted()
+                shared.respond((await shared.request()).stream_id, b"a")
+                assert await task == b"a"
+                running = asyncio.create_task(fetch(transport, second))
+                request = await shared.request()
+                entry = len(announced).to_bytes(2, "big") + announced if announced else b""
+                shared.send(wire.frame(wire.ORIGIN, 0, 0, entry))
+                await settled(lambda: next(iter(transport.links)).announced_origins is not None)
+                task = asyncio.create_task(fetch(transport, second))
+                own: H2Peer = await server.accepted()
+                own.respond((await own.request()).stream_id, b"own")
+                assert await task == b"own"
+                shared.respond(request.stream_id, b"shared")
+                assert await running == b"shared"
+                third = ask(server.port, scheme="https", host="x.wild.example")
+                transport.config.resolve[("x.wild.example", server.port)] = "127.0.0.1"  # type: ignore[index]
+                text = str(third.origin).encode()
+                own.send(wire.frame(wire.ORIGIN, 0, 0, len(text).to_bytes(2, "big") + text))
+                await settled(lambda: text in ([*transport.links][1].announced_origins or ()))
+                task = asyncio.create_task(fetch(transport, third))
+                own.respond((await own.request()).stream_id, b"third")
+                assert await task == b"third" and len(server.peers) == 2
+
+    run(main())
+
+
+def test_an_origin_frame_after_goaway_changes_nothing(run: Run) -> None:
+    async def main() -> None:
+        async with listening(tls=server_tls(*NAMES)) as server:
+            resolve = {(name, server.port): "127.0.0.1" for name in NAMES}
+            async with network(verify=trusting(), resolve=resolve) as transport:
+                tasks = []
+                for name in NAMES[:2]:
+                    tasks.append(asyncio.create_task(fetch(transport, ask(server.port, scheme="https", host=name))))
+                    if not server.peers:
+                        peer: H2Peer = await server.accepted()
+                    request = await peer.request()
+                peer.send(wire.goaway(request.stream_id) + wire.frame(wire.ORIGIN, 0, 0, b""))
+                for number in (1, 3):
+                    peer.respond(number, b"whole")
+                assert await asyncio.gather(*tasks) == [b"whole", b"whole"]
+
+    run(main())
+
+
 def test_421_on_a_shared_connection_gives_the_origin_one_of_its_own(run: Run) -> None:
     async def main() -> None:
         async with listening(tls=server_tls(*NAMES)) as server:

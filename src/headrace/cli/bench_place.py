@@ -139,6 +139,9 @@ class Place:
         if not self.began:
             self._run.on_change()
 
+    def on_origins(self, driver: ClientDriver) -> None:
+        """See `DriverOwner`."""
+
     def on_unusable(self, driver: ClientDriver) -> None:
         """See DriverOwner."""
         if driver is self._current:

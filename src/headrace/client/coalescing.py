@@ -31,10 +31,13 @@ def may_share(driver: ClientDriver, made_for: Origin, other: Origin, addresses: 
     return covers(transport.get_extra_info("ssl_object"), other.host) and is_announced(driver.announced_origins, other)
 
 
-def is_announced(origins: Collection[bytes], other: Origin) -> bool:
-    """Whether an Origin Set has `other` in it. An empty one forbids nothing: there was no ORIGIN frame (RFC 8336 §2.3),
-    or one that announced nobody."""
-    if not origins:
+def is_announced(origins: Collection[bytes] | None, other: Origin) -> bool:
+    """Tell whether a connection's Origin Set has `other` in it, beside the origin that the connection was made for.
+
+    None is no set: no ORIGIN frame has come, and nothing is forbidden. With the first frame there is one, and a frame
+    without entries leaves the connection to its own origin alone (RFC 8336 §2.3, §2.4).
+    """
+    if origins is None:
         return True
     text = str(other).encode("ascii")
     return text in origins or text.removesuffix(b":443") in origins

@@ -74,10 +74,12 @@ class Connector:
         protocols: Protocols = "any",
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         share: Callable[[Sequence[Address]], ClientDriver | None] | None = None,
+        on_handshake: Callable[[], None] | None = None,
     ) -> ClientDriver:
         """A connection to `origin` that is ready for requests.
 
         `share` is asked once the addresses are known whether one that exists already will do; then that is returned.
+        `on_handshake` is called when TLS begins: from there on `timeouts.tls` counts, before it `timeouts.connect`.
         Raises ConnectError and its kinds, ConnectTimeout, TLSTimeout. Cancelled, it leaves nothing open.
         """
         is_tls = origin.scheme == "https"
@@ -87,9 +89,9 @@ class Connector:
         link: socket.socket | Any
         try:
             async with asyncio.timeout(timeouts.connect):
-                link = await self._reach(origin, timeouts, share)
+                link = await self._reach(origin, share)
         except TimeoutError as error:
-            if isinstance(error, ConnectError | ConnectTimeout):
+            if timeouts.connect is None or isinstance(error, ConnectError | ConnectTimeout):
                 raise
             raise ConnectTimeout(f"no connection to {origin} within {timeouts.connect:g} s") from None
         if isinstance(link, ClientDriver):
@@ -115,6 +117,8 @@ class Connector:
         if tls is None:
             await _attach(link, top)
         else:
+            if on_handshake is not None:
+                on_handshake()
             await self._shake_hands(link, tls, origin, outcome, timeouts.tls)
         try:
             await driver.ready()
@@ -133,9 +137,7 @@ class Connector:
 
     # -- reaching the other side -------------------------------------------------------------------------------
 
-    async def _reach(
-        self, origin: Origin, timeouts: Timeouts, share: Callable[[Sequence[Address]], ClientDriver | None] | None
-    ) -> Any:
+    async def _reach(self, origin: Origin, share: Callable[[Sequence[Address]], ClientDriver | None] | None) -> Any:
         """A connected socket or a TunnelTransport; or a connection that is to be shared."""
         config = self.config
         if config.uds is not None:
@@ -145,7 +147,7 @@ class Connector:
             return sock
         proxy = self._rules.choose(origin)
         if proxy is not None and not proxy.is_socks:
-            tunnel = await self.proxies.tunnel(proxy, origin, timeouts)
+            tunnel = await self.proxies.tunnel(proxy, origin)
             self._say(origin, "connected", f"through {proxy}")
             return tunnel
         if proxy is None:
@@ -196,7 +198,7 @@ class Connector:
         except TimeoutError as error:
             tls.break_off("it took too long")
             tls.abort()
-            if isinstance(error, ConnectError):
+            if timeout_s is None or isinstance(error, ConnectError):
                 raise
             raise TLSTimeout(f"no TLS with {origin} within {timeout_s:g} s") from None
         except BaseException:

@@ -330,7 +330,8 @@ class ClientDriver(DriverState):
             elif kind == PING_ACK:
                 self._on_ping_ack(event.opaque)
             elif kind == ORIGIN:
-                self.announced_origins += event.origins
+                self.announced_origins = [*(self.announced_origins or ()), *event.origins]
+                self.owner.on_origins(self)
             elif kind == ENDED:
                 if self._ended is None:
                     self._ended = failures.connection_error(self, event)

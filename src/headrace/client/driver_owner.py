@@ -34,6 +34,9 @@ class DriverOwner(Protocol):
     def on_unusable(self, driver: ClientDriver) -> None:
         """No further request can begin here; what runs goes on. Called once at most, before `on_lost`."""
 
+    def on_origins(self, driver: ClientDriver) -> None:
+        """An ORIGIN frame has come: `driver.announced_origins` says whom else the connection is for (RFC 8336 §2.4)."""
+
     def on_lost(self, driver: ClientDriver, error: RequestError | None) -> None:
         """The transport is gone, and every exchange is over. `error` is None where the end was in order. Called
         once."""

@@ -61,8 +61,8 @@ class DriverState(DriverDeadlines):
         """When the last exchange ended; for what it says while `live` is empty."""
         self.completed = 0
         """Responses that were complete."""
-        self.announced_origins: list[bytes] = []
-        """What ORIGIN frames have said (RFC 8336)."""
+        self.announced_origins: list[bytes] | None = None
+        """What ORIGIN frames have said, None before the first one (RFC 8336 §2.3)."""
         self.peer: Any = None
         self.local: Any = None
         self.heard = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from headrace.client.errors import ConnectError, ProxyError, RequestError, RequestTimeout
 from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.proxy import Proxy
-from headrace.client.timeouts import Timeouts
+from headrace.client.timeouts import NO_TIMEOUTS
 from headrace.client.tunnel_transport import TunnelTransport
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ class HTTPProxies:
         self._tunnels: NetworkTransport | None = None
         self._forwarding: NetworkTransport | None = None
 
-    async def tunnel(self, proxy: Proxy, origin: Origin, timeouts: Timeouts) -> TunnelTransport:
-        """A transport to `origin` through `proxy`. Raises ProxyError, or RequestTimeout."""
+    async def tunnel(self, proxy: Proxy, origin: Origin) -> TunnelTransport:
+        """A transport to `origin` through `proxy`, for everybody who waits for one: it has no limit of its own.
+
+        Raises ProxyError."""
         if self._tunnels is None:
             self._tunnels = self._make(http2=True)
         authority = str(origin).partition("://")[2].encode("ascii")
         headers = [(b"proxy-authorization", proxy.authorization)] if proxy.authorization else []
         outgoing = Outgoing(
-            b"CONNECT", proxy.origin, authority, b"", headers, url=f"CONNECT {origin}", timeouts=timeouts
+            b"CONNECT", proxy.origin, authority, b"", headers, url=f"CONNECT {origin}", timeouts=NO_TIMEOUTS
         )
         try:
             response = await self._tunnels.tunnel(outgoing)

@@ -2,30 +2,32 @@
 certainly not processed.
 
 A request for which there is room goes straight to its connection: no task, no timer, no future but its own. All others
-wait in their origin's queue for a connection with room: one future each, and a handle of the loop for the pool's
-timeout. A connection is made by a task that belongs to nobody's request, so a caller that gives up takes nothing from
-others.
+wait in their origin's queue for a connection with room: one future each, and one timer an origin for the limits that
+each of them has (`patience`). A connection is made by a task that belongs to nobody's request, so a caller that gives
+up, or has little time, takes nothing from others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 from headrace.client.addresses import Address
-from headrace.client.coalescing import may_share
+from headrace.client.coalescing import is_announced, may_share
 from headrace.client.connector import Connector
 from headrace.client.driver import ClientDriver, DriverOwner
-from headrace.client.errors import ConnectError, PoolError, PoolTimeout, RequestError
+from headrace.client.errors import ConnectError, PoolError, RequestError, RequestTimeout
 from headrace.client.exchange import Exchange, HeldResponse
 from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.network_config import NetworkConfig
+from headrace.client.patience import CONNECT as CONNECTING
+from headrace.client.patience import TLS, Attempt, Patience, Waiter
 from headrace.client.pool import Close, Open, Pool, Refuse, Start
-from headrace.client.pool_place import CONNECT, REQUEST, WEBSOCKET, Place, Ticket
+from headrace.client.pool_place import CONNECT, REQUEST, WEBSOCKET, Place
 from headrace.client.pool_stats import PoolStats, stats_of
 from headrace.client.replay import is_replayable, may_replay
+from headrace.client.timeouts import NO_TIMEOUTS
 
 MISDIRECTED = 421
 
@@ -36,39 +38,6 @@ class Connects(Protocol):
     async def connect(self, origin: Origin, owner: DriverOwner, **options: Any) -> ClientDriver:
         """See `Connector.connect`."""
         ...
-
-
-class Waiter(Ticket):
-    """A request that waits for a connection with room. `future` becomes its exchange."""
-
-    __slots__ = ("future", "is_due", "outgoing", "timer", "whole")
-
-    def __init__(
-        self,
-        place: Place,
-        kind: int,
-        serial: int,
-        outgoing: Outgoing,
-        whole: bool,
-        future: asyncio.Future[Exchange],
-    ) -> None:
-        super().__init__(place, kind, serial)
-        self.outgoing = outgoing
-        self.whole = whole
-        self.future = future
-        self.timer: asyncio.TimerHandle | None = None
-        self.is_due = False
-
-    def fail(self, error: Exception) -> None:
-        """End the wait; each waiter gets an error of its own, with its own URL."""
-        if self.future.done():
-            return
-        if isinstance(error, RequestError):
-            own = copy.copy(error)
-            own.__cause__ = error.__cause__
-            own.url = self.outgoing.url
-            error = own
-        self.future.set_exception(error)
 
 
 class NetworkTransport:
@@ -88,6 +57,7 @@ class NetworkTransport:
         self.links: dict[ClientDriver, _Link] = {}
         """Connections whose transport is open, also those that the pool does not count any more."""
         self._connecting: dict[asyncio.Task[None], _Link] = {}
+        self._patience: dict[Place, Patience] = {}
         self._is_closed = False
         self._all_gone: asyncio.Future[None] | None = None
 
@@ -181,8 +151,8 @@ class NetworkTransport:
         pool.enqueue(waiter)
         self._serve(place)
         future = waiter.future
-        if not future.done() and not (place.attempts or place.spare_attempts):
-            self._start_timer(waiter)
+        if not future.done():
+            self._patience_of(place).joined(waiter)
         try:
             return await future
         except BaseException:
@@ -190,25 +160,40 @@ class NetworkTransport:
                 future.result().close()  # it had begun, and its caller had not been told yet
             raise
         finally:
-            if waiter.timer is not None:
-                waiter.timer.cancel()
+            self._settle(place)
 
-    def _start_timer(self, waiter: Waiter) -> None:
-        seconds = waiter.outgoing.timeouts.pool
-        if seconds is not None:
-            waiter.timer = asyncio.get_running_loop().call_later(seconds, self._on_pool_timeout, waiter)
+    def _patience_of(self, place: Place) -> Patience:
+        patience = self._patience.get(place)
+        if patience is None:
+            patience = self._patience[place] = Patience(place, self.pool, self)
+        return patience
 
-    def _on_pool_timeout(self, waiter: Waiter) -> None:
-        place = waiter.place
-        if place.attempts or place.spare_attempts:
-            waiter.is_due = True  # time spent on making a connection has limits of its own
-        elif self._remove(waiter):
-            waiter.fail(
-                PoolTimeout(
-                    f"no connection to {place.origin} had room for {waiter.outgoing.timeouts.pool:g} s "
-                    f"({len(place.members)} open, {self.pool.open} in all)"
-                )
-            )
+    def _settle(self, place: Place) -> None:
+        """Without anybody who waits, and anything under way, an origin has no clock."""
+        if not (place.requests or place.tunnels or place.attempts or place.spare_attempts):
+            patience = self._patience.pop(place, None)
+            if patience is not None:
+                patience.stop()
+
+    def attempts_of(self, place: Place) -> list[_Link]:
+        """See `patience.Attempts`."""
+        return [
+            link
+            for link in self._connecting.values()
+            if link.place is place and not link.is_open and not link.has_failed
+        ]
+
+    def give_up(self, waiter: Waiter, error: RequestTimeout) -> None:
+        """See `patience.Attempts`."""
+        if self._remove(waiter):
+            waiter.fail(error)
+
+    def abandon(self, attempt: Attempt, error: RequestTimeout) -> None:
+        """See `patience.Attempts`."""
+        assert isinstance(attempt, _Link)
+        self._failed(attempt, error)
+        if attempt.task is not None:
+            attempt.task.cancel()
 
     # -- carrying out what the pool decides --------------------------------------------------------------------
 
@@ -261,20 +246,22 @@ class NetworkTransport:
     # -- connections -------------------------------------------------------------------------------------------
 
     def _open(self, step: Open) -> None:
-        link = _Link(self, step)
-        task = asyncio.get_running_loop().create_task(self._connect(link))
+        loop = asyncio.get_running_loop()
+        link = _Link(self, step, loop.time())
+        task = link.task = loop.create_task(self._connect(link))
         self._connecting[task] = link
         task.add_done_callback(self._connecting.pop)
+        self._patience_of(step.place).changed()
 
     async def _connect(self, link: _Link) -> None:
         step = link.step
         place = step.place
-        heads = [queue[0] for queue in (place.requests, place.tunnels) if queue]
-        options: dict[str, Any] = {"protocols": step.protocols}
-        if heads:
-            head = min(heads, key=lambda each: each.serial)
-            assert isinstance(head, Waiter)
-            options["timeouts"] = head.outgoing.timeouts
+        # Without limits: those who wait have their own, and this is over when the last of them has gone.
+        options: dict[str, Any] = {
+            "protocols": step.protocols,
+            "timeouts": NO_TIMEOUTS,
+            "on_handshake": link.on_handshake,
+        }
         if self._own_connector is not None and self._may_share(step):
 
             def share(addresses: Sequence[Address]) -> ClientDriver | None:
@@ -289,7 +276,10 @@ class NetworkTransport:
         except Exception as error:
             self._failed(link, error)
             return
-        if driver in self.links and self.links[driver] is not link:
+        if link.has_failed:  # it was abandoned just as it was done
+            driver.abort()
+        elif driver in self.links and self.links[driver] is not link:
+            link.has_failed = True  # so is nothing of its own
             self.pool.shared(step, driver)
             self._attempt_ended(place)
         else:
@@ -330,20 +320,26 @@ class NetworkTransport:
         self._serve_many((), starved=True)
 
     def _attempt_ended(self, place: Place) -> None:
-        """Serve who waits; and while nothing is being connected any more, the time of those who go on waiting runs."""
+        """Serve who waits; for those who go on waiting another time runs."""
         self._serve(place)
-        if place.attempts or place.spare_attempts:
-            return
-        for ticket in [*place.requests, *place.tunnels]:
-            assert isinstance(ticket, Waiter)
-            if ticket.is_due:
-                self._on_pool_timeout(ticket)
-            elif ticket.timer is None:
-                self._start_timer(ticket)
+        self._patience_of(place).changed()
+        self._settle(place)
 
     def has_room(self, link: _Link, driver: ClientDriver) -> None:
         """`driver` may have room, or says for the first time what it can do; called only while somebody waits."""
         self._serve_many(self.pool.homes.get(driver, ()), starved=not driver.live)
+
+    def narrowed(self, driver: ClientDriver) -> None:
+        """An ORIGIN frame has come. Origins that are not in the set begin nothing more on a connection which they share
+        already (RFC 8336 §2.4); what they have there goes on."""
+        strangers = [
+            place
+            for place in self.pool.homes.get(driver, ())[1:]
+            if not is_announced(driver.announced_origins, place.origin)
+        ]
+        for place in strangers:
+            self.pool.unshare(place, driver)
+        self._serve_many(strangers, starved=False)
 
     def unusable(self, driver: ClientDriver) -> None:
         """`driver` takes nothing new."""
@@ -400,9 +396,21 @@ class NetworkTransport:
 class _Link:
     """One connection, or the attempt at one, and where it belongs: the owner of its driver."""
 
-    __slots__ = ("has_begun", "has_failed", "is_open", "is_proxied", "is_tunnel", "network", "place", "step")
+    __slots__ = (
+        "has_begun",
+        "has_failed",
+        "is_open",
+        "is_proxied",
+        "is_tunnel",
+        "network",
+        "phase",
+        "phase_since",
+        "place",
+        "step",
+        "task",
+    )
 
-    def __init__(self, network: NetworkTransport, step: Open) -> None:
+    def __init__(self, network: NetworkTransport, step: Open, now: float) -> None:
         self.network = network
         self.step = step
         self.place = step.place
@@ -412,6 +420,15 @@ class _Link:
         self.has_failed = False
         self.has_begun = False
         self.is_tunnel = False
+        self.task: asyncio.Task[None] | None = None
+        self.phase = CONNECTING
+        self.phase_since = now
+
+    def on_handshake(self) -> None:
+        """The other side is reached; TLS begins."""
+        self.phase = TLS
+        self.phase_since = asyncio.get_running_loop().time()
+        self.network._patience_of(self.place).changed()
 
     def on_ready(self, driver: ClientDriver) -> None:
         """See `DriverOwner`."""
@@ -424,6 +441,11 @@ class _Link:
             self.network.pool.came_back(driver)
         if self.network.pool.waiting and self.is_open:
             self.network.has_room(self, driver)
+
+    def on_origins(self, driver: ClientDriver) -> None:
+        """See `DriverOwner`."""
+        if self.is_open:
+            self.network.narrowed(driver)
 
     def on_unusable(self, driver: ClientDriver) -> None:
         """See `DriverOwner`."""

@@ -175,7 +175,9 @@ class Pool:
         homes = self.homes.get(member)
         if homes is not None and place in homes[1:]:
             homes.remove(place)
-            place.members.remove(member)
+            if member in place.members:  # else it takes nothing new anyway
+                place.members.remove(member)
+            self._forget(place)
 
     def failed(self, step: Open) -> list[Ticket]:
         """No connection could be made. Those who are returned had hoped for it and wait no longer; the others still may

@@ -42,3 +42,4 @@ class Timeouts:
 
 
 DEFAULT_TIMEOUTS = Timeouts()
+NO_TIMEOUTS = Timeouts.of(None)
