@@ -176,17 +176,20 @@ async def open_websocket(
     version: str = "13",
     tls: ssl.SSLContext | None = None,
     on: H2Peer | None = None,
+    scheme: str | None = None,
 ) -> AsyncIterator[WSPeer]:
-    """A WebSocket `over` h1 or h2; `on` an h2 connection that is there already. Raises Refused."""
+    """A WebSocket `over` h1 or h2; `on` an h2 connection that is there already. `scheme` is what the request claims, in
+    place of its connection's: by `:scheme`, or by a target in absolute form. Raises Refused."""
     fields = handshake(subprotocols, compression, headers, version)
     if over == "h1":
-        async with _over_h1(port, path, fields, tls) as peer:
+        target = path if scheme is None else f"{scheme}://localhost{path}"
+        async with _over_h1(port, target, fields, tls) as peer:
             yield peer
     elif on is not None:
-        async with _over_h2(on, path, fields) as peer:
+        async with _over_h2(on, path, fields, scheme) as peer:
             yield peer
     else:
-        async with H2Peer.connected(port, tls=tls) as connection, _over_h2(connection, path, fields) as peer:
+        async with H2Peer.connected(port, tls=tls) as connection, _over_h2(connection, path, fields, scheme) as peer:
             yield peer
 
 
@@ -234,11 +237,12 @@ async def _over_h1(port: int, path: str, fields: Pairs, tls: ssl.SSLContext | No
 
 
 @contextlib.asynccontextmanager
-async def _over_h2(connection: H2Peer, path: str, fields: Pairs) -> AsyncIterator[WSPeer]:
+async def _over_h2(connection: H2Peer, path: str, fields: Pairs, scheme: str | None) -> AsyncIterator[WSPeer]:
     await connection.until(lambda: connection.conn.remote_settings.enable_connect_protocol == 1)
     stream_id = int(connection.conn.get_next_available_stream_id())
     answer = connection.answers[stream_id] = Answer()
-    scheme = "https" if connection.writer.get_extra_info("ssl_object") else "http"
+    if scheme is None:
+        scheme = "https" if connection.writer.get_extra_info("ssl_object") else "http"
     pseudo = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", scheme), (":authority", "localhost")]
     connection.conn.send_headers(stream_id, [*pseudo, (":path", path), *fields])
     connection.flush()

@@ -208,8 +208,8 @@ def trailer_names_are_mapped(patch: pytest.MonkeyPatch) -> None:
     """Each name that `trailer` announces gets its place in a map at once, as in Go."""
     parse = fields.parse_request
 
-    def parse_request(stream_id: int, section: Any) -> Any:
-        head = parse(stream_id, section)
+    def parse_request(stream_id: int, section: Any, *rest: Any) -> Any:
+        head = parse(stream_id, section, *rest)
         names = b",".join(value for name, value in head.headers if name == b"trailer").split(b",")
         head.memo = {name: [b"%d" % place] for place, name in enumerate(names)}
         return head

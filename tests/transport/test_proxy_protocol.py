@@ -143,7 +143,34 @@ BAD = [
     v2(0x11, IPV4 + b"\x02"),
     v2(0x11, IPV4 + b"\x02\x00\x02a"),
     v2(0x11, IPV4 + TLV + b"\x02\xff"),
+    v2(0x11, IPV4 + b"\x20\x00\x04\x01\x00\x00\x00"),  # PP2_TYPE_SSL without the whole of its fixed part
+    v2(0x11, IPV4 + b"\x20\x00\x05\x01\x00\x00\x00"),
+    v2(0x11, IPV4 + b"\x20\x00\x05"),
 ]
+
+
+TLS = b"\x20\x00\x0f\x01\x00\x00\x00\x00\x21\x00\x07TLSv1.3"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (GOOD[0][0], False),
+        (v2(0x11, IPV4), False),
+        (v2(0x11, IPV4 + TLV), False),
+        (v2(0x11, IPV4 + TLS), True),
+        (v2(0x21, IPV6 + TLV + TLS + TLV), True),
+        (v2(0x31, UNIX + TLS), True),
+        (v2(0x11, IPV4 + b"\x20\x00\x05\x06\x00\x00\x00\x00"), False),  # certificates, and yet no PP2_CLIENT_SSL
+        (v2(0x11, IPV4 + b"\xe0\x00\x08" + TLS[:8]), False),  # inside of another extension
+        (v2(0x11, IPV4 + TLS, command=0x20), False),  # LOCAL
+    ],
+)
+def test_whether_the_client_speaks_tls(header: bytes, expected: bool) -> None:
+    """Section 2.2.6: PP2_CLIENT_SSL in the extension PP2_TYPE_SSL."""
+    found = ProxyHeader().feed(header)
+    assert found is not None
+    assert found.is_tls is expected
 
 
 @pytest.mark.parametrize("size", [1, 10_000])

@@ -38,6 +38,9 @@ class Engine:
         """What goes before `Limits.frames_per_turn`, over HTTP/2."""
         self.drop_connection_fields = False
         """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2)."""
+        self.drop_underscore_fields = False
+        """With True, fields of a request with an underscore in their name are left out: for CGI and all that is like it
+        they are the same as those with a hyphen (RFC 3875 §4.1.18). Set it before the first head has come."""
 
     # -- input and time ----------------------------------------------------------------------------------------
 

@@ -82,6 +82,14 @@ class StreamFault(ProtocolError):
         self.stream_id = stream_id
 
 
+class RequestRefused(StreamFault):
+    """A request that is well-formed and yet cannot be served: a server answers with `status` in place of a reset."""
+
+    def __init__(self, stream_id: int, status: int, reason: str, section: str) -> None:
+        super().__init__(stream_id, PROTOCOL_ERROR, reason, section)
+        self.status = status
+
+
 class LocalError(Exception):
     """The owner of the engine asked for something that cannot be done. Nothing has been written, but for the one case
     that `send_data` names: content that ends before its content-length resets the stream."""

@@ -46,6 +46,7 @@ class Event:
 class RequestReceived(Event):
     """A request's header section arrived whole and is well-formed (RFC 9113 §8.3.1).
 
+    `scheme` is the connection's, whatever the request says (RFC 9110 §7.4); empty for CONNECT without `protocol`.
     `headers` are the regular fields in order, `cookie` crumbs joined into one (RFC 9113 §8.2.3). The list may be shared
     with later equal requests: copy it before handing it to code that could change it. `content_length` is -1 when the
     request does not say; `protocol` is set for extended CONNECT only (RFC 8441 §4); `urgency` and `incremental` are RFC

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from headrace.engine.errors import PROTOCOL_ERROR, InvalidFieldError, StreamFault
+from headrace.engine.errors import PROTOCOL_ERROR, InvalidFieldError, RequestRefused, StreamFault
 from headrace.engine.hpack.field import Field, FieldSection
 from headrace.engine.message import MALFORMED, UNKNOWN, parse_content_length
 
@@ -30,6 +30,7 @@ HOST: Final = 9
 EXPECT: Final = 10
 PRIORITY: Final = 11
 TE_TRAILERS: Final = 12  # allowed in requests only (RFC 9113 §8.2.2)
+UNDERSCORE: Final = 13  # a regular field with an underscore in its name
 BAD: Final = 20  # this and above: malformed
 BAD_NAME: Final = 20
 BAD_VALUE: Final = 21
@@ -43,6 +44,8 @@ BAD_PATH: Final = 28
 BAD_STATUS: Final = 29
 BAD_LENGTH: Final = 30
 BAD_PROTOCOL: Final = 31
+OTHER_SCHEME: Final = 40  # this and above: well-formed, and yet nothing that a server takes
+NON_ASCII_PATH: Final = 41
 
 _FAULTS: Final[dict[int, tuple[str, str]]] = {
     BAD_NAME: ("a field name is empty or has an octet that is not allowed", "RFC 9113 §8.2.1"),
@@ -57,6 +60,8 @@ _FAULTS: Final[dict[int, tuple[str, str]]] = {
     BAD_STATUS: (":status is not three digits", "RFC 9113 §8.3.2"),
     BAD_LENGTH: ("content-length is not a number", "RFC 9110 §8.6"),
     BAD_PROTOCOL: (":protocol is not a token", "RFC 8441 §4"),
+    OTHER_SCHEME: (":scheme is neither http nor https", "RFC 9110 §7.4"),
+    NON_ASCII_PATH: (":path has an octet above 0x7f", "RFC 9113 §8.3.1"),
 }
 
 _ALNUM: Final = b"0123456789abcdefghijklmnopqrstuvwxyz"
@@ -67,8 +72,12 @@ _VALUE_OCTETS: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x10
 _LINE_OCTETS: Final = _VALUE_OCTETS + b"\r\n"
 _SCHEME_OCTETS: Final = _ALNUM + _UPPER + b"+-."  # RFC 3986 §3.1
 _AUTHORITY_OCTETS: Final = _ALNUM + _UPPER + b"-._~!$&'()*+,;=:[]%"  # RFC 3986 §3.2 without userinfo
-# Wider than RFC 3986: clients leave octets like "|" or those above 0x7f unescaped. Never a control, a space, or "#".
-_PATH_OCTETS: Final = bytes(c for c in range(0x21, 0x100) if c not in b"#\x7f")
+_HEXDIGITS_COLON_DOT: Final = b"0123456789abcdefABCDEF:."
+_DIGITS: Final = b"0123456789"
+_PORT_DIGITS: Final = 5
+_LARGEST_PORT: Final = 65_535
+# Wider than RFC 3986: clients leave octets like "|" unescaped. Never a control, a space, "#", or one above 0x7f.
+_PATH_OCTETS: Final = bytes(c for c in range(0x21, 0x7F) if c not in b"#")
 
 _KINDS: Final[dict[bytes, int]] = {
     b":method": METHOD,
@@ -125,12 +134,34 @@ def is_authority(value: bytes) -> bool:
     return len(value) > 0 and not value.translate(None, _AUTHORITY_OCTETS)
 
 
+def is_host(value: bytes) -> bool:
+    """Tell whether `value` is a host, with a port or without (RFC 9110 §7.2, RFC 3986 §3.2.2). A port is a number up to
+    65535, or empty."""
+    if not is_authority(value):
+        return False
+    if value[:1] == b"[":
+        host, bracket, port = value[1:].partition(b"]")
+        if not bracket or not host or host.translate(None, _HEXDIGITS_COLON_DOT):
+            return False
+        return not port or (port[:1] == b":" and _is_port(port[1:]))
+    host, _, port = value.partition(b":")
+    if not host or b"[" in host or b"]" in host:
+        return False
+    return not port or _is_port(port)
+
+
+def _is_port(digits: bytes) -> bool:
+    if not digits:
+        return True
+    return len(digits) <= _PORT_DIGITS and not digits.translate(None, _DIGITS) and int(digits) <= _LARGEST_PORT
+
+
 def is_origin(value: bytes) -> bool:
     """Tell whether `value` is an origin as text: scheme, host, and perhaps a port (RFC 6454 §6.2)."""
     scheme, separator, authority = value.partition(b"://")
     if not separator or not scheme or scheme.translate(None, _SCHEME_OCTETS):
         return False
-    return is_authority(authority)
+    return is_host(authority)
 
 
 def classify(field: Field) -> int:
@@ -145,17 +176,21 @@ def classify(field: Field) -> int:
             kind = BAD_PSEUDO
         elif not is_field_name(name):
             kind = BAD_NAME
+        elif b"_" in name:
+            kind = UNDERSCORE
     elif kind == PATH:
-        if not value or value.translate(None, _PATH_OCTETS):
-            kind = BAD_PATH
+        if not is_path(value):
+            kind = BAD_PATH if not value or value.isascii() or not is_path(_ascii(value)) else NON_ASCII_PATH
     elif kind == METHOD or kind == PROTOCOL:
         if not value or value.translate(None, _TOKEN_OCTETS):
             kind = BAD_METHOD if kind == METHOD else BAD_PROTOCOL
     elif kind == SCHEME:
         if not value or value.translate(None, _SCHEME_OCTETS):
             kind = BAD_SCHEME
+        elif value.lower() != b"http" and value.lower() != b"https":  # compared without case (RFC 9110 §4.2.3)
+            kind = OTHER_SCHEME
     elif kind == AUTHORITY or kind == HOST:
-        if not is_authority(value):
+        if not is_host(value):
             kind = BAD_AUTHORITY
     elif kind == STATUS:
         if len(value) != 3 or not value.isdigit() or value < b"100":
@@ -170,8 +205,15 @@ def classify(field: Field) -> int:
     return kind
 
 
+def _ascii(value: bytes) -> bytes:
+    """Return `value` with a letter in place of each octet above 0x7f."""
+    return value.decode("ascii", "replace").replace("\ufffd", "x").encode("ascii")
+
+
 class RequestHead:
     """A request's header section, checked and taken apart. Shared by all requests with equal octets.
+
+    `scheme` is the connection's, http or https, whatever the request says of it (RFC 9110 §7.4); empty for CONNECT.
 
     `is_repeated` is True from the second such request on: what the owner derives may be worth keeping in `memo`.
     """
@@ -203,6 +245,8 @@ class ResponseHead:
 
 def _malformed(stream_id: int, kind: int) -> StreamFault:
     reason, section = _FAULTS[kind]
+    if kind >= OTHER_SCHEME:
+        return RequestRefused(stream_id, 400, reason, section)
     return StreamFault(stream_id, PROTOCOL_ERROR, reason, section)
 
 
@@ -210,10 +254,14 @@ def _pseudo_fault(stream_id: int, reason: str) -> StreamFault:
     return StreamFault(stream_id, PROTOCOL_ERROR, reason, "RFC 9113 §8.3")
 
 
-def parse_request(stream_id: int, section: FieldSection) -> RequestHead:
+def parse_request(
+    stream_id: int, section: FieldSection, connection_scheme: bytes, drop_underscore_fields: bool = False
+) -> RequestHead:
     """Check a request's header section (RFC 9113 §8.3.1, §8.5; RFC 8441 §4) and return it taken apart.
 
-    Raises StreamFault(PROTOCOL_ERROR) when it is malformed (RFC 9113 §8.1.1).
+    The head's scheme is `connection_scheme`. With `drop_underscore_fields` regular fields with an underscore in their
+    name are left out. Raises StreamFault(PROTOCOL_ERROR) when the section is malformed (RFC 9113 §8.1.1), and
+    RequestRefused for another scheme than http and https, or a path that is not ASCII.
     """
     headers: Pairs = []
     head = RequestHead(headers)
@@ -261,6 +309,8 @@ def parse_request(stream_id: int, section: FieldSection) -> RequestHead:
                 head.expect_continue = field.value.lower() == b"100-continue"
             elif kind == PRIORITY:
                 head.priority = head.priority + b"," + field.value if head.priority else field.value
+            elif kind == UNDERSCORE and drop_underscore_fields:
+                continue
             headers.append(field.pair)
     if cookies is not None:
         headers.append((b"cookie", cookies[0] if len(cookies) == 1 else b"; ".join(cookies)))  # RFC 9113 §8.2.3
@@ -274,7 +324,7 @@ def parse_request(stream_id: int, section: FieldSection) -> RequestHead:
         scheme = path = b""
     elif scheme is None or path is None:
         raise _pseudo_fault(stream_id, "a request without :scheme or :path")
-    elif path[0] != 0x2F and (path != b"*" or method != b"OPTIONS") and (scheme == b"http" or scheme == b"https"):
+    elif path[0] != 0x2F and (path != b"*" or method != b"OPTIONS"):
         raise StreamFault(stream_id, PROTOCOL_ERROR, ":path does not start with /", "RFC 9113 §8.3.1")
     if protocol is not None and method != b"CONNECT":
         raise StreamFault(stream_id, PROTOCOL_ERROR, ":protocol without CONNECT", "RFC 8441 §4")
@@ -284,7 +334,7 @@ def parse_request(stream_id: int, section: FieldSection) -> RequestHead:
         raise StreamFault(stream_id, PROTOCOL_ERROR, "host differs from :authority", "RFC 9113 §8.3.1")
     head.has_host = host is not None
     head.method = method
-    head.scheme = scheme
+    head.scheme = connection_scheme if scheme else b""
     head.authority = authority if authority is not None else (host if host is not None else b"")
     head.path = path
     # Names of upgrade protocols are compared without case (RFC 9110 §7.8), and bridges pass on what clients wrote.
@@ -293,7 +343,7 @@ def parse_request(stream_id: int, section: FieldSection) -> RequestHead:
 
 
 def _same_host(host: bytes, authority: bytes, scheme: bytes) -> bool:
-    port = b":443" if scheme == b"https" else b":80"
+    port = b":443" if scheme.lower() == b"https" else b":80"
     return host.lower().removesuffix(port) == authority.lower().removesuffix(port)
 
 
@@ -330,8 +380,9 @@ def parse_response(stream_id: int, section: FieldSection) -> ResponseHead:
     return head
 
 
-def parse_trailers(stream_id: int, section: FieldSection) -> Pairs:
-    """Check a trailer section: regular fields only (RFC 9113 §8.1). Raises StreamFault(PROTOCOL_ERROR)."""
+def parse_trailers(stream_id: int, section: FieldSection, drop_underscore_fields: bool = False) -> Pairs:
+    """Check a trailer section: regular fields only (RFC 9113 §8.1). With `drop_underscore_fields` those with an
+    underscore in their name are left out. Raises StreamFault(PROTOCOL_ERROR)."""
     headers: Pairs = []
     for field in section.fields:
         kind = field.kind
@@ -341,6 +392,8 @@ def parse_trailers(stream_id: int, section: FieldSection) -> Pairs:
             raise _malformed(stream_id, BAD_TE if kind == TE_TRAILERS else kind)
         if METHOD <= kind <= PROTOCOL:
             raise StreamFault(stream_id, PROTOCOL_ERROR, "a pseudo-header field in trailers", "RFC 9113 §8.1")
+        if kind == UNDERSCORE and drop_underscore_fields:
+            continue
         headers.append(field.pair)
     return headers
 
@@ -361,7 +414,7 @@ def check_target(method: bytes, scheme: bytes, authority: bytes, path: bytes, pr
         fields.append(Field(b":protocol", protocol))
     for field in fields:
         kind = classify(field)
-        if kind >= BAD:
+        if kind >= BAD and kind != OTHER_SCHEME:  # a proxy may be asked for other schemes (RFC 9113 §8.3.1)
             reason, section = _FAULTS[kind]
             raise InvalidFieldError(f"{field.name!r} cannot be {field.value!r}: {reason} ({section})")
     plain_connect = method == b"CONNECT" and protocol is None

@@ -132,6 +132,9 @@ class Config:
     """Whether every connection begins with a PROXY header of a load balancer: `off`, `v1`, `v2`, or `on` for both."""
     proxy_protocol_from: str | Sequence[str] = ("127.0.0.1", "::1")
     """Addresses and networks of those load balancers; connections from elsewhere end. Unix sockets are always taken."""
+    underscore_fields: bool = False
+    """Whether requests keep fields with an underscore in their name. Many an application takes `x_forwarded_for` for
+    `x-forwarded-for`, which a proxy in front has checked or written; so they are left out. WSGI never gets them."""
     log_level: str = "info"
     """Least severity that the command line's logging shows; a server that is embedded leaves logging alone."""
     root_path: str = ""

@@ -87,6 +87,7 @@ class ServerDriver(Connection):
         self.client: tuple[str, int] | None = None
         self.local: tuple[str, int | None] | None = None
         self.scheme = "http"
+        """`https` over TLS, or where a load balancer's PROXY header says that its client speaks TLS to it."""
         self.http_version = "2"
         self.drain_deadline: float | None = None
         """When the drain ends, on the event loop's clock; None as long as none has begun."""
@@ -100,8 +101,9 @@ class ServerDriver(Connection):
         service = self.service
         protocols = service.protocols
         chosen: str | None = protocols[0] if len(protocols) == 1 else None
-        if tls is not None:
+        if tls is not None or transport.get_extra_info("proxied_tls"):
             self.scheme = "https"
+        if tls is not None:
             chosen = tls.selected_alpn_protocol() or "http/1.1"
         if chosen in protocols:
             self._speak(chosen)
@@ -122,7 +124,12 @@ class ServerDriver(Connection):
         now = self.loop.time()
         engine: Engine
         if protocol == "h2":
-            engine = ServerConnection(service.limits, enable_connect_protocol=service.takes_websockets, now=now)
+            engine = ServerConnection(
+                service.limits,
+                enable_connect_protocol=service.takes_websockets,
+                now=now,
+                scheme=self.scheme.encode(),
+            )
             engine.turns = service.turns
             self.http_version = "2"
         else:
@@ -131,6 +138,7 @@ class ServerDriver(Connection):
             )
             self.http_version = "1.1"
         engine.drop_connection_fields = service.drop_connection_fields
+        engine.drop_underscore_fields = service.drop_underscore_fields
         self._date = None
         self.engine = engine
 

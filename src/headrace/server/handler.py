@@ -40,7 +40,8 @@ class ConnectionInfo:
 
     @property
     def is_tls(self) -> bool:
-        """True when the connection is encrypted."""
+        """True when the connection is encrypted: all the way, or up to a load balancer that said so in its PROXY
+        header."""
         return self._driver.scheme == "https"
 
     @property
@@ -97,7 +98,8 @@ class Request(Exchange):
 
     @property
     def scheme(self) -> str:
-        """`http` or `https`, as the client said, or a proxy that a middleware trusts."""
+        """`http` or `https`: the connection's, whatever the client says (RFC 9110 §7.4), or what a proxy says that a
+        middleware trusts."""
         return self._scheme if self._scheme is not None else self.head.scheme.decode("ascii")
 
     @scheme.setter

@@ -43,6 +43,7 @@ class Service:
         self.protocols = config.protocols.split(",")
         self.cancel_on_disconnect = application.cancel_on_disconnect
         self.drop_connection_fields = application.drop_connection_fields
+        self.drop_underscore_fields = not config.underscore_fields
         self.limits = config.limits
         self.max_body_size = config.max_body_size
         self.root_path = config.root_path

@@ -182,6 +182,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "proxy_protocol", "choice", "Whether connections begin with a load balancer's PROXY header.", PROXY_PROTOCOLS
     ),
     Setting("proxy_protocol_from", "addresses", "Addresses and networks of those load balancers."),
+    Setting("underscore_fields", "switch", "Keep fields of requests with an underscore in their name."),
     Setting("wsgi_threads", "count", "WSGI requests that run at once; 0: four more than cores, 32 at most."),
     Setting("log_level", "choice", "Least severity that is logged.", LOG_LEVELS),
     Setting("root_path", "text", "Prefix under which a proxy mounts the application."),

@@ -23,10 +23,13 @@ _V1: Final = b"PROXY "
 _V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _V2_FIXED: Final = 16
 _NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,4}")
-_IPV4: Final = re.compile(rb"(?:(?:0|[1-9][0-9]{0,2})(?:\.(?!$)|$)){4}")
+_IPV4: Final = re.compile(rb"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
 _IPV6: Final = re.compile(rb"[0-9a-fA-F:.]{2,39}")
 _ADDRESS_SIZE: Final = {0: 0, 1: 12, 2: 36, 3: 216}  # by address family
 _STREAM: Final = 1
+_TLS: Final = 0x20  # the extension PP2_TYPE_SSL (section 2.2.6): a bit field, four octets of a result, extensions in it
+_TLS_SIZE: Final = 5
+_CLIENT_TLS: Final = 0x01  # PP2_CLIENT_SSL in that bit field: the client speaks TLS to the load balancer
 _TCP: Final = (b"TCP4", b"TCP6")
 _VERSIONS: Final = {"v1": frozenset({1}), "v2": frozenset({2}), "on": frozenset({1, 2})}
 
@@ -44,6 +47,8 @@ class Proxied(NamedTuple):
     """The address that the client connected to, likewise."""
     rest: bytes
     """Octets that came behind the header."""
+    is_tls: bool = False
+    """True when the client speaks TLS to the load balancer, and that says so; version 1 cannot."""
 
 
 class ProxyHeader:
@@ -134,15 +139,16 @@ def _parse_v2(octets: bytes) -> Proxied | None:
     content, rest = octets[_V2_FIXED:end], octets[end:]
     if not is_known:
         return Proxied(None, None, rest)  # what else stands in it is to be skipped (section 2.2)
-    _skip_tlvs(content, size)
+    is_tls = _read_extensions(content, size)
     if family == 3:
-        return Proxied(_path(content[:108]), _path(content[108:216]), rest)
+        return Proxied(_path(content[:108]), _path(content[108:216]), rest, is_tls)
     width = 4 if family == 1 else 16
     ports = content[2 * width : size]
     return Proxied(
         (str(ipaddress.ip_address(content[:width])), int.from_bytes(ports[:2])),
         (str(ipaddress.ip_address(content[width : 2 * width])), int.from_bytes(ports[2:])),
         rest,
+        is_tls,
     )
 
 
@@ -150,14 +156,23 @@ def _path(field: bytes) -> str:
     return field.partition(b"\x00")[0].decode("utf-8", "surrogateescape")
 
 
-def _skip_tlvs(content: bytes, position: int) -> None:
-    """Walk over the extensions (section 2.2.1), whose lengths must add up."""
+def _read_extensions(content: bytes, position: int) -> bool:
+    """Walk over the extensions (section 2.2.1), whose lengths must add up; True when one says that the client speaks
+    TLS."""
+    is_tls = False
     while position < len(content):
+        start = position
         position += 3
         if position <= len(content):
-            position += int.from_bytes(content[position - 2 : position])
+            size = int.from_bytes(content[position - 2 : position])
+            if content[start] == _TLS:
+                if size < _TLS_SIZE:
+                    raise ProxyProtocolError("the extension of the PROXY header for TLS is too short")
+                is_tls = is_tls or bool(content[position : position + 1] and content[position] & _CLIENT_TLS)
+            position += size
     if position != len(content):
         raise ProxyProtocolError("the extensions of the PROXY header do not end where it does")
+    return is_tls
 
 
 # -- at the listener -------------------------------------------------------------------------------------------
@@ -166,7 +181,8 @@ def _skip_tlvs(content: bytes, position: int) -> None:
 class ProxiedProtocol(asyncio.Protocol):
     """Give this to the event loop as a connection's protocol: it takes the header, then what `make` gives takes over.
 
-    That gets a transport whose `peername` and `sockname` are what the header says. Nothing is made for a connection
+    That gets a transport whose `peername` and `sockname` are what the header says, with `proxied_tls` for whether the
+    client speaks TLS to the load balancer. Nothing is made for a connection
     whose peer is in none of the `trusted` networks, sends something else or nothing within `timeout_s`, or goes. Peers
     on a unix socket are trusted: who may connect there is the file system's to say.
     """
@@ -247,7 +263,11 @@ class _Renamed:
     """A transport that says of its ends what the PROXY header said; everything else is the socket's own."""
 
     def __init__(self, transport: asyncio.Transport, proxied: Proxied) -> None:
-        self._extra = {"peername": proxied.source, "sockname": proxied.destination}
+        self._extra = {
+            "peername": proxied.source,
+            "sockname": proxied.destination,
+            "proxied_tls": proxied.is_tls,
+        }
         self._below = transport
         for name in _METHODS:  # the methods themselves: nothing is paid for the layer afterwards
             setattr(self, name, getattr(transport, name))

@@ -40,7 +40,17 @@ GOOD = {
     "lowercase method": [(b":method", b"get"), S, A, P],
     "port": authority(b"example.com:8443"),
     "ipv6": authority(b"[::1]:443"),
+    "largest port": authority(b"example.com:65535"),
+    "empty port": authority(b"example.com:"),
+}
+REFUSED = {
     "other scheme": [M, (b":scheme", b"coap+tcp"), A, P],
+    "javascript": [M, (b":scheme", b"javascript"), A, P],
+    "websocket's scheme": [M, (b":scheme", b"wss"), A, P],
+    "almost https": [M, (b":scheme", b"https2"), A, P],
+    "path with UTF-8": path("/é".encode()),
+    "path with 0x80": path(b"/\x80"),
+    "query with 0xff": path(b"/?\xff"),
 }
 BAD = {
     "nothing at all": [],
@@ -78,6 +88,12 @@ BAD = {
     "path with NUL": path(b"/a\0b"),
     "path with HTAB": path(b"/a\tb"),
     "path with DEL": path(b"/a\x7fb"),
+    "path with UTF-8 and a space": path("/é b".encode()),
+    "port beyond 65535": authority(b"example.com:65536"),
+    "port of 5,000 digits": authority(b"example.com:" + b"0" * 4_999 + b"1"),
+    "port of letters": authority(b"example.com:http"),
+    "two ports": authority(b"example.com:80:80"),
+    "host with a port of 5,000 digits": [M, S, P, (b"host", b"example.com:" + b"8" * 5_000)],
     "userinfo": authority(b"user@example.com"),
     "userinfo with password": authority(b"user:pass@example.com"),
     "authority with slash": authority(b"example.com/"),
@@ -98,9 +114,39 @@ def test_sound_requests(row: str) -> None:
     assert rig.outcome(1) == OK
     (event,) = rig.of(ev.RequestReceived)
     wanted = dict(GOOD[row])
-    assert (event.method, event.scheme, event.path) == (wanted[b":method"], wanted[b":scheme"], wanted[b":path"])
+    assert (event.method, event.path) == (wanted[b":method"], wanted[b":path"])
+    assert event.scheme == b"http"  # the connection's: see test_the_connection_decides_the_scheme
     if b":authority" in wanted:
         assert event.authority == wanted[b":authority"]
+
+
+@pytest.mark.parametrize("own", [b"http", b"https"])
+@pytest.mark.parametrize("claim", [b"http", b"https", b"HTTPS", b"Http"])
+def test_the_connection_decides_the_scheme(own: bytes, claim: bytes) -> None:
+    """RFC 9110 §7.4 A client in the clear cannot make its request one for https, remembered sections included."""
+    rig = ServerRig(scheme=own, enable_connect_protocol=True)
+    for stream_id in (1, 3, 5, 7):
+        rig.feed(wire.headers(stream_id, [M, (b":scheme", claim), A, P], end_stream=True))
+    tunnel = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), (b":scheme", claim), A, P]
+    rig.feed(wire.headers(9, tunnel))
+    seen = rig.of(ev.RequestReceived)  # a ConnectReceived is one, too
+    assert [(event.stream_id, event.scheme, event.shared.scheme) for event in seen] == [
+        (stream_id, own, own) for stream_id in (1, 3, 5, 7, 9)
+    ]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("row", REFUSED)
+def test_well_formed_requests_that_are_refused(row: str, ends: bool) -> None:
+    """RFC 9110 §7.4, §15.5.1: 400, as over HTTP/1.1; the application is not asked and the connection goes on."""
+    rig = ServerRig()
+    for stream_id in (1, 3, 5, 7):
+        rig.feed(wire.headers(stream_id, REFUSED[row], end_stream=ends))
+        rig.take()
+        assert rig.fields[stream_id][0][0] == (b":status", b"400")
+    assert not rig.of(ev.RequestReceived)
+    assert len(rig.of(ev.PeerFault)) == 4
+    rig.assert_siblings_go_on()
 
 
 @pytest.mark.parametrize("row", BAD)

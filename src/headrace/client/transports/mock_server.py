@@ -136,7 +136,7 @@ class MockConnection(Connection):
         self.http_version = "2" if protocol == "h2" else "1.1"
         now = loop.time()
         if protocol == "h2":
-            self.engine = ServerConnection(limits, now=now)
+            self.engine = ServerConnection(limits, now=now, scheme=origin.scheme.encode())
         else:
             self.engine = H1ServerConnection(limits, now=now, scheme=origin.scheme.encode())
         self.live: dict[int, MockRequest] = {}

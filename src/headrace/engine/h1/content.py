@@ -128,7 +128,10 @@ class ContentConnection(OutputQueue):
         if chunks.trailers and not self._discarding:
             if content:
                 self._take_in(content, False)
-            self._events.append(TrailersReceived(self._stream_id, chunks.trailers))
+            trailers = chunks.trailers
+            if self.drop_underscore_fields:
+                trailers = [pair for pair in trailers if b"_" not in pair[0]]
+            self._events.append(TrailersReceived(self._stream_id, trailers))
         else:
             self._take_in(content, True)
         self._content_ended()

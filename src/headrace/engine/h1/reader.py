@@ -11,11 +11,11 @@ from typing import Final
 
 import httptools
 
-from headrace.engine.fields import Pairs, RequestHead, is_field_name
+from headrace.engine.fields import Pairs, RequestHead, is_field_name, is_host
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.field_lines import BOTH, CODING, LENGTH, FieldLines, lower_name
 from headrace.engine.h1.memory import REMEMBERED_SIZE, HeadMemory
-from headrace.engine.h1.target import RequestLine, is_host, parse_request_line
+from headrace.engine.h1.target import RequestLine, parse_request_line
 from headrace.engine.h1.upgrade import Upgrade
 from headrace.engine.limits import Limits
 from headrace.engine.message import MALFORMED, UNKNOWN, parse_content_length
@@ -109,8 +109,10 @@ class RequestReader:
         head.is_repeated = True
         return head
 
-    def read(self, octets: bytes) -> HTTP1RequestHead:
-        """Parse a head from its first octet to its empty line. Raises MessageFault for what is wrong with it."""
+    def read(self, octets: bytes, drop_underscore_fields: bool) -> HTTP1RequestHead:
+        """Parse a head from its first octet to its empty line; with `drop_underscore_fields`, which has to be the same
+        for all of a connection, without fields that have an underscore in their name. Raises MessageFault for what is
+        wrong with it."""
         end = octets.find(b"\r\n")
         line = parse_request_line(octets[:end])
         fields = octets[end:]
@@ -124,18 +126,19 @@ class RequestReader:
         ):
             head = like.with_line(line)  # another target, and all else as before: what clients do
         else:
-            head = self._parse(line, fields)
+            head = self._parse(line, fields, drop_underscore_fields)
         self._memory.note(octets, head, head.headers)
         return head
 
-    def _parse(self, line: RequestLine, fields: bytes) -> HTTP1RequestHead:
+    def _parse(self, line: RequestLine, fields: bytes, drop_underscore_fields: bool) -> HTTP1RequestHead:
         pairs = self._lines.read(fields)
         head = HTTP1RequestHead([])
         head.is_http_1_0 = line.is_http_1_0
         head.http_version = "1.0" if line.is_http_1_0 else "1.1"
         head.scheme = self._scheme
         upgrade = Upgrade()
-        self._examine(head, pairs, line.authority, upgrade)
+        # Looked for in all of them at once: of a name each, it would cost more than the whole search.
+        self._examine(head, pairs, line.authority, upgrade, drop_underscore_fields and fields.find(b"_") >= 0)
         head.set_line(line)
         if line.method == b"CONNECT":
             raise MessageFault(501, "CONNECT is not served", "RFC 9110 §9.3.6")
@@ -151,7 +154,9 @@ class RequestReader:
             self._last_head = head
         return head
 
-    def _examine(self, head: HTTP1RequestHead, pairs: Pairs, authority: bytes | None, upgrade: Upgrade) -> None:
+    def _examine(
+        self, head: HTTP1RequestHead, pairs: Pairs, authority: bytes | None, upgrade: Upgrade, drops_underscores: bool
+    ) -> None:
         """Check each field, and take from them what the connection has to know."""
         headers = head.headers
         host: bytes | None = None
@@ -195,6 +200,8 @@ class RequestReader:
                 upgrade.add_key(value)
             elif kind == _WEBSOCKET_VERSION:
                 upgrade.add_version(value)
+            elif drops_underscores and kind == 0 and b"_" in name:
+                continue
             headers.append((name, value))
         if host is None and not head.is_http_1_0:
             raise MessageFault(400, "a request without host", "RFC 9112 §3.2")

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError
-from headrace.engine.fields import check_outgoing, is_path, is_token
+from headrace.engine.fields import check_outgoing, is_host, is_path, is_token
 from headrace.engine.fixed_fields import LastFields
 from headrace.engine.h1.heads import CHUNKED, CLOSE, UPGRADE, take_close, write_fields
-from headrace.engine.h1.target import is_host
 
 _REMEMBERED: Final = 64  # ends of heads a connection
 _WITH_CONTENT: Final = (b"POST", b"PUT", b"PATCH")  # methods for which even no content is said (RFC 9110 §8.6)
@@ -90,7 +89,7 @@ class RequestHeads:
         """Check a target in origin form, absolute form or asterisk form (RFC 9112 §3.2). Raises InvalidFieldError."""
         if path == self._last_path:
             return
-        if not is_path(path) or not path.isascii():
+        if not is_path(path):
             raise InvalidFieldError(f"{path!r} has an octet that no target may have, or none at all (RFC 9112 §3.2)")
         if path[0] != 0x2F and path != b"*" and b"://" not in path:
             raise InvalidFieldError(f"the target {path!r} does not start with / (RFC 9112 §3.2)")

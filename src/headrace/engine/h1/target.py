@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from headrace.engine.fields import is_authority, is_path, is_token
+from headrace.engine.fields import is_host, is_path, is_token
 from headrace.engine.h1.faults import MessageFault
 
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
-_HEXDIGITS_COLON_DOT: Final = b"0123456789abcdefABCDEF:."
 _ONE: Final = 0x31
 _DIGITS: Final = b"0123456789"
 
@@ -49,7 +48,7 @@ def parse_request_line(line: bytes) -> RequestLine:
                 version = b"HTTP/1.1"  # a higher minor version is taken as the highest we know (RFC 9110 §6.2)
         if version != b"HTTP/1.1":
             raise MessageFault(400, "the version is not HTTP's", "RFC 9112 §2.3")
-    if not is_path(target) or not target.isascii():  # as llhttp and h11; HTTP/2's clients are trusted with more
+    if not is_path(target):
         raise MessageFault(400, "the target is empty or has an octet that is not allowed", "RFC 9112 §3.2")
     authority: bytes | None = None
     if method == b"CONNECT":
@@ -83,20 +82,3 @@ def _split_absolute(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     elif path[0] != 0x2F:
         path = b"/" + path
     return authority, path
-
-
-def is_host(value: bytes) -> bool:
-    """Tell whether `value` is a host, with a port or without (RFC 9110 §7.2, RFC 3986 §3.2.2)."""
-    if not is_authority(value):
-        return False
-    if value[:1] == b"[":
-        host, bracket, port = value[1:].partition(b"]")
-        if not bracket or not host or host.translate(None, _HEXDIGITS_COLON_DOT):
-            return False
-        if port and port[:1] != b":":
-            return False
-        return not port[1:].translate(None, _DIGITS)
-    host, _, port = value.partition(b":")
-    if not host or b"[" in host or b"]" in host:
-        return False
-    return not port.translate(None, _DIGITS)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from headrace.engine import errors
-from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, StreamFault
+from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, RequestRefused, StreamFault
 from headrace.engine.events import ConnectReceived, PeerFault, RequestReceived, TrailersReceived
 from headrace.engine.fields import RequestHead, parse_request, parse_trailers
 from headrace.engine.h2 import frames, settings
@@ -27,14 +27,16 @@ from headrace.engine.hpack.field import FieldSection
 from headrace.engine.limits import Limits
 
 _REMEMBERED_GAPS: Final = 64
-_OVERSIZE_COST: Final = 10  # odd frames that a request with too many or too large fields counts for
+_OVERSIZE: Final = "RFC 9113 §10.5.1"
+_ANSWER_COST: Final = 10  # odd frames that a request counts for that the connection answers by itself
 
 
 class ServerConnection(Connection):
     """An HTTP/2 server connection in memory.
 
     `limits` bound it (defaults when None), `enable_connect_protocol` offers RFC 8441, `now` is the owner's clock in
-    seconds. SETTINGS are queued at once: the first `take_output` returns them.
+    seconds, `scheme` that of the connection, b"http" or b"https": requests have it whatever they say, as who speaks in
+    the clear has no say in it (RFC 9110 §7.4). SETTINGS are queued at once: the first `take_output` returns them.
 
     The owner feeds `receive_data`, answers the events with verbs, and writes what `take_output` returns; it calls
     `handle_deadline` at the time that `deadline` names, stops reading while `read_paused`, and closes the transport
@@ -42,9 +44,15 @@ class ServerConnection(Connection):
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, enable_connect_protocol: bool = False, now: float = 0.0
+        self,
+        limits: Limits | None = None,
+        *,
+        enable_connect_protocol: bool = False,
+        now: float = 0.0,
+        scheme: bytes = b"http",
     ) -> None:
         self.enable_connect_protocol = enable_connect_protocol
+        self._scheme = scheme
         self._highest_id: int = 0
         self._skipped: list[tuple[int, int]] | None = None
         self.streams_refused: int = 0
@@ -107,7 +115,8 @@ class ServerConnection(Connection):
             self._refuse(stream_id)
             return
         if section.truncated:
-            self._answer_oversize(stream_id, end_stream)
+            reason = "a field section beyond the limits"
+            self._answer(stream_id, end_stream, PeerFault(0, "stream", stream_id, reason, _OVERSIZE, "max_fields"), 431)
             return
         if self._fields_size + section.size > self.limits.max_connection_fields_size:
             self._refuse(stream_id)
@@ -117,7 +126,12 @@ class ServerConnection(Connection):
             head = section.memo
             head.is_repeated = True
         else:
-            head = parse_request(stream_id, section)
+            try:
+                head = parse_request(stream_id, section, self._scheme, self.drop_underscore_fields)
+            except RequestRefused as refused:
+                fault = PeerFault(refused.code, "stream", stream_id, refused.reason, refused.section, "")
+                self._answer(stream_id, end_stream, fault, refused.status)
+                return
             section.memo = head
         self._open(stream_id, head, section.size, end_stream)
 
@@ -196,17 +210,15 @@ class ServerConnection(Connection):
         except ConnectionFault as fault:
             self._fail(fault)
 
-    def _answer_oversize(self, stream_id: int, end_stream: bool) -> None:
-        """431 for a field section beyond the limits (RFC 6585 §5), without asking the application."""
+    def _answer(self, stream_id: int, end_stream: bool, fault: PeerFault, status: int) -> None:
+        """Answer a request with `status` and no content, without asking the application."""
         self._streams[stream_id] = Stream(
             stream_id, frames.write_id(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN
         )
         self.streams_opened += 1
-        self._events.append(
-            PeerFault(0, "stream", stream_id, "a field section beyond the limits", "RFC 9113 §10.5.1", "max_fields")
-        )
-        self.send_response(stream_id, 431, (), b"")
-        self._spend_odd(_OVERSIZE_COST)
+        self._events.append(fault)
+        self.send_response(stream_id, status, (), b"")
+        self._spend_odd(_ANSWER_COST)
 
     def _take_trailers(self, stream: Stream, section: FieldSection, end_stream: bool) -> None:
         stream_id = stream.stream_id
@@ -220,7 +232,7 @@ class ServerConnection(Connection):
             raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "HEADERS on a CONNECT stream", "RFC 9113 §8.5")
         if section.truncated:
             raise StreamFault(stream_id, errors.ENHANCE_YOUR_CALM, "trailers beyond the limits", "RFC 9113 §10.5.1")
-        trailers = parse_trailers(stream_id, section)
+        trailers = parse_trailers(stream_id, section, self.drop_underscore_fields)
         if stream.recv_length >= 0 and stream.received != stream.recv_length:
             raise StreamFault(
                 stream_id, errors.PROTOCOL_ERROR, "content-length differs from the octets of DATA", "RFC 9113 §8.1.1"
