@@ -25,7 +25,8 @@ from tests.security.memory import OFF
 MB = 1_000_000
 ORIGIN = 0xC
 ALTSVC = 0xA
-CALM = 1_101  # units of what is odd: the burst, one second's rate, and the one too many
+CALM = 1_205  # units of what is odd: the burst, a second's rate, what a request pays for (104), and the one too many
+CRUMBS = Limits(small_data_budget=65_536)  # 256 small frames
 STATUS = wire.literal(b":status", b"200")
 
 
@@ -246,7 +247,7 @@ def test_floods_of_control_frames(kind: str) -> None:
 
 def test_small_data_on_a_response_that_is_not_read() -> None:
     """Small DATA frames pile up unread: their own stream ends, its siblings go on; M(1)."""
-    rig = ClientRig()
+    rig = ClientRig(CRUMBS)
     slow, other = rig.send(), rig.send()
     rig.feed(wire.response(slow))
     fed = 0
@@ -276,7 +277,7 @@ def test_small_data_that_is_read_goes_on_for_ever() -> None:
 
 def test_crumbs_on_all_streams_end_the_connection() -> None:
     """A server that does so on stream after stream is no slow reader's misfortune."""
-    conn, streams = h2(requests=90)
+    conn, streams = h2(CRUMBS, requests=90)
 
     def units() -> Iterator[bytes]:
         for stream_id in streams:

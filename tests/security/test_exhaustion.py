@@ -137,11 +137,13 @@ def test_empty_frames(kind: str) -> None:
 
 
 def test_small_data() -> None:
-    """RUSTSEC-2026-0258 Small DATA: DATA of one octet to a handler that sleeps: ENHANCE_YOUR_CALM before M(1)."""
+    """RUSTSEC-2026-0258 Small DATA: DATA of one octet to a handler that sleeps: its stream is reset, and who goes on
+    gets ENHANCE_YOUR_CALM, all before M(1)."""
     result = attack(attacks.one_octet_data(), memory=True)
     check(calmed(result), result)
     check(result.peak < 1 * MB, result)
-    check(result.debug == b"small_data_budget", result)
+    check(result.frames.get(wire.RST_STREAM, 0) == 1, result)
+    check(result.debug == b"odd_frames", result)
     control = attack(attacks.one_octet_data(20_000), limits=OFF)
     check(not control.closed, control)
 

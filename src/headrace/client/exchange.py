@@ -34,6 +34,8 @@ STREAMED: Final = 0  # queued for `receive`
 WHOLE: Final = 1  # collected, and announced when it is all there
 COUNTED: Final = 2  # counted, and forgotten
 
+_SMALL: Final = 256  # a piece below this is put together with the one before
+_GATHERED: Final = 4_096  # that much at most, so that no octet is copied more often than pays
 _FORESIGHT: Final = 64  # times what has come: so much room is made at once, whatever length a server announces
 
 
@@ -174,7 +176,11 @@ class Exchange:
             self.way_out.on_octets(data, owed)
         else:
             if data:
-                self.chunks.append(data)
+                chunks = self.chunks
+                if len(data) < _SMALL and chunks and len(chunks[-1]) < _GATHERED:
+                    chunks[-1] += data  # an object of its own costs more than the octets of a small message
+                else:
+                    chunks.append(data)
             self._owed += owed
             waiter = self._waiter
             if waiter is not None and not waiter.done():

@@ -1,20 +1,39 @@
-"""Budgets for what is legal but costs work: a token bucket that refills with time.
+"""Budgets for what is legal but costs work: a token bucket that refills with time, and with the work that is done.
 
-Never a lifetime count: a busy proxy in front of many users is no attacker.
+Never a lifetime count: a busy proxy in front of many users is no attacker. And never a rate alone: who has a thousand
+requests answered a second has a thousand times as many that go wrong.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
+_MOST_EARNED: Final = 10  # bursts that work can earn beyond the first
+
 
 class Budget:
-    """`burst` units at once, refilled at `rate` a second. `name` is the limit's name, for log lines and GOAWAY."""
+    """`burst` units at once, refilled at `rate` a second, and `share` units for each request that was answered.
 
-    def __init__(self, name: str, burst: float, rate: float, now: float) -> None:
+    What answers have earned is kept beside the burst, up to ten times as much, and spent only when the burst is used
+    up. `name` is the limit's name, for log lines and GOAWAY.
+    """
+
+    def __init__(self, name: str, burst: float, rate: float, now: float, share: float = 0.0) -> None:
         self.name = name
         self.burst = burst
         self.rate = rate
+        self.share = share
         self.left = burst
+        self.earned: float = 0.0
+        self.answered: int = 0
         self.filled_at = now
+
+    def earn(self, answered: int) -> None:
+        """Take note that `answered` requests have been answered so far, from the connection's begin."""
+        earned = self.earned + (answered - self.answered) * self.share
+        self.answered = answered
+        most = self.burst * _MOST_EARNED
+        self.earned = earned if earned < most else most
 
     def spend(self, units: float, now: float) -> bool:
         """Take `units` at time `now`; return False when the budget does not have them."""
@@ -24,5 +43,9 @@ class Budget:
             if left > self.burst - units:
                 left = self.burst - units
             self.filled_at = now
+            if left < 0.0 and self.earned > 0.0:
+                earned = self.earned + left
+                self.earned = earned if earned > 0.0 else 0.0
+                left = 0.0 if earned >= 0.0 else earned
         self.left = left
         return left >= 0.0

@@ -69,20 +69,22 @@ class Limits:
     """A PING after this time without any octet from the peer; 0: none."""
     keepalive_ack_s: float = 20.0
     """Time for the PING's acknowledgement; then the connection ends."""
-    early_reset_burst: int = 100
-    """Budget: resets by the peer before the answer (Rapid Reset), at once."""
-    early_reset_rate: float = 10.0
-    """The same, refilled a second."""
+    early_reset_burst: int = 300
+    """Budget: resets by the peer before the answer (Rapid Reset), at once; see ADR 0027. Not counted are streams that
+    were open for a second, or that came to the deadline which their request names."""
+    early_reset_rate: float = 30.0
+    """The same, refilled a second; each answered request refills two more."""
     provoked_reset_burst: int = 20
     """Budget: resets that the peer's faults forced on us (MadeYouReset), at once."""
     provoked_reset_rate: float = 2.0
-    """The same, refilled a second."""
+    """The same, refilled a second; ten answered requests refill one more."""
     odd_frame_burst: int = 1_000
     """Budget: legal but odd frames (PING, SETTINGS, PRIORITY, WINDOW_UPDATE of 1, unknown, empty, refused), at once."""
     odd_frame_rate: float = 100.0
     """The same, refilled a second."""
-    small_data_budget: int = 65_536
-    """Unread octets in DATA frames of less than 256 octets, each frame charged 256."""
+    small_data_budget: int = 4_194_304
+    """Unread octets of a stream in DATA frames of less than 256 octets, each frame charged 256; beyond it the stream is
+    reset. Sixteen times the window: messages of 16 octets fill the window before, and are held up by it."""
     control_queue_pause: int = 256
     """Control frames waiting to be written at which reading stops."""
     control_queue_end: int = 1_000

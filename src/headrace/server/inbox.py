@@ -7,6 +7,10 @@ inbox never holds more than the stream's window.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
+
+SMALL: Final = 256  # a piece below this is put together with the one before
+GATHERED: Final = 4_096  # that much at most, so that no octet is copied more often than pays
 
 
 class Inbox:
@@ -29,7 +33,11 @@ class Inbox:
         """Add a chunk that cost `flow_length` octets of window."""
         self._touched = True
         if data:
-            self._chunks.append(data)
+            chunks = self._chunks
+            if len(data) < SMALL and chunks and len(chunks[-1]) < GATHERED:
+                chunks[-1] += data  # an object of its own costs more than the octets of a small message
+            else:
+                chunks.append(data)
         self.owed += flow_length
         if ended:
             self.ended = True

@@ -207,6 +207,7 @@ class H1ClientConnection(ClientSender):
             if status == 101:
                 self._take_upgrade(head)
                 return
+            self._odd.earn(self.requests)
             if not self._odd.spend(1, self._now):
                 raise MessageFault(400, "interim responses without end", "RFC 9110 §15.2", self._odd.name)
             self._events.append(InformationalReceived(stream_id, status, head.headers))

@@ -18,6 +18,7 @@ from headrace.engine.h1.request_heads import RequestHeads
 from headrace.engine.limits import Limits
 from headrace.engine.timed import NEVER
 
+INTERIM_A_REQUEST: Final = 4  # interim responses that a request pays for: 100 or 102, early hints more than once
 _REAL_PROGRESS: Final = 4_096  # octets in `stalled_send_timeout_s` that count; less is a drip
 
 
@@ -27,7 +28,7 @@ class ClientSender(ContentConnection):
     def __init__(self, limits: Limits, now: float) -> None:
         super().__init__(limits, now)
         self._heads = RequestHeads()
-        self._odd = Budget("odd_frames", limits.odd_frame_burst, limits.odd_frame_rate, now)
+        self._odd = Budget("odd_frames", limits.odd_frame_burst, limits.odd_frame_rate, now, INTERIM_A_REQUEST)
         self._version = "1.1"
         self._receiving = IDLE
         # the request that is open, or was the last one

@@ -26,6 +26,10 @@ TUNNEL: Final = 5
 IDLE: Final = 6  # nothing: no request is open
 UNTIL_CLOSE: Final = 7  # content that ends with the connection
 
+# Small pieces are charged as much at which reading stops, even where `small_data_budget` is more: HTTP/1.1 can wait,
+# where HTTP/2 has to take what the windows allow.
+_SMALL_PAUSE: Final = 65_536
+
 
 class ContentConnection(OutputQueue):
     """One request is open at a time: what is known of it, its content as it comes and as it goes."""
@@ -73,7 +77,10 @@ class ContentConnection(OutputQueue):
 
     def _is_behind(self) -> bool:
         limits = self.limits
-        return self._unread >= limits.initial_stream_window or self._small_unread > limits.small_data_budget
+        small = limits.small_data_budget
+        if small > _SMALL_PAUSE:
+            small = _SMALL_PAUSE
+        return self._unread >= limits.initial_stream_window or self._small_unread > small
 
     def has_stream(self, stream_id: int) -> bool:
         """Tell whether a request is open, so that verbs on it do not raise StreamClosedError."""

@@ -37,6 +37,8 @@ from headrace.engine.message import is_bodiless
 # What ORIGIN frames may cost (RFC 8336 §4: a client may have its limits).
 _MOST_ORIGINS: Final = 64
 _MOST_ORIGIN_OCTETS: Final = 4_096
+# What a request pays for: 100 or 102, early hints more than once, and a WINDOW_UPDATE.
+_FRAMES_A_REQUEST: Final = 4
 _ODD_OCTETS: Final = 1_024  # of a frame that is ignored, or nearly so, count for one more
 
 
@@ -128,7 +130,7 @@ class ClientConnection(Connection):
             stream.send_length = head.content_length
         self._streams[stream_id] = stream
         self.streams_opened += 1
-        self._free_updates += 2
+        self._free_frames += _FRAMES_A_REQUEST
         out = self._out
         if len(head.block) <= self.peer.max_frame_size:
             frame = head.prefix + stream.id_octets + head.block
@@ -178,7 +180,7 @@ class ClientConnection(Connection):
         if head.status < 200:
             if end_stream:
                 raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "a 1xx response with END_STREAM", "RFC 9113 §8.1")
-            self._spend_odd(1)
+            self._spend_free(1)
             self._events.append(InformationalReceived(stream_id, head.status, head.headers))
             return
         stream.final_received = True
@@ -207,15 +209,6 @@ class ClientConnection(Connection):
             )
         self._events.append(TrailersReceived(stream_id, trailers))
         self._peer_ended(stream, state)
-
-    def _refuse_small(self, stream: Stream) -> None:
-        """A stream's error here: whoever reads one response slowly shall not end all others."""
-        raise StreamFault(
-            stream.stream_id,
-            errors.ENHANCE_YOUR_CALM,
-            "small DATA frames pile up unread (small_data_budget)",
-            "RFC 9113 §10.5",
-        )
 
     def _count_late_data(self, flow_length: int) -> None:
         """What was under way when we reset a stream is at most what was left of its window (RFC 9113 §6.9.1). A server

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine import errors
-from headrace.engine.budget import Budget
 from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
 from headrace.engine.events import (
     DataReceived,
@@ -23,6 +22,7 @@ from headrace.engine.events import (
     StreamReset,
 )
 from headrace.engine.h2 import frames, settings
+from headrace.engine.h2.faults import MOST_FREE_FRAMES
 from headrace.engine.h2.field_blocks import FieldBlocks
 from headrace.engine.h2.output import DRAINING, OPEN, SETTINGS
 from headrace.engine.h2.priority import parse_priority
@@ -46,7 +46,9 @@ _LARGE_READ: Final = 16_384
 _SMALL: Final = 256  # DATA below this is charged as much
 _CRUMB: Final = 256  # a WINDOW_UPDATE below this is odd
 _MOST_FREE_CRUMBS: Final = 100
-_MOST_FREE_UPDATES: Final = 10_000
+# Frames that a PING takes of those that DATA has paid for, four a frame. gRPC measures bandwidth with a PING a round
+# trip, and a WINDOW_UPDATE before it, as long as content comes.
+_PING_COST: Final = 2
 
 
 class Connection(FieldBlocks):
@@ -65,7 +67,6 @@ class Connection(FieldBlocks):
         self._largest_credit: int = 0
         self._goaway_received = False
         self._early_priorities: dict[int, bytes] | None = None
-        self._early = Budget("early_resets", limits.early_reset_burst, limits.early_reset_rate, now)
         self._announce()
 
     def _announce(self) -> None:
@@ -292,7 +293,7 @@ class Connection(FieldBlocks):
             self._refuse_step(stream_id, self._state_of(stream_id), step, "DATA")
             self._count_late_data(flow_length)
             if end - start < _SMALL:  # what was under way of a cancelled upload is mostly full frames, and free
-                self._spend_odd(1)
+                self._spend_free(1)
             return
         state = next_state(stream.state, step)
         if state > CLOSED:
@@ -319,10 +320,13 @@ class Connection(FieldBlocks):
         self._unread += flow_length
         if size < _SMALL and not end_stream:
             stream.small_charge += _SMALL
-            self._small_unread += _SMALL
-            if self._small_unread > self.limits.small_data_budget:
-                self._refuse_small(stream)
-                return
+            if stream.small_charge > self.limits.small_data_budget:
+                raise StreamFault(
+                    stream_id,
+                    errors.ENHANCE_YOUR_CALM,
+                    "small DATA frames pile up unread (small_data_budget)",
+                    "RFC 9113 §10.5",
+                )
         self._credit_connection()
         self._events.append(DataReceived(stream_id, self._input[start:end], flow_length, end_stream))
         if end_stream:
@@ -330,12 +334,6 @@ class Connection(FieldBlocks):
 
     def _count_late_data(self, flow_length: int) -> None:
         """DATA has come on a stream that we have reset; the client has a limit for it."""
-
-    def _refuse_small(self, stream: Stream) -> None:
-        """Small DATA frames have piled up unread, beyond `small_data_budget`."""
-        raise ConnectionFault(
-            errors.ENHANCE_YOUR_CALM, "small DATA frames pile up", "RFC 9113 §10.5", "small_data_budget"
-        )
 
     def _check_message_data(self, stream: Stream) -> None:
         """Raise when DATA is out of place in the message; the client adds its rule."""
@@ -379,7 +377,6 @@ class Connection(FieldBlocks):
         stream.unread -= count
         self._unread -= count
         if stream.small_charge and stream.unread == 0:
-            self._small_unread -= stream.small_charge
             stream.small_charge = 0
         stream.consumed += count
         self._credit_stream(stream)
@@ -395,10 +392,10 @@ class Connection(FieldBlocks):
         # Crumbs are odd while something waits for a window that is next to closed, but for those between larger pieces:
         # HAProxy gives back credit as it reads, small for a small piece, also while more is queued.
         is_crumb = increment < _CRUMB and window < _CRUMB and self._queued > 0
-        if self._free_updates <= 0 or (is_crumb and self._free_crumbs <= 0):
+        if self._free_frames <= 0 or (is_crumb and self._free_crumbs <= 0):
             self._spend_odd(1)
         else:
-            self._free_updates = min(self._free_updates - 1, _MOST_FREE_UPDATES)
+            self._free_frames = min(self._free_frames - 1, MOST_FREE_FRAMES)
             if is_crumb:
                 self._free_crumbs -= 1
             elif increment >= _CRUMB:
@@ -501,7 +498,7 @@ class Connection(FieldBlocks):
                 self._spend_odd(1)
                 self._events.append(PingAcknowledged(opaque))
             return
-        self._spend_odd(1)
+        self._spend_free(_PING_COST)
         self._write_control(frames.write_ping(opaque, True))
 
     def send_ping(self, opaque: bytes) -> None:
@@ -521,16 +518,14 @@ class Connection(FieldBlocks):
         stream = self._streams.get(stream_id)
         if stream is None:
             self._refuse_step(stream_id, self._state_of(stream_id), RECV_RST, "RST_STREAM")
-            self._spend_odd(1)
+            self._spend_free(1)
             return
         code = self._u32(start)
         early = self.is_server and not stream.headers_sent
         self._drop(stream, CLOSED_BY_PEER)
         self._events.append(StreamReset(stream_id, code, "remote", "the peer reset the stream", "RFC 9113 §6.4"))
-        if early and not self._early.spend(1, self._now):
-            raise ConnectionFault(
-                errors.ENHANCE_YOUR_CALM, "too many requests taken back", "RFC 9113 §10.5", self._early.name
-            )
+        if early:
+            self._spend_early(stream)
 
     def _recv_priority(self, stream_id: int, start: int, end: int) -> None:
         """PRIORITY (RFC 9113 §6.3): checked and ignored; no tree is built (RFC 9113 §5.3.2)."""
@@ -543,7 +538,7 @@ class Connection(FieldBlocks):
             if stream_id not in self._streams and self._is_idle(stream_id):
                 raise ConnectionFault(code, reason, "RFC 9113 §6.3")  # RST_STREAM cannot be sent on an idle stream
             raise StreamFault(stream_id, code, reason, "RFC 9113 §6.3")
-        self._spend_odd(1)
+        self._spend_free(1)
 
     def _recv_goaway(self, stream_id: int, start: int, end: int) -> None:
         """GOAWAY (RFC 9113 §6.8): no new streams; those that run go on, the connection ends with the last."""
@@ -578,7 +573,7 @@ class Connection(FieldBlocks):
         target = self._u32(start) & 0x7FFFFFFF
         if target % 2 == 0:
             raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY_UPDATE for no request", "RFC 9218 §7.1")
-        self._spend_odd(1)
+        self._spend_free(1)
         value = self._input[start + 4 : end]
         stream = self._streams.get(target)
         if stream is not None:

@@ -11,7 +11,7 @@ from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault
 from headrace.engine.events import DrainBegan, Event, StreamReset
 from headrace.engine.h2 import frames
-from headrace.engine.h2.output import DRAINING, OPEN, PREFACE, SETTINGS
+from headrace.engine.h2.output import DRAINING, FRAMES_UNDER_WAY, OPEN, PREFACE, SETTINGS
 from headrace.engine.h2.sender import Sender
 from headrace.engine.h2.states import CLOSED_BY_US
 from headrace.engine.h2.stream import Stream
@@ -132,6 +132,7 @@ class Deadlines(Sender):
     def _give_up(self, stream: Stream, reason: str, limit: str) -> None:
         stream_id = stream.stream_id
         self._drop(stream, CLOSED_BY_US)
+        self._free_frames += FRAMES_UNDER_WAY
         self._write_control(frames.write_rst_stream(stream_id, errors.CANCEL))
         self._events.append(StreamReset(stream_id, errors.CANCEL, "local", f"{reason} ({limit})", "RFC 9113 §10.5"))
 

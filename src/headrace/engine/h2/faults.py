@@ -6,12 +6,15 @@ answered here with RST_STREAM (RFC 9113 §5.4.2), a connection's in `output` wit
 
 from __future__ import annotations
 
+from typing import Final
+
 from headrace.engine import errors
 from headrace.engine.budget import Budget
 from headrace.engine.errors import ConnectionFault, StreamFault
 from headrace.engine.events import PeerFault, StreamReset
 from headrace.engine.h2 import frames
 from headrace.engine.h2.deadlines import Deadlines
+from headrace.engine.h2.request_deadline import own_deadline_s
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_US,
@@ -22,7 +25,18 @@ from headrace.engine.h2.states import (
     PROTOCOL_CONNECTION,
     next_state,
 )
+from headrace.engine.h2.stream import Stream
 from headrace.engine.limits import Limits
+
+# A reset is early, and charged, unless its stream was open for a second, as Envoy counts, or came to the deadline that
+# its request had named; half of it, as the client's clock runs from before it sent the request. Ten milliseconds it
+# must have been, whatever was named: a stream that holds its place so long is no cheaper than one that is answered.
+_EARLY_S: Final = 1.0
+_SHORTEST_S: Final = 0.010
+_OF_A_DEADLINE: Final = 0.5
+_EARLY_AN_ANSWER: Final = 2.0  # hedged calls: of three attempts at once, one is answered and two are taken back
+_PROVOKED_AN_ANSWER: Final = 0.1  # through a proxy, also of those who have nothing to do with it
+MOST_FREE_FRAMES: Final = 10_000
 
 
 class Faults(Deadlines):
@@ -31,7 +45,37 @@ class Faults(Deadlines):
     def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
         super().__init__(limits, is_server, now)
         self._odd = Budget("odd_frames", limits.odd_frame_burst, limits.odd_frame_rate, now)
-        self._provoked = Budget("provoked_resets", limits.provoked_reset_burst, limits.provoked_reset_rate, now)
+        self._provoked = Budget(
+            "provoked_resets", limits.provoked_reset_burst, limits.provoked_reset_rate, now, _PROVOKED_AN_ANSWER
+        )
+        self._early = Budget("early_resets", limits.early_reset_burst, limits.early_reset_rate, now, _EARLY_AN_ANSWER)
+
+    def _answered(self) -> int:
+        """Return how many requests had a whole response; counted by what is rare, so that an answer costs nothing."""
+        return self.streams_opened - len(self._streams) - self._unanswered
+
+    def _spend_free(self, units: int) -> None:
+        """Charge what lawful peers send beside their work, such as PING: content and requests have paid for some of it
+        (`_free_frames`); what is beyond that is odd."""
+        if self._free_frames >= units:
+            self._free_frames = min(self._free_frames, MOST_FREE_FRAMES) - units
+        else:
+            self._spend_odd(units)
+
+    def _spend_early(self, stream: Stream) -> None:
+        """Charge a request that its client has taken back before it was answered, unless there was reason to."""
+        age = self._now - stream.opened_at
+        if age >= _EARLY_S:
+            return
+        if age >= _SHORTEST_S and stream.request is not None:
+            deadline = own_deadline_s(stream.request.headers)
+            if 0.0 <= deadline * _OF_A_DEADLINE <= age:
+                return
+        self._early.earn(self._answered())
+        if not self._early.spend(1, self._now):
+            raise ConnectionFault(
+                errors.ENHANCE_YOUR_CALM, "too many requests taken back", "RFC 9113 §10.5", self._early.name
+            )
 
     def _spend_odd(self, units: int) -> None:
         """Charge something legal but odd; ends in GOAWAY(ENHANCE_YOUR_CALM) when the budget is used up."""
@@ -41,6 +85,7 @@ class Faults(Deadlines):
             )
 
     def _spend_provoked(self) -> None:
+        self._provoked.earn(self._answered())
         if not self._provoked.spend(1, self._now):
             raise ConnectionFault(
                 errors.ENHANCE_YOUR_CALM, "too many streams that had to be reset", "RFC 9113 §10.5", self._provoked.name

@@ -38,6 +38,8 @@ ENDED: Final = 4
 
 # Octets written and not taken at which DATA goes to the stream's queue instead, where a write can block its worker.
 OUTPUT_HIGH: Final = 65_536
+# Small frames that may be under way on a stream that we end before its peer has: messages of a call, its own reset.
+FRAMES_UNDER_WAY: Final = 256
 # WINDOW_UPDATEs that a DATA frame pays for, and one more for every so many octets: two a frame are usual; HAProxy sends
 # two for each piece that it reads, and reads small ones while its own server is slow.
 UPDATES_A_FRAME: Final = 4
@@ -72,10 +74,10 @@ class Output(TimedEngine):
         self._waiting: list[Stream] | None = None
         self._unread: int = 0
         self._fields_size: int = 0
-        self._small_unread: int = 0
         self._late_data: int = 0  # octets of DATA that may still come on streams that we have reset
         self._idle_since = now
-        self._free_updates: int = 100
+        self._free_frames: int = 100  # that the peer may send beside its work, and pay for with it; see `_spend_free`
+        self._unanswered: int = 0  # streams that ended without a whole response
         self._free_crumbs: int = 0
         self._end_when_empty = False
 
@@ -221,7 +223,7 @@ class Output(TimedEngine):
         stream.send_credit -= size
         self._queued -= size
         self.send_window -= size
-        self._free_updates += UPDATES_A_FRAME + size // OCTETS_AN_UPDATE
+        self._free_frames += UPDATES_A_FRAME + size // OCTETS_AN_UPDATE
 
     def _enqueue(self, stream: Stream, data: bytes) -> None:
         if stream.queue is None:
@@ -295,6 +297,8 @@ class Output(TimedEngine):
         elif self.is_server:
             # An early final response: what is still under way of the request is not wanted (RFC 9113 §8.1).
             self._drop(stream, CLOSED_BY_US)
+            self._unanswered -= 1
+            self._free_frames += FRAMES_UNDER_WAY
             self._write_control(frames.write_rst_stream(stream.stream_id, errors.NO_ERROR))
         else:
             stream.state = HALF_CLOSED_LOCAL
@@ -314,11 +318,10 @@ class Output(TimedEngine):
         if stream.unread:
             self._unread -= stream.unread
             stream.unread = 0
-            self._small_unread -= stream.small_charge
-            stream.small_charge = 0
             if not self.closed:
                 self._credit_connection()
         if state != CLOSED:
+            self._unanswered += 1
             self._remember_closed(stream_id, state)
             if state == CLOSED_BY_US:
                 self._expect_late_data(stream.recv_used)

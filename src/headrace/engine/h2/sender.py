@@ -16,7 +16,7 @@ from headrace.engine.errors import (
 from headrace.engine.fields import check_outgoing
 from headrace.engine.h2 import frames
 from headrace.engine.h2.heads import EncodedHead
-from headrace.engine.h2.output import OCTETS_AN_UPDATE, OUTPUT_HIGH, UPDATES_A_FRAME, Output
+from headrace.engine.h2.output import FRAMES_UNDER_WAY, OCTETS_AN_UPDATE, OUTPUT_HIGH, UPDATES_A_FRAME, Output
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_PEER,
@@ -115,7 +115,7 @@ class Sender(Output):
             stream.send_credit -= size
             stream.written += size
             self.send_window -= size
-            self._free_updates += UPDATES_A_FRAME + size // OCTETS_AN_UPDATE
+            self._free_frames += UPDATES_A_FRAME + size // OCTETS_AN_UPDATE
             if end_stream:
                 self._finish(stream)
             return True
@@ -179,4 +179,5 @@ class Sender(Output):
         stream = self._streams.get(stream_id)
         if stream is not None:
             self._drop(stream, CLOSED_BY_US)
+            self._free_frames += FRAMES_UNDER_WAY
             self._write_control(frames.write_rst_stream(stream_id, code))

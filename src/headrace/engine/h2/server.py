@@ -101,7 +101,7 @@ class ServerConnection(Connection):
                 )
             step = RECV_HEADERS_END if end_stream else RECV_HEADERS
             self._refuse_step(stream_id, self._state_of(stream_id), step, "HEADERS")
-            self._spend_odd(1)
+            self._spend_free(1)
             return
         if stream_id > self._highest_id + 2:
             self._note_skipped(stream_id)
@@ -137,6 +137,8 @@ class ServerConnection(Connection):
 
     def _open(self, stream_id: int, head: RequestHead, size: int, end_stream: bool) -> None:
         stream = Stream(stream_id, self._id_octets(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN)
+        stream.opened_at = self._now
+        stream.request = head
         if head.method == b"HEAD":
             stream.is_head = True
         elif head.method == b"CONNECT":
@@ -167,7 +169,7 @@ class ServerConnection(Connection):
         self._fields_size += size
         self._streams[stream_id] = stream
         self.streams_opened += 1
-        self._free_updates += 2
+        self._free_frames += 2
         if stream.is_tunnel:
             self._events.append(ConnectReceived(stream_id, head, end_stream, urgency, incremental))
             return
@@ -194,12 +196,12 @@ class ServerConnection(Connection):
         self.streams_refused += 1
         self._remember_closed(stream_id, CLOSED_BY_US)
         self._write_control(frames.write_rst_stream(stream_id, errors.REFUSED_STREAM))
-        self._spend_odd(1)
+        self._spend_free(1)
 
     def refuse_stream(self, stream_id: int) -> None:
         """Refuse a request that has been announced but not begun: RST_STREAM(REFUSED_STREAM); a no-op when it is gone.
 
-        Charged to the budget of odd frames, whose exhaustion ends the connection with ENHANCE_YOUR_CALM.
+        The request has paid for it: a client within its limit of streams cannot know that our handlers are slow to end.
         """
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -218,6 +220,7 @@ class ServerConnection(Connection):
         self.streams_opened += 1
         self._events.append(fault)
         self.send_response(stream_id, status, (), b"")
+        self._unanswered += 1  # answered, but by no work of a handler: it earns nothing
         self._spend_odd(_ANSWER_COST)
 
     def _take_trailers(self, stream: Stream, section: FieldSection, end_stream: bool) -> None:
