@@ -69,11 +69,28 @@ def test_a_date_is_read_or_it_is_none(value: str) -> None:
 
 @given(
     mostly(
-        "for=", "proto=", "https", "192.0.2.1", "10.0.0.1", '"', ",", ";", " ", "[2001:db8::1]", ":80", "\\", "_x", "="
+        "for=",
+        "proto=",
+        "https",
+        "192.0.2.1",
+        "10.0.0.1",
+        '"',
+        ",",
+        ";",
+        " ",
+        "[2001:db8::1]",
+        ":80",
+        "\\",
+        "_x",
+        "=",
+        "\n",
+        "\r",
+        "\x85",
     ),
     st.sampled_from(["forwarded", "x-forwarded"]),
 )
 @example('for="' + "\\" * 60, "forwarded")
+@example("for=1.2.3.4\n", "forwarded")
 @tries(400)
 def test_a_proxys_field_is_read_or_refused(value: str, kind: Any) -> None:
     seen: list[Any] = []

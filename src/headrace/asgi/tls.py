@@ -26,7 +26,7 @@ _TYPES: Final = {
     "domainComponent": "DC",
     "userId": "UID",
 }
-_SPECIAL: Final = re.compile(r'[",+;<>\\]|^[ #]| $')
+_SPECIAL: Final = re.compile(r'[",+;<>\\]|\A[ #]| \Z')
 
 
 def tls_extension(tls: ssl.SSLObject | ssl.SSLSocket, server_cert: str | None = None) -> dict[str, Any]:

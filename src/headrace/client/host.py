@@ -10,7 +10,7 @@ from headrace.client.errors import InvalidURL
 
 _NAME: Final = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=]+")
 _DOTTED: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
-_NUMBER_AT_END: Final = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$")
+_NUMBER_AT_END: Final = re.compile(r"(?:\A|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?\Z")
 _ZONE: Final = re.compile(r"[A-Za-z0-9\-._~]+")
 
 

@@ -136,6 +136,12 @@ def test_scheme_and_host(headers: list[tuple[str, str]], scheme: str, host: str)
         ("for=a;for=b", 400),
         ("for = 192.0.2.1", 400),
         ("for=192.0.2.1 proto=https", 400),
+        # A line's end is no end of the text: `$` would match before it, and nothing would go on from there.
+        ("for=192.0.2.1\n", 400),
+        ("for=192.0.2.1;\n", 400),
+        ("\n", 400),
+        ("for=192.0.2.1 \n", 400),
+        ('for="192.0.2.1"\n', 400),
     ],
 )
 def test_forwarded(value: str, expected: Any) -> None:

@@ -26,7 +26,9 @@ _FILE: Final = (
 )
 _FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
-_WINDOWS: Final = re.compile(r'[<>:"|?*\x00-\x1f]|[. ]$|^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)', re.IGNORECASE)
+_WINDOWS: Final = re.compile(
+    r'[<>:"|?*\x00-\x1f]|[. ]\Z|\A(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z)', re.IGNORECASE
+)
 _ABSENT: Final = frozenset({errno.ELOOP, errno.EMLINK, errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO, errno.ENODEV})
 _WELL_KNOWN: Final = ".well-known"  # RFC 8615: the one hidden folder that is meant to be seen
 

@@ -17,7 +17,7 @@ Hop = tuple[Address, int | None]
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # RFC 7239 §4, read from where the last member ended; quoted text may hold commas and semicolons.
-_PAIR = re.compile(rf'[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*(;|,|$)|[ \t]*(;|,|$)')
+_PAIR = re.compile(rf'[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*(;|,|\Z)|[ \t]*(;|,|\Z)')
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{1,5})?")
 
