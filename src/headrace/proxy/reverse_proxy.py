@@ -16,6 +16,7 @@ from headrace.proxy.fields import ForwardedKind, Pairs, add_forwarded, add_via, 
 from headrace.proxy.relay import Relay
 from headrace.server.exchange import ClientDisconnected
 from headrace.server.handler import Request
+from headrace.server.logs import printable
 from headrace.server.response import AnyResponse, Response
 from headrace.server.websocket import ServerTunnel, TunnelInbox, refuse_handshake
 
@@ -132,7 +133,7 @@ class ReverseProxy:
 
     def _refusal(self, request: Request, error: RequestError) -> Response:
         """What a client is told when its request got no response. Where the upstream stands is for the log alone."""
-        log.warning("%s: %s: %s", request, type(error).__name__, error)
+        log.warning("%s: %s: %s", request, type(error).__name__, printable(str(error)))
         if isinstance(error, (PoolTimeout, PoolError)):
             return Response.text("The server behind this one has too much to do. Try again later.\n", 503)
         if isinstance(error, RequestTimeout):
@@ -213,7 +214,7 @@ class Forwarded(AnyResponse):
             else:
                 await request.write(b"", True)
         except RequestError as error:
-            log.warning("%s: the response broke off: %s", request, error)
+            log.warning("%s: the response broke off: %s", request, printable(str(error)))
             request.reset(error.code if isinstance(error, StreamReset) else INTERNAL_ERROR)
         finally:
             incoming.close()

@@ -15,7 +15,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from headrace.server.logs import ACCESS_LOGGER
+from headrace.server.logs import ACCESS_LOGGER, printable
 from headrace.server.telemetry.interface import Telemetry
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class AccessLog(Telemetry):
             request.status or "-",
             _sent(request),
             duration_s * 1000,
-            f" ({request.gone})" if request.gone else "",
+            f" ({printable(request.gone)})" if request.gone else "",
         )
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.server.inbox import Inbox
+from headrace.server.logs import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -311,7 +312,7 @@ class Exchange:
         if self.gone is not None:
             # Mostly a consequence in the words of a framework, and nobody is there to get an answer: one line will do.
             if not is_ended and not _is_disconnect(error):
-                error_log.warning("%s: %s after the client had gone: %s", self, type(error).__name__, error)
+                error_log.warning("%s: %s after the client had gone: %s", self, type(error).__name__, _text(error))
         elif is_ended:
             if self.progress != COMPLETE:
                 self.reset(CANCEL if self.driver.service.is_ending else INTERNAL_ERROR)
@@ -374,10 +375,18 @@ def _is_disconnect(error: BaseException | None) -> bool:
     return isinstance(error, ClientDisconnected)
 
 
+def _text(error: BaseException) -> str:
+    """What the exception says, safe for a log, also where it cannot even say that."""
+    try:
+        return printable(str(error)[:512])
+    except Exception:
+        return "(no text)"
+
+
 def _summary(error: BaseException) -> str:
     """The exception's type and the first line of its message, safe for a log."""
     text = traceback.format_exception_only(error)[-1].strip().partition("\n")[0][:512]
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return printable(text)
 
 
 def _printable(octets: bytes) -> str:

@@ -18,10 +18,22 @@ ACCESS_LOGGER: Final = "headrace.access"
 _HANDLER_NAME: Final = "headrace-stderr"
 
 
-class LineFormatter(logging.Formatter):
-    """`2026-11-21T10:00:00.123Z info headrace: message`, in UTC, with line breaks in the message made visible.
+_INDENT: Final = "    "
 
-    Where the id of the request is known, it stands in brackets before the message.
+
+def printable(text: str) -> str:
+    """Return `text` with everything escaped that could begin a line, move a cursor or colour a terminal: control
+    characters of C0 and C1, line and paragraph separators, marks of direction, lone surrogates."""
+    if text.isprintable():
+        return text
+    return "".join([each if each.isprintable() else ascii(each)[1:-1] for each in text])
+
+
+class LineFormatter(logging.Formatter):
+    """`2026-11-21T10:00:00.123Z info headrace: message`, in UTC, in one line, whatever is in the message.
+
+    Where the id of the request is known, it stands in brackets before the message. A traceback follows in lines of its
+    own that are indented: an exception's text may be a client's, and what it says cannot be taken for another record.
     """
 
     converter = staticmethod(time.gmtime)
@@ -34,11 +46,22 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record = logging.makeLogRecord(record.__dict__)  # other handlers get the record unchanged
         record.levelname = record.levelname.lower()
-        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        message = printable(record.getMessage())
         request_id = getattr(record, "request_id", "-")
-        record.msg = message if request_id == "-" else f"[{request_id}] {message}"
+        record.msg = message if request_id == "-" else f"[{printable(str(request_id))}] {message}"
         record.args = None
-        return super().format(record)
+        behind = []
+        if record.exc_info:
+            behind.append(self.formatException(record.exc_info))  # not `exc_text`: what another formatter made of it
+        elif record.exc_text:
+            behind.append(record.exc_text)
+        if record.stack_info:
+            behind.append(self.formatStack(record.stack_info))
+        record.exc_info = record.exc_text = record.stack_info = None
+        lines = [super().format(record)]
+        for text in behind:
+            lines += [_INDENT + printable(line) for line in text.split("\n")]
+        return "\n".join(lines)
 
 
 def configure_logging(level: str) -> None:
