@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from base64 import b64decode
 from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +282,83 @@ def test_the_nonce_is_used_again_and_counted(run: Run) -> None:
     server = DigestServer()
     assert digest(run, server, times=3) == ([200, 200, 200], 4)
     assert server.counts == ["00000001", "00000002", "00000003"]
+
+
+class StrictServer(DigestServer):
+    """Refuses a count that it has seen with the nonce (RFC 7616 §3.4: a replay), and waits with its first answers until
+    all of `at_once` requests have come."""
+
+    def __init__(self, at_once: int, nonces: int = 1) -> None:
+        super().__init__()
+        self.seen: set[tuple[str, str]] = set()
+        self.asked = 0
+        self.at_once = at_once
+        self.nonces = nonces
+        self.all_have_asked = asyncio.Event()
+
+    async def respond(self, sent: Any) -> Answer:
+        value = sent.field("authorization")
+        if value is None:
+            number = self.asked
+            self.asked += 1
+            if self.asked == self.at_once:
+                self.all_have_asked.set()
+            await self.all_have_asked.wait()
+            nonce = f"nonce-{number % self.nonces}"
+            return Answer(401, [("www-authenticate", f'Digest realm="r", nonce="{nonce}", qop="auth"')])
+        fields = fields_of(value)
+        use = fields["nonce"], fields["nc"]
+        self.nonce = fields["nonce"]
+        self.algorithm = ""
+        if use in self.seen or fields["response"] != self.proof(fields, sent):
+            return Answer(401, [("www-authenticate", f'Digest realm="r", nonce="{fields["nonce"]}", qop="auth"')])
+        self.seen.add(use)
+        return Answer()
+
+
+@pytest.mark.parametrize("nonces", [1, 2, 5])
+@pytest.mark.parametrize("clients", [1, 2])
+def test_requests_at_once_count_each_use_of_a_nonce_once(run: Run, nonces: int, clients: int) -> None:
+    async def main() -> None:
+        server = StrictServer(5, nonces)
+        auth = DigestAuth("me", "secret")
+        several = [Client(transport=FakeTransport(respond=server.respond), auth=auth) for _ in range(clients)]
+        for _ in range(2):
+            answers = await asyncio.gather(
+                *(several[each % clients].get(f"https://a.example/{each}") for each in range(5))
+            )
+            assert [answer.status for answer in answers] == [200] * 5
+        assert len(server.seen) == 10
+        for number in range(nonces):
+            counts = sorted(int(count, 16) for nonce, count in server.seen if nonce == f"nonce-{number}")
+            assert counts == list(range(1, len(counts) + 1)), "nothing is left out either"
+
+    run(main())
+
+
+def test_threads_count_each_use_of_a_nonce_once() -> None:
+    auth = DigestAuth("me", "secret")
+    challenge = choose(['Digest realm="r", nonce="n", qop="auth"'], True)
+    assert challenge is not None
+
+    def answers(_: int) -> list[str]:
+        request = Request("GET", "https://a.example/")
+        return [fields_of(auth._answer(request, challenge))["nc"] for _ in range(200)]
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = [int(each, 16) for some in pool.map(answers, range(8)) for each in some]
+    assert sorted(counts) == list(range(1, 1_601))
+
+
+def test_what_is_remembered_of_nonces_is_bounded() -> None:
+    auth = DigestAuth("me", "secret")
+    for number in range(3_000):
+        origin = Request("GET", f"https://h{number}.example/").url.origin
+        challenge = choose([f'Digest realm="r", nonce="{number}", qop="auth"'], True)
+        assert challenge is not None
+        auth._remember(origin, challenge)
+        assert auth._count(origin, challenge.nonce) == 1 and auth._count(origin, challenge.nonce) == 2
+    assert len(auth._known) == len(auth._counts) == 1_024
 
 
 def test_user_hash(run: Run) -> None:

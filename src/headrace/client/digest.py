@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,6 +21,7 @@ _ALGORITHMS: Final = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "
 _PARAMETER: Final = re.compile(r"""[\s,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
 _SCHEME: Final = re.compile(r"[\s,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=\s|,|\Z)(?!\s*=)")
 _TOKEN68: Final = re.compile(r"\s+[A-Za-z0-9\-._~+/]+=*\s*(?=,|\Z)")
+_MOST_KNOWN: Final = 1_024  # origins, and nonces, that are remembered
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
@@ -52,15 +54,20 @@ class DigestAuth(Auth):
         self._username = octets(username)
         self._password = octets(password)
         self._make_nonce = nonce
-        self._known: dict[Origin, tuple[Challenge, int]] = {}
+        self._lock = threading.Lock()  # flows of a SyncClient run in threads
+        self._known: dict[Origin, Challenge] = {}
+        self._counts: dict[tuple[Origin, bytes], int] = {}
+        """Requests with each nonce, by its hash, the last used last. Requests that run at once share the nonce, so the
+        count belongs to it, and to none of them (RFC 7616 §3.4: a count that comes twice is a replay)."""
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Yield the request with the nonce that is known, and again with that of the 401, where it asks for another."""
         origin = request.url.origin
         tried = ""
-        if origin in self._known:
-            tried = self._known[origin][0].nonce
-            request.headers["authorization"] = self._answer(request, self._known[origin][0])
+        known = self._known.get(origin)
+        if known is not None:
+            tried = known.nonce
+            request.headers["authorization"] = self._answer(request, known)
         response = yield request
         for answered in range(2):
             if response.status != 401:
@@ -70,15 +77,30 @@ class DigestAuth(Auth):
                 return
             if (answered or challenge.nonce == tried) and not challenge.is_stale:
                 return  # it is not the nonce: it is the name or the password
-            self._known[origin] = (challenge, 0)
+            self._remember(origin, challenge)
             request.headers["authorization"] = self._answer(request, challenge)
             response = yield request
 
+    def _remember(self, origin: Origin, challenge: Challenge) -> None:
+        """Later requests to `origin` use this nonce; if it is known already, its count goes on."""
+        with self._lock:
+            self._known.pop(origin, None)
+            self._known[origin] = challenge
+            if len(self._known) > _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+
+    def _count(self, origin: Origin, nonce: str) -> int:
+        """The number of the next request with this nonce, from 1."""
+        key = origin, hashlib.sha256(nonce.encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            count = self._counts[key] = self._counts.pop(key, 0) + 1
+            if len(self._counts) > _MOST_KNOWN:
+                del self._counts[next(iter(self._counts))]
+            return count
+
     def _answer(self, request: Request, challenge: Challenge) -> str:
         """The value of authorization (RFC 7616 §3.4)."""
-        origin = request.url.origin
-        count = self._known[origin][1] + 1
-        self._known[origin] = (challenge, count)
+        count = self._count(request.url.origin, challenge.nonce)
         name, session, _ = challenge.algorithm.upper().partition("-SESS")
         hash_name = _ALGORITHMS[name or "MD5"]
 
