@@ -82,6 +82,13 @@ class StreamFault(ProtocolError):
         self.stream_id = stream_id
 
 
+class Oversize(StreamFault):
+    """A field section beyond the limits, which costs its message alone (RFC 9113 §10.5.1): odd, but no provocation."""
+
+    def __init__(self, stream_id: int, reason: str) -> None:
+        super().__init__(stream_id, ENHANCE_YOUR_CALM, reason, "RFC 9113 §10.5.1")
+
+
 class RequestRefused(StreamFault):
     """A request that is well-formed and yet cannot be served: a server answers with `status` in place of a reset."""
 

@@ -26,12 +26,14 @@ class Limits:
     """Decoded size of a field section, 32 octets overhead a field (RFC 9113 §6.5.2); beyond it: 431 or a reset."""
     max_connection_fields_size: int = 786_432
     """The same, of all open requests of a connection together; beyond it: REFUSED_STREAM."""
-    max_fields: int = 128
-    """Fields in a section, cookie crumbs counted one by one."""
-    max_block_size: int = 65_536
-    """Compressed size of a field block, HEADERS and its CONTINUATIONs together."""
-    max_continuations: int = 8
-    """CONTINUATION frames after one HEADERS."""
+    max_fields: int = 256
+    """Fields in a section, cookie crumbs counted one by one: 180 cookies, as many as browsers keep of a domain, and 76
+    more. Beyond it: as `max_field_section_size`."""
+    max_block_size: int = 262_144
+    """Compressed size of a field block, HEADERS and its CONTINUATIONs together. Four times `max_field_section_size`, as
+    a section beyond that costs its request, while this one costs the connection."""
+    max_continuations: int = 32
+    """CONTINUATION frames after one HEADERS: twice as many as `max_block_size` takes in full frames."""
     max_settings: int = 32
     """Entries in one SETTINGS frame."""
     initial_stream_window: int = 262_144

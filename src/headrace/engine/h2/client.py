@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headrace.engine import errors
-from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
+from headrace.engine.errors import ConnectionFault, LocalProtocolError, Oversize, StreamFault
 from headrace.engine.events import (
     Event,
     InformationalReceived,
@@ -161,9 +161,7 @@ class ClientConnection(Connection):
         if state > CLOSED:
             self._refuse_step(stream_id, stream.state, step, "HEADERS")
         if section.truncated:
-            raise StreamFault(
-                stream_id, errors.ENHANCE_YOUR_CALM, "a field section beyond the limits", "RFC 9113 §10.5.1"
-            )
+            raise Oversize(stream_id, "a field section beyond the limits (max_field_section_size, max_fields)")
         if stream.final_received:
             self._take_trailers(stream, section, end_stream, state)
         else:

@@ -10,7 +10,7 @@ from typing import Final
 
 from headrace.engine import errors
 from headrace.engine.budget import Budget
-from headrace.engine.errors import ConnectionFault, StreamFault
+from headrace.engine.errors import ConnectionFault, Oversize, StreamFault
 from headrace.engine.events import PeerFault, StreamReset
 from headrace.engine.h2 import frames
 from headrace.engine.h2.deadlines import Deadlines
@@ -37,6 +37,9 @@ _OF_A_DEADLINE: Final = 0.5
 _EARLY_AN_ANSWER: Final = 2.0  # hedged calls: of three attempts at once, one is answered and two are taken back
 _PROVOKED_AN_ANSWER: Final = 0.1  # through a proxy, also of those who have nothing to do with it
 MOST_FREE_FRAMES: Final = 10_000
+_OVERSIZE_COST: Final = (
+    4  # frames that a response with too many or too large fields counts for; its request pays as many
+)
 
 
 class Faults(Deadlines):
@@ -104,7 +107,10 @@ class Faults(Deadlines):
             self._expect_late_data(0)
         if not self.closed:
             self._write_control(frames.write_rst_stream(stream_id, fault.code))
-            self._spend_provoked()
+            if isinstance(fault, Oversize):
+                self._spend_free(_OVERSIZE_COST)
+            else:
+                self._spend_provoked()
 
     def _state_of(self, stream_id: int) -> int:
         """Return the state of a stream that is not open (RFC 9113 §5.1): idle, or how it was closed."""

@@ -27,8 +27,15 @@ from headrace.engine.hpack.field import FieldSection
 from headrace.engine.limits import Limits
 
 _REMEMBERED_GAPS: Final = 64
+_GRPC: Final = b"application/grpc"
+_RESOURCE_EXHAUSTED: Final = (  # a response of trailers alone (gRPC over HTTP2)
+    (b"content-type", b"application/grpc"),
+    (b"grpc-status", b"8"),
+    (b"grpc-message", b"the request's metadata is beyond the limits"),
+)
 _OVERSIZE: Final = "RFC 9113 §10.5.1"
-_ANSWER_COST: Final = 10  # odd frames that a request counts for that the connection answers by itself
+_OVERSIZE_UNIT: Final = 4_096
+_ANSWER_COST: Final = 10  # frames that a request counts for that the connection answers by itself
 
 
 class ServerConnection(Connection):
@@ -115,10 +122,10 @@ class ServerConnection(Connection):
             self._refuse(stream_id)
             return
         if section.truncated:
-            reason = "a field section beyond the limits"
-            self._answer(stream_id, end_stream, PeerFault(0, "stream", stream_id, reason, _OVERSIZE, "max_fields"), 431)
+            self._answer_oversize(stream_id, end_stream, section, len(block))
             return
         if self._fields_size + section.size > self.limits.max_connection_fields_size:
+            self._free_frames += 1  # which pays for the refusal: nobody has told the client of this limit
             self._refuse(stream_id)
             return
         head: RequestHead
@@ -130,7 +137,7 @@ class ServerConnection(Connection):
                 head = parse_request(stream_id, section, self._scheme, self.drop_underscore_fields)
             except RequestRefused as refused:
                 fault = PeerFault(refused.code, "stream", stream_id, refused.reason, refused.section, "")
-                self._answer(stream_id, end_stream, fault, refused.status)
+                self._answer(stream_id, end_stream, fault, refused.status, _ANSWER_COST)
                 return
             section.memo = head
         self._open(stream_id, head, section.size, end_stream)
@@ -212,16 +219,42 @@ class ServerConnection(Connection):
         except ConnectionFault as fault:
             self._fail(fault)
 
-    def _answer(self, stream_id: int, end_stream: bool, fault: PeerFault, status: int) -> None:
-        """Answer a request with `status` and no content, without asking the application."""
+    def _answer_oversize(self, stream_id: int, end_stream: bool, section: FieldSection, size: int) -> None:
+        """431 for a field section beyond the limits (RFC 6585 §5); to gRPC, which knows no 431, RESOURCE_EXHAUSTED.
+
+        It is charged by the octets of its block, which are what it has cost.
+        """
+        cost = 1 + size // _OVERSIZE_UNIT
+        limit = "max_fields" if section.count > self.limits.max_fields else "max_field_section_size"
+        fault = PeerFault(0, "stream", stream_id, "a field section beyond the limits", _OVERSIZE, limit)
+        for field in section.fields:
+            if field.name == b"content-type" and field.value.startswith(_GRPC):
+                self._answer(stream_id, end_stream, fault, 200, cost, _RESOURCE_EXHAUSTED)
+                return
+        self._answer(stream_id, end_stream, fault, 431, cost)
+
+    def _answer(
+        self,
+        stream_id: int,
+        end_stream: bool,
+        fault: PeerFault,
+        status: int,
+        cost: int,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Answer a request with `status`, `headers` and no content, without asking the application; it costs as many
+        frames."""
         self._streams[stream_id] = Stream(
             stream_id, frames.write_id(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN
         )
         self.streams_opened += 1
         self._events.append(fault)
-        self.send_response(stream_id, status, (), b"")
+        if headers:
+            self.send_headers(stream_id, status, headers, True)
+        else:
+            self.send_response(stream_id, status, (), b"")
         self._unanswered += 1  # answered, but by no work of a handler: it earns nothing
-        self._spend_odd(_ANSWER_COST)
+        self._spend_free(cost)
 
     def _take_trailers(self, stream: Stream, section: FieldSection, end_stream: bool) -> None:
         stream_id = stream.stream_id

@@ -14,6 +14,8 @@ from headrace.engine.hpack.static_table import STATIC_FIELDS, STATIC_LENGTH
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
+# A section of more than four times a limit, of more than four times its octets, is a bomb: decoded no further. One that
+# is just as large in octets is some user's cookies or metadata: read to its end and thrown away, for the table's sake.
 _BOMB_FACTOR: Final = 4
 
 # A repeated request's block is short: nearly all of it is indices. Longer ones are mostly literals, unlikely to repeat.
@@ -46,7 +48,7 @@ class Decoder:
         "_table_limit",
     )
 
-    def __init__(self, max_table_size: i64 = 4096, max_section_size: i64 = 65536, max_fields: i64 = 128) -> None:
+    def __init__(self, max_table_size: i64 = 4096, max_section_size: i64 = 65536, max_fields: i64 = 256) -> None:
         self._table = DynamicTable(max_table_size)
         self._table_limit: i64 = max_table_size
         self._lowered_to: i64 = -1  # the lowest limit since the last block, when the peer must react to it; else -1
@@ -82,8 +84,9 @@ class Decoder:
         A section over the limits comes back `truncated`; the dynamic table is right all the same. For a repeated block
         the same object comes back while the dynamic table is unchanged.
 
-        Raises HPACKBombError when the block decodes to more than four times a limit, and HPACKError for every other
-        fault. No further block can be decoded then.
+        Raises HPACKBombError when the block decodes to more than four times a limit and to more than four times its own
+        octets, and HPACKError for every other fault. No further block can be decoded then. So the work for a block is
+        bounded by its octets, whose number the owner bounds.
         """
         remembered = self._remembered
         if remembered is not None and self._lowered_to < 0:
@@ -154,7 +157,9 @@ class Decoder:
             count += 1
             if size <= max_size and count <= max_count:
                 fields.append(field)
-            elif size > max_size * _BOMB_FACTOR or count > max_count * _BOMB_FACTOR:
+            elif (
+                size > max_size * _BOMB_FACTOR or count > max_count * _BOMB_FACTOR
+            ) and size > position * _BOMB_FACTOR:
                 raise HPACKBombError("a field block decodes to more than four times the limit", "RFC 7541 §7.3")
 
         section = FieldSection(fields, size, count, size > max_size or count > max_count)

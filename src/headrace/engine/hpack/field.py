@@ -73,7 +73,7 @@ class HPACKError(Exception):
 
 
 class HPACKBombError(HPACKError):
-    """The block decodes to more than four times a limit: no mistake but an attack, decoded no further.
+    """The block decodes to more than four times a limit, and than its own octets: an attack, decoded no further.
 
     For the owner to answer with ENHANCE_YOUR_CALM. The dynamic table is not usable afterwards.
     """
