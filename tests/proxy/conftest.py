@@ -42,12 +42,12 @@ class Chain:
             yield server
 
     @contextlib.asynccontextmanager
-    async def to(self, upstream_port: int, path: str = "", **options: Any) -> AsyncIterator[Server]:
-        """The proxy's server, in front of a port."""
+    async def to(self, upstream_port: int, path: str = "", *, listen: int = 0, **options: Any) -> AsyncIterator[Server]:
+        """The proxy's server, in front of a port; `listen` is its own."""
         url = f"http://127.0.0.1:{upstream_port}{path}"
         async with (
             ReverseProxy(url, transport=self.transport(), **options) as proxy,
-            self.front.serving(proxy) as server,
+            self.front.serving(proxy, bind=f"127.0.0.1:{listen}") as server,
         ):
             yield server
 

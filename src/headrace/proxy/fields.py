@@ -1,4 +1,4 @@
-"""What a proxy leaves out of a message's fields, and what it adds to them (RFC 9110 §7.6, RFC 7239)."""
+"""What a proxy leaves out of a message's fields, and what it adds to them (RFC 9110 §6.5.1, §7.6.1, RFC 7239)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,35 @@ _HOP_BY_HOP: Final = frozenset(
 )
 _REWRITTEN: Final = frozenset((b"host", b"content-length"))  # the client writes these by itself
 _HANDSHAKE: Final = frozenset((b"sec-websocket-key", b"sec-websocket-accept"))  # of one connection, too (RFC 8441 §5)
-_FORWARDED: Final = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
+_OF_REQUESTS: Final = _HOP_BY_HOP | _HANDSHAKE | _REWRITTEN
+_OF_RESPONSES: Final = _HOP_BY_HOP | _HANDSHAKE
+# Who asked, how and for what, beside the fields whose names begin with x-forwarded-.
+_FORWARDED: Final = frozenset((b"forwarded", b"x-real-ip"))
+_FORWARDED_PREFIX: Final = b"x-forwarded-"
+# RFC 9110 §6.5.1: what has to be known before the content, and means nothing, or too much, behind it. Framing and
+# routing; authentication and what is like it; modifiers of requests; controls of responses; the content's format.
+_NOT_IN_TRAILERS: Final = (
+    _OF_REQUESTS
+    | _FORWARDED
+    | frozenset(
+        (
+            *(b"trailer", b"max-forwards", b"via"),
+            *(b"authorization", b"cookie", b"set-cookie", b"www-authenticate", b"authentication-info"),
+            *(b"origin", b"referer"),
+            *(b"cache-control", b"expect", b"pragma", b"range", b"priority"),
+            *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"),
+            *(b"age", b"date", b"expires", b"location", b"retry-after", b"vary", b"warning", b"allow"),
+            *(b"content-encoding", b"content-language", b"content-location", b"content-range", b"content-type"),
+            *(b"strict-transport-security", b"content-security-policy", b"alt-svc"),
+        )
+    )
+)
 
 
 def end_to_end(headers: Sequence[tuple[bytes, bytes]], *, is_request: bool) -> Pairs:
-    """The fields that go on: without those of the connection, and without those that `connection` names."""
-    dropped = _HOP_BY_HOP | _HANDSHAKE | _REWRITTEN if is_request else _HOP_BY_HOP | _HANDSHAKE
+    """The fields that go on: without those of the connection, and without those that `connection` names; of a request
+    also without those that CGI, and what is like it, could take for one of them: `content_length`."""
+    dropped = _OF_REQUESTS if is_request else _OF_RESPONSES
     named: set[bytes] = set()
     takes_trailers = False
     for name, value in headers:
@@ -39,23 +62,35 @@ def end_to_end(headers: Sequence[tuple[bytes, bytes]], *, is_request: bool) -> P
         elif name == b"te" and is_request:
             takes_trailers = any(each.strip(b" \t").lower() == b"trailers" for each in value.split(b","))
     kept = [pair for pair in headers if pair[0] not in dropped and pair[0] not in named]
+    if is_request:
+        kept = [pair for pair in kept if b"_" not in pair[0] or _plain(pair[0]) not in dropped | named]
     if takes_trailers:
         kept.append((b"te", b"trailers"))  # we hand them on
     return kept
 
 
-def add_via(headers: Pairs, http_version: str, name: str) -> None:
-    """Say that the message passed here, and by which protocol it had come (RFC 9110 §7.6.3)."""
-    headers.append((b"via", f"{http_version} {name}".encode("latin-1")))
+def trailers_that_go_on(trailers: Sequence[tuple[bytes, bytes]]) -> Pairs:
+    """The fields behind the content that go on: without those whose place is before it (RFC 9110 §6.5.1), whatever the
+    peer may make of them, and without what an application could take for them."""
+    return [(name, value) for name, value in trailers if not _is_for_headers(_plain(name))]
+
+
+def _is_for_headers(name: bytes) -> bool:
+    return name in _NOT_IN_TRAILERS or name.startswith((_FORWARDED_PREFIX, b"access-control-", b"sec-"))
+
+
+def _plain(name: bytes) -> bytes:
+    """The name as CGI sees it (RFC 3875 §4.1.18)."""
+    return name.replace(b"_", b"-")
 
 
 def add_forwarded(
     headers: Pairs, kind: ForwardedKind, is_appended: bool, client: str | None, scheme: str, host: str
 ) -> Pairs:
-    """The fields with who asked, how, and for what; what the client itself wrote of that is replaced, unless
-    `is_appended`. `client` is an address, None on a unix socket."""
-    if not is_appended:
-        headers = [pair for pair in headers if pair[0] not in _FORWARDED]
+    """The fields with who asked, how, and for what; what the client itself wrote of that is left out, `x-real-ip` and
+    all of `x-forwarded-*`, unless `is_appended`; and always where the name has an underscore. `client` is an address,
+    None on a unix socket."""
+    headers = [pair for pair in headers if not _says_who(pair[0], is_appended)]
     if kind == "x-forwarded":
         address = client if client is not None else "unknown"
         headers = _joined(headers, b"x-forwarded-for", address.encode("latin-1"))
@@ -66,6 +101,14 @@ def add_forwarded(
         member = f"for={_node(client)};proto={scheme};host={_quoted(host)}"
         headers = _joined(headers, b"forwarded", member.encode("latin-1"))
     return headers
+
+
+def _says_who(name: bytes, is_believed: bool) -> bool:
+    """Tell whether a field says who asked, and may not go on."""
+    if is_believed and b"_" not in name:
+        return False
+    plain = _plain(name)
+    return plain in _FORWARDED or plain.startswith(_FORWARDED_PREFIX)
 
 
 def _joined(headers: Pairs, name: bytes, value: bytes) -> Pairs:

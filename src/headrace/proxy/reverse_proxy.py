@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator
+from secrets import token_hex
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
@@ -12,8 +14,10 @@ from headrace.client.interface import Incoming, Origin, Outgoing, Transport
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.client.websocket import is_granted
 from headrace.engine.errors import INTERNAL_ERROR, LocalError
-from headrace.proxy.fields import ForwardedKind, Pairs, add_forwarded, add_via, end_to_end
+from headrace.proxy.fields import ForwardedKind, Pairs, add_forwarded, end_to_end, trailers_that_go_on
+from headrace.proxy.hops import add_via, forwards_left, has_passed, with_forwards
 from headrace.proxy.relay import Relay
+from headrace.proxy.target import leaves_its_base
 from headrace.server.exchange import ClientDisconnected
 from headrace.server.handler import Request
 from headrace.server.logs import printable
@@ -22,6 +26,9 @@ from headrace.server.websocket import ServerTunnel, TunnelInbox, refuse_handshak
 
 log: Final = logging.getLogger("headrace.proxy")
 _PORTS: Final = {"http": 80, "https": 443}
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z:\[\]-]+")  # a pseudonym, or host and port (RFC 9110 §7.6.3)
+_LIMITED: Final = (b"OPTIONS", b"TRACE")  # the methods that max-forwards means something to (RFC 9110 §7.6.2)
+_CIRCLE: Final = "This request has been here before: the way to the server behind this one leads back here.\n"
 
 
 class ReverseProxy:
@@ -35,8 +42,11 @@ class ReverseProxy:
     `transport` carries the requests, a `NetworkTransport` of its own by default, which `aclose` ends. `host` sends the
     upstream its own name, or with `preserve` the one that the client asked for. `forwarded` says who asked:
     `x-forwarded-for`, `-proto` and `-host`, or RFC 7239's `forwarded`, or neither; what the client wrote there is
-    replaced, unless `append_forwarded`, which is for a proxy behind one that is trusted. `via` is our name. Content of
-    more than `max_body_size` octets is 413. Raises ValueError for a URL that cannot be an upstream.
+    left out, unless `append_forwarded`, which is for a proxy behind one that is trusted. `via` is our name, one of this
+    proxy's own when None: a request that has passed it is answered with 508, so proxies that stand behind one another
+    must not share a name. Content of more than `max_body_size` octets is 413. A path that has `..` in it, however
+    written, is 400. OPTIONS and TRACE whose `max-forwards` is 0 are answered here. Raises ValueError for a URL that
+    cannot be an upstream, and for a name that is none.
     """
 
     takes_websockets: Final = True
@@ -49,7 +59,7 @@ class ReverseProxy:
         host: Literal["upstream", "preserve"] = "upstream",
         forwarded: ForwardedKind = "x-forwarded",
         append_forwarded: bool = False,
-        via: str = "headrace",
+        via: str | None = None,
         max_body_size: int | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
@@ -60,6 +70,8 @@ class ReverseProxy:
             raise ValueError(f"the option host is upstream or preserve, not {host!r}")
         if forwarded not in ("x-forwarded", "forwarded", "none"):
             raise ValueError(f"the option forwarded is x-forwarded, forwarded or none, not {forwarded!r}")
+        if via is not None and not _NAME.fullmatch(via):
+            raise ValueError(f"the name in via is a word such as edge-1, or host and port, not {via!r}")
         if transport is None:
             from headrace.client.network import NetworkTransport
             from headrace.client.network_config import NetworkConfig
@@ -72,7 +84,7 @@ class ReverseProxy:
         self._keeps_host = host == "preserve"
         self._forwarded: ForwardedKind = forwarded
         self._appends = append_forwarded
-        self._via = via
+        self._via = via if via is not None else f"headrace-{token_hex(4)}"
         self._max_body_size = max_body_size
         self._timeouts = timeouts
 
@@ -82,6 +94,9 @@ class ReverseProxy:
             refusal = refuse_handshake(request.head)
             if refusal is not None:
                 return refusal
+        refusal = self._refuse(request)
+        if refusal is not None:
+            return refusal
         outgoing = self._outgoing(request)
         send = self.transport.tunnel if outgoing.protocol is not None else self.transport.send
         try:
@@ -106,9 +121,25 @@ class ReverseProxy:
         add_via(headers, incoming.head.http_version, self._via)
         return headers
 
+    def _refuse(self, request: Request) -> Response | None:
+        """The answer to a request that must not go on. Raises HTTPError(400)."""
+        head = request.head
+        if leaves_its_base(head.path.partition(b"?")[0]):
+            return Response.text("The path must not have segments such as '..'.\n", 400)
+        if has_passed(head.headers, self._via):
+            log.warning("%s: it goes in a circle: its via has %s, our name", request, self._via)
+            return Response.text(_CIRCLE, 508)
+        if head.method in _LIMITED and forwards_left(head.headers) == 0:
+            return Response(204) if head.method == b"OPTIONS" else Response.text("TRACE ends here.\n", 501)
+        return None
+
     def _outgoing(self, request: Request) -> Outgoing:
         head = request.head
         headers = end_to_end(head.headers, is_request=True)
+        if head.method in _LIMITED:
+            left = forwards_left(head.headers)
+            if left is not None:
+                headers = with_forwards(headers, left - 1)
         add_via(headers, request.http_version, self._via)
         client = request.connection.peer if self._appends else request.client
         address = client[0] if client is not None else None
@@ -183,7 +214,7 @@ class Upload:
 
     def trailers(self) -> Pairs:
         """The fields behind it."""
-        return end_to_end(self._request.trailers, is_request=True)
+        return trailers_that_go_on(self._request.trailers)
 
 
 class Forwarded(AnyResponse):
@@ -208,7 +239,7 @@ class Forwarded(AnyResponse):
             request.start(head.status, headers)
             while data := await incoming.receive():
                 await request.write(data)
-            trailers = end_to_end(incoming.trailers, is_request=False)
+            trailers = trailers_that_go_on(incoming.trailers)
             if trailers:
                 await request.write_trailers(trailers)
             else:

@@ -1,0 +1,27 @@
+"""Where a request's target leads, for a proxy whose routes and upstream may read it in different ways."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+_READINGS: Final = 3  # as it is, decoded, and decoded twice, as careless upstreams do
+
+
+def leaves_its_base(path: bytes) -> bool:
+    """Tell whether a path, without its query, has a segment that stands for this place or the one above (RFC 3986
+    §5.2.4), in any of the ways that servers read one: `..`, `%2e%2e`, encoded twice, behind a backslash or an encoded
+    slash (`..%2fadmin`, `..\\admin`), with a parameter (`..;a=b`).
+
+    A client takes such segments out before it asks. Left in, they lead a route's request to another place of the
+    upstream: `/public/../admin`.
+    """
+    for _ in range(_READINGS):
+        if b"." in path:
+            for segment in path.replace(b"\\", b"/").split(b"/"):
+                if segment.partition(b";")[0] in (b".", b".."):
+                    return True
+        if b"%" not in path:
+            return False
+        path = unquote_to_bytes(path)
+    return False
