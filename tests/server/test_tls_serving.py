@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -63,7 +64,60 @@ def test_it_speaks_http2_over_tls(run: Run, folder: Path) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("protocols", [(), ("http/1.1",)], ids=["no ALPN", "http/1.1"])
+@pytest.mark.parametrize("cut", [1, 7, 100_000])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("served", "offered", "chosen"),
+    [
+        ("h2,http/1.1", ("foo",), None),
+        ("h2,http/1.1", ("http/1.0", "h2c", "acme-tls/1"), None),
+        ("h2,http/1.1", ("h", "http/1.", "H2"), None),
+        ("h2", ("http/1.1",), None),
+        ("http/1.1", ("h2",), None),
+        ("h2,http/1.1", ("foo", "http/1.1"), "http/1.1"),
+        ("h2,http/1.1", ("http/1.1", "h2", "foo"), "h2"),
+        ("h2,http/1.1", (), ""),
+    ],
+)
+def test_who_offers_nothing_that_is_served_gets_the_alert(
+    run: Run, folder: Path, served: str, offered: tuple[str, ...], chosen: str | None, version: ssl.TLSVersion, cut: int
+) -> None:
+    """RFC 7301 §3.2: the fatal alert no_application_protocol. Without ALPN it is HTTP/1.1 (RFC 9113 §3.2)."""
+
+    async def main() -> None:
+        async with serving(app, tls_cert=str(folder / "localhost.pem"), protocols=served) as server:
+            context = client_context(folder, *offered)
+            context.minimum_version = context.maximum_version = version
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
+            writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                try:
+                    client.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    octets = outgoing.read()
+                    for start in range(0, len(octets), cut):
+                        writer.write(octets[start : start + cut])
+                        await asyncio.sleep(0)
+                    incoming.write(await asyncio.wait_for(reader.read(65_536), 10.0))
+                except ssl.SSLError as error:
+                    said = str(error).lower().replace("_", " ")
+                    assert (chosen, "alert no application protocol" in said) == (None, True)
+                    assert await asyncio.wait_for(reader.read(), 10.0) == b""
+                    writer.close()
+                    assert server.service is not None
+                    await settled(lambda: not server.service.drivers)  # type: ignore[union-attr]
+                    return
+            assert client.selected_alpn_protocol() == (chosen or None)
+            assert chosen is not None
+            writer.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("protocols", [()], ids=["no ALPN"])
 def test_without_alpn_for_h2_the_connection_ends(run: Run, folder: Path, protocols: tuple[str, ...]) -> None:
     """RFC 9113 §3.2: over TLS, HTTP/2 is chosen by ALPN."""
 

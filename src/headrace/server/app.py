@@ -98,6 +98,7 @@ class Server:
                         factory,
                         gate,
                         ssl_context=context if bind.tls else None,
+                        alpn=config.protocols.split(","),
                         handshake_timeout_s=config.tls_handshake_timeout_s,
                         path=bind.path if bind.kind == "unix" else None,
                         proxy_protocol=config.proxy_protocol,

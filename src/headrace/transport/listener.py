@@ -79,12 +79,14 @@ class Listener:
         gate: Gate,
         *,
         ssl_context: ssl.SSLContext | None = None,
+        alpn: Sequence[str] | None = None,
         handshake_timeout_s: float = 10.0,
         path: str | None = None,
         proxy_protocol: str = "off",
         proxies: Sequence[Network] = (),
     ) -> None:
-        """`path` is removed when the listener closes, if it is still the socket that it is now.
+        """`path` is removed when the listener closes, if it is still the socket that it is now. `alpn` are what is
+        served under TLS, by their names in ALPN: who offers others alone is refused. None lets everybody in.
 
         `proxy_protocol` is `off`, or which versions of the PROXY header must stand before everything else; then only
         peers in the networks of `proxies` are served.
@@ -93,6 +95,7 @@ class Listener:
         self._factory = factory
         self._gate = gate
         self._ssl = ssl_context
+        self._alpn = alpn
         self._handshake_timeout_s = handshake_timeout_s
         self._task: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
@@ -177,7 +180,13 @@ class Listener:
         if self._ssl is None:
             return protocol
         timeout_s = self._handshake_timeout_s
-        handshake = TLSTransport(protocol, self._ssl, handshake_timeout_s=timeout_s, on_handshake=self._on_handshake)
+        handshake = TLSTransport(
+            protocol,
+            self._ssl,
+            handshake_timeout_s=timeout_s,
+            protocols=self._alpn,
+            on_handshake=self._on_handshake,
+        )
         self._begin(handshake)
         return handshake
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
+
+from headrace.transport.client_hello import NO_APPLICATION_PROTOCOL, ClientHello
 
 RECORD: Final = 16_384  # octets of content in a TLS record at most (RFC 8446 §5.1)
 _SLICE: Final = 16_384  # octets given to OpenSSL at once
@@ -35,6 +37,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     __slots__ = (
         "_bio",
+        "_hello",
         "_incoming",
         "_is_blocked",
         "_is_open",
@@ -42,6 +45,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         "_outgoing",
         "_overhead",
         "_protocol",
+        "_protocols",
         "_raw",
         "_timer",
         "cut",
@@ -56,13 +60,18 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         server_side: bool = True,
         server_hostname: str | None = None,
         handshake_timeout_s: float = 10.0,
+        protocols: Sequence[str] | None = None,
         on_handshake: Callable[[TLSTransport, str | None], None],
     ) -> None:
+        """`protocols` are those that a server has: a client that offers others alone gets the alert that RFC 7301 §3.2
+        asks for. None lets everybody in."""
         super().__init__()
         self._protocol = protocol
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._bio = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
+        self._protocols = protocols
+        self._hello: ClientHello | None = ClientHello() if protocols is not None else None
         self._raw: asyncio.Transport | None = None
         self._is_open = False
         self._is_blocked = False
@@ -88,6 +97,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._is_open:
+            if self._hello is not None and not self._is_welcome(self._hello, data):
+                return
             self._incoming.write(data)
             if not (self._shake_hands() and self._incoming.pending):
                 return
@@ -264,6 +275,18 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._is_open = True
         self._protocol.connection_made(self)
         return True
+
+    def _is_welcome(self, hello: ClientHello, data: bytes) -> bool:
+        """Look at the client's first message; False when it offers nothing that is served, which ends the handshake."""
+        offered = hello.feed(data)
+        if hello.is_over:
+            self._hello = None
+        if offered is None or any(each.encode() in offered for each in self._protocols or ()):
+            return True
+        if self._raw is not None and not self._raw.is_closing():
+            self._raw.write(NO_APPLICATION_PROTOCOL)
+        self._give_up("the TLS handshake failed: ALPN offers no protocol that is served (RFC 7301 §3.2)")
+        return False
 
     def _on_timeout(self) -> None:
         self._give_up("the TLS handshake took too long (limit tls_handshake_timeout_s)")
