@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from headrace.client import failures
@@ -50,6 +51,9 @@ __all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
 
 Protocols = Literal["alpn", "h2", "http/1.1"]
 
+H1_WINDOW: Final = 524_288
+"""Octets of a response over HTTP/1.1 that may be unread: there the kernel's buffers carry what a window carries over
+HTTP/2, and a connection is free for the next request when the one before has come whole, read or not."""
 _tuple: Final = tuple.__new__  # makes a NamedTuple in half the time
 _ANNOUNCED: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # methods whose empty content has a length (RFC 9110 §8.6)
 
@@ -206,7 +210,10 @@ class ClientDriver(DriverState):
         else:
             self.http_version = "1.1"
             self.settings_seen = True
-            self.engine = H1ClientConnection(self.limits, now=now)
+            limits = self.limits
+            if limits.initial_stream_window > H1_WINDOW:
+                limits = replace(limits, initial_stream_window=H1_WINDOW)
+            self.engine = H1ClientConnection(limits, now=now)
         super().connection_made(transport)
         if protocol == "h2" and tls is not None and chosen != "h2":  # RFC 9113 §3.2: over TLS, ALPN chooses it
             self._ended = TLSError("the server did not choose HTTP/2 in the handshake (ALPN, RFC 9113 §3.2)")

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 CLIENT_LIMITS: Final = Limits(
     initial_stream_window=2_097_152,  # 2 MiB: 20 MB/s over a round trip of 100 ms
+    small_stream_window=65_536,
     initial_connection_window=16_777_216,
-    max_unread=33_554_432,
+    max_unread=16_777_216,
     small_data_budget=33_554_432,  # sixteen times the window, as in `Limits`
     stalled_send_timeout_s=86_400.0,  # the write timeout of each request bounds it instead
     idle_timeout_s=86_400.0,  # the pool's to decide

@@ -146,8 +146,11 @@ class Exchange:
 
     def close(self) -> None:
         """Give up what is left: RST_STREAM(CANCEL), or the end of an HTTP/1.1 connection. A no-op after the end."""
-        if not self.is_over:
+        if self.is_over:
+            self.let_be()
+        else:
             self._is_closed = True
+            self._owed = 0
             self.chunks = []
             self.buffer = None
             self._over()
@@ -213,6 +216,8 @@ class Exchange:
 
     def on_complete(self) -> None:
         """The response has ended, and the driver has let go of it."""
+        if self._owed:
+            self._hold()
         if self.is_plain:
             self.is_over = True
             waiter = self._waiter
@@ -230,6 +235,8 @@ class Exchange:
         if self.is_over:
             return
         self.error = error
+        if self._owed:
+            self._hold()
         if isinstance(error, RequestError):
             if not error.url:
                 error.url = self.outgoing.url
@@ -259,6 +266,8 @@ class Exchange:
         data = b"".join(self.chunks)
         owed = self._owed
         self.chunks = []
+        if self.is_over:
+            self.let_be()
         self._owed = 0
         return data, owed
 
@@ -303,11 +312,27 @@ class Exchange:
             self.chunks = [buffer.getvalue()]  # which is no copy, as long as nothing is written any more
             self.buffer = None
 
+    def _hold(self) -> None:
+        """The stream has ended, and its content is here and unread: it counts until somebody takes it. Else responses
+        that end within their windows could pile up beside those that do not."""
+        if self.way_out is not None:
+            self._owed = 0
+        else:
+            self.driver.engine.hold_data(self._owed)
+
+    def let_be(self) -> None:
+        """Nobody will take what is left of a response that has ended."""
+        if self._owed:
+            self.driver.engine.hold_data(-self._owed)
+            self._owed = 0
+
     def _give_credit(self) -> None:
         owed = self._owed
         self._owed = 0
         if self.is_over:
-            return  # whatever was owed went back when the stream ended
+            if owed:
+                self.driver.engine.hold_data(-owed)
+            return  # whatever was owed to the server went back when the stream ended
         driver = self.driver
         if not self.is_sending:
             self.since = driver.loop.time()
@@ -368,6 +393,8 @@ class HeldResponse:
     def __del__(self) -> None:
         exchange = self._exchange
         if exchange.is_over or exchange.way_out is not None:
+            if exchange._owed and not exchange.driver.loop.is_closed():
+                exchange.driver.loop.call_soon_threadsafe(exchange.let_be)  # read no further than to its head
             return
         loop = exchange.driver.loop
         if not loop.is_closed():

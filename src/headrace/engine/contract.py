@@ -157,6 +157,10 @@ class Engine:
         """`count` octets of a stream's content are consumed: the peer may send more."""
         raise NotImplementedError
 
+    def hold_data(self, count: int) -> None:
+        """`count` octets of streams that have ended are still unread, or below 0 so many fewer. Nothing else tells the
+        connection of them; where it bounds what is unread of all streams, they count."""
+
     # -- the verbs of a client ---------------------------------------------------------------------------------
     #
     # Requests have identifiers of their own counting, 1, 3, 5, and so on. What comes back are InformationalReceived,

@@ -38,10 +38,12 @@ class Limits:
     """Entries in one SETTINGS frame."""
     initial_stream_window: int = 262_144
     """Receive window of a stream; credit goes back only as the application consumes."""
+    small_stream_window: int = 32_768
+    """The same for all streams while `max_unread` octets of a connection are unread, so that each goes on."""
     initial_connection_window: int = 1_048_576
-    """Receive window of the connection; credit goes back on receipt while less than `max_unread` is unread."""
+    """Receive window of the connection; credit goes back on receipt."""
     max_unread: int = 4_194_304
-    """Octets that all handlers of a connection together may leave unread before the connection's credit stops."""
+    """Octets that all handlers of a connection together may leave unread before its streams' windows become small."""
     max_frame_size: int = 16_384
     """Largest frame payload accepted; checked on the frame's header, before anything is stored."""
     max_stream_send_buffer: int = 65_536
@@ -118,6 +120,7 @@ _RANGES: Final[dict[str, tuple[Any, Any]]] = {
     "max_connection_fields_size": (1_024, MAX_WINDOW),
     "max_fields": (8, 65_536),
     "max_block_size": (1_024, 16_777_216),
+    "small_stream_window": (1_024, MAX_WINDOW),
     "initial_connection_window": (DEFAULT_WINDOW, MAX_WINDOW),
     "max_frame_size": (DEFAULT_FRAME_SIZE, 1_048_576),
     "max_stream_send_buffer": (1, MAX_WINDOW),

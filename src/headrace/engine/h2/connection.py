@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine import errors
-from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamFault
+from headrace.engine.errors import ConnectionFault, StreamFault
 from headrace.engine.events import (
     DataReceived,
     Event,
@@ -22,8 +22,8 @@ from headrace.engine.events import (
     StreamReset,
 )
 from headrace.engine.h2 import frames, settings
+from headrace.engine.h2.credit import Credit
 from headrace.engine.h2.faults import MOST_FREE_FRAMES
-from headrace.engine.h2.field_blocks import FieldBlocks
 from headrace.engine.h2.output import DRAINING, OPEN, SETTINGS
 from headrace.engine.h2.priority import parse_priority
 from headrace.engine.h2.states import (
@@ -51,7 +51,7 @@ _MOST_FREE_CRUMBS: Final = 100
 _PING_COST: Final = 2
 
 
-class Connection(FieldBlocks):
+class Connection(Credit):
     """A connection in memory, for either role; see ServerConnection and ClientConnection."""
 
     def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
@@ -59,11 +59,6 @@ class Connection(FieldBlocks):
         self._position: int = 0
         self._preface_left: bytes = frames.PREFACE if is_server else b""
         self._settings_seen = False
-        self._frame_limit: int = DEFAULT_FRAME_SIZE
-        self._local_window: int = DEFAULT_WINDOW
-        self._connection_window: int = DEFAULT_WINDOW
-        self._connection_used: int = 0
-        self._connection_credit: int = 0
         self._largest_credit: int = 0
         self._goaway_received = False
         self._early_priorities: dict[int, bytes] | None = None
@@ -300,7 +295,7 @@ class Connection(FieldBlocks):
             self._refuse_step(stream_id, stream.state, step, "DATA")
         self._check_message_data(stream)
         stream.recv_used += flow_length
-        if stream.recv_used > self._local_window:
+        if stream.recv_used > self._local_window and flow_length > 0:  # windows that shrink may be below 0 (§6.9.2)
             raise StreamFault(
                 stream_id, errors.FLOW_CONTROL_ERROR, "DATA beyond the stream's window", "RFC 9113 §6.9.1"
             )
@@ -318,6 +313,8 @@ class Connection(FieldBlocks):
             return
         stream.unread += flow_length
         self._unread += flow_length
+        if self._is_shrunk or self._unread >= self.limits.max_unread:
+            self._fit_windows()
         if size < _SMALL and not end_stream:
             stream.small_charge += _SMALL
             if stream.small_charge > self.limits.small_data_budget:
@@ -343,44 +340,6 @@ class Connection(FieldBlocks):
             self._drop(stream, CLOSED)
         else:
             stream.state = state
-
-    def _receive_window(self) -> int:
-        return self._connection_window - self._connection_used
-
-    def _credit_connection(self) -> None:
-        """Give back connection credit in big steps, on receipt, while handlers leave less than `max_unread` unread."""
-        if self._connection_credit * 2 >= self._connection_window and self._unread < self.limits.max_unread:
-            self._write_control(frames.write_window_update(0, self._connection_credit))
-            self._connection_used -= self._connection_credit
-            self._connection_credit = 0
-
-    def _credit_stream(self, stream: Stream) -> None:
-        """Give back stream credit in big steps, once consumed; none for a stream whose peer has ended."""
-        if stream.consumed and stream.consumed * 2 >= self._local_window and stream.peer_is_open():
-            self._write_control(frames.write_window_update(stream.stream_id, stream.consumed))
-            stream.recv_used -= stream.consumed
-            stream.consumed = 0
-            stream.upload_at = self._stamp()
-            stream.upload_mark = stream.received
-
-    def acknowledge_data(self, stream_id: int, count: int) -> None:
-        """The application consumed `count` octets (of DataReceived.flow_length): credit goes back, in big steps.
-
-        A no-op on a stream that is gone, whose credit has gone back already. Raises LocalProtocolError for more octets
-        than are unread.
-        """
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return
-        if count > stream.unread or count < 0:
-            raise LocalProtocolError(f"stream {stream_id}: {count} octets consumed of {stream.unread} unread")
-        stream.unread -= count
-        self._unread -= count
-        if stream.small_charge and stream.unread == 0:
-            stream.small_charge = 0
-        stream.consumed += count
-        self._credit_stream(stream)
-        self._credit_connection()
 
     def _recv_window_update(self, stream_id: int, start: int, end: int) -> None:
         """WINDOW_UPDATE (RFC 9113 §6.9)."""
@@ -478,13 +437,6 @@ class Connection(FieldBlocks):
             for stream in self._streams.values():
                 if stream.queued and new_window + stream.send_credit > 0:
                     self._scheduler.add(stream)
-
-    def _own_settings_count(self) -> None:
-        """The peer acknowledged our SETTINGS: from here on they are in force for it (RFC 9113 §6.5.3)."""
-        self._settings_due = NEVER
-        self._frame_limit = self.limits.max_frame_size
-        self._local_window = self.limits.initial_stream_window
-        self._decoder.set_max_table_size(self.limits.header_table_size)
 
     def _recv_ping(self, flags: int, stream_id: int, start: int, end: int) -> None:
         """PING (RFC 9113 §6.7)."""

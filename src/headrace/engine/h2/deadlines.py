@@ -120,8 +120,7 @@ class Deadlines(Sender):
             return NEVER
         grace = max(limits.upload_grace_s, 0.001)
         if now >= stream.upload_at + grace:
-            room = limits.initial_stream_window - stream.recv_used
-            if room > 0 and self._unread < limits.max_unread and not stream.awaits_continue:
+            if self._has_room(stream) and not stream.awaits_continue:
                 if stream.received - stream.upload_mark < limits.min_upload_rate * (now - stream.upload_at):
                     self._give_up(stream, "the request's content came too slowly", "min_upload_rate")
                     return NEVER

@@ -380,6 +380,10 @@ class Output(TimedEngine):
         self.frames_out += 1
         self._end(fault.code, "local", fault.reason, fault.section)
 
+    def _has_room(self, stream: Stream) -> bool:
+        """Tell whether the peer may send content on this stream now."""
+        raise NotImplementedError
+
     def _credit_connection(self) -> None:
         """Give connection credit back where there is enough to be worth a frame; the reading half knows."""
         raise NotImplementedError
