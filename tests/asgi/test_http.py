@@ -74,6 +74,7 @@ def test_the_scope(run: Run) -> None:
                 "http.response.trailers": {},
                 "http.response.early_hint": {},
                 "http.response.pathsend": {},
+                "headrace.request.pause": {},
             },
         }
         # Trap 32: the port is a number. Trap 19: one cookie.

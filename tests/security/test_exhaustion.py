@@ -290,11 +290,14 @@ def test_slow_read_with_real_progress_goes_on() -> None:
 
 @pytest.mark.parametrize("rate", [0, 10, 99])
 def test_slow_upload(rate: int) -> None:
-    """DESIGN §10 min_upload_rate: a body that comes at under 100 octets/s is given up after its grace; OFF: never."""
+    """min_upload_rate: a body of a known length that comes at under 100 octets/s is given up; OFF: never.
+
+    Bodies without one: `tests/lawful/test_pauses.py`.
+    """
 
     def upload(limits: Limits) -> ServerRig:
         rig = ServerRig(limits)
-        rig.request(1, method=b"POST", end_stream=False)
+        rig.request(1, method=b"POST", end_stream=False, extra=[(b"content-length", b"1000000")])
         for _ in range(60):
             rig.advance(1.0)
             if rate:

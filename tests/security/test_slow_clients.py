@@ -31,7 +31,7 @@ GRACE_S = 4.0  # that late on a busy machine; the defaults are ten seconds and m
 PATIENCE_S = 20.0
 DEADLINES = (
     "preface_timeout_s", "settings_ack_timeout_s", "request_header_timeout_s", "idle_timeout_s", "upload_grace_s",
-    "stalled_send_timeout_s",
+    "upload_pause_timeout_s", "stalled_send_timeout_s",
 )  # fmt: skip
 
 READY = wire.client_preface() + wire.settings_ack()

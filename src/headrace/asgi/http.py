@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from headrace.asgi.answer import BLOCKED, OTHER, Answer
 from headrace.asgi.pathsend import send_file
 from headrace.asgi.tls import tls_extension
-from headrace.asgi.types import DEBUG_EXTENSION, EXTENSIONS, SPEC
+from headrace.asgi.types import DEBUG_EXTENSION, EXTENSIONS, PAUSE, SPEC
 from headrace.engine.errors import StreamClosedError
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
 from headrace.server.exchange import Exchange, error_log
@@ -193,6 +193,8 @@ class HTTPCycle(Exchange):
             if self.progress != BEFORE:
                 self._refuse(kind)
             self.inform(103, [(b"link", bytes(link)) for link in message.get("links", ())])
+        elif kind == PAUSE:
+            self.allow_pauses(message.get("longest"))
         elif kind == "http.response.debug" and self.progress == BEFORE:
             error_log.debug("%s: http.response.debug: %s", self, ", ".join(map(str, message.get("info", ()))))
         elif kind == "http.response.pathsend":

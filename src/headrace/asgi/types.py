@@ -13,10 +13,13 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SPEC: Final = {"version": "3.0", "spec_version": "2.5"}
 LIFESPAN_SPEC: Final = {"version": "3.0", "spec_version": "2.0"}
+PAUSE: Final = "headrace.request.pause"
+"""An extension of ours: a message that lets the client pause within its content, for `longest` seconds or any."""
 EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     "http.response.trailers": {},
     "http.response.early_hint": {},
     "http.response.pathsend": {},
+    PAUSE: {},
 }
 DEBUG_EXTENSION: Final[dict[str, dict[str, Any]]] = {"http.response.debug": {}}
 """Offered while debug messages are logged, since frameworks do extra work for it."""

@@ -161,6 +161,11 @@ class Engine:
         """`count` octets of streams that have ended are still unread, or below 0 so many fewer. Nothing else tells the
         connection of them; where it bounds what is unread of all streams, they count."""
 
+    def allow_pauses(self, stream_id: int, longest_s: float) -> None:
+        """Let a request's content pause for `longest_s` seconds, 0: for as long as it likes; what the limits say of its
+        rate and of pauses does not count then. A no-op when it is over."""
+        raise NotImplementedError
+
     # -- the verbs of a client ---------------------------------------------------------------------------------
     #
     # Requests have identifiers of their own counting, 1, 3, 5, and so on. What comes back are InformationalReceived,

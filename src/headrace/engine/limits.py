@@ -10,6 +10,8 @@ MAX_STREAM_ID: Final = 2**31 - 1  # RFC 9113 §5.1.1
 DEFAULT_WINDOW: Final = 65_535  # RFC 9113 §6.9.2
 DEFAULT_FRAME_SIZE: Final = 16_384  # RFC 9113 §6.5.2
 LARGEST_FRAME_SIZE: Final = 2**24 - 1  # RFC 9113 §6.5.2
+DRIP: Final = 5  # a piece of content below this is no message: those of gRPC have five octets in front of them
+DRIPS: Final = 3  # so many in `upload_grace_s` make content that drips
 
 
 @dataclass
@@ -62,9 +64,13 @@ class Limits:
     idle_timeout_s: float = 75.0
     """Time without an open stream after which the connection ends with GOAWAY(NO_ERROR)."""
     min_upload_rate: float = 100.0
-    """Octets a second that a request body must bring, after `upload_grace_s`, while we leave it room; 0: no limit."""
+    """Octets a second that a request body must bring in each `upload_grace_s`, while we leave it room: one whose length
+    is announced, a chunk that has begun, and one that drips. 0: no limit, of pauses neither."""
     upload_grace_s: float = 10.0
-    """Time before `min_upload_rate` is asked for."""
+    """Time over which `min_upload_rate` is asked for."""
+    upload_pause_timeout_s: float = 300.0
+    """Longest pause between two pieces of a request body without a length (a call that sends messages), as Envoy's
+    stream_idle_timeout; an application may set its own for a request. 0: no limit."""
     stalled_send_timeout_s: float = 60.0
     """Longest time a stream with octets to send may go without progress; crumbs of window do not extend it."""
     drain_timeout_s: float = 30.0
@@ -130,6 +136,7 @@ _RANGES: Final[dict[str, tuple[Any, Any]]] = {
     "settings_ack_timeout_s": (0.001, 86_400),
     "request_header_timeout_s": (0.001, 86_400),
     "idle_timeout_s": (0.001, 86_400),
+    "upload_pause_timeout_s": (0, 86_400),
     "stalled_send_timeout_s": (0.001, 86_400),
     "drain_timeout_s": (0, 86_400),
     "keepalive_ack_s": (0.001, 86_400),

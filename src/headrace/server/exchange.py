@@ -192,6 +192,16 @@ class Exchange:
             if self.head.expect_continue and inbox.is_untouched() and self.progress <= HELD and self.gone is None:
                 self.inform(100, ())
 
+    def allow_pauses(self, longest_s: float | None = None) -> None:
+        """Let the client pause for `longest_s` seconds between two pieces of its content; None: for any time.
+
+        For calls that send messages when there are some. Without it `min_upload_rate` and `upload_pause_timeout_s` end
+        a request whose content comes too slowly, until the response has begun. Raises ValueError unless positive.
+        """
+        if longest_s is not None and not longest_s > 0:
+            raise ValueError(f"a pause of {longest_s} seconds: it must be more than 0, or None for any")
+        self.driver.engine.allow_pauses(self.stream_id, longest_s or 0.0)
+
     def reset(self, code: int) -> None:
         """End the stream with RST_STREAM; a no-op when it is over."""
         driver = self.driver

@@ -51,6 +51,11 @@ class ChunkedDecoder:
         """True once the last chunk and the trailer section have come."""
         return self._state == _COMPLETE
 
+    @property
+    def is_between(self) -> bool:
+        """True where no chunk has begun that is not whole, and the trailer section has not: nothing is owed."""
+        return self._state == _SIZE
+
     def take_content(self) -> bytes:
         """Return and forget what was decoded."""
         content = self.content

@@ -11,7 +11,7 @@ from headrace.engine.events import DrainBegan, Event
 from headrace.engine.h1.content import CHUNKS, CONTENT
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.sender import Sender
-from headrace.engine.limits import Limits
+from headrace.engine.limits import DRIPS, Limits
 from headrace.engine.message import BEFORE
 from headrace.engine.timed import NEVER
 
@@ -27,6 +27,9 @@ class Deadlines(Sender):
         self._drain_due: float = NEVER
         self._received: int = 0
         self._upload_mark: int = 0
+        self._quiet_since: float = -1.0  # nothing of the content has come since; below 0: since `_upload_at`
+        self._drips: int = 0  # pieces of content, since then, that are too small for a message
+        self._pause_s: float = -1.0  # the longest pause that the application allows, 0: any; below 0: it has not said
         self._at_latest(now + limits.preface_timeout_s)
 
     def handle_deadline(self, now: float) -> list[Event]:
@@ -76,20 +79,53 @@ class Deadlines(Sender):
         return min(due, self._check_drain(now))
 
     def _check_upload(self, now: float) -> float:
-        """A request's content must come at `min_upload_rate`, for as long as we read it and have not answered."""
+        """Tell what a request's content must come up to, for as long as we read it and have not answered.
+
+        Content whose length was announced, a chunk or a line of the chunked coding that has begun, and content that
+        drips, come at `min_upload_rate`. Between chunks the client may pause, for `upload_pause_timeout_s`; or, between
+        all pieces, for as long as the application says.
+        """
         limits = self.limits
-        if limits.min_upload_rate <= 0:
+        longest = self._pause_s if self._pause_s >= 0 else limits.upload_pause_timeout_s
+        if self._pause_s == 0 or (limits.min_upload_rate <= 0 and self._pause_s < 0):
             return NEVER
+        has_room = not self.read_paused and not self._awaits_continue
+        came = self._received - self._upload_mark
         grace = max(limits.upload_grace_s, 0.001)
+        chunks = self._chunks
+        is_owed = chunks is None or not chunks.is_between or self._position < len(self._input)
         if now >= self._upload_at + grace:
-            if not self.read_paused and not self._awaits_continue:
-                if self._received - self._upload_mark < limits.min_upload_rate * (now - self._upload_at):
+            if has_room and self._pause_s < 0 and (is_owed or self._drips >= DRIPS):
+                if came < limits.min_upload_rate * (now - self._upload_at):
                     raise MessageFault(
                         408, "the request's content came too slowly", "RFC 9110 §15.5.9", "min_upload_rate"
                     )
+            if came > 0 or not has_room:
+                self._quiet_since = -1.0
+            elif self._quiet_since < 0:
+                self._quiet_since = self._upload_at
             self._upload_at = now
             self._upload_mark = self._received
-        return self._upload_at + grace
+            self._drips = 0
+            came = 0
+        due = self._upload_at + grace
+        if longest > 0 and came == 0 and has_room and (not is_owed or self._pause_s >= 0):
+            ends = longest + (self._quiet_since if self._quiet_since >= 0 else self._upload_at)
+            if now >= ends:
+                raise MessageFault(
+                    408, "the request's content did not go on", "RFC 9110 §15.5.9", "upload_pause_timeout_s"
+                )
+            due = min(due, ends)
+        return due
+
+    def allow_pauses(self, stream_id: int, longest_s: float) -> None:
+        """Let the content of a request pause for `longest_s` seconds between any two pieces (0: for as long as it
+        likes), in place of what the limits say; a no-op when the request is over."""
+        if self._is_open and stream_id == self._stream_id:
+            self._pause_s = longest_s
+            self._at_latest(self._now + self.limits.upload_grace_s)
+            if longest_s > 0:
+                self._at_latest(self._now + longest_s)
 
     def _check_stalled(self, now: float) -> float:
         """What is to be sent must be taken, whatever the client's kernel drips."""

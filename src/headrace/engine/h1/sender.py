@@ -156,6 +156,7 @@ class Sender(Output):
         if status == 100:
             self._awaits_continue = False
             self._upload_at = self._stamp()
+            self._quiet_since = -1.0
         self._write(head.plain)
 
     def accept_tunnel(self, stream_id: int, headers: Fields) -> None:

@@ -22,7 +22,7 @@ from headrace.engine.h1.queue import OUTPUT_HIGH
 from headrace.engine.h1.reader import HTTP1RequestHead, RequestReader
 from headrace.engine.h1.sender import DISCARDED
 from headrace.engine.h1.target import looks_like_http
-from headrace.engine.limits import Limits
+from headrace.engine.limits import DRIP, Limits
 from headrace.engine.message import BEFORE
 from headrace.engine.timed import NEVER
 
@@ -290,8 +290,13 @@ class H1ServerConnection(Deadlines):
             self._recv_left = head.content_length
         self._received = 0
         self._upload_mark = 0
+        self._quiet_since = -1.0
+        self._drips = 0
+        self._pause_s = -1.0
         self._upload_at = self._stamp()
         self._at_latest(self._now + self.limits.upload_grace_s)
+        if self.limits.upload_pause_timeout_s > 0:
+            self._at_latest(self._now + self.limits.upload_pause_timeout_s)
 
     def _take_in(self, content: bytes, is_last: bool) -> None:
         """Hand content to the owner; or forget it, where the response is complete already."""
@@ -308,6 +313,8 @@ class H1ServerConnection(Deadlines):
         self._unread += size
         if size < _SMALL:
             self._small_unread += _SMALL
+            if size < DRIP and not is_last:
+                self._drips += 1
         self._events.append(DataReceived(self._stream_id, content, size, is_last))
 
     def _content_ended(self) -> None:

@@ -36,7 +36,7 @@ from headrace.engine.h2.states import (
     next_state,
 )
 from headrace.engine.h2.stream import Stream
-from headrace.engine.limits import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, MAX_WINDOW, Limits
+from headrace.engine.limits import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, DRIP, MAX_WINDOW, Limits
 from headrace.engine.timed import NEVER
 
 if TYPE_CHECKING:
@@ -317,6 +317,8 @@ class Connection(Credit):
             self._fit_windows()
         if size < _SMALL and not end_stream:
             stream.small_charge += _SMALL
+            if size < DRIP:
+                stream.drips += 1
             if stream.small_charge > self.limits.small_data_budget:
                 raise StreamFault(
                     stream_id,

@@ -72,6 +72,7 @@ class Credit(FieldBlocks):
                 stream.consumed = 0
                 stream.upload_at = self._stamp()
                 stream.upload_mark = stream.received
+                stream.quiet_since = -1.0
 
     def acknowledge_data(self, stream_id: int, count: int) -> None:
         """The application consumed `count` octets (of DataReceived.flow_length): credit goes back, in big steps.

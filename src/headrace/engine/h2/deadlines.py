@@ -15,7 +15,7 @@ from headrace.engine.h2.output import DRAINING, FRAMES_UNDER_WAY, OPEN, PREFACE,
 from headrace.engine.h2.sender import Sender
 from headrace.engine.h2.states import CLOSED_BY_US
 from headrace.engine.h2.stream import Stream
-from headrace.engine.limits import MAX_STREAM_ID, Limits
+from headrace.engine.limits import DRIPS, MAX_STREAM_ID, Limits
 from headrace.engine.timed import NEVER
 
 _DRAIN_PING = b"headrace"
@@ -30,6 +30,9 @@ class Deadlines(Sender):
     def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
         super().__init__(limits, is_server, now)
         self._started = now
+        self.upload_check_s: float = limits.upload_grace_s
+        if 0 < limits.upload_pause_timeout_s < self.upload_check_s:
+            self.upload_check_s = limits.upload_pause_timeout_s
         self._settings_due: float = now + limits.settings_ack_timeout_s
         self._block_due: float = NEVER
         self._heard_at = now
@@ -114,19 +117,49 @@ class Deadlines(Sender):
         return stream.stalled_at + timeout
 
     def _check_upload(self, stream: Stream, now: float) -> float:
-        """A request body must come at `min_upload_rate`, for as long as we leave it room and have not answered."""
+        """Tell what a request's content must come up to, for as long as we leave it room and have not answered.
+
+        Content whose length was announced, or that drips, comes at `min_upload_rate`. Between the pieces of any other
+        its peer may pause, for `upload_pause_timeout_s`; or, between all pieces, for as long as the application says.
+        """
         limits = self.limits
-        if limits.min_upload_rate <= 0:
+        longest = stream.pause_s if stream.pause_s >= 0 else limits.upload_pause_timeout_s
+        if stream.pause_s == 0 or (limits.min_upload_rate <= 0 and stream.pause_s < 0):
             return NEVER
+        has_room = self._has_room(stream) and not stream.awaits_continue
+        came = stream.received - stream.upload_mark
         grace = max(limits.upload_grace_s, 0.001)
         if now >= stream.upload_at + grace:
-            if self._has_room(stream) and not stream.awaits_continue:
-                if stream.received - stream.upload_mark < limits.min_upload_rate * (now - stream.upload_at):
+            if has_room and stream.pause_s < 0 and (stream.recv_length >= 0 or stream.drips >= DRIPS):
+                if came < limits.min_upload_rate * (now - stream.upload_at):
                     self._give_up(stream, "the request's content came too slowly", "min_upload_rate")
                     return NEVER
+            if came > 0 or not has_room:
+                stream.quiet_since = -1.0
+            elif stream.quiet_since < 0:
+                stream.quiet_since = stream.upload_at
             stream.upload_at = now
             stream.upload_mark = stream.received
-        return stream.upload_at + grace
+            stream.drips = 0
+            came = 0
+        due = stream.upload_at + grace
+        if longest > 0 and came == 0 and has_room and (stream.recv_length < 0 or stream.pause_s >= 0):
+            ends = longest + (stream.quiet_since if stream.quiet_since >= 0 else stream.upload_at)
+            if now >= ends:
+                self._give_up(stream, "the request's content did not go on", "upload_pause_timeout_s")
+                return NEVER
+            due = min(due, ends)
+        return due
+
+    def allow_pauses(self, stream_id: int, longest_s: float) -> None:
+        """Let the content of a request pause for `longest_s` seconds between any two pieces (0: for as long as it
+        likes), in place of what the limits say; a no-op when the stream is gone."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.pause_s = longest_s
+            self._at_latest(self._now + self.upload_check_s)
+            if longest_s > 0:
+                self._at_latest(self._now + longest_s)
 
     def _give_up(self, stream: Stream, reason: str, limit: str) -> None:
         stream_id = stream.stream_id

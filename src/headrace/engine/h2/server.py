@@ -160,7 +160,7 @@ class ServerConnection(Connection):
                 stream.recv_length = head.content_length
             stream.awaits_continue = head.expect_continue
             stream.upload_at = self._now
-            self._at_latest(self._now + self.limits.upload_grace_s)
+            self._at_latest(self._now + self.upload_check_s)
         urgency = DEFAULT_URGENCY
         incremental = False
         early = self._early_priorities
@@ -347,4 +347,5 @@ class ServerConnection(Connection):
         if status == 100:
             stream.awaits_continue = False
             stream.upload_at = self._stamp()
+            stream.quiet_since = -1.0
         self._write_head(stream, self._heads.response(status, headers, -1, self.drop_connection_fields), False)

@@ -72,6 +72,12 @@ class Stream:
     """Start of the period in which `min_upload_rate` is asked for."""
     upload_mark: int = 0
     """`received` at that time."""
+    quiet_since: float = -1.0
+    """Since when nothing of the content has come; below 0: since `upload_at`."""
+    drips: int = 0
+    """Pieces of content, since `upload_at`, that are too small for a message."""
+    pause_s: float = -1.0
+    """Longest pause that the application allows, 0: any; below 0: it has not said, and the limits count."""
     awaits_continue: bool = False
     """The request said `expect: 100-continue` and nothing has been answered."""
     final_received: bool = False
