@@ -42,6 +42,7 @@ from headrace.engine.timed import NEVER
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
+_METHOD_OF_PREFACE: Final = 3  # octets of the method that the preface begins with
 _LARGE_READ: Final = 16_384
 _SMALL: Final = 256  # DATA below this is charged as much
 _CRUMB: Final = 256  # a WINDOW_UPDATE below this is odd
@@ -138,19 +139,27 @@ class Connection(Credit):
         """Consume the client's preface, octet by octet if need be (RFC 9113 §3.4); False while it is incomplete."""
         size = min(len(self._preface_left), len(self._input))
         if self._input[:size] != self._preface_left[:size]:
-            seen = self._input[:16]
-            reason = "the client's preface is wrong"
-            if seen[:2] == b"\x16\x03":
-                reason = "a TLS handshake on a cleartext port"
-            elif b" /" in seen[:10] or b"HTTP/1" in self._input[:256]:
-                reason = "an HTTP/1 request where only HTTP/2 is served"
-            raise ConnectionFault(errors.PROTOCOL_ERROR, reason, "RFC 9113 §3.4")
+            raise ConnectionFault(errors.PROTOCOL_ERROR, self._what_it_is_instead(), "RFC 9113 §3.4")
         self._preface_left = self._preface_left[size:]
         self._input = self._input[size:]
         if self._preface_left:
             return False
         self.phase = SETTINGS
         return True
+
+    def _what_it_is_instead(self) -> str:
+        """Say what a wrong preface looks like: judged by its octets up to the first that differs, since in another cut
+        no more may have come."""
+        at = 0
+        while self._input[at] == self._preface_left[at]:
+            at += 1
+        octet = self._input[at]
+        place = len(frames.PREFACE) - len(self._preface_left) + at
+        if place == 0 and octet == 0x16:  # the content type of a handshake message (RFC 8446 §5.1)
+            return "a TLS handshake on a cleartext port"
+        if place <= _METHOD_OF_PREFACE and (0x41 <= octet <= 0x5A or octet == 0x20):
+            return "a method of HTTP/1.1 where only HTTP/2 is served"
+        return "the client's preface is wrong"
 
     def _take_torn_frame(self, data: bytes, turn: int) -> int:
         """Complete the frame that the last read ended within, and take it alone: a large body comes in large reads, and
