@@ -150,7 +150,6 @@ def resets_refund_twice(patch: pytest.MonkeyPatch) -> None:
 def secrets_are_indexed(patch: pytest.MonkeyPatch) -> None:
     """Credentials are indexed like any other field."""
     patch.setattr(encoder, "_NEVER", -1)
-    patch.setattr(encoder, "_NEVER_WHEN_SHORT", -1)
 
 
 # --- SECURITY 3.3 -------------------------------------------------------------------------------------------------

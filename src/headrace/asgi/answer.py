@@ -55,7 +55,11 @@ class Answer:
                 raise TypeError(f"the status of an ASGI response is an int, not {type(status).__name__}")
             headers = message["headers"] if "headers" in message else []
             self.status = int(status)
-            self.headers = _own(headers)
+            held = self.engine.held_fields
+            if held == headers:  # as most often; quicker than a copy
+                self.headers = held
+            else:
+                self.headers = self.engine.held_fields = _own(headers)
             self.has_trailers = "trailers" in message and bool(message["trailers"])
             self.state = HELD
             return DONE
@@ -84,10 +88,10 @@ class Answer:
 
 def _own(headers: Any) -> list[Any]:
     """Return a copy that the application cannot change until the first piece of content comes, pairs included."""
-    own: list[Any] = list(headers)
-    for place in range(len(own)):
-        if not isinstance(own[place], tuple):
-            own[place] = tuple(own[place])
+    own: list[Any] = headers.copy() if isinstance(headers, list) else list(headers)
+    for pair in own:
+        if not isinstance(pair, tuple):
+            return [tuple(each) for each in own]
     return own
 
 

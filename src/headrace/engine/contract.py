@@ -41,6 +41,8 @@ class Engine:
         self.drop_underscore_fields = False
         """With True, fields of a request with an underscore in their name are left out: for CGI and all that is like it
         they are the same as those with a hyphen (RFC 3875 §4.1.18). Set it before the first head has come."""
+        self.held_fields: list[Any] = []
+        """The fields that the owner held last, until a response began: nobody may change them."""
 
     # -- input and time ----------------------------------------------------------------------------------------
 

@@ -13,20 +13,66 @@ def representation(octet: int) -> int:
     return 0x80 if octet >= 0x80 else 0x40 if octet >= 0x40 else octet & 0xF0
 
 
-@pytest.mark.parametrize("name", [b"authorization", b"proxy-authorization", b"set-cookie", b"cookie"])
-def test_credentials_are_never_indexed(name: bytes) -> None:
-    """§7.1.3, §6.2.3: also on the hops behind a proxy."""
+SECRETS = [
+    *(b"authorization", b"proxy-authorization", b"set-cookie", b"cookie", b"authentication-info", b"dpop"),
+    *(b"x-api-key", b"apikey", b"x-auth-token", b"x-vault-token", b"private-token", b"x-csrf-token", b"x-csrf"),
+    *(b"ocp-apim-subscription-key", b"x-amz-security-token", b"x-forwarded-access-token", b"x-amzn-oidc-data"),
+    *(
+        b"cf-access-jwt-assertion",
+        b"x-session-id",
+        b"x-functions-key",
+        b"x-password",
+        b"x-client-secret",
+        b"x-github-otp",
+        b"x-auth",
+    ),
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("value", [b"k=1", b"k=a secret that is far longer than twenty bytes"])
+def test_credentials_are_never_indexed(name: bytes, value: bytes) -> None:
+    """§7.1.3, §6.2.3: also on the hops behind a proxy, and however long they are."""
     encoder = Encoder()
     for _ in range(4):
-        block = encoder.encode([(name, b"k=secret of 19 oct.")])
+        block = encoder.encode([(name, value)])
         assert representation(block[0]) == NEVER_INDEXED
-    assert encoder.table_size == 0
+        assert encoder.settled
+    assert (encoder.table_size, encoder.generation) == (0, 0)
 
 
-def test_a_long_cookie_is_indexed_once_it_repeats() -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"x-user",
+        b"x-request-id",
+        b"content-type",
+        b"x-keyboard",
+        b"x-tokens-left",
+        b"authority",
+        b"x-sidecar",
+        b"custom-key",
+    ],
+)
+def test_other_names_are_no_credentials(name: bytes) -> None:
     encoder = Encoder()
-    cookie = [(b"cookie", b"k=no secret of 20 oc")]
-    assert [representation(encoder.encode(cookie)[0]) for _ in range(3)] == [WITHOUT_INDEXING, WITH_INDEXING, 0x80]
+    for _ in range(2):
+        encoder.encode([(name, b"some value")])
+    assert encoder.table_size > 0
+
+
+@pytest.mark.parametrize("pair", [(b"x-thing", b"one"), (b"server", b"headrace"), (b":method", b"GET")])
+def test_what_must_not_be_indexed_is_not_looked_for_in_a_table(pair: tuple[bytes, bytes]) -> None:
+    """§6.2.3: an intermediary uses the same representation, though another message has put the value into the table."""
+    encoder, decoder = Encoder(), Decoder()
+    for _ in range(3):
+        decoder.decode(encoder.encode([pair]))
+    size = encoder.table_size
+    block = encoder.encode([pair], frozenset((pair[0],)))
+    assert representation(block[0]) == NEVER_INDEXED
+    assert decoder.decode(block).fields[0].pair == pair
+    assert encoder.table_size == size
+    assert encoder.encode([pair])[0] >= 0x80
 
 
 @pytest.mark.parametrize(

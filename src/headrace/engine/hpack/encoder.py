@@ -9,6 +9,7 @@ from headrace.engine.hpack import huffman
 from headrace.engine.hpack.dynamic_table import DynamicTable
 from headrace.engine.hpack.field import FIELD_OVERHEAD, Field
 from headrace.engine.hpack.integer import encode_integer
+from headrace.engine.hpack.secrets import SECRET_NAMES, is_secret
 from headrace.engine.hpack.sightings import Sightings
 from headrace.engine.hpack.static_table import STATIC_LENGTH, STATIC_NAMES, STATIC_VALUES
 from headrace.engine.hpack.writer import BytesWriter
@@ -23,7 +24,6 @@ _ON_SECOND_SIGHT: Final = 0  # the default: a value that comes once would only p
 _AT_ONCE: Final = 1
 _WITHOUT: Final = 2
 _NEVER: Final = 3
-_NEVER_WHEN_SHORT: Final = 4
 
 # Values of these hardly vary within a connection.
 _STABLE_NAMES: Final = (
@@ -71,10 +71,6 @@ _VARYING_NAMES: Final = (
     b"location",
     b"range",
 )
-# Credentials, which nobody may be able to guess octet by octet from the size of blocks (RFC 7541 §7.1.3). `set-cookie`
-# hands one out: as a never-indexed literal it is not larger, and proxies must not index it either.
-_SECRET_NAMES: Final = (b"authorization", b"proxy-authorization", b"set-cookie")
-_SHORT_COOKIE: Final = 20  # below this a cookie can be guessed whole; a long one gains more from indexing than it risks
 
 
 class _Name:
@@ -92,8 +88,7 @@ def _known_names() -> dict[bytes, _Name]:
     policies: dict[bytes, int] = dict.fromkeys(STATIC_NAMES, _ON_SECOND_SIGHT)
     policies.update(dict.fromkeys(_STABLE_NAMES, _AT_ONCE))
     policies.update(dict.fromkeys(_VARYING_NAMES, _WITHOUT))
-    policies.update(dict.fromkeys(_SECRET_NAMES, _NEVER))
-    policies[b"cookie"] = _NEVER_WHEN_SHORT
+    policies.update(dict.fromkeys(SECRET_NAMES, _NEVER))
     return {
         name: _Name(STATIC_NAMES.get(name, 0), policy, STATIC_VALUES.get(name, {})) for name, policy in policies.items()
     }
@@ -181,10 +176,11 @@ class Encoder:
             self._evict()
         table.max_size = size
 
-    def encode(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    def encode(self, fields: Iterable[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None) -> bytes:
         """Encode one field section as a whole block, in the given order; names must be lowercase already.
 
-        Never indexed are `authorization`, `proxy-authorization`, `set-cookie` and cookies of less than 20 octets.
+        Never indexed are credentials, such as `authorization`, `cookie` and what `secrets.is_secret` tells, and the
+        fields of the names in `never_indexed`, whose values are not looked for in any table either.
         """
         out = BytesWriter()
         self.settled = True
@@ -196,6 +192,11 @@ class Encoder:
         name_index: i64 = 0
         policy: i64 = 0
         for name, value in fields:
+            if never_indexed is not None and name in never_indexed:
+                known = _KNOWN.get(name)
+                name_index = known.index if known is not None else 0
+                self._write_literal(out, name_index, 4, 0x10, name, value)
+                continue
             known = _KNOWN.get(name)
             if known is not None:
                 static = known.values.get(value)
@@ -220,8 +221,8 @@ class Encoder:
                     continue
                 if name_index == 0:
                     name_index = self._inserted + STATIC_LENGTH - indexed.newest
-            if policy == _NEVER_WHEN_SHORT:
-                policy = _NEVER if len(value) < _SHORT_COOKIE else _ON_SECOND_SIGHT
+            elif known is None and is_secret(name):  # it cannot be in the table
+                policy = _NEVER
             if policy == _NEVER:
                 self._write_literal(out, name_index, 4, 0x10, name, value)
             elif policy != _WITHOUT and self._wants_index(name, value, policy):
