@@ -13,6 +13,7 @@ from wsgiref.validate import validator
 import pytest
 
 from headrace.server.exchange import ClientDisconnected
+from headrace.wsgi.addresses import Address
 from headrace.wsgi.threads import Threads
 
 from tests.h2_peer import H2Peer
@@ -20,6 +21,7 @@ from tests.serving import Run, live_handlers, port, serving, settled
 
 TEXT = [("Content-Type", "text/plain")]
 LIMIT_S = 10.0
+NO_SPOOL: dict[str, Any] = {"wsgi_spool_memory": 0, "wsgi_spool_size": 0}
 
 
 def test_an_application_that_is_checked_for_conformance(run: Run) -> None:
@@ -75,7 +77,7 @@ def test_content_goes_both_ways_whole(run: Run, size: int) -> None:
 
 
 def test_an_upload_that_is_not_read_stops_at_the_window(run: Run) -> None:
-    # Trap 7: credit comes back as the application reads, not as octets arrive.
+    # Trap 7: credit comes back as the application reads, not as octets arrive, once the spool is full.
     go_on = threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -85,7 +87,7 @@ def test_an_upload_that_is_not_read_stops_at_the_window(run: Run) -> None:
         return [str(size).encode()]
 
     async def main() -> None:
-        async with serving(app) as server, H2Peer.connected(port(server)) as peer:
+        async with serving(app, **NO_SPOOL) as server, H2Peer.connected(port(server)) as peer:
             stream_id = peer.open("/", "POST", end=False)
             sending = asyncio.create_task(peer.send(stream_id, bytes(1_000_000), end=True))
             await settled(lambda: peer.room(stream_id) == 0)
@@ -108,12 +110,13 @@ def test_a_slow_client_blocks_the_thread(run: Run) -> None:
             yield bytes(16_384)
 
     async def main() -> None:
-        async with serving(app) as server, H2Peer.connected(port(server), gives_credit=False) as peer:
+        async with serving(app, **NO_SPOOL) as server, H2Peer.connected(port(server), gives_credit=False) as peer:
             stream_id = peer.open("/")
             await peer.until(lambda: len(peer.answers[stream_id].body) == 65_535)
-            await settled(lambda: len(produced) == 8)  # the window and the write buffer, and no more
+            # The window and the write buffer, a piece in the thread's hand, perhaps one in the spool, and no more.
+            await settled(lambda: len(produced) >= 9)
             await peer.ping()
-            assert len(produced) == 8
+            assert len(produced) <= 10
             peer.gives_credit = True
             peer.conn.increment_flow_control_window(2**30)
             peer.conn.increment_flow_control_window(2**30, stream_id)
@@ -186,7 +189,7 @@ def gone(run: Run, blocked: Callable[[dict[str, Any]], Iterator[bytes]], method:
         return Result(environ)
 
     async def main() -> None:
-        async with serving(app) as server, H2Peer.connected(port(server), gives_credit=False) as peer:
+        async with serving(app, **NO_SPOOL) as server, H2Peer.connected(port(server), gives_credit=False) as peer:
             stream_id = peer.open("/", method, end=method == "GET")
             await peer.started(stream_id)
             await peer.ping()
@@ -337,7 +340,7 @@ def test_a_thread_that_never_returns_does_not_keep_the_server_from_ending(
         return [b""]
 
     async def main() -> None:
-        async with serving(app) as server, H2Peer.connected(port(server)) as peer:
+        async with serving(app, **NO_SPOOL) as server, H2Peer.connected(port(server)) as peer:
             stream_id = peer.open("/", "POST", end=False)
             await settled(begun.is_set)
             server.abort()
@@ -405,9 +408,9 @@ def test_threads_start_only_as_they_are_needed() -> None:
     threads = Threads(10)
     for _ in range(20):
         done = threading.Event()
-        threads.start(done.set)
+        threads.start(done.set, Address("one"), None)
         assert done.wait(LIMIT_S)
-        while not threads._idle._value:
+        while not threads.stats()["idle"]:
             pass
     assert len(threads._threads) == 1
     threads.close()

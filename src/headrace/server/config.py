@@ -147,6 +147,14 @@ class Config:
     """Octets that `request.read()` collects before it answers 413. Streamed bodies have no such limit."""
     wsgi_threads: int = 0
     """WSGI requests that run at once, each in a thread of its own; 0: four more than there are cores, 32 at most."""
+    wsgi_spare_threads: int = 4
+    """Further threads while more than half of those wait for slow clients; 0: none, and none with one thread."""
+    wsgi_spool_memory: int = 1_048_576
+    """Bytes of a WSGI request's content, and of a response that its client has not taken, that are kept in memory."""
+    wsgi_spool_size: int = 67_108_864
+    """The same in a temporary file, once they are more; beyond it a thread waits for the client. 0: no file."""
+    wsgi_spool_total: int = 1_073_741_824
+    """Bytes in all of these files together, of one client address half of it; beyond it threads wait for clients."""
     tls_handshake_timeout_s: float = 10.0
     """Seconds for a TLS handshake, and for a PROXY header; then the connection ends."""
     limits: Limits = field(default_factory=server_limits)
@@ -187,6 +195,14 @@ class Config:
             )
         if not 0 <= self.wsgi_threads <= 10_000:
             raise ConfigError(f"wsgi_threads is {self.wsgi_threads}; it must be between 0 and 10000")
+        for name, most in (
+            ("wsgi_spare_threads", 10_000),
+            ("wsgi_spool_memory", 2**30),
+            ("wsgi_spool_size", 2**50),
+            ("wsgi_spool_total", 2**50),
+        ):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be between 0 and {most}")
         if self.request_id_header and not _FIELD_NAME.fullmatch(self.request_id_header):
             raise ConfigError(f"request_id_header is '{self.request_id_header}', which is not the name of a field")
         object.__setattr__(self, "request_id_header", self.request_id_header.lower())

@@ -186,6 +186,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("proxy_protocol_from", "addresses", "Addresses and networks of those load balancers."),
     Setting("underscore_fields", "switch", "Keep fields of requests with an underscore in their name."),
     Setting("wsgi_threads", "count", "WSGI requests that run at once; 0: four more than cores, 32 at most."),
+    Setting("wsgi_spare_threads", "count", "Further ones while half of them wait for slow clients; 0: none."),
     Setting("log_level", "choice", "Least severity that is logged.", LOG_LEVELS),
     Setting("root_path", "text", "Prefix under which a proxy mounts the application."),
     Setting("lifespan", "choice", "ASGI's lifespan events.", SWITCHES),
@@ -198,6 +199,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("websocket_compression", "switch", "Agree to permessage-deflate for ASGI's WebSockets."),
     Setting("max_connections", "count", "Connections open at once.", limit=True),
     Setting("max_body_size", "octets", "Octets that request.read() collects before it answers 413.", limit=True),
+    Setting("wsgi_spool_memory", "octets", "Octets of a WSGI request, and of a response, kept in memory.", limit=True),
+    Setting("wsgi_spool_size", "octets", "The same in a temporary file; beyond it a thread waits.", limit=True),
+    Setting("wsgi_spool_total", "octets", "Octets in all of these files together.", limit=True),
     Setting("tls_handshake_timeout_s", "seconds", "Time for a TLS handshake, or a PROXY header.", limit=True),
     *(Setting(each.name, _limit_kind(each.name), _LIMIT_HELP[each.name], limit=True) for each in fields(Limits)),
 )

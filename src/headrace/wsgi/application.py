@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.wsgi.addresses import Addresses
 from headrace.wsgi.cycle import WSGICycle
+from headrace.wsgi.spools import Spools
 from headrace.wsgi.threads import Threads
 
 if TYPE_CHECKING:
@@ -20,7 +22,10 @@ error_log: Final = logging.getLogger("headrace.error")
 
 
 class WSGIApplication:
-    """Serves a WSGI application, with at most `wsgi_threads` requests in it at a time; the others wait their turn."""
+    """Serves a WSGI application, with at most `wsgi_threads` requests in it at a time; the others wait their turn.
+
+    Requests that wait for slow clients count up to a half: see `threads`.
+    """
 
     exchange_type: Final = WSGICycle
     drop_connection_fields: Final = True  # PEP 3333 forbids them; an application that sends some runs all the same
@@ -33,7 +38,9 @@ class WSGIApplication:
         self.handler = app
         self.state: dict[str, Any] | None = None
         self.root_path = config.root_path
-        self.threads = Threads(config.wsgi_threads)
+        self.threads = Threads(config.wsgi_threads, config.wsgi_spare_threads)
+        self.addresses = Addresses()
+        self.spools = Spools(config.wsgi_spool_memory, config.wsgi_spool_size, config.wsgi_spool_total)
         self.given_up: list[Call] = []
         """Calls that had not come to their end when their request was cancelled, which only the end of a drain does."""
 

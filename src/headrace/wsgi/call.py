@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.wsgi.files import content_reader
+from headrace.wsgi.files import FileWrapper, content_reader
 
 if TYPE_CHECKING:
     from headrace.wsgi.line import Line
@@ -19,10 +19,18 @@ _BODILESS: Final = (204, 304)
 
 
 class Call:
-    """One call of `app`. `line` leads to the request's task, whose methods do what is asked."""
+    """One call of `app`. `line` leads to the request's task, whose methods do what is asked.
+
+    `content` is what the application reads; without it, it is asked for if the request `has_body`.
+    """
 
     def __init__(
-        self, app: Callable[..., Iterable[bytes]], environ: dict[str, Any], line: Line, has_body: bool
+        self,
+        app: Callable[..., Iterable[bytes]],
+        environ: dict[str, Any],
+        line: Line,
+        has_body: bool,
+        content: io.BytesIO | io.BufferedReader | None = None,
     ) -> None:
         self._app = app
         self._environ = environ
@@ -35,7 +43,9 @@ class Call:
         """True once the head has been handed over, so that it cannot become another one."""
         self._is_finished = False
         self.is_running = False
-        environ["wsgi.input"] = content_reader(self._fetch) if has_body else io.BytesIO()
+        if content is None:
+            content = content_reader(self._fetch) if has_body else io.BytesIO()
+        environ["wsgi.input"] = content
 
     def run(self) -> None:
         """Run the application to its end. Never raises: what went wrong is told to the task, and the end always is."""
@@ -58,6 +68,8 @@ class Call:
         try:
             if isinstance(result, (list, tuple)):
                 self._send(b"".join([_octets(piece) for piece in result]), is_last=True)
+                return
+            if isinstance(result, FileWrapper) and self._send_file(result):
                 return
             for piece in result:
                 if piece or not isinstance(piece, bytes):
@@ -124,6 +136,16 @@ class Call:
             self._line.tell("finish", data)
         else:
             self._line.tell("respond_whole", *head, data)
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Leave the content to the task, if it is the rest of a file that it can read for itself."""
+        part = wrapper.part() if self._head is not None and not self._is_begun else None
+        if part is None or self._head is None:
+            return False
+        file, offset, size = part
+        self._is_begun = self._is_finished = True
+        self._line.tell("send_file", *self._head, file, offset, size if self._left is None else self._left)
+        return True
 
 
 def _octets(piece: object) -> bytes:

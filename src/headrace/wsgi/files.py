@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
+
+from headrace.server.files.open_file import OpenFile
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK: Final = 262_144  # octets of a file read at once; a client that is slow makes the next piece wait
 _BUFFER: Final = 65_536
+_SMALL: Final = 65_536  # up to here the thread reads a file itself: less work than to hand it on
 
 
 class _Content(io.RawIOBase):
@@ -62,6 +68,28 @@ class FileWrapper:
         self._size = max(block_size, CHUNK)
         if hasattr(file, "close"):
             self.close = file.close
+
+    def part(self) -> tuple[OpenFile, int, int] | None:
+        """The file with a descriptor of its own, where its rest begins, and how many bytes that has.
+
+        None when it is small, or may read otherwise than its descriptor does: what is no plain file of Python's `open`,
+        such as one that unpacks, or whose content has no size, as in /proc.
+        """
+        file = self._file
+        if isinstance(file, tempfile._TemporaryFileWrapper):
+            file = file.file
+        raw = file.raw if type(file) is io.BufferedReader else file
+        if type(raw) is not io.FileIO or not raw.readable():
+            return None
+        try:
+            status = os.fstat(raw.fileno())
+            offset = file.tell()
+            size = status.st_size - offset
+            if not stat.S_ISREG(status.st_mode) or size <= _SMALL:
+                return None
+            return OpenFile(os.dup(raw.fileno())), offset, size
+        except (OSError, ValueError):  # the thread meets the same, and tells of it
+            return None
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -1,56 +1,165 @@
 """Threads for an application that blocks: as many as are needed, up to a bound, and none that holds up the end.
 
 `concurrent.futures` has such a pool, but the interpreter waits for its threads before it ends, and one request that
-never returns would keep a server from stopping. These are daemons: they end with the process.
+never returns would keep a server from stopping. These are daemons: they end with the process. And that pool serves in
+the order of arrival, so that one client's hundred requests hold up everybody. This one takes addresses in turn, within
+an address its connections, and keeps a few threads for those whom nobody waits for yet.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Hashable
 from queue import SimpleQueue
 
-Job = Callable[[], None]
+from headrace.wsgi.addresses import Address, Job
 
 
 class Threads:
-    """At most `size` threads that take jobs in the order in which they came; 0: 4 more than cores, and 32 at most.
+    """At most `size` threads at once; 0: 4 more than cores, and 32 at most.
 
-    Used from one thread, the event loop's.
+    A thread that waits for its client computes nothing. While more than half of them do so, up to `spare` further ones
+    run, for addresses that hold less than half of the threads so; half of the spare ones also for any connection that
+    no thread waits for. With one thread there are no spare ones: who asks for one wants one call at a time.
+
+    Jobs come, and waits begin and end, on the event loop's thread.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size or min(32, (os.cpu_count() or 1) + 4)
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+    def __init__(self, size: int, spare: int = 0) -> None:
+        self.size = size or min(32, (os.cpu_count() or 1) + 4)
+        self._spare = spare if self.size > 1 else 0
+        self.share = max(1, self.size // 2)
+        """Threads that may wait for one address before others go first."""
+        self._handed: SimpleQueue[Job | None] = SimpleQueue()
+        """To the idle threads; None lets one end."""
         self._threads: list[threading.Thread] = []
-        self._idle = threading.Semaphore(0)
-        """Counts the threads that wait for a job and are not spoken for."""
+        self._lock = threading.Lock()  # of everything below
+        self._idle = 0
+        self._running = 0
+        """Threads that have a job, those that wait for their clients among them."""
+        self._waiting = 0
+        self._queued = 0
+        self._turns: deque[Address] = deque()
+        """Addresses that have jobs, whose turn is next first."""
 
-    def start(self, job: Job) -> None:
-        """Run `job` in a thread, as soon as one is free. It must not raise.
+    def stats(self) -> dict[str, int]:
+        """Threads that are idle, that run, and that wait for clients among these; jobs that wait for a thread."""
+        return {"idle": self._idle, "running": self._running, "waiting": self._waiting, "queued": self._queued}
+
+    def start(self, job: Job, address: Address, connection: Hashable) -> None:
+        """Run `job` in a thread, as soon as one is free and it is its turn. It must not raise.
 
         Raises RuntimeError when the system gives no thread at all; then `job` may still run, when one is there again.
         """
-        self._jobs.put(job)
-        if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
-            name = f"headrace-wsgi-{len(self._threads) + 1}"
-            thread = threading.Thread(target=self._run, name=name, daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                if not self._threads:
-                    raise
-                return  # one of those that are there will take it
-            self._threads.append(thread)
+        with self._lock:
+            if self._running < self.size and self._idle and not self._queued:
+                self._idle -= 1
+                self._running += 1
+                self._handed.put(job)
+                return
+            if not address.jobs:
+                self._turns.append(address)
+            address.add(connection, job)
+            self._queued += 1
+            self._dispatch()
+
+    def wait_began(self, address: Address, connection: Hashable) -> None:
+        """A thread waits for the client of `connection` from now on, until `wait_ended`."""
+        with self._lock:
+            self._waiting += 1
+            address.waiting += 1
+            address.waiting_of[connection] = address.waiting_of.get(connection, 0) + 1
+            self._dispatch()
+
+    def wait_ended(self, address: Address, connection: Hashable) -> None:
+        """The thread goes on."""
+        with self._lock:
+            self._waiting -= 1
+            address.waiting -= 1
+            left = address.waiting_of[connection] - 1
+            if left:
+                address.waiting_of[connection] = left
+            else:
+                del address.waiting_of[connection]
+            self._dispatch()
 
     def close(self) -> None:
         """Let every thread end after the jobs that are there already."""
         for _ in self._threads:
-            self._jobs.put(None)
+            self._handed.put(None)
 
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+    # -- under the lock ----------------------------------------------------------------------------------------
+
+    def _room(self, running: int) -> int:
+        """2 when a thread is free beside `running` ones, 1 when a spare one is, 0 when none is."""
+        if running < self.size:
+            return 2
+        return 1 if running < self.size + min(self._spare, self._waiting - self.size // 2) else 0
+
+    def _dispatch(self) -> None:
+        while self._queued and self._room(self._running):
+            job = self._next(self._running)
+            if job is None:
+                return
+            if self._idle:
+                self._idle -= 1
+                self._handed.put(job)
+            elif not self._grow(job):
+                return
+            self._running += 1
+
+    def _next(self, running: int) -> Job | None:
+        """The job for a thread that is free beside `running` ones; None when nobody who waits may have it."""
+        room = self._room(running) if self._queued else 0
+        if not room:
+            return None
+        turns = self._turns
+        job: Job | None = None
+        for only_modest in (True, False):
+            if room == 1 and not only_modest and running >= self.size + self._spare // 2:
+                break
+            for _ in range(len(turns)):  # at most a few are passed over: each of them holds half of the threads
+                address = turns[0]
+                turns.rotate(-1)
+                if (address.waiting < self.share) == only_modest:
+                    job = address.take(only_unheld=room == 1 and not only_modest)
+                    if job is not None:
+                        self._queued -= 1
+                        if not address.jobs:
+                            turns.pop()
+                        return job
+        return None
+
+    def _grow(self, job: Job) -> bool:
+        thread = threading.Thread(
+            target=self._run, args=(job,), name=f"headrace-wsgi-{len(self._threads) + 1}", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            # It waits before all others, for one of those that are there.
+            address = Address(None)
+            address.add(None, job)
+            self._turns.appendleft(address)
+            self._queued += 1
+            if not self._threads:
+                raise
+            return False
+        self._threads.append(thread)
+        return True
+
+    # -- in a thread -------------------------------------------------------------------------------------------
+
+    def _run(self, job: Job | None) -> None:
+        while job is not None:
             job()
-            del job  # with it, the request
-            self._idle.release()
+            job = None  # with it, the request
+            with self._lock:
+                job = self._next(self._running - 1)
+                if job is None:
+                    self._running -= 1
+                    self._idle += 1
+            if job is None:
+                job = self._handed.get()

@@ -1,0 +1,98 @@
+"""Who asks: one record a client address, so that none of them takes what all share.
+
+Threads, memory and disk are given out by address, because a client may open as many connections as it likes. Behind a
+proxy all visitors have one address, so nothing is refused to an address that others do not want: see `threads`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final
+
+Job = Callable[[], None]
+
+_PREFIX: Final = 64  # bits of an IPv6 address that a client cannot choose; the others it has to itself
+
+
+class Address:
+    """The requests of one client address: those that wait for a thread, and what the others hold."""
+
+    __slots__ = ("disk", "files", "jobs", "key", "memory", "requests", "waiting", "waiting_of")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.requests = 0
+        """Requests that have not ended: the record lives as long as there are some."""
+        self.jobs: OrderedDict[Hashable, deque[Job]] = OrderedDict()
+        """What waits for a thread, by connection; whose turn is next stands first."""
+        self.waiting = 0
+        """Threads that wait for this client."""
+        self.waiting_of: dict[Hashable, int] = {}
+        """The same by connection."""
+        self.memory = 0
+        """Bytes of its requests and responses that are spooled in memory."""
+        self.disk = 0
+        """The same in files."""
+        self.files = 0
+
+    def add(self, connection: Hashable, job: Job) -> None:
+        """Let `job` wait, behind those of its connection."""
+        jobs = self.jobs.get(connection)
+        if jobs is None:
+            jobs = self.jobs[connection] = deque()
+        jobs.append(job)
+
+    def take(self, only_unheld: bool = False) -> Job | None:
+        """The next job, of the connections in turn; None when there is none.
+
+        `only_unheld` leaves out connections that a thread waits for.
+        """
+        for connection, jobs in self.jobs.items():
+            if only_unheld and connection in self.waiting_of:
+                continue
+            job = jobs.popleft()
+            if jobs:
+                self.jobs.move_to_end(connection)
+            else:
+                del self.jobs[connection]
+            return job
+        return None
+
+
+class Addresses:
+    """The records of all clients that have requests."""
+
+    def __init__(self) -> None:
+        self._records: dict[Hashable, Address] = {}
+
+    def enter(self, host: str | None, connection: Hashable) -> Address:
+        """The record of a new request from `host`; `leave` when it ends. On a unix socket each connection has one."""
+        key = connection if host is None else network(host) if ":" in host else host
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = Address(key)
+        record.requests += 1
+        return record
+
+    def leave(self, record: Address) -> None:
+        """A request of `record` has ended."""
+        record.requests -= 1
+        if not record.requests:
+            del self._records[record.key]
+
+
+@lru_cache(1024)
+def network(host: str) -> str:
+    """What stands for an IPv6 address: its first 64 bits, as one client has all of the others; IPv4 within it whole."""
+    try:
+        found = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if found.version == 4:
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return found.packed[: _PREFIX // 8].hex(":", 2)

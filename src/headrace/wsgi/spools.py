@@ -1,0 +1,211 @@
+"""What the spools of a process share: room in memory, room on disk, and descriptors.
+
+One client address gets at most half of each, so that there is always some for the others. Whoever gets none waits in
+its thread, as it would without spools.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+if TYPE_CHECKING:
+    from headrace.wsgi.addresses import Address
+
+MEMORY: Final = 33_554_432
+"""Bytes that all spools of the process keep in memory: as much again as the engine's buffers of five connections."""
+FILES: Final = 256
+"""Temporary files of the process: a quarter of the descriptors that a process commonly has."""
+WARN_EVERY_S: Final = 60.0
+"""A disk that is full is told of once in this time."""
+
+error_log: Final = logging.getLogger("headrace.error")
+
+
+class Spools:
+    """Gives out room, and takes it back. Used by threads and by the event loop."""
+
+    def __init__(self, memory: int, size: int, total: int) -> None:
+        self.memory = memory
+        """Bytes of one request, or of one response, in memory."""
+        self.size = size
+        """The same in its temporary file."""
+        self.total = total
+        """Bytes in all temporary files."""
+        self._lock = threading.Lock()
+        self._memory_used = 0
+        self._disk_used = 0
+        self._files_used = 0
+        self._warned = -WARN_EVERY_S
+
+    def usage(self) -> tuple[int, int, int]:
+        """Bytes in memory, bytes in files, and files."""
+        return self._memory_used, self._disk_used, self._files_used
+
+    def take_memory(self, address: Address, size: int) -> bool:
+        """Take room for `size` bytes; False when there is none. Give it back with `give_memory`."""
+        with self._lock:
+            if self._memory_used + size > MEMORY or address.memory + size > MEMORY // 2:
+                return False
+            self._memory_used += size
+            address.memory += size
+        return True
+
+    def give_memory(self, address: Address, size: int) -> None:
+        with self._lock:
+            self._memory_used -= size
+            address.memory -= size
+
+    def take_disk(self, address: Address, size: int) -> int:
+        """Take room for up to `size` bytes in files; the number of bytes. Give it back with `give_disk`."""
+        with self._lock:
+            size = max(0, min(size, self.total - self._disk_used, self.total // 2 - address.disk))
+            self._disk_used += size
+            address.disk += size
+        return size
+
+    def give_disk(self, address: Address, size: int) -> None:
+        with self._lock:
+            self._disk_used -= size
+            address.disk -= size
+
+    def open_file(self, address: Address) -> BinaryIO | None:
+        """A temporary file without a name, gone with its descriptor; None when there are enough. Raises OSError."""
+        with self._lock:
+            if self._files_used >= FILES or address.files >= FILES // 2:
+                return None
+            self._files_used += 1
+            address.files += 1
+        try:
+            return TemporaryFile(prefix="headrace-", buffering=0)
+        except BaseException:
+            self._give_file(address)
+            raise
+
+    def close_file(self, address: Address, file: BinaryIO) -> None:
+        """Close what `open_file` gave."""
+        file.close()
+        self._give_file(address)
+
+    def _give_file(self, address: Address) -> None:
+        with self._lock:
+            self._files_used -= 1
+            address.files -= 1
+
+    def failed(self, error: OSError) -> None:
+        """Tell the operator, now and then, that there is no room for temporary files: threads wait instead."""
+        now = time.monotonic()
+        if now - self._warned >= WARN_EVERY_S:
+            self._warned = now
+            error_log.warning("temporary files cannot be written (%s): threads wait for slow clients instead", error)
+
+
+class SpoolFile:
+    """A temporary file of one request or response: written and read at offsets, by threads, one of each at most.
+
+    It is made with the first byte. `close` waits for nobody: a file that a thread uses is closed when that is done, so
+    that its descriptor cannot become another file's under it.
+    """
+
+    def __init__(self, spools: Spools, address: Address) -> None:
+        self._spools = spools
+        self._address = address
+        self._file: BinaryIO | None = None
+        self._lock = threading.Lock()
+        self._users = 0
+        self._is_closed = False
+        self._taken = 0
+        """Bytes on disk that are taken for it."""
+        self.is_broken = False
+        """True once a write has failed: nothing more goes into it."""
+
+    def write(self, data: memoryview, offset: int) -> int:
+        """Write at `offset`, within `Spools.size`; returns how much was, less than all when there is no more room.
+
+        Raises nothing: a file that cannot be made or written has no room.
+        """
+        if self.is_broken or not self._begin():
+            return 0
+        count = 0
+        try:
+            size = max(0, min(len(data), self._spools.size - offset))
+            if offset + size > self._taken:
+                self._taken += self._spools.take_disk(self._address, offset + size - self._taken)
+                size = max(0, min(size, self._taken - offset))
+            if size and self._file is None:
+                self._file = self._spools.open_file(self._address)
+            if self._file is not None:
+                while count < size:
+                    count += _write_at(self._file, data[count:size], offset + count)
+        except OSError as error:
+            self.is_broken = True
+            self._spools.failed(error)
+        finally:
+            self._end()
+        return count
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read up to `size` bytes. Raises OSError, also for what was written and is not there, or when it is closed."""
+        if not self._begin():
+            raise OSError("the temporary file is closed")
+        try:
+            data = _read_at(self._file, offset, size) if self._file is not None else b""
+            if not data:
+                raise OSError("the temporary file is shorter than what was written to it")
+            return data
+        finally:
+            self._end()
+
+    def close(self) -> None:
+        """Close it, and give back what it has, now or when the thread that uses it is done. Idempotent."""
+        with self._lock:
+            is_first = not self._is_closed
+            self._is_closed = True
+            if self._users or not is_first:
+                return
+        self._release()
+
+    def _begin(self) -> bool:
+        with self._lock:
+            self._users += not self._is_closed
+            return not self._is_closed
+
+    def _end(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users or not self._is_closed:
+                return
+        self._release()
+
+    def _release(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            self._spools.close_file(self._address, file)
+        taken, self._taken = self._taken, 0
+        self._spools.give_disk(self._address, taken)
+
+
+if hasattr(os, "pwrite"):
+
+    def _write_at(file: BinaryIO, data: memoryview, offset: int) -> int:
+        return os.pwrite(file.fileno(), data, offset)
+
+    def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+        return os.pread(file.fileno(), size, offset)
+
+else:  # Windows: a file has one position, which its reader and its writer must not move under each other
+    _position: Final = threading.Lock()
+
+    def _write_at(file: BinaryIO, data: memoryview, offset: int) -> int:
+        with _position:
+            file.seek(offset)
+            return file.write(data)
+
+    def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+        with _position:
+            file.seek(offset)
+            return file.read(size)
