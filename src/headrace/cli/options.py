@@ -43,7 +43,8 @@ def _option(setting: Setting, defaults: Loaded) -> Callable[[Callable[..., Any]]
     if setting.kind == "addresses":
         shown = f"  [default: {DEFAULT_BIND}]" if setting.name == "bind" else ""
         help_text = f"{setting.help}  Repeatable.{shown}"
-        return click.option(setting.flag, setting.name, multiple=True, metavar="ADDRESS", help=help_text)
+        metavar = "NAME" if setting.name == "server_names" else _METAVARS[setting.kind]
+        return click.option(setting.flag, setting.name, multiple=True, metavar=metavar, help=help_text)
     metavar = "FILE" if setting.name in _FILES else "|".join(setting.choices) or _METAVARS[setting.kind]
     number = f"{value:g}" if isinstance(value, float) else str(value)
     help_text = setting.help if value in (None, "") else f"{setting.help}  [default: {number}]"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.engine.events import Event
+from headrace.engine.server_names import ServerNames
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -41,6 +42,9 @@ class Engine:
         self.drop_underscore_fields = False
         """With True, fields of a request with an underscore in their name are left out: for CGI and all that is like it
         they are the same as those with a hyphen (RFC 3875 §4.1.18). Set it before the first head has come."""
+        self.server_names: ServerNames | None = None
+        """The authorities that a server answers for: requests for others get 421 (RFC 9110 §7.4). None: any. Set it
+        before the first head has come."""
         self.held_fields: list[Any] = []
         """The fields that the owner held last, until a response began: nobody may change them."""
 

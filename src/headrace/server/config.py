@@ -16,6 +16,7 @@ from typing import Final
 
 from headrace.engine.build import engine_is_compiled
 from headrace.engine.limits import Limits
+from headrace.engine.server_names import ServerNames
 
 INTERFACES: Final = ("auto", "asgi", "wsgi", "native")
 PROTOCOLS: Final = ("h2,http/1.1", "h2", "http/1.1")  # by their names in ALPN, in order of preference
@@ -132,6 +133,9 @@ class Config:
     """Whether every connection begins with a PROXY header of a load balancer: `off`, `v1`, `v2`, or `on` for both."""
     proxy_protocol_from: str | Sequence[str] = ("127.0.0.1", "::1")
     """Addresses and networks of those load balancers; connections from elsewhere end. Unix sockets are always taken."""
+    server_names: str | Sequence[str] = ()
+    """Names that requests may be for, such as `example.com` and `*.example.com`; those for others get 421. Empty: any.
+    Under TLS give the names of the certificate."""
     underscore_fields: bool = False
     """Whether requests keep fields with an underscore in their name. Many an application takes `x_forwarded_for` for
     `x-forwarded-for`, which a proxy in front has checked or written; so they are left out. WSGI never gets them."""
@@ -217,6 +221,11 @@ class Config:
                 )
         if self.otel and find_spec("opentelemetry") is None:
             raise ConfigError("otel needs the package opentelemetry-api: pip install 'headrace[otel]'")
+        object.__setattr__(self, "server_names", _as_tuple(self.server_names))
+        try:
+            ServerNames(self.server_names)
+        except ValueError as error:
+            raise ConfigError(f"server_names: {error}") from None
         object.__setattr__(self, "proxy_protocol_from", _as_tuple(self.proxy_protocol_from))
         for network in self.proxy_protocol_from:
             try:

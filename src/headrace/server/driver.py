@@ -139,6 +139,7 @@ class ServerDriver(Connection):
             self.http_version = "1.1"
         engine.drop_connection_fields = service.drop_connection_fields
         engine.drop_underscore_fields = service.drop_underscore_fields
+        engine.server_names = service.server_names
         self._date = None
         self.engine = engine
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine.contract import Turns
+from headrace.engine.server_names import ServerNames
 from headrace.server.telemetry.observed import observed
 from headrace.server.telemetry.request_id import RequestIds
 from headrace.transport.addresses import address_pair
@@ -44,6 +45,7 @@ class Service:
         self.cancel_on_disconnect = application.cancel_on_disconnect
         self.drop_connection_fields = application.drop_connection_fields
         self.drop_underscore_fields = not config.underscore_fields
+        self.server_names = ServerNames(config.server_names) if config.server_names else None
         self.limits = config.limits
         self.max_body_size = config.max_body_size
         self.root_path = config.root_path

@@ -184,6 +184,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "proxy_protocol", "choice", "Whether connections begin with a load balancer's PROXY header.", PROXY_PROTOCOLS
     ),
     Setting("proxy_protocol_from", "addresses", "Addresses and networks of those load balancers."),
+    Setting("server_names", "addresses", "Names that requests may be for, *.NAME too; others get 421. None: any."),
     Setting("underscore_fields", "switch", "Keep fields of requests with an underscore in their name."),
     Setting("wsgi_threads", "count", "WSGI requests that run at once; 0: four more than cores, 32 at most."),
     Setting("wsgi_spare_threads", "count", "Further ones while half of them wait for slow clients; 0: none."),

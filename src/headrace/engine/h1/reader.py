@@ -19,6 +19,7 @@ from headrace.engine.h1.target import RequestLine, parse_request_line
 from headrace.engine.h1.upgrade import Upgrade
 from headrace.engine.limits import Limits
 from headrace.engine.message import MALFORMED, UNKNOWN, parse_content_length
+from headrace.engine.server_names import ServerNames
 
 _LINE: Final = b"GET / HTTP/1.1"  # before every field section that llhttp gets
 
@@ -109,10 +110,10 @@ class RequestReader:
         head.is_repeated = True
         return head
 
-    def read(self, octets: bytes, drop_underscore_fields: bool) -> HTTP1RequestHead:
-        """Parse a head from its first octet to its empty line; with `drop_underscore_fields`, which has to be the same
-        for all of a connection, without fields that have an underscore in their name. Raises MessageFault for what is
-        wrong with it."""
+    def read(self, octets: bytes, drop_underscore_fields: bool, names: ServerNames | None) -> HTTP1RequestHead:
+        """Parse a head from its first octet to its empty line; with `drop_underscore_fields` without fields that have
+        an underscore in their name. Both arguments have to be the same for all of a connection. Raises MessageFault for
+        what is wrong with it, and 421 for an authority that is none of `names`."""
         end = octets.find(b"\r\n")
         line = parse_request_line(octets[:end])
         fields = octets[end:]
@@ -126,11 +127,13 @@ class RequestReader:
         ):
             head = like.with_line(line)  # another target, and all else as before: what clients do
         else:
-            head = self._parse(line, fields, drop_underscore_fields)
+            head = self._parse(line, fields, drop_underscore_fields, names)
         self._memory.note(octets, head, head.headers)
         return head
 
-    def _parse(self, line: RequestLine, fields: bytes, drop_underscore_fields: bool) -> HTTP1RequestHead:
+    def _parse(
+        self, line: RequestLine, fields: bytes, drop_underscore_fields: bool, names: ServerNames | None
+    ) -> HTTP1RequestHead:
         pairs = self._lines.read(fields)
         head = HTTP1RequestHead([])
         head.is_http_1_0 = line.is_http_1_0
@@ -139,6 +142,8 @@ class RequestReader:
         upgrade = Upgrade()
         # Looked for in all of them at once: of a name each, it would cost more than the whole search.
         self._examine(head, pairs, line.authority, upgrade, drop_underscore_fields and fields.find(b"_") >= 0)
+        if names is not None and not names.covers(head.authority):
+            raise MessageFault(421, "an authority that is not this server's", "RFC 9110 §7.4")
         head.set_line(line)
         if line.method == b"CONNECT":
             raise MessageFault(501, "CONNECT is not served", "RFC 9110 §9.3.6")

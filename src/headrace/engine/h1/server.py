@@ -182,7 +182,7 @@ class H1ServerConnection(Deadlines):
                 self._line_end = -1
                 self._check_part(data, end)
             try:
-                known = self._reader.read(octets, self.drop_underscore_fields)
+                known = self._reader.read(octets, self.drop_underscore_fields, self.server_names)
             except MessageFault as fault:
                 raise self._line_fault(fault, octets) from None
         self._position = end

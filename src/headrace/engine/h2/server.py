@@ -35,7 +35,6 @@ _RESOURCE_EXHAUSTED: Final = (  # a response of trailers alone (gRPC over HTTP2)
 )
 _OVERSIZE: Final = "RFC 9113 §10.5.1"
 _OVERSIZE_UNIT: Final = 4_096
-_ANSWER_COST: Final = 10  # frames that a request counts for that the connection answers by itself
 
 
 class ServerConnection(Connection):
@@ -135,9 +134,12 @@ class ServerConnection(Connection):
         else:
             try:
                 head = parse_request(stream_id, section, self._scheme, self.drop_underscore_fields)
+                if self.server_names is not None and not self.server_names.covers(head.authority):
+                    raise RequestRefused(stream_id, 421, "an authority that is not this server's", "RFC 9110 §7.4")
             except RequestRefused as refused:
                 fault = PeerFault(refused.code, "stream", stream_id, refused.reason, refused.section, "")
-                self._answer(stream_id, end_stream, fault, refused.status, _ANSWER_COST)
+                # It costs no more than a request whose handler answers, and one visitor of a proxy may send many.
+                self._answer(stream_id, end_stream, fault, refused.status, 0)
                 return
             section.memo = head
         self._open(stream_id, head, section.size, end_stream)
