@@ -159,13 +159,14 @@ def fields_are_believed(patch: pytest.MonkeyPatch) -> None:
     """A request's fields are taken as they come: no table of octets, no order, no duplicates, no forbidden ones."""
 
     def parse_request(stream_id: int, section: Any) -> Any:
-        head = fields.RequestHead([])
+        headers: list[Any] = []
+        head = fields.RequestHead(headers)
         head.method, head.scheme, head.path = b"GET", b"http", b"/"
         for each in section.fields:
             if each.name in (b":method", b":scheme", b":authority", b":path"):
                 setattr(head, each.name[1:].decode(), each.value)
             else:
-                head.headers.append((each.name, each.value))
+                headers.append((each.name, each.value))
         return head
 
     patch.setattr(server, "parse_request", parse_request)

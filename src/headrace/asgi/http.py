@@ -115,7 +115,7 @@ class HTTPCycle(Exchange):
         if root_path:
             path = root_path + path
             raw_path = root_path.encode() + raw_path
-        headers = head.headers
+        headers = head.shared.headers  # shared; the scope's list is the application's, as frameworks change theirs
         authority = head.authority
         is_missing = authority and not head.shared.has_host
         scope = base.copy()  # and these six: 0.3 us less than all thirteen, for a request that is new each time
@@ -125,7 +125,7 @@ class HTTPCycle(Exchange):
         scope["path"] = path
         scope["raw_path"] = raw_path
         scope["query_string"] = query
-        scope["headers"] = [(b"host", authority), *headers] if is_missing else headers.copy()
+        scope["headers"] = [(b"host", authority), *headers] if is_missing else [*headers]
         scope["extensions"] = base["extensions"].copy()
         return scope
 

@@ -11,6 +11,8 @@ import ssl
 from pathlib import Path
 from typing import Any, Final
 
+from headrace.asgi.constant import ConstantDict, ConstantList
+
 _VERSIONS: Final = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----\r?\n.+?-----END CERTIFICATE-----\r?\n?", re.DOTALL)
 
@@ -38,14 +40,14 @@ def tls_extension(tls: ssl.SSLObject | ssl.SSLSocket, server_cert: str | None = 
     suites = {each["name"]: each["id"] & 0xFFFF for each in tls.context.get_ciphers()}
     cipher = tls.cipher()
     subject = (tls.getpeercert() or {}).get("subject")
-    return {
-        "server_cert": server_cert,
-        "client_cert_chain": _client_chain(tls),
-        "client_cert_name": distinguished_name(subject) if subject else None,
-        "client_cert_error": None,  # a certificate that cannot be verified ends the handshake
-        "tls_version": _VERSIONS.get(tls.version() or ""),
-        "cipher_suite": suites.get(cipher[0]) if cipher is not None else None,
-    }
+    return ConstantDict(
+        server_cert=server_cert,
+        client_cert_chain=ConstantList(_client_chain(tls)),
+        client_cert_name=distinguished_name(subject) if subject else None,
+        client_cert_error=None,  # a certificate that cannot be verified ends the handshake
+        tls_version=_VERSIONS.get(tls.version() or ""),
+        cipher_suite=suites.get(cipher[0]) if cipher is not None else None,
+    )
 
 
 def first_certificate(path: str | None) -> str | None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from headrace.asgi.constant import ConstantDict
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SPEC: Final = {"version": "3.0", "spec_version": "2.5"}
+
+SPEC: Final = ConstantDict({"version": "3.0", "spec_version": "2.5"})
 LIFESPAN_SPEC: Final = {"version": "3.0", "spec_version": "2.0"}
 PAUSE: Final = "headrace.request.pause"
 """An extension of ours: a message that lets the client pause within its content, for `longest` seconds or any."""
 EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
-    "http.response.trailers": {},
-    "http.response.early_hint": {},
-    "http.response.pathsend": {},
-    PAUSE: {},
+    "http.response.trailers": ConstantDict(),
+    "http.response.early_hint": ConstantDict(),
+    "http.response.pathsend": ConstantDict(),
+    PAUSE: ConstantDict(),
 }
-DEBUG_EXTENSION: Final[dict[str, dict[str, Any]]] = {"http.response.debug": {}}
+DEBUG_EXTENSION: Final[dict[str, dict[str, Any]]] = {"http.response.debug": ConstantDict()}
 """Offered while debug messages are logged, since frameworks do extra work for it."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace.engine.fields import RequestHead
 
 Headers = list[tuple[bytes, bytes]]
@@ -47,11 +49,11 @@ class RequestReceived(Event):
     """A request's header section arrived whole and is well-formed (RFC 9113 §8.3.1).
 
     `scheme` is the connection's, whatever the request says (RFC 9110 §7.4); empty for CONNECT without `protocol`.
-    `headers` are the regular fields in order, `cookie` crumbs joined into one (RFC 9113 §8.2.3). The list may be shared
-    with later equal requests: copy it before handing it to code that could change it. `content_length` is -1 when the
-    request does not say; `protocol` is set for extended CONNECT only (RFC 8441 §4); `urgency` and `incremental` are RFC
-    9218's (3 and False when the client does not say). `shared` is the same object for requests with equal octets; an
-    owner may keep what it derives from them in `shared.memo`, best once `shared.is_repeated`.
+    `headers` are the regular fields in order, `cookie` crumbs joined into one (RFC 9113 §8.2.3): a list of this event's
+    own, made when it is first asked for. `content_length` is -1 when the request does not say; `protocol` is set for
+    extended CONNECT only (RFC 8441 §4); `urgency` and `incremental` are RFC 9218's (3 and False when the client does
+    not say). `shared` is the same object for requests with equal octets, and not to be changed; an owner may keep what
+    it derives from them in `shared.memo`, best once `shared.is_repeated`, if it hands out copies only.
     """
 
     kind: ClassVar[int] = REQUEST
@@ -64,7 +66,7 @@ class RequestReceived(Event):
         authority: bytes,
         path: bytes,
         protocol: bytes | None,
-        headers: Headers,
+        headers: Sequence[tuple[bytes, bytes]],
         end_stream: bool,
         content_length: int,
         expect_continue: bool,
@@ -78,13 +80,22 @@ class RequestReceived(Event):
         self.authority = authority
         self.path = path
         self.protocol = protocol
-        self.headers = headers
+        self._fields = headers
+        self._headers: Headers | None = None
         self.end_stream = end_stream
         self.content_length = content_length
         self.expect_continue = expect_continue
         self.urgency = urgency
         self.incremental = incremental
         self.shared = shared
+
+    @property
+    def headers(self) -> Headers:
+        """The fields, in a list that nobody else has."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = list(self._fields)
+        return headers
 
     def __repr__(self) -> str:
         return (
@@ -123,15 +134,15 @@ class ConnectReceived(RequestReceived):
 class ResponseReceived(Event):
     """The final response's header section arrived (RFC 9113 §8.3.2), `status` 200 or above.
 
-    `headers` are the regular fields in order and may be shared, as for a request. With `end_stream` no content follows.
+    `headers` are the regular fields in order, in a list of this event's own. With `end_stream` no content follows.
     """
 
     kind: ClassVar[int] = RESPONSE
 
-    def __init__(self, stream_id: int, status: int, headers: Headers, end_stream: bool) -> None:
+    def __init__(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], end_stream: bool) -> None:
         self.stream_id = stream_id
         self.status = status
-        self.headers = headers
+        self.headers: Headers = list(headers)
         self.end_stream = end_stream
 
     def __repr__(self) -> str:
@@ -142,14 +153,14 @@ class ResponseReceived(Event):
 
 
 class InformationalReceived(Event):
-    """A 1xx response arrived (RFC 9110 §15.2); the final one is still to come."""
+    """A 1xx response arrived (RFC 9110 §15.2); the final one is still to come. `headers` is a list of its own."""
 
     kind: ClassVar[int] = INFORMATIONAL
 
-    def __init__(self, stream_id: int, status: int, headers: Headers) -> None:
+    def __init__(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.stream_id = stream_id
         self.status = status
-        self.headers = headers
+        self.headers: Headers = list(headers)
 
     def __repr__(self) -> str:
         return f"InformationalReceived(stream_id={self.stream_id}, status={self.status}, headers={self.headers!r})"

@@ -6,7 +6,7 @@ is never examined again. A section that is repeated as a whole keeps its `Reques
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from headrace.engine.errors import PROTOCOL_ERROR, InvalidFieldError, RequestRefused, StreamFault
@@ -211,14 +211,15 @@ def _ascii(value: bytes) -> bytes:
 
 
 class RequestHead:
-    """A request's header section, checked and taken apart. Shared by all requests with equal octets.
+    """A request's header section, checked and taken apart. Shared by all requests with equal octets, so `headers` are
+    a tuple once it is whole.
 
     `scheme` is the connection's, http or https, whatever the request says of it (RFC 9110 §7.4); empty for CONNECT.
 
     `is_repeated` is True from the second such request on: what the owner derives may be worth keeping in `memo`.
     """
 
-    def __init__(self, headers: Pairs) -> None:
+    def __init__(self, headers: Sequence[Any]) -> None:
         self.method = b""
         self.scheme = b""
         self.authority = b""
@@ -235,9 +236,9 @@ class RequestHead:
 
 
 class ResponseHead:
-    """A response's header section, checked and taken apart."""
+    """A response's header section, checked and taken apart. Shared as a request's is."""
 
-    def __init__(self, headers: Pairs) -> None:
+    def __init__(self, headers: Sequence[Any]) -> None:
         self.status = 0
         self.headers = headers
         self.content_length: int = UNKNOWN
@@ -332,6 +333,7 @@ def parse_request(
         raise StreamFault(stream_id, PROTOCOL_ERROR, "extended CONNECT without :authority", "RFC 8441 §4")
     if host is not None and authority is not None and host != authority and not _same_host(host, authority, scheme):
         raise StreamFault(stream_id, PROTOCOL_ERROR, "host differs from :authority", "RFC 9113 §8.3.1")
+    head.headers = tuple(headers)
     head.has_host = host is not None
     head.method = method
     head.scheme = connection_scheme if scheme else b""
@@ -377,6 +379,7 @@ def parse_response(stream_id: int, section: FieldSection) -> ResponseHead:
         raise StreamFault(stream_id, PROTOCOL_ERROR, "a response without :status", "RFC 9113 §8.3.2")
     if head.status == 101:
         raise StreamFault(stream_id, PROTOCOL_ERROR, "status 101, which HTTP/2 does not have", "RFC 9113 §8.6")
+    head.headers = tuple(headers)
     return head
 
 

@@ -190,11 +190,15 @@ class ServerDriver(Connection):
     # -- events ------------------------------------------------------------------------------------------------
 
     def on_events(self, events: Sequence[Any]) -> None:
+        # Here, where workers are started, and not only where the event loop is asked to call: a task takes the context
+        # of whoever makes it. Once a batch, as to give each task a copy by name costs 2 % of a small request.
+        self.context.copy().run(self._take_events, events)
+
+    def _take_events(self, events: Sequence[Any]) -> None:
         # Typed loosely: `kind` tells what an event is, and an isinstance for mypy's sake costs 30 ns an event.
         live = self.live
         loop = self.loop
         exchange_type = self.exchange_type
-        own_context = self.context.copy
         for event in events:
             kind = event.kind
             if kind == REQUEST:
@@ -202,7 +206,7 @@ class ServerDriver(Connection):
                     self._put_off(event)
                     continue
                 exchange = exchange_type(self, event)
-                task = start_worker(exchange.run(), loop, own_context())
+                task = start_worker(exchange.run(), loop)
                 if not task.done():
                     exchange.task = task
                     live[event.stream_id] = exchange
@@ -278,7 +282,7 @@ class ServerDriver(Connection):
             self._start(self.service.tunnel_type(self, event))
 
     def _start(self, exchange: Exchange) -> None:
-        task = start_worker(exchange.run(), self.loop, self.context.copy())
+        task = start_worker(exchange.run(), self.loop)
         if not task.done():
             exchange.task = task
             self.live[exchange.stream_id] = exchange

@@ -131,7 +131,7 @@ class Request(Exchange):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The fields in order, names in lowercase, `cookie` in one piece. Shared with other requests: do not change."""
+        """The fields in order, names in lowercase, `cookie` in one piece. The list is the request's own."""
         return self.head.headers
 
     def header(self, name: str) -> str | None:

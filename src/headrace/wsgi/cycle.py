@@ -175,7 +175,7 @@ class WSGICycle(Exchange):
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head of a response whose content comes out of the spool."""
         self.start(status, headers)
-        self._pump = start_worker(self._send_spool(), self.driver.loop, contextvars.copy_context())
+        self._pump = start_worker(self._send_spool(), self.driver.loop)
 
     async def go_on(self) -> None:
         """The spool has content again, or its end."""

@@ -401,7 +401,8 @@ def test_connect_that_is_refused() -> None:
 
 
 def test_a_head_that_repeats_is_not_parsed_again() -> None:
-    """The same list comes for equal octets; another `date` is another head; nothing unique is kept."""
+    """The same fields come for equal octets, in lists of their own; another `date` is another head; nothing unique is
+    kept."""
     rig = H1ClientRig()
     heads = []
     for n in range(6):
@@ -409,8 +410,9 @@ def test_a_head_that_repeats_is_not_parsed_again() -> None:
         date = b"Date: Sat, 21 Nov 2026 10:00:0%d GMT" % (n // 3)
         rig.feed(ok(date, b"Content-Length: 0"))
         heads.append(rig.of(ev.ResponseReceived)[-1].headers)
-    assert heads[0] is heads[1] is heads[2] and heads[3] is heads[4] is heads[5]
-    assert heads[0] != heads[3]
+    assert heads[0][0] is heads[1][0] is heads[2][0] and heads[3][0] is heads[4][0] is heads[5][0]
+    assert heads[0] != heads[3] and heads[0][0] is not heads[3][0]
+    assert heads[0] is not heads[1] and heads[1] is not heads[2]
     for n in range(1_000):
         rig.send()
         rig.feed(ok(b"X-Id: %d" % n, b"Content-Length: 0"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
-from headrace.engine.fields import Pairs
 from headrace.engine.hpack.sightings import Sightings
 
 # What remembered heads may cost a connection; the charges are measured sizes, see engine/hpack/decoder.py.
@@ -35,7 +35,7 @@ class HeadMemory:
             return None
         return remembered.get(octets)
 
-    def note(self, octets: bytes, head: object, headers: Pairs) -> None:
+    def note(self, octets: bytes, head: object, headers: Sequence[Any]) -> None:
         """Keep a head whose octets have come before: what has something unique in it shall not cost memory."""
         if len(octets) > REMEMBERED_SIZE:
             return

@@ -7,7 +7,8 @@ seen before is not parsed again: most clients repeat theirs.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import httptools
 
@@ -47,7 +48,7 @@ _KNOWN: Final[dict[bytes, int]] = {
 class HTTP1RequestHead(RequestHead):
     """A request's head, with what it says of its connection and of its content's framing."""
 
-    def __init__(self, headers: Pairs) -> None:
+    def __init__(self, headers: Sequence[Any]) -> None:
         super().__init__(headers)
         self.end_stream = True
         """No content follows."""
@@ -135,7 +136,7 @@ class RequestReader:
         self, line: RequestLine, fields: bytes, drop_underscore_fields: bool, names: ServerNames | None
     ) -> HTTP1RequestHead:
         pairs = self._lines.read(fields)
-        head = HTTP1RequestHead([])
+        head = HTTP1RequestHead(())
         head.is_http_1_0 = line.is_http_1_0
         head.http_version = "1.0" if line.is_http_1_0 else "1.1"
         head.scheme = self._scheme
@@ -163,7 +164,7 @@ class RequestReader:
         self, head: HTTP1RequestHead, pairs: Pairs, authority: bytes | None, upgrade: Upgrade, drops_underscores: bool
     ) -> None:
         """Check each field, and take from them what the connection has to know."""
-        headers = head.headers
+        headers: Pairs = []
         host: bytes | None = None
         coding: bytes | None = None
         options: list[bytes] = []
@@ -208,6 +209,7 @@ class RequestReader:
             elif drops_underscores and kind == 0 and b"_" in name:
                 continue
             headers.append((name, value))
+        head.headers = tuple(headers)
         if host is None and not head.is_http_1_0:
             raise MessageFault(400, "a request without host", "RFC 9112 §3.2")
         head.has_host = host is not None

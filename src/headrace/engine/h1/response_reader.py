@@ -6,7 +6,8 @@ cannot: a status line without a reason, or without the space before it, is commo
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import httptools
 
@@ -42,7 +43,7 @@ PREFIX: Final = b"HTTP/1."
 class HTTP1ResponseHead(ResponseHead):
     """A response's head, with what it says of its connection and of its content's framing."""
 
-    def __init__(self, headers: Pairs) -> None:
+    def __init__(self, headers: Sequence[Any]) -> None:
         super().__init__(headers)
         self.http_version = "1.1"
         self.is_chunked = False
@@ -84,7 +85,7 @@ class ResponseReader:
         if line != self._last_line:
             self._last_status, self._last_version = parse_status_line(line)
             self._last_line = line
-        head = HTTP1ResponseHead([])
+        head = HTTP1ResponseHead(())
         head.status = self._last_status
         head.http_version = self._last_version
         self._examine(head, self._lines.read(octets[end:]))
@@ -95,7 +96,7 @@ class ResponseReader:
 
     def _examine(self, head: HTTP1ResponseHead, pairs: Pairs) -> None:
         """Check each field, and take from them what the connection has to know."""
-        headers = head.headers
+        headers: Pairs = []
         is_http_1_0 = head.http_version == "1.0"
         coding: bytes | None = None
         options: list[bytes] | None = None
@@ -128,6 +129,7 @@ class ResponseReader:
                 head.accept = value
                 accepts += 1
             headers.append((name, value))
+        head.headers = tuple(headers)
         if coding is not None:
             if head.content_length != UNKNOWN:
                 raise MessageFault(400, BOTH[0], BOTH[1])
