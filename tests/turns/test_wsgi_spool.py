@@ -366,9 +366,7 @@ def test_what_is_no_plain_file_is_read_by_the_thread(run: Run, tmp_path: Path) -
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         name = environ["PATH_INFO"][1:]
-        file: Any = (tmp_path / name).open("rb")
-        if name == "packed":
-            file = gzip.GzipFile(fileobj=file)
+        file: Any = gzip.GzipFile(tmp_path / name) if name == "packed" else (tmp_path / name).open("rb")
         if environ["QUERY_STRING"]:
             file.seek(1_000)
         length = [("Content-Length", environ["HTTP_X_LENGTH"])] if "HTTP_X_LENGTH" in environ else []
