@@ -10,7 +10,7 @@ from headrace import Request, Response, WebSocketResponse
 from headrace.engine.server_names import ServerNames
 from headrace.server.config import Config, ConfigError
 
-from tests.h2_peer import H2Peer
+from tests.h2_peer import Answer, H2Peer
 from tests.protocols.conftest import Peer, Wire
 from tests.protocols.test_websocket import websocket
 from tests.serving import Run
@@ -51,18 +51,12 @@ def test_what_is_ours(authority: bytes) -> None:
         b"a.other.example",
         b"192.0.2.2",
         b"[2001:db8::2]",
-        b"[2001:db8::1",
         b"*.example.com.org",
         b"localhost",
     ],
 )
 def test_what_is_not(authority: bytes) -> None:
-    assert (
-        not ServerNames(["example.com", "*.example.com", "other.example", "192.0.2.1", "[2001:db8::1]"]).covers(
-            authority
-        )
-        or authority == b".example.com"
-    )
+    assert not ServerNames(NAMES).covers(authority)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +72,6 @@ async def ask(peer: Peer, authority: str, path: str = "/") -> Any:
     inner = peer.inner
     if isinstance(inner, H2Peer):
         stream_id = int(inner.conn.get_next_available_stream_id())
-        from tests.h2_peer import Answer
-
         inner.answers[stream_id] = Answer()
         pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", authority), (":path", path)]
         inner.conn.send_headers(stream_id, pseudo, end_stream=True)
