@@ -134,7 +134,7 @@ class Threads:
 
     def _grow(self, job: Job) -> bool:
         thread = threading.Thread(
-            target=self._run, args=(job,), name=f"headrace-wsgi-{len(self._threads) + 1}", daemon=True
+            target=self._run, args=([job],), name=f"headrace-wsgi-{len(self._threads) + 1}", daemon=True
         )
         try:
             thread.start()
@@ -152,7 +152,8 @@ class Threads:
 
     # -- in a thread -------------------------------------------------------------------------------------------
 
-    def _run(self, job: Job | None) -> None:
+    def _run(self, first: list[Job]) -> None:
+        job: Job | None = first.pop()  # a thread keeps its arguments for its life; this list is empty then
         while job is not None:
             job()
             job = None  # with it, the request
