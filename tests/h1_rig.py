@@ -154,12 +154,17 @@ class H1Rig:
             self.conn.send_response(event.stream_id, 200, (), b"%d" % event.stream_id)
 
     def take(self, limit: int = 262_144) -> bytes:
-        """Take what is to be written, all of it; what comes of it is noted. `octets` has everything that was."""
+        """Take what is to be written, all of it; what comes of it is noted. `octets` has everything that was. Input
+        that waits for a later turn has it here."""
         taken = b""
-        while piece := self.conn.take_output(limit, self.now):
+        while True:
+            piece: bytes = self.conn.take_output(limit, self.now)
             taken += piece
             self._note(self.conn.take_events())
-        self._note(self.conn.take_events())
+            if self.conn.input_pending:
+                self._note(self.conn.receive_data(b"", self.now))
+            elif not piece:
+                break
         self.octets += taken
         return taken
 

@@ -324,7 +324,10 @@ class H1ClientUnderTest:
 
     def feed(self, octets: bytes) -> list[Event]:
         """Let the client receive octets; return the engine's events."""
-        return self.connection.receive_data(octets, self.clock.now)
+        events = self.connection.receive_data(octets, self.clock.now)
+        while self.connection.input_pending:
+            events += self.connection.receive_data(b"", self.clock.now)
+        return events
 
     def feed_eof(self) -> list[Event]:
         """Let the server end the connection; return the engine's events."""
@@ -375,7 +378,11 @@ class JoinedPair:
             self.server_events += self.server.take_events()
             if to_client:
                 self.client_events += self.client.receive_data(to_client, self.clock.now)
-            if not to_server and not to_client:
+            if self.server.input_pending:
+                self.server_events += self.server.receive_data(b"", self.clock.now)
+            if self.client.input_pending:
+                self.client_events += self.client.receive_data(b"", self.clock.now)
+            if not (to_server or to_client or self.server.input_pending or self.client.input_pending):
                 return
 
     def take_client_events(self) -> list[Event]:

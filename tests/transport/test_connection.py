@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headrace.engine.events import Event, SettingsChanged
-from headrace.transport.connection import READ_WHILE_BLOCKED, Connection
+from headrace.transport.connection import HELD, READ_WHILE_BLOCKED, Connection
 
 from tests.serving import settled
 
@@ -202,14 +202,18 @@ def test_a_long_batch_is_parsed_in_turns_and_reading_waits() -> None:
         subject, engine, transport = made()
         engine.input_pending = True
         subject.data_received(b"first")
-        assert transport.calls == []
         subject.data_received(b"second")
+        subject.data_received(bytes(HELD - 6))
+        assert transport.calls == []
+        subject.data_received(b"third")
         assert transport.calls == ["pause_reading"]
+        assert engine.received == [b"first"]  # a turn's work is one call
         await asyncio.sleep(0)
-        assert engine.received == [b"first", b"second", b""]
+        assert engine.received == [b"first", b"second" + bytes(HELD - 6) + b"third"]
+        await asyncio.sleep(0)
         engine.input_pending = False
         await asyncio.sleep(0)
-        assert engine.received == [b"first", b"second", b"", b""]
+        assert engine.received[2:] == [b"", b""]
         assert transport.calls == ["pause_reading", "resume_reading"]
 
     asyncio.run(main())

@@ -67,7 +67,9 @@ class ClientDriver(DriverState):
     is retryable.
     """
 
-    __slots__ = ("_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings")
+    __slots__ = ("_cut", "_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings")
+
+    reads_to_the_end = True
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class ClientDriver(DriverState):
         self._wait_for_settings = wait_for_settings
         self._is_alone = True
         self._is_draining = False
+        self._cut = ""
         self._drain_timer: asyncio.TimerHandle | None = None
 
     # -- requests ----------------------------------------------------------------------------------------------
@@ -224,6 +227,9 @@ class ClientDriver(DriverState):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.cause:
             self.cause = str(exc)
+        if self._turn_due and not self._ending and self.transport is not None:  # what has come is read to its end first
+            self._cut = self.transport.get_extra_info("cut") or ""
+            self._set_unusable()
         super().connection_lost(exc)
 
     def _lose(self) -> None:
@@ -232,7 +238,9 @@ class ClientDriver(DriverState):
         if not engine.closed:
             now = self.loop.time()
             # TLS knows an end that anybody could have made from the server's own (RFC 9112 §9.8).
-            cut = self.cause or (self.transport is not None and self.transport.get_extra_info("cut"))
+            cut = self.cause or self._cut
+            if not cut and self.transport is not None:
+                cut = self.transport.get_extra_info("cut")
             try:
                 self.on_events(engine.receive_failure(now, cut) if cut else engine.receive_eof(now))
             except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from headrace.engine.build import engine_is_compiled
 from headrace.engine.limits import Limits
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ CLIENT_LIMITS: Final = Limits(
     small_data_budget=33_554_432,  # sixteen times the window, as in `Limits`
     stalled_send_timeout_s=86_400.0,  # the write timeout of each request bounds it instead
     idle_timeout_s=86_400.0,  # the pool's to decide
-    frames_per_turn=0,
+    frames_per_turn=200 if engine_is_compiled() else 80,  # one server must not hold up what else the loop does
 )
 """Limits for a client's connections where nothing else is asked for."""
 

@@ -17,11 +17,12 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 
 class Turns:
-    """How many frames a turn has, for all connections that it is given to: so that their owner can share its time."""
+    """How much work a turn has, for all connections that it is given to: so that their owner can share its time."""
 
     def __init__(self, frames: int) -> None:
         self.frames = frames
-        """Frames that one `receive_data` takes at most; 0: no limit."""
+        """Frames, and what counts as one (`Limits.frames_per_turn`), that one `receive_data` takes at most; 0: no
+        limit."""
 
 
 class Engine:
@@ -36,7 +37,7 @@ class Engine:
         self.deadline: float = float("inf")
         """When `handle_deadline` must be called. Between its calls it can only become earlier."""
         self.turns: Turns | None = None
-        """What goes before `Limits.frames_per_turn`, over HTTP/2."""
+        """What goes before `Limits.frames_per_turn`."""
         self.drop_connection_fields = False
         """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2)."""
         self.drop_underscore_fields = False

@@ -12,6 +12,9 @@ DEFAULT_FRAME_SIZE: Final = 16_384  # RFC 9113 §6.5.2
 LARGEST_FRAME_SIZE: Final = 2**24 - 1  # RFC 9113 §6.5.2
 DRIP: Final = 5  # a piece of content below this is no message: those of gRPC have five octets in front of them
 DRIPS: Final = 3  # so many in `upload_grace_s` make content that drips
+BYTES_A_FRAME: Final = 64  # of a field section: 64 fields in HPACK's shortest form, or a dozen lines of HTTP/1.1, cost
+# about as much to read as a frame costs together with what is done about it
+CHUNKS_A_FRAME: Final = 4  # of HTTP/1.1: a chunk is handed on together with its neighbours, and so costs far less
 
 
 @dataclass
@@ -110,7 +113,9 @@ class Limits:
     websocket_close_timeout_s: float = 5.0
     """Time for the peer's close frame after ours, and for a handler to see that its WebSocket is closed."""
     frames_per_turn: int = 0
-    """Frames parsed by one `receive_data`; 0: no limit. A server sets some 100, so that connections share the loop."""
+    """Work done by one `receive_data`, in frames; 0: no limit. A server sets some 100, so that connections share the
+    loop. What costs about as much counts as a frame: 64 bytes of a field section beyond the first; over HTTP/1.1 a
+    head, a trailer, four chunks, 64 bytes of a head that is not remembered or of chunk extensions."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

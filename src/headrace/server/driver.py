@@ -130,13 +130,13 @@ class ServerDriver(Connection):
                 now=now,
                 scheme=self.scheme.encode(),
             )
-            engine.turns = service.turns
             self.http_version = "2"
         else:
             engine = H1ServerConnection(
                 service.limits, now=now, scheme=self.scheme.encode(), websockets=service.takes_websockets
             )
             self.http_version = "1.1"
+        engine.turns = service.turns
         engine.drop_connection_fields = service.drop_connection_fields
         engine.drop_underscore_fields = service.drop_underscore_fields
         engine.server_names = service.server_names

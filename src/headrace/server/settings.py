@@ -156,7 +156,7 @@ _LIMIT_HELP: Final = {
     "websocket_ping_interval_s": "A WebSocket's ping after this time of silence; 0: none.",
     "websocket_ping_timeout_s": "Time for an answer to that ping; 0: no end.",
     "websocket_close_timeout_s": "Time for a WebSocket's peer to answer our close frame.",
-    "frames_per_turn": "Frames parsed before other connections get their turn; 0: no limit.",
+    "frames_per_turn": "Frames, or chunks and heads that cost as much, parsed before others get their turn; 0: any.",
 }
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from headrace.engine.events import Event
 
 WRITE_LIMIT: Final = 262_144  # octets taken from the engine in one loop turn, so that connections share the loop
+LARGE_READ: Final = 131_072  # bytes of a read that may not be the last of its turn: uvloop reads on 32 times
+READS_IN_A_ROW: Final = 2  # large reads of one loop turn; the third waits in the kernel, while others have their turn
+HELD: Final = 65_536  # bytes that are kept while input waits for its turn, before reading stops
 READ_WHILE_BLOCKED: Final = 65_536  # octets that are read while the peer takes none of ours: resets, windows
 CLOSE_TIMEOUT_S: Final = 2.0  # from the end of the connection to the end of the transport, whatever the peer does
 LINGER_S: Final = 0.5  # time for the peer to read our last words, after we said that no more will come
@@ -48,8 +51,12 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_close_timer",
         "_ending",
+        "_eof_due",
+        "_held",
+        "_loss_due",
         "_read_blocked",
         "_read_paused",
+        "_reads",
         "_stall_mark",
         "_stall_timeout_s",
         "_stall_timer",
@@ -65,6 +72,8 @@ class Connection(asyncio.Protocol):
     )
 
     engine: Engine  # a slot of the subclass, which also gives it its value
+    reads_to_the_end = False
+    """Whether what has come is read before the end of the connection counts: a client's response may be whole."""
 
     def __init__(
         self,
@@ -91,7 +100,11 @@ class Connection(asyncio.Protocol):
         back in 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254)."""
         self._read_paused = False
         self._read_blocked = 0
+        self._reads = 0
         self._turn_due = False
+        self._held = b""
+        self._eof_due = False
+        self._loss_due = False
         self._ending = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
@@ -128,8 +141,13 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) >= LARGE_READ:
+            self._count_read()
         if self._ending:
             return  # read and forgotten, so that the kernel does not drop our last words with a reset
+        if self._turn_due:
+            self._hold(data)
+            return
         self.flush_due = True
         engine = self.engine
         now = self.loop.time()
@@ -147,19 +165,22 @@ class Connection(asyncio.Protocol):
             if self._read_blocked > READ_WHILE_BLOCKED:
                 self._pause_reading()
         if self.engine.input_pending:
-            if self._turn_due:
-                self._pause_reading()  # two reads wait already: the kernel may keep the third
-            else:
-                self._turn_due = True
-                self.on_turn(1)
-                self.loop.call_soon(self._next_turn, context=self.context.copy())
+            self._schedule_turn()
         self._flush(now)
 
     def eof_received(self) -> bool:
+        if self._turn_due and not self._ending and self.reads_to_the_end:
+            self._eof_due = True
+            return True
         self._lose()
         return False  # the transport closes itself
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._turn_due and not self._ending and self.reads_to_the_end:
+            self._loss_due = True
+            self.transport = None
+            self.flush_due = True
+            return
         self._lose()
         for timer in (self._timer, self._close_timer, self._stall_timer):
             if timer is not None:
@@ -224,6 +245,8 @@ class Connection(asyncio.Protocol):
             self._end()
             return
         self.flush_due = False
+        if engine.input_pending:  # over HTTP/1.1, output that was taken lets the next request in
+            self._schedule_turn()
         if engine.output_pending and not self.write_blocked:
             self.schedule_flush()
         if engine.deadline < self._timer_at:
@@ -240,13 +263,48 @@ class Connection(asyncio.Protocol):
 
     # -- reading -----------------------------------------------------------------------------------------------
 
+    def _schedule_turn(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            self.on_turn(1)
+            self.loop.call_soon(self._next_turn, context=self.context.copy())
+
     def _next_turn(self) -> None:
-        """Parse what the last turn left over, so that one busy connection does not hold up the others."""
+        """Parse what the last turn left over, and what has come since, so that one busy connection does not hold up the
+        others."""
         self._turn_due = False
         self.on_turn(-1)
-        if self.transport is None or self._ending:
+        held, self._held = self._held, b""
+        if self._ending or (self.transport is None and not self._loss_due):
             return
-        self.data_received(b"")
+        self.data_received(held)
+        if self._turn_due:
+            return
+        if self._loss_due:
+            self._loss_due = False
+            self.connection_lost(None)
+        elif self._eof_due and not self._ending:
+            self._lose()
+            self._close_transport()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what comes while this turn's work is done already."""
+        self._held = self._held + data if self._held else data
+        if len(self._held) > HELD:
+            self._pause_reading()
+
+    def _count_read(self) -> None:
+        """A read was so large that the event loop may read on at once, without a look at other connections."""
+        if self._reads == 0:
+            self.loop.call_soon(self._forget_reads, context=self.context.copy())
+        self._reads += 1
+        if self._reads >= READS_IN_A_ROW:
+            self._pause_reading()
+
+    def _forget_reads(self) -> None:
+        self._reads = 0
+        if self._read_paused:
+            self._resume_reading()
 
     def _pause_reading(self) -> None:
         if not self._read_paused and self.transport is not None:
@@ -254,11 +312,14 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        """Read on, unless one of the three reasons to wait still holds."""
-        if self.transport is None or self._turn_due or self.engine.read_paused:
+        """Read on, unless one of the four reasons to wait still holds."""
+        if self.transport is None or self._reads >= READS_IN_A_ROW:
             return
-        if self.write_blocked and self._read_blocked > READ_WHILE_BLOCKED:
-            return
+        if not self._ending:
+            if self._turn_due or self.engine.read_paused:
+                return
+            if self.write_blocked and self._read_blocked > READ_WHILE_BLOCKED:
+                return
         self._read_paused = False
         self._apart(self.transport.resume_reading)
 
@@ -333,8 +394,7 @@ class Connection(asyncio.Protocol):
             self._reset()
             return
         if self._read_paused:
-            self._read_paused = False
-            self._apart(transport.resume_reading)
+            self._resume_reading()
         if transport.can_write_eof() and not transport.is_closing():
             # Closing with unread input makes the kernel send a reset, which may overtake the GOAWAY. So the peer is
             # told that no more comes, and has a moment to close first.

@@ -20,7 +20,11 @@ from typing import Any, Final, cast
 from headrace.transport.client_hello import NO_APPLICATION_PROTOCOL, ClientHello
 
 RECORD: Final = 16_384  # octets of content in a TLS record at most (RFC 8446 §5.1)
-_SLICE: Final = 16_384  # octets given to OpenSSL at once
+_SLICE: Final = 16_384  # octets given to OpenSSL at once, and in one loop turn as long as the handshake is under way
+_HEADER: Final = 5  # bytes of a record's header (RFC 8446 §5.1)
+RECORDS_A_TURN: Final = 64  # decrypted before others have their turn: 1 MiB in whole ones, as little as 64 bytes else
+RECORDS_WITHOUT_CONTENT: Final = 8  # the same once some came without content; OpenSSL takes some 30 us for a key update
+_SOME_OVERHEAD: Final = 1_024  # bytes of those
 _OVERHEAD: Final = 32  # octets that go with one octet of content at most: a record's head, padding aside, and its tag
 _MOST_OVERHEAD: Final = 32_768  # octets beyond that which a peer may send in all; content pays for itself
 
@@ -39,15 +43,21 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         "_bio",
         "_hello",
         "_incoming",
+        "_is_at_end",
         "_is_blocked",
         "_is_open",
+        "_is_paused",
+        "_loop",
         "_on_handshake",
         "_outgoing",
         "_overhead",
         "_protocol",
         "_protocols",
         "_raw",
+        "_record_left",
+        "_rest",
         "_timer",
+        "_turn_due",
         "cut",
         "error",
     )
@@ -75,14 +85,19 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._raw: asyncio.Transport | None = None
         self._is_open = False
         self._is_blocked = False
+        self._is_at_end = False  # the peer has said close_notify
+        self._is_paused = False  # the protocol above wants nothing
         self._overhead = 0
+        self._record_left = 0  # bytes to come of the record that has begun
+        self._rest = b""  # what came and is not decrypted: records beyond this turn's, or a part of a header
+        self._turn_due = False
         self.error: ssl.SSLError | None = None
         """What OpenSSL said when it found the peer's octets wrong; None before, and for every other end."""
         self.cut = ""
         """Why TLS ended without the peer's close_notify, so that somebody else may have ended it; "" where it did not.
         Set before `protocol.eof_received`, and there as `get_extra_info("cut")`."""
         self._on_handshake: Callable[[TLSTransport, str | None], None] | None = on_handshake
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = loop.call_later(handshake_timeout_s, self._on_timeout)
 
     # -- what the transport below calls ------------------------------------------------------------------------
@@ -96,27 +111,38 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._shake_hands()
 
     def data_received(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
         if not self._is_open:
+            if len(data) > _SLICE:
+                data, self._rest = data[:_SLICE], data[_SLICE:]
+                self._wait_for_turn()
             if self._hello is not None and not self._is_welcome(self._hello, data):
                 return
             self._incoming.write(data)
-            if not (self._shake_hands() and self._incoming.pending):
+            if not (self._shake_hands() and (self._incoming.pending or self._rest)):
                 return
-            data = b""
+            data = self._incoming.read() + self._rest
+            self._rest = b""
         elif self.is_closing():
             return
+        size = len(data)
+        if self._record_left or size < _HEADER or size != _HEADER + (data[3] << 8 | data[4]):  # not one whole record
+            size = self._end_of_turn(data)
+            if size < len(data):
+                self._rest = data[size:]
+                data = data[:size]
+                if len(self._rest) >= _HEADER:
+                    self._wait_for_turn()
         content: list[bytes] = []
         at_end = False
         try:
-            if len(data) <= _SLICE:
+            if size <= _SLICE:
                 at_end = self._read(data, content)
-            else:
-                # Not all at once: what has no content (empty records, key updates) costs OpenSSL some 30 us a record,
-                # all of it within one call, and the loop waits.
-                for start in range(0, len(data), _SLICE):
+            else:  # not all at once, so that OpenSSL keeps no large buffer for each connection
+                for start in range(0, size, _SLICE):
                     at_end = at_end or self._read(data[start : start + _SLICE], content)
-                    if self._overhead > _MOST_OVERHEAD:
-                        break
         except ssl.SSLError as error:
             self._fail(error)
             return
@@ -131,7 +157,36 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             elif self._outgoing.pending > RECORD:
                 self.abort()  # a flood of questions whose answers are not read
         if at_end:
+            self._is_at_end = True
             self._end_in_order()
+
+    def _end_of_turn(self, data: bytes) -> int:
+        """Return where this turn ends in `data`: behind so many records, or before a header that is not whole."""
+        at = self._record_left
+        size = len(data)
+        left = RECORDS_A_TURN if self._overhead < _SOME_OVERHEAD else RECORDS_WITHOUT_CONTENT
+        if at:
+            left -= 1
+        while at + _HEADER <= size and left:
+            at += _HEADER + (data[at + 3] << 8 | data[at + 4])
+            left -= 1
+        self._record_left = at - size if at > size else 0
+        return min(at, size)
+
+    def _wait_for_turn(self) -> None:
+        """Leave the rest for the next turn of the event loop, and read nothing meanwhile."""
+        if not self._turn_due and self._raw is not None:
+            self._turn_due = True
+            self._raw.pause_reading()
+            self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn_due = False
+        if self._raw is None or self._is_paused or self.is_closing():
+            return
+        self.data_received(b"")
+        if not self._turn_due and not self._is_paused and not self.is_closing():
+            self._raw.resume_reading()
 
     def _read(self, data: bytes, content: list[bytes]) -> bool:
         """Decrypt what has come into `content`; True when the peer has said that it sends no more."""
@@ -158,15 +213,17 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
     def eof_received(self) -> bool:
         """The peer sends no more, and has not said so in TLS. That matters only where the end of the connection is the
         end of a message (RFC 9112 §9.8); else HTTP says itself what is whole."""
-        if self._is_open and not self.is_closing():
+        if self._is_open and not self.is_closing() and not self._is_at_end:
             self.cut = "TLS ended without close_notify (RFC 8446 §6.1)"
-        self._end_in_order()
-        return False
+        return self._end_in_order()
 
-    def _end_in_order(self) -> None:
+    def _end_in_order(self) -> bool:
+        """The peer has ended; True when the protocol above still reads in what has come, and closes later."""
         if self._is_open:
-            self._protocol.eof_received()
+            if self._protocol.eof_received():
+                return True
             self.close()
+        return False
 
     def pause_writing(self) -> None:
         self._is_blocked = True
@@ -225,11 +282,15 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._raw.set_write_buffer_limits(high, low)
 
     def pause_reading(self) -> None:
+        self._is_paused = True
         if self._raw is not None:
             self._raw.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._raw is not None:
+        self._is_paused = False
+        if len(self._rest) >= _HEADER:
+            self._wait_for_turn()
+        elif self._raw is not None:
             self._raw.resume_reading()
 
     def can_write_eof(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.engine.fields import BAD, CONTENT_LENGTH, HOST, METHOD, PROTOCOL, TE_TRAILERS, Pairs, classify
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.hpack.field import Field
-from headrace.engine.limits import Limits
+from headrace.engine.limits import BYTES_A_FRAME, CHUNKS_A_FRAME, Limits
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -34,9 +34,14 @@ _COMPLETE: Final = 4
 
 
 class ChunkedDecoder:
-    """Decodes one message's content. `trailers` are the field lines behind the last chunk."""
+    """Decodes one message's content. `trailers` are the field lines behind the last chunk.
+
+    `turn` is how many chunks may still be read, -1: any; a trailer, or BYTES_A_FRAME of extensions, counts as
+    CHUNKS_A_FRAME.
+    """
 
     def __init__(self, limits: Limits) -> None:
+        self.turn: int = -1
         self.content: list[bytes] = []
         self.trailers: Pairs = []
         self._max_size: int = limits.max_field_section_size
@@ -65,7 +70,7 @@ class ChunkedDecoder:
         return content[0] if len(content) == 1 else b"".join(content)
 
     def decode(self, data: bytes, position: int) -> int:
-        """Decode from `position` on, as far as lines are whole; return where to go on with more octets behind.
+        """Decode from `position` on, as far as lines are whole and `turn` allows; return where to go on.
 
         Raises MessageFault; what had been decoded before is still there then.
         """
@@ -88,6 +93,8 @@ class ChunkedDecoder:
                     break
                 position += 2
                 self._state = _SIZE
+            elif self.turn == 0:
+                break
             elif state == _SIZE:
                 after = self._take_size(data, position)
                 if after < 0:
@@ -99,6 +106,10 @@ class ChunkedDecoder:
                     break
                 position = after
         return position
+
+    def _spend(self, work: int) -> None:
+        if self.turn > 0:
+            self.turn = self.turn - work if self.turn > work else 0
 
     def _take_size(self, data: bytes, position: int) -> int:
         """Read a line with a chunk's size; return the position behind it, -1 as long as it is not whole."""
@@ -132,6 +143,7 @@ class ChunkedDecoder:
                 return -1
         else:
             raise MessageFault(400, "the size of a chunk is not a hexadecimal number", "RFC 9112 §7.1")
+        self._spend(1)
         self._left = int(digits, 16)
         self._state = _DATA if self._left > 0 else _TRAILERS
         return after
@@ -146,6 +158,7 @@ class ChunkedDecoder:
         if _EXTENSION_GRAMMAR.fullmatch(data, position, end) is None:
             raise MessageFault(400, "a chunk's extensions are malformed", "RFC 9112 §7.1.1")
         self._extensions += end - position
+        self._spend((end - position) * CHUNKS_A_FRAME // BYTES_A_FRAME)
         if self._extensions > _EXTENSIONS:
             raise MessageFault(400, "the chunks' extensions are longer than 65,536 octets", "RFC 9112 §7.1.1")
         return end + 2
@@ -161,6 +174,7 @@ class ChunkedDecoder:
             self._state = _COMPLETE
             return end + 2
         self._trailer_size += end + 2 - position
+        self._spend(CHUNKS_A_FRAME)
         if len(self.trailers) >= self._max_fields:
             raise MessageFault(431, "more trailers than are taken", "RFC 6585 §5", "max_fields")
         line = data[position:end]

@@ -25,7 +25,7 @@ from headrace.engine.h1.field_lines import BARE
 from headrace.engine.h1.memory import REMEMBERED_SIZE
 from headrace.engine.h1.response_reader import PREFIX, HTTP1ResponseHead, ResponseReader
 from headrace.engine.h1.upgrade import accept_value
-from headrace.engine.limits import Limits
+from headrace.engine.limits import BYTES_A_FRAME, Limits
 from headrace.engine.message import is_bodiless
 from headrace.engine.timed import NEVER
 
@@ -74,12 +74,7 @@ class H1ClientConnection(ClientSender):
         if self.closed:
             return self.take_events()
         self._now_is_fresh = True
-        self.octets_in += len(data)
-        if self._input:
-            self._input = self._input[self._position :] + data
-        else:
-            self._input = data
-        self._position = 0
+        self._take_input(data)
         self._go_on()
         self._now_is_fresh = False
         return self.take_events()
@@ -112,11 +107,17 @@ class H1ClientConnection(ClientSender):
             while self._position < len(self._input):
                 receiving = self._receiving
                 if receiving == HEAD and self._is_begun:
+                    if self._turn == 0:
+                        self._turn_is_over = True
+                        return
                     if not self._take_head():
                         break
                 elif receiving == CONTENT:
                     self._take_content()
                 elif receiving == CHUNKS:
+                    if self._turn == 0:
+                        self._turn_is_over = True
+                        return
                     if not self._take_chunks():
                         break
                 elif receiving == UNTIL_CLOSE or receiving == TUNNEL:
@@ -174,6 +175,7 @@ class H1ClientConnection(ClientSender):
         octets = data if start == 0 and end == total else data[start:end]
         known = self._reader.find(octets)
         if known is None:
+            self._spend(len(octets) // BYTES_A_FRAME)
             pairs = octets.count(b"\r\n")
             if end - start > self._most or octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
                 self._scanned = 0
@@ -201,6 +203,7 @@ class H1ClientConnection(ClientSender):
         """A response's head is there: what follows it (RFC 9112 §6.3)."""
         stream_id = self._stream_id
         status = head.status
+        self._spend(1)
         self._scanned = 0
         self._head_since = NEVER
         if status < 200:

@@ -13,7 +13,7 @@ from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.heads import write_trailers
 from headrace.engine.h1.queue import OutputQueue
-from headrace.engine.limits import Limits
+from headrace.engine.limits import CHUNKS_A_FRAME, Limits
 from headrace.engine.timed import NEVER
 
 # What is read next. WHOLE and UPGRADING are a server's, IDLE and UNTIL_CLOSE a client's.
@@ -40,6 +40,8 @@ class ContentConnection(OutputQueue):
         self._input = b""
         self._position: int = 0
         self._receiving: int = HEAD
+        self._turn: int = -1  # work left in this turn, in frames; -1: no limit
+        self._turn_is_over = False
         self._recv_left: int = 0
         self._chunks: ChunkedDecoder | None = None
         self._discarding = False  # what comes of the message is not wanted any more
@@ -71,6 +73,11 @@ class ContentConnection(OutputQueue):
         return 1 if self._is_open else 0
 
     @property
+    def input_pending(self) -> bool:
+        """True when reading stopped at `frames_per_turn`: call `receive_data` again, with b"", in a later turn."""
+        return self._turn_is_over and not self.closed
+
+    @property
     def read_paused(self) -> bool:
         """True while the owner must not read: there is content to be consumed first."""
         return self._is_behind()
@@ -98,6 +105,28 @@ class ContentConnection(OutputQueue):
             "unread": self._unread,
         }
 
+    # -- input -------------------------------------------------------------------------------------------------
+
+    def _take_input(self, data: bytes) -> None:
+        """Put `data` behind what is left of the input, and begin a turn."""
+        self.octets_in += len(data)
+        if not self._input:
+            self._input = data
+            self._position = 0
+        elif data:
+            self._input = self._input[self._position :] + data
+            self._position = 0
+        turns = self.turns
+        turn = self.limits.frames_per_turn if turns is None else turns.frames
+        self._turn = turn if turn > 0 else -1
+        self._turn_is_over = False
+
+    def _spend(self, work: int) -> None:
+        """Take `work` from what is left of this turn, in frames."""
+        turn = self._turn
+        if turn > 0:
+            self._turn = turn - work if turn > work else 0
+
     # -- content that comes ------------------------------------------------------------------------------------
 
     def _take_content(self) -> None:
@@ -115,12 +144,16 @@ class ContentConnection(OutputQueue):
             self._content_ended()
 
     def _take_chunks(self) -> bool:
-        """Chunked content (RFC 9112 §7.1); False when there is no whole line to go on with."""
+        """Chunked content (RFC 9112 §7.1); False when there is no whole line to go on with, or the turn is over."""
         chunks = self._chunks
         assert chunks is not None
         begin = self._position
+        turn = self._turn
+        chunks.turn = turn * CHUNKS_A_FRAME if turn > 0 else -1
         try:
             self._position = chunks.decode(self._input, begin)
+            if turn > 0:
+                self._turn = chunks.turn // CHUNKS_A_FRAME
         except MessageFault:
             content = chunks.take_content()
             if content:

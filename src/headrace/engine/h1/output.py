@@ -25,7 +25,6 @@ class Output(ContentConnection):
     def __init__(self, limits: Limits, now: float) -> None:
         super().__init__(limits, now)
         self._heads = Heads()
-        self._turn: int = -1
         self._held = False  # the next request waits for output to be taken
         # the request that is open, or was the last one
         self._progress: int = BEFORE
@@ -63,7 +62,6 @@ class Output(ContentConnection):
                 self._finish()
         if self._held and not self.closed:
             self._held = False
-            self._turn = self.limits.frames_per_turn
             self._go_on()
 
     # -- ends --------------------------------------------------------------------------------------------------

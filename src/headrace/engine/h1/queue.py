@@ -39,17 +39,12 @@ class OutputQueue(TimedEngine):
     @property
     def needs_attention(self) -> bool:
         """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
-        return self.closed or len(self._events) > 0 or len(self._out) > 0 or self.read_paused
+        return self.closed or len(self._events) > 0 or len(self._out) > 0 or self.read_paused or self.input_pending
 
     @property
     def bodies_queued(self) -> bool:
         """True when there is so much to write that `take_buffers` is the cheaper way out."""
         return self._out_size >= OUTPUT_HIGH
-
-    @property
-    def input_pending(self) -> bool:
-        """Always False: what comes is read at once, or with `take_output`."""
-        return False
 
     def take_output(self, limit: int = 262_144, now: float = -1.0) -> bytes:
         """Return what is to be written now, `limit` octets at most; b"" when there is nothing.

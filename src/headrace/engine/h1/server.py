@@ -22,7 +22,7 @@ from headrace.engine.h1.queue import OUTPUT_HIGH
 from headrace.engine.h1.reader import HTTP1RequestHead, RequestReader
 from headrace.engine.h1.sender import DISCARDED
 from headrace.engine.h1.target import looks_like_http
-from headrace.engine.limits import DRIP, Limits
+from headrace.engine.limits import BYTES_A_FRAME, DRIP, Limits
 from headrace.engine.message import BEFORE
 from headrace.engine.timed import NEVER
 
@@ -84,13 +84,7 @@ class H1ServerConnection(Deadlines):
         if self.closed:
             return self.take_events()
         self._now_is_fresh = True
-        self.octets_in += len(data)
-        if self._input:
-            self._input = self._input[self._position :] + data
-        else:
-            self._input = data
-        self._position = 0
-        self._turn = self.limits.frames_per_turn
+        self._take_input(data)
         self._held = False
         self._go_on()
         self._now_is_fresh = False
@@ -111,14 +105,20 @@ class H1ServerConnection(Deadlines):
             while self._position < len(self._input):
                 receiving = self._receiving
                 if receiving == HEAD:
-                    if (self._turn == 0 and self.limits.frames_per_turn > 0) or self._out_size >= OUTPUT_HIGH:
+                    if self._out_size >= OUTPUT_HIGH:
                         self._held = True
+                        return
+                    if self._turn == 0:
+                        self._turn_is_over = True
                         return
                     if not self._take_head():
                         break
                 elif receiving == CONTENT:
                     self._take_content()
                 elif receiving == CHUNKS:
+                    if self._turn == 0:
+                        self._turn_is_over = True
+                        return
                     if not self._take_chunks():
                         break
                 elif receiving == TUNNEL:
@@ -176,6 +176,7 @@ class H1ServerConnection(Deadlines):
         octets = data if start == 0 and end == total else data[start:end]
         known = self._reader.find(octets)
         if known is None:
+            self._spend(len(octets) // BYTES_A_FRAME)
             pairs = octets.count(b"\r\n")
             if end - start > self._short or octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
                 self._scanned = 0
@@ -234,7 +235,7 @@ class H1ServerConnection(Deadlines):
         """A request begins."""
         stream_id = self._stream_id + 2
         self._stream_id = stream_id
-        self._turn -= 1
+        self._spend(1)
         self.requests += 1
         self._head_since = NEVER
         self._scanned = 0

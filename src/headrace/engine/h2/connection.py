@@ -36,7 +36,7 @@ from headrace.engine.h2.states import (
     next_state,
 )
 from headrace.engine.h2.stream import Stream
-from headrace.engine.limits import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, DRIP, MAX_WINDOW, Limits
+from headrace.engine.limits import BYTES_A_FRAME, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, DRIP, MAX_WINDOW, Limits
 from headrace.engine.timed import NEVER
 
 if TYPE_CHECKING:
@@ -114,8 +114,10 @@ class Connection(Credit):
             if not self._input:
                 self._input = data
                 self._position = 0
+            elif not data:
+                pass  # a further turn: it goes on where the last one stopped
             elif len(data) < _LARGE_READ or self._position > 0 or self._preface_left:
-                self._input = self._input[self._position :] + data if data or self._position else self._input
+                self._input = self._input[self._position :] + data
                 self._position = 0
             else:
                 turn = self._take_torn_frame(data, turn)
@@ -184,12 +186,13 @@ class Connection(Credit):
         """Walk through whole frames, `turn` at most (-1: all); what is left of the input starts the next call."""
         left = turn
         while True:
+            before = self.frames_in
             try:
                 left = self._walk(left)
             except StreamFault as fault:
                 self._reset_for(fault)
                 if left > 0:
-                    left -= 1  # at least: a turn is a bound, not a quota
+                    left = max(0, left - (self.frames_in - before))
                 if left != 0 and not self.closed:
                     continue
             break
@@ -242,6 +245,10 @@ class Connection(Credit):
                 raise ConnectionFault(errors.PROTOCOL_ERROR, "the first frame is not SETTINGS", "RFC 9113 §3.4")
             if kind == frames.HEADERS:
                 self._recv_headers(flags, stream_id, start, end)
+                if left > 0:
+                    left -= length // BYTES_A_FRAME
+                    if left < 0:
+                        left = 0
             elif kind == frames.DATA:
                 self._recv_data(flags, stream_id, start, end)
             elif kind == frames.WINDOW_UPDATE:
@@ -255,6 +262,10 @@ class Connection(Credit):
                 self._recv_ping(flags, stream_id, start, end)
             elif kind == frames.CONTINUATION:
                 self._recv_continuation(flags, stream_id, start, end)
+                if left > 0:
+                    left -= length // BYTES_A_FRAME
+                    if left < 0:
+                        left = 0
             elif kind == frames.PRIORITY:
                 self._recv_priority(stream_id, start, end)
             elif kind == frames.GOAWAY:
