@@ -14,7 +14,7 @@ from typing import Any
 import brotli
 import pytest
 
-from headrace.client import Client
+from headrace.client import Client, DigestAuth, RetryPolicy
 from headrace.client import errors as er
 from headrace.client.network_config import NetworkConfig
 
@@ -216,7 +216,7 @@ def test_a_redirect_leads_nowhere_but_to_http(run: Run, location: str) -> None:
 
 
 def test_redirects_without_end(run: Run) -> None:
-    """Each with 60 KB of fields and 1 MB of content: twenty are followed; `history` has what they brought."""
+    """Each with 60 KB of fields and 1 MB of content: twenty are followed; `history` has their fields."""
     served = 0
 
     def behave(link: Link) -> None:
@@ -232,6 +232,98 @@ def test_redirects_without_end(run: Run) -> None:
     it.ended_in(er.TooManyRedirects)
     assert served == 21
     it.was_bounded(memory=28.0)
+
+
+def endless(status: bytes, *fields: bytes, http1: bool) -> Behave:
+    """Answers each request with this head, and content without end."""
+
+    def behave(link: Link) -> None:
+        while True:
+            if http1:
+                link.request()
+                lines = b"".join(field + b"\r\n" for field in fields)
+                link.send(b"HTTP/1.1 " + status + b" X\r\n" + lines + b"transfer-encoding: chunked\r\n\r\n")
+                link.flood(itertools.repeat(b"4000\r\n" + b"z" * 16_384 + b"\r\n"))
+            else:
+                stream_id = link.h2_request()
+                pairs = [tuple(field.split(b": ", 1)) for field in fields]
+                link.send(wire.response(stream_id, status, extra=pairs))  # type: ignore[arg-type]
+                link.send(wire.data(stream_id, b"z" * 16_384) * 100)  # nearly a window of 2 MiB
+
+    return behave
+
+
+BOTH = pytest.mark.parametrize("http1", [False, True], ids=["HTTP/2", "HTTP/1.1"])
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["plain", "with options", "with hooks", "as a stream"])
+def test_the_content_of_redirects_is_not_read(run: Run, http1: bool, how: str) -> None:
+    """A location without end, and content without end with each: a little is read, and the rest is given up. (A client
+    that reads them whole grew from 318 to 1,562 MB in three seconds.)"""
+
+    async def ask(client: Client, url: str) -> Any:
+        if how == "as a stream":
+            async with client.stream("GET", url) as response:
+                return response.status
+        return await (client.get(url, headers={"a": "b"}) if how == "with options" else client.get(url))
+
+    seen: list[int] = []
+    hooks = {"response": [lambda response: seen.append(response.status)]} if how == "with hooks" else None
+    it = run(attacked(endless(b"302", b"location: /x", http1=http1), ask, http1=http1, holds=True, event_hooks=hooks))
+    it.ended_in(er.TooManyRedirects)
+    assert hooks is None or 302 in seen
+    it.was_bounded(memory=12.0)
+    assert it.server.sent < 21 * 8 * MB
+
+
+@BOTH
+def test_the_content_of_challenges_is_not_read(run: Run, http1: bool) -> None:
+    """401 with a nonce, and content without end; the second one is the caller's, within its limit."""
+    behave = endless(b"401", b'www-authenticate: Digest realm="r", nonce="n", qop="auth"', http1=http1)
+
+    async def ask(client: Client, url: str) -> Any:
+        return await client.get(url, auth=DigestAuth("me", "secret"), max_response_size=MB)
+
+    it = run(attacked(behave, ask, http1=http1, holds=True))
+    it.ended_in(er.ResponseTooLarge)
+    it.was_bounded(memory=12.0)
+
+
+@BOTH
+def test_the_content_of_what_is_tried_again_is_not_read(run: Run, http1: bool) -> None:
+    async def ask(client: Client, url: str) -> Any:
+        policy = RetryPolicy(attempts=5, backoff_s=0.0, budget=None)
+        return await client.get(url, retry=policy, max_response_size=MB)
+
+    it = run(attacked(endless(b"503", http1=http1), ask, http1=http1, holds=True))
+    it.ended_in(er.ResponseTooLarge)
+    it.was_bounded(memory=12.0)
+
+
+@BOTH
+@pytest.mark.parametrize("limit", [1_000, 4 * MB])
+@pytest.mark.parametrize("of", ["the client", "the request"])
+def test_a_response_without_end_has_one_where_it_is_read_whole(run: Run, http1: bool, limit: int, of: str) -> None:
+    async def ask(client: Client, url: str) -> Any:
+        return await (client.get(url) if of == "the client" else client.get(url, max_response_size=limit))
+
+    def behave(link: Link) -> None:
+        if http1:
+            link.request()
+            link.send(OK + b"transfer-encoding: chunked\r\n\r\n")
+            link.flood(itertools.repeat(b"4000\r\n" + b"z" * 16_384 + b"\r\n"))
+        else:
+            stream_id = link.h2_request()
+            link.send(wire.response(stream_id))
+            for _ in range(20 * limit // 16_384 + 2):
+                link.send(wire.data(stream_id, b"z" * 16_384))  # the client gives credit as it comes, so windows hold
+            link.wait()
+
+    options: Any = {"max_response_size": limit} if of == "the client" else {}
+    it = run(attacked(behave, ask, http1=http1, holds=True, **options))
+    it.ended_in(er.ResponseTooLarge, says=f"more than {limit:,} bytes (max_response_size)")
+    it.was_bounded(memory=12.0)
 
 
 def test_a_cookie_jar_is_not_filled(run: Run) -> None:

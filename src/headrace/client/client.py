@@ -16,14 +16,14 @@ from headrace.client.errors import PoolError, RequestError
 from headrace.client.headers import Headers
 from headrace.client.interface import Transport
 from headrace.client.jar import JarHolder
-from headrace.client.journey import Journey
+from headrace.client.journey import Journey, finish
 from headrace.client.options import CallOptions, NetworkOptions, SendOptions, split
 from headrace.client.redirects import MAX_REDIRECTS
 from headrace.client.request import Call, Request
 from headrace.client.response import REDIRECTS, Response
 from headrace.client.retry import RetryPolicy
 from headrace.client.sse import MAX_EVENT_SIZE, EventSource
-from headrace.client.streaming import decoded_whole, told
+from headrace.client.streaming import MAX_RESPONSE_SIZE, Streaming, decoded_whole, told
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.client.url import URL
 
@@ -48,7 +48,8 @@ class Client(Defaults):
     `retry` sends requests again as its policy says, None never. `event_hooks` maps "request" and "response" to lists of
     functions, plain or async, that are called with each request before it is sent and each response when its head is
     there. Content that inflates to more than 16 MiB and to more than `max_decompression_ratio` times what came is an
-    error; None for no limit.
+    error; None for no limit. So is a response that is read whole and has more than `max_response_size` bytes; None for
+    no limit, and none for what is read as a stream.
 
     `network` says how connections are made; the settings that are asked for most can be given here as well, and go
     before it: `http1`, `http2`, `verify`, `cert`, `proxy`, `trust_env`, `uds`, `local_address`, `max_connections` and
@@ -69,6 +70,7 @@ class Client(Defaults):
         retry: RetryPolicy | None = None,
         event_hooks: Mapping[str, Any] | None = None,
         max_decompression_ratio: int | None = MAX_RATIO,
+        max_response_size: int | None = MAX_RESPONSE_SIZE,
         network: NetworkConfig | None = None,
         transport: Transport | None = None,
         **network_options: Unpack[NetworkOptions],
@@ -82,7 +84,10 @@ class Client(Defaults):
         self.transport = transport
         self.follow_redirects = follow_redirects
         self.max_redirects = max_redirects
+        if max_response_size is not None and max_response_size < 0:
+            raise ValueError(f"max_response_size is {max_response_size}; it must not be below 0, or None for no limit")
         self._max_ratio = max_decompression_ratio
+        self._max_size = max_response_size
         self._is_closed = False
         super().__init__(
             base_url=base_url,
@@ -128,6 +133,7 @@ class Client(Defaults):
             retry=options.get("retry", self._retry),
             hooks=self._hooks,
             max_ratio=self._max_ratio,
+            max_size=options.get("max_response_size", self._max_size),
             deadline=deadline,
         )
         if deadline is None:
@@ -250,10 +256,15 @@ class Client(Defaults):
         """The short way: nothing is asked for but the URL, and nothing of the client stands between."""
         origin, authority, path, url = target
         call = Call(b"GET", origin, authority, path, self._prepared, b"", url, self._timeouts)
+        call.max_size = max_size = self._max_size
+        if self.follow_redirects:
+            call.on_the_way = REDIRECTS
         started = perf_counter()
         try:
             incoming = await self.transport.send(call, whole=True)
-            content = await incoming.read()
+            head = incoming.head
+            status = head.status
+            content = await incoming.read() if status == 200 or status not in call.on_the_way else None
         except RequestError as error:
             told(error, call)
             raise
@@ -262,44 +273,56 @@ class Client(Defaults):
         response._incoming = incoming
         response._call = call
         response._content = content
-        head = incoming.head
-        response.status = status = head.status
-        for name, _ in head.headers:
-            if name in _SPECIAL:
-                break
-        else:
-            if status not in REDIRECTS or not self.follow_redirects:
+        response.status = status
+        if content is None:
+            return await self._plain_redirect(response)
+        if max_size is None or len(content) <= max_size:
+            for name, _ in head.headers:
+                if name in _SPECIAL:
+                    break
+            else:
                 return response
-        return await self._plain_rest(response)
+        return self._plain_rest(response)
 
     def _jar_of_call(self) -> JarHolder:
         return self._jar
 
-    async def _plain_rest(self, response: Response) -> Response:
-        """What a plain request seldom needs: codings, cookies, redirects."""
+    def _plain_rest(self, response: Response) -> Response:
+        """What a plain request seldom needs: codings and cookies, and that there is too much."""
         assert response._call is not None
-        head = response._incoming.head
+        headers = response._incoming.head.headers
         try:
-            response._content = decoded_whole(head.headers, response.content, self._max_ratio)
+            response._content = decoded_whole(headers, response.content, self._max_ratio, self._max_size)
         except RequestError as error:
             told(error, response._call, response._incoming)
             raise
+        if any(name == b"set-cookie" for name, _ in headers):
+            self._jar_of_call().extract(response.request.url, headers)
+        return response
+
+    async def _plain_redirect(self, response: Response) -> Response:
+        """Follow a redirect; its content is not wanted."""
+        call, incoming = response._call, response._incoming
+        assert call is not None
+        response._extra = Streaming(incoming, call, self._max_ratio, None)
         request = response.request
-        if any(name == b"set-cookie" for name, _ in head.headers):
-            self._jar_of_call().extract(request.url, head.headers)
-        if not self.follow_redirects or not response.has_redirect_location:
-            return response
+        jar = self._jar_of_call()
+        if any(name == b"set-cookie" for name, _ in incoming.head.headers):
+            jar.extract(request.url, incoming.head.headers)
         journey = Journey(
             self.transport,
             stream=False,
             auth=None,
-            jar=self._jar_of_call(),
+            jar=jar,
             max_redirects=self.max_redirects,
             retry=None,
             hooks=self._hooks,
             max_ratio=self._max_ratio,
+            max_size=self._max_size,
             deadline=None,
         )
+        if response.has_redirect_location:
+            await finish(response, False)
         return await journey.follow(request, response)
 
     # -- its end -----------------------------------------------------------------------------------------------

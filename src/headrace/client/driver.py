@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from headrace.client import failures
 from headrace.client.driver_owner import CLIENT_LIMITS, DriverOwner
 from headrace.client.driver_state import DriverState
-from headrace.client.errors import ConnectionLost, RequestError, TLSError
+from headrace.client.errors import ConnectionLost, RequestError, TLSError, too_large
 from headrace.client.exchange import COUNTED, STREAMED, WHOLE, Exchange
 from headrace.client.interface import ResponseHead
 from headrace.client.upload import PIECE, ContentUpload, OctetsUpload, Upload, awaits_continue
@@ -54,6 +54,7 @@ Protocols = Literal["alpn", "h2", "http/1.1"]
 H1_WINDOW: Final = 524_288
 """Octets of a response over HTTP/1.1 that may be unread: there the kernel's buffers carry what a window carries over
 HTTP/2, and a connection is free for the next request when the one before has come whole, read or not."""
+MISDIRECTED: Final = 421
 _tuple: Final = tuple.__new__  # makes a NamedTuple in half the time
 _ANNOUNCED: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # methods whose empty content has a length (RFC 9110 §8.6)
 
@@ -288,6 +289,10 @@ class ClientDriver(DriverState):
                     completed += 1
                     exchange.on_complete()
                 else:
+                    if event.status != 200 and exchange.mode == WHOLE:
+                        outgoing = exchange.outgoing
+                        if event.status == MISDIRECTED or event.status in outgoing.on_the_way:
+                            exchange.mode = STREAMED  # most likely its head is all that is wanted
                     if not exchange.is_plain or exchange.mode == STREAMED:
                         self._on_head(exchange)
                     if not exchange.is_sending:
@@ -300,10 +305,13 @@ class ClientDriver(DriverState):
                 if exchange.mode == WHOLE:
                     if exchange.buffer is not None:
                         exchange.buffer.write(event.data)
+                        if exchange.most and exchange.buffer.tell() > exchange.most:
+                            exchange.fail(too_large(exchange.most))
+                            continue
                     elif not exchange.chunks:
                         exchange.chunks.append(event.data)
-                    else:
-                        exchange.gather(event.data)
+                    elif not exchange.gather(event.data):
+                        continue
                     if not event.end_stream:
                         self.engine.acknowledge_data(event.stream_id, event.flow_length)
                 else:

@@ -171,6 +171,19 @@ class DecodingError(RequestError):
     """The response's content is not what its content-encoding says, or is too much of it (RFC 9110 §8.4)."""
 
 
+class ResponseTooLarge(RequestError):
+    """A response that is kept whole has more content than `max_response_size`, as it came or without its codings. Read
+    it as a stream (`Client.stream`), or give the request another limit."""
+
+
+def too_large(limit: int) -> ResponseTooLarge:
+    """The error for a response beyond `limit` bytes."""
+    return ResponseTooLarge(
+        f"the response's content has more than {limit:,} bytes (max_response_size); read it as a stream, or raise the"
+        " limit"
+    )
+
+
 class TooManyRedirects(RequestError):
     """More redirects than `max_redirects`; or they lead where no request may go."""
 

@@ -14,7 +14,7 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.client.errors import RequestError, StreamConsumed
+from headrace.client.errors import RequestError, StreamConsumed, too_large
 from headrace.client.heap import LARGE, expect
 from headrace.engine.errors import CANCEL
 
@@ -57,6 +57,8 @@ class Exchange:
     """Where a whole response is put together, from its second piece on. A list that is joined at the end has everything
     twice, and so has a buffer that grows: then the allocator gives memory back to the kernel after each response, and
     page faults cost more than all else together."""
+    most: int = 0
+    """Octets of content that may come, where that is still to be looked at; 0 where it is not."""
     received: int = 0
     """Octets of content that came, where they are only counted."""
     upload: Upload | None = None
@@ -115,6 +117,8 @@ class Exchange:
 
         Raises RequestError when there will be no more, after what had come before; StreamConsumed after `close`.
         """
+        if self.buffer is not None:
+            self._empty_buffer()
         while not self.chunks:
             if self.is_over or self.peer_ended:
                 if self.error is not None or self._is_closed:
@@ -189,12 +193,24 @@ class Exchange:
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
-    def gather(self, data: bytes) -> None:
-        """A further piece of a whole response: from here on they are put together."""
+    def gather(self, data: bytes) -> bool:
+        """A further piece of a whole response: from here on they are put together. False when there will be too much,
+        and the exchange has failed."""
+        most = self.outgoing.max_size
+        come = sum(map(len, self.chunks)) + len(data)
+        if most is not None:
+            if come > most:
+                self.fail(too_large(most))
+                return False
+            self.most = most
         buffer = self.buffer = io.BytesIO()
-        room = (sum(map(len, self.chunks)) + len(data)) * _FORESIGHT
+        room = come * _FORESIGHT
         for name, value in self.head.headers:
             if name == b"content-length":
+                if most is not None and int(value) > most:
+                    self.fail(too_large(most))
+                    return False
+                self.most = 0  # no more comes than was announced
                 room = min(int(value), room)
                 if room >= LARGE:
                     expect(room)
@@ -206,6 +222,7 @@ class Exchange:
             buffer.write(chunk)
         buffer.write(data)
         self.chunks = []
+        return True
 
     def on_peer_ended(self) -> None:
         """The other end of the tunnel sends no more; our side is as it was."""

@@ -71,6 +71,8 @@ class HTTPProxies:
             timeouts=outgoing.timeouts,
             on_informational=outgoing.on_informational,
             on_sent=outgoing.on_sent,
+            max_size=outgoing.max_size,
+            on_the_way=outgoing.on_the_way,
         )
         try:
             return await self._forwarding.send(copy, whole=whole)

@@ -8,7 +8,7 @@ application in memory another, a script of faults a third.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, NamedTuple, Protocol
 
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -56,15 +56,21 @@ class Outgoing:
     `headers` has neither `host` nor `content-length` nor `transfer-encoding`: `authority` and `content` say as much.
     `protocol` asks for a tunnel: b"websocket". `on_informational` is told of 1xx responses, `on_sent` of octets of
     content that were accepted for sending, both on the loop, and both must be quick.
+
+    Of a response that is wanted whole, `max_size` is the most bytes of content, None for no limit. Answers with a
+    status of `on_the_way` are handed over with their head, as a stream: most likely another request follows them, and
+    nobody wants their content.
     """
 
     __slots__ = (
         "authority",
         "content",
         "headers",
+        "max_size",
         "method",
         "on_informational",
         "on_sent",
+        "on_the_way",
         "origin",
         "path",
         "protocol",
@@ -86,6 +92,8 @@ class Outgoing:
         protocol: bytes | None = None,
         on_informational: Callable[[int, Pairs], None] | None = None,
         on_sent: Callable[[int], None] | None = None,
+        max_size: int | None = None,
+        on_the_way: Collection[int] = (),
     ) -> None:
         self.method = method
         self.origin = origin
@@ -98,6 +106,8 @@ class Outgoing:
         self.protocol = protocol
         self.on_informational = on_informational
         self.on_sent = on_sent
+        self.max_size = max_size
+        self.on_the_way = on_the_way
 
 
 class ResponseHead(NamedTuple):
@@ -148,7 +158,8 @@ class Transport(Protocol):
 
     async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
         """Send a request and return its response once its head is there; with `whole`, once all of it is, so that
-        `read` does not wait. Cancelling it gives the request up. Raises RequestError."""
+        `read` does not wait, but for answers that are on the way to another one: see `Outgoing`. Cancelling it gives
+        the request up. Raises RequestError, ResponseTooLarge among them."""
         ...
 
     async def aclose(self) -> None:

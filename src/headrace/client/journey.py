@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from headrace.client.interface import Transport
 from headrace.client.jar import JarHolder
 from headrace.client.redirects import may_keep_credentials, redirected
 from headrace.client.request import Call, Request
-from headrace.client.response import Response
+from headrace.client.response import REDIRECTS, Response
 from headrace.client.retry import RetryPolicy
 from headrace.client.streaming import Streaming, decoded_whole, told
 from headrace.engine.message import parse_content_length
@@ -22,7 +23,14 @@ from headrace.engine.message import parse_content_length
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-SMALL: Final = 65_536  # content of an answer on the way that is rather read than ended together with its connection
+SMALL: Final = 65_536
+"""Bytes of content of an answer on the way to another one that are read, as the connection is worth more; of an answer
+with more nothing is kept."""
+PATIENCE_S: Final = 1.0
+"""Seconds that this may take."""
+_CHALLENGES: Final = frozenset((401, 407))
+
+NONE: Final[frozenset[int]] = frozenset()
 
 Hooks = dict[str, list[Callable[[Any], Any]]]
 
@@ -41,9 +49,10 @@ class Journey:
         retry: RetryPolicy | None,
         hooks: Hooks,
         max_ratio: int | None,
+        max_size: int | None,
         deadline: float | None,
     ) -> None:
-        """`max_redirects` 0 hands redirects to the caller."""
+        """`max_redirects` 0 hands redirects to the caller; `max_size` None takes whole responses of any size."""
         self._transport = transport
         self._stream = stream
         self._auth = auth
@@ -52,13 +61,20 @@ class Journey:
         self._retry = retry
         self._hooks = hooks
         self._max_ratio = max_ratio
+        self._max_size = max_size
         self._deadline = deadline
+        on_the_way = REDIRECTS if max_redirects else NONE
+        if auth is not None:
+            on_the_way |= _CHALLENGES
+        if retry is not None:
+            on_the_way = on_the_way.union(retry.statuses)
+        self._on_the_way = on_the_way
 
     async def run(self, request: Request) -> Response:
         """Send the request, and what follows from it. Raises RequestError."""
         response = await self._authenticated(request)
         if not self._max_redirects or not response.has_redirect_location:
-            return response
+            return await self._completed(response)
         return await self.follow(request, response)
 
     async def follow(self, request: Request, response: Response) -> Response:
@@ -76,7 +92,7 @@ class Journey:
                 error.head = response._incoming.head
                 await response._close()
                 raise
-            await _finish(response)
+            await finish(response, self._stream)
             response._history = history.copy()
             history.append(response)
             if not may_keep_credentials(request.url, following.url):
@@ -84,6 +100,14 @@ class Journey:
             request = following
             response = await self._authenticated(request)
         response._history = history
+        return await self._completed(response)
+
+    async def _completed(self, response: Response) -> Response:
+        """The caller's response: where it looked like one on the way, and is wanted whole, the rest of it is read."""
+        if response._content is None and not self._stream:
+            began = time.perf_counter()
+            await response._read()
+            response._elapsed_s += time.perf_counter() - began
         return response
 
     async def _authenticated(self, request: Request) -> Response:
@@ -106,7 +130,7 @@ class Journey:
                 except BaseException:
                     await response._close()
                     raise
-                await _finish(response)
+                await finish(response, self._stream)
                 if not following.is_replayable:
                     raise BodyConsumed(
                         f"the answer {response.status} asks for the request once more, but its content came from an"
@@ -120,6 +144,11 @@ class Journey:
         for hook in self._hooks.get("request", ()):
             await _call(hook, request)
         response = await self._retried(request)
+        if response._content is None and not self._stream:
+            if self._max_redirects and response.has_redirect_location:
+                await finish(response, self._stream)
+            elif self._hooks.get("response"):
+                await skim(response)
         try:
             for hook in self._hooks.get("response", ()):
                 await _call(hook, response)
@@ -146,7 +175,7 @@ class Journey:
                 wait = policy.wait_after_response(request, response, attempt)
                 if wait is None:
                     return response
-                await _finish(response)
+                await finish(response, self._stream)
             await policy.sleep(wait)
 
     async def _sent(self, request: Request) -> Response:
@@ -155,6 +184,8 @@ class Journey:
             _add_cookie(call, cookie)
         if request.on_informational is not None:
             call.tell = request.on_informational
+        call.max_size = self._max_size
+        call.on_the_way = self._on_the_way
         whole = not self._stream and request.on_download is None
         started = time.perf_counter()
         incoming = None
@@ -167,15 +198,16 @@ class Journey:
             head = incoming.head
             response.status = head.status
             response._content = None
-            if whole:
-                response._content = decoded_whole(head.headers, await incoming.read(), self._max_ratio)
+            is_on_the_way = head.status in self._on_the_way
+            if whole and not is_on_the_way:
+                response._content = decoded_whole(head.headers, await incoming.read(), self._max_ratio, self._max_size)
             else:
                 extra = Streaming(incoming, call, self._max_ratio, self._deadline)
                 if request.on_download is not None:
                     extra.on_download = request.on_download
                     extra.total = _length_of(head.headers)
                 response._extra = extra
-                if not self._stream:
+                if not self._stream and not is_on_the_way:
                     await response._read()
             response._elapsed_s = time.perf_counter() - started
         except RequestError as error:
@@ -186,19 +218,34 @@ class Journey:
         return response
 
 
-async def _finish(response: Response) -> None:
-    """Be done with an answer that leads to another: read it when it is small, as the connection is worth more."""
+async def skim(response: Response) -> bool:
+    """Read the content of an answer on the way, and tell whether it was small enough to be kept. What is larger stays
+    to be read, or to be given up."""
+    extra = response._extra
+    most = extra.call.max_size
+    if not await extra.collect(SMALL if most is None else min(SMALL, most)):
+        return False
+    response._content = b"".join(extra.collected)
+    extra.collected = []
+    return True
+
+
+async def finish(response: Response, is_stream: bool) -> None:
+    """Be done with an answer that leads to another. What is small and comes soon is read, as the connection is worth
+    more, and servers count what is reset; all else is given up, together with a connection of HTTP/1.1. What was asked
+    for as a stream is not read over HTTP/2."""
     if response.is_closed:
         return
-    length = _length_of(response._incoming.head.headers)
-    if response.http_version != "2" and length is not None and length <= SMALL:
-        try:
-            async for _ in response._extra.raw():
-                pass
-        except RequestError:
-            pass  # the answer's head was all that mattered
-    else:
+    if is_stream and response.http_version == "2":
         await response._close()
+        return
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            if await skim(response):
+                return
+    except (RequestError, TimeoutError):
+        pass  # the answer's head was all that mattered
+    await response._close()
 
 
 def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from headrace.client.addresses import Address
 from headrace.client.coalescing import is_announced, may_share
 from headrace.client.connector import Connector
-from headrace.client.driver import ClientDriver, DriverOwner
+from headrace.client.driver import MISDIRECTED, ClientDriver, DriverOwner
 from headrace.client.errors import ConnectError, PoolError, RequestError, RequestTimeout
 from headrace.client.exchange import Exchange, HeldResponse
 from headrace.client.interface import Incoming, Origin, Outgoing
@@ -28,8 +28,6 @@ from headrace.client.pool_place import CONNECT, REQUEST, WEBSOCKET, Place
 from headrace.client.pool_stats import PoolStats, stats_of
 from headrace.client.replay import is_replayable, may_replay
 from headrace.client.timeouts import NO_TIMEOUTS
-
-MISDIRECTED = 421
 
 
 class Connects(Protocol):

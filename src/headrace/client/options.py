@@ -58,6 +58,8 @@ class SendOptions(TypedDict, total=False):
     """Credentials; None for none, not even the client's."""
     follow_redirects: bool
     retry: RetryPolicy | None
+    max_response_size: int | None
+    """Bytes of content that a response may have which is read whole; None for no limit."""
 
 
 class NetworkOptions(TypedDict, total=False):
@@ -89,6 +91,7 @@ class ClientOptions(NetworkOptions, total=False):
     retry: RetryPolicy | None
     event_hooks: Mapping[str, Any] | None
     max_decompression_ratio: int | None
+    max_response_size: int | None
     network: NetworkConfig | None
     transport: Transport | None
 

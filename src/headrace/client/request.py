@@ -63,6 +63,8 @@ class Call(Outgoing):
         self.timeouts = timeouts
         self.protocol = None
         self.on_sent = None
+        self.max_size = None
+        self.on_the_way = ()
         self.informational = None
         self.tell = None
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from headrace.client.content import encode_content
 from headrace.client.decoding import MAX_RATIO
-from headrace.client.errors import HTTPStatusError, StreamConsumed
+from headrace.client.errors import HTTPStatusError, StreamConsumed, too_large
 from headrace.client.headers import Headers
 from headrace.client.interface import Incoming, Pairs, ResponseHead
 from headrace.client.request import Call, Request
-from headrace.client.streaming import Streaming, again, decoded_whole, pieces_of, sized
+from headrace.client.streaming import Streaming, again, decoded_whole, pieces_of, sized, told
 from headrace.client.text import LineSplitter, charset_by_mark, charset_of, is_text_codec
 from headrace.client.url import URL
 
@@ -329,7 +329,16 @@ class BaseResponse:
 
     async def _read(self) -> bytes:
         if self._content is None:
-            self._content = b"".join([piece async for piece in self._extra.decoded()])
+            extra = self._extra
+            most = extra.call.max_size
+            if not await extra.collect(most):
+                assert most is not None
+                error = too_large(most)
+                told(error, extra.call, extra.incoming)
+                await self._close()
+                raise error
+            self._content = b"".join(extra.collected)
+            extra.collected = []
         return self._content
 
     def _iter_raw(self, chunk_size: int | None) -> AsyncGenerator[bytes, None]:
@@ -368,7 +377,7 @@ class BaseResponse:
 
     async def _close(self) -> None:
         if hasattr(self, "_extra"):
-            self._extra.close()
+            await self._extra.aclose()
 
 
 class Response(BaseResponse):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.deadline import until
 from headrace.client.decoding import ContentDecoder, codings_of
-from headrace.client.errors import RequestError, StreamConsumed
+from headrace.client.errors import RequestError, StreamConsumed, too_large
 from headrace.client.interface import Incoming, Pairs
 from headrace.client.request import Call
 
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from headrace.client.loop_thread import LoopThread
 
 
+MAX_RESPONSE_SIZE: Final = 268_435_456
+"""256 MiB: what a program that did not think of it may have to keep in memory for one response. Who fetches more reads
+a stream, or says so."""
+
+
 class Streaming:
     """How far a response has come whose content is read as a stream."""
 
     __slots__ = (
         "call",
+        "collected",
         "deadline",
         "decoder",
         "downloaded",
@@ -27,6 +33,8 @@ class Streaming:
         "is_begun",
         "is_ended",
         "on_download",
+        "size",
+        "source",
         "thread",
         "total",
     )
@@ -39,6 +47,9 @@ class Streaming:
         self.downloaded = 0
         self.is_begun = False
         self.is_ended = False
+        self.collected: list[bytes] = []
+        self.size = 0
+        self.source: Any = None  # a generator, once somebody collects
         self.on_download: Any = None
         self.thread: LoopThread
         self.total: int | None = None
@@ -92,8 +103,35 @@ class Streaming:
         finally:
             await raw.aclose()
 
+    async def collect(self, most: int | None) -> bool:
+        """Put the content together until it has ended, or has more than `most` bytes: then return False, and go on in
+        the next call. Raises RequestError."""
+        source = self.source
+        if source is None:
+            source = self.source = self.decoded()
+        try:
+            while most is None or self.size <= most:
+                piece = await anext(source, None)
+                if piece is None:
+                    return True
+                self.collected.append(piece)
+                self.size += len(piece)
+        except BaseException:
+            self.source = None  # what has come is a part, which must never pass for the whole
+            self.collected = []
+            raise
+        return False
+
+    async def aclose(self) -> None:
+        """Give up what is left, and let go of what has come."""
+        self.close()
+        source, self.source = self.source, None
+        if source is not None and not source.ag_running:  # else whoever reads is told, and lets go of it
+            await source.aclose()
+
     def close(self) -> None:
         """Give up what is left."""
+        self.collected = []
         if not self.is_ended:
             self.is_ended = True
             self.incoming.close()
@@ -139,12 +177,21 @@ def decoder_for(headers: Pairs, max_ratio: int | None) -> ContentDecoder | None:
     return ContentDecoder(codings, max_ratio) if codings else None
 
 
-def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None) -> bytes:
-    """Content that has come whole, without its codings. Raises DecodingError."""
+def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None, most: int | None = None) -> bytes:
+    """Content that has come whole, without its codings. Raises DecodingError, and ResponseTooLarge for more than `most`
+    bytes."""
+    if most is not None and len(content) > most:
+        raise too_large(most)
     decoder = decoder_for(headers, max_ratio)
     if decoder is None or not content:
         return content
-    pieces = list(decoder.feed(content))
+    pieces = []
+    size = 0
+    for piece in decoder.feed(content):
+        pieces.append(piece)
+        size += len(piece)
+        if most is not None and size > most:
+            raise too_large(most)
     decoder.finish()
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

@@ -15,6 +15,7 @@ from headrace.client.errors import (
     RequestTimeout,
     StreamReset,
     TruncatedBody,
+    too_large,
 )
 from headrace.client.interface import Outgoing, Pairs, ResponseHead
 from headrace.client.transports.lifespan import ASGIApp, Lifespan, LifespanError, Message
@@ -184,7 +185,7 @@ class ASGIResponse:
     async def begun(self) -> None:
         """Wait for the head, for the end when the whole is wanted. Raises what came instead."""
         timeouts = self._outgoing.timeouts
-        while not self._has_ended and (self._whole or self._progress <= HELD):
+        while not (self._has_ended or self._is_gone) and (self._whole or self._progress <= HELD):
             if self._progress <= HELD:
                 await self._changed(HeadersTimeout, timeouts.headers, "no response began")
             else:
@@ -368,6 +369,14 @@ class ASGIResponse:
         if body and self._outgoing.method != b"HEAD" and self._status not in _BODILESS:
             self._pieces.append(body)
             self._held += len(body)
+            most = self._outgoing.max_size
+            if self._whole and most is not None and self._held > most:
+                error = self._error = too_large(most)
+                error.url = self._outgoing.url
+                self._is_gone = True
+                self._pieces.clear()
+                self._tell()
+                raise ClientGone("the client takes no response of this size")
         if not is_more:
             if self._has_trailers:
                 self._progress = TRAILERS
@@ -380,6 +389,8 @@ class ASGIResponse:
     def _announce(self) -> None:
         self.head = ResponseHead(self._status, self._headers, self._transport.http_version)
         self._progress = STREAMING
+        if self._status in self._outgoing.on_the_way:
+            self._whole = False
 
     def _complete(self) -> None:
         self._progress = COMPLETE
