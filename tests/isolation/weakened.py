@@ -83,9 +83,9 @@ class RearmedRequests(h2_request_heads.RequestHeads):
 class CarelessHeads(h2_heads.Heads):
     """What is dropped, and what is added, is taken to be the same for ever."""
 
-    def response(self, status: Any, headers: Any, size: Any, drops: Any = False) -> Any:
+    def response(self, status: Any, headers: Any, size: Any, drops: Any = False, never_indexed: Any = None) -> Any:
         self._drops = drops
-        return super().response(status, headers, size, drops)
+        return super().response(status, headers, size, drops, never_indexed)
 
     def set_default_fields(self, default_fields: Any) -> None:
         self.default_fields = default_fields

@@ -136,6 +136,7 @@ class ClientDriver(DriverState):
             end_stream=end,
             protocol=protocol,
             content_length=length,
+            never_indexed=outgoing.never_indexed,
         )
         exchange = Exchange(self, outgoing, stream_id, COUNTED if discard else WHOLE if whole else STREAMED)
         if on_done is not None:
@@ -284,6 +285,8 @@ class ClientDriver(DriverState):
                     continue
                 exchange.status = event.status
                 exchange.head = _tuple(ResponseHead, (event.status, event.headers, version))
+                if event.never_indexed is not None:
+                    exchange.note_never_indexed(event.never_indexed)
                 if event.end_stream:
                     del live[event.stream_id]
                     completed += 1
@@ -335,6 +338,8 @@ class ClientDriver(DriverState):
                 if exchange is not None:
                     completed += 1
                     exchange.trailers = event.headers
+                    if event.never_indexed is not None:
+                        exchange.note_never_indexed(event.never_indexed)
                     exchange.on_complete()
             elif kind == ACCEPTED:
                 exchange = live.get(event.stream_id)
@@ -344,7 +349,7 @@ class ClientDriver(DriverState):
                     elif exchange.way_out is not None:
                         exchange.way_out.on_accepted()
             elif kind == INFORMATIONAL:
-                self._on_informational(event.stream_id, event.status, event.headers)
+                self._on_informational(event.stream_id, event.status, event.headers, event.never_indexed)
             elif kind == SETTINGS:
                 self._on_settings()
             elif kind == GOAWAY:
@@ -374,10 +379,14 @@ class ClientDriver(DriverState):
         if exchange.mode == STREAMED:
             exchange.wake()
 
-    def _on_informational(self, stream_id: int, status: int, headers: Pairs) -> None:
+    def _on_informational(
+        self, stream_id: int, status: int, headers: Pairs, never_indexed: frozenset[bytes] | None
+    ) -> None:
         exchange = self.live.get(stream_id)
         if exchange is None:
             return
+        if never_indexed is not None:
+            exchange.note_never_indexed(never_indexed)
         if status == 100 and exchange.upload is not None:
             exchange.upload.on_continue()
         told = exchange.outgoing.on_informational

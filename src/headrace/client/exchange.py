@@ -89,6 +89,11 @@ class Exchange:
 
     # -- what the caller asks ----------------------------------------------------------------------------------
 
+    def note_never_indexed(self, names: frozenset[bytes]) -> None:
+        """Fields of these names have come as never-indexed literals: a proxy hands them on so."""
+        outgoing = self.outgoing
+        outgoing.never_indexed_back = names | (outgoing.never_indexed_back or frozenset())
+
     async def head_arrived(self) -> Incoming:
         """Wait for the head of the response, with WHOLE for all of it, and return the response as its reader holds it:
         one that is dropped without having been read or closed gives itself up. Cancelled, it closes the exchange.

@@ -68,6 +68,8 @@ class Outgoing:
         "headers",
         "max_size",
         "method",
+        "never_indexed",
+        "never_indexed_back",
         "on_informational",
         "on_sent",
         "on_the_way",
@@ -94,6 +96,7 @@ class Outgoing:
         on_sent: Callable[[int], None] | None = None,
         max_size: int | None = None,
         on_the_way: Collection[int] = (),
+        never_indexed: frozenset[bytes] | None = None,
     ) -> None:
         self.method = method
         self.origin = origin
@@ -108,6 +111,10 @@ class Outgoing:
         self.on_sent = on_sent
         self.max_size = max_size
         self.on_the_way = on_the_way
+        self.never_indexed = never_indexed
+        """Names of fields, trailers included, that become never-indexed literals (RFC 7541 §6.2.3); for proxies."""
+        self.never_indexed_back: frozenset[bytes] | None = None
+        """Names of fields that have come so in its response up to now."""
 
 
 class ResponseHead(NamedTuple):

@@ -62,6 +62,8 @@ class Call(Outgoing):
         self.url = url
         self.timeouts = timeouts
         self.protocol = None
+        self.never_indexed = None
+        self.never_indexed_back = None
         self.on_sent = None
         self.max_size = None
         self.on_the_way = ()

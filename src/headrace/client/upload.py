@@ -195,7 +195,7 @@ class ContentUpload(Upload):
         else:
             exchange = self._exchange
             driver = exchange.driver
-            accepted = driver.engine.send_trailers(exchange.stream_id, trailers)
+            accepted = driver.engine.send_trailers(exchange.stream_id, trailers, exchange.outgoing.never_indexed)
             if not driver.flush_due:
                 driver.schedule_flush()
             if not accepted:

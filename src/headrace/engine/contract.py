@@ -119,12 +119,17 @@ class Engine:
         raise NotImplementedError
 
     # -- the verbs of a server ---------------------------------------------------------------------------------
+    #
+    # `never_indexed` of these and of a client's: names of fields that have come as never-indexed literals, or are to go
+    # on as such (RFC 7541 §6.2.3). HTTP/1.1 has no such thing, and takes no notice.
 
     def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
         """Set fields that every final response gets unless the application names them."""
         raise NotImplementedError
 
-    def send_informational(self, stream_id: int, status: int, headers: Fields) -> None:
+    def send_informational(
+        self, stream_id: int, status: int, headers: Fields, never_indexed: frozenset[bytes] | None = None
+    ) -> None:
         """Send a 1xx response."""
         raise NotImplementedError
 
@@ -132,7 +137,14 @@ class Engine:
         """Send a whole response. True when accepted; after False wait for SendAccepted."""
         raise NotImplementedError
 
-    def send_headers(self, stream_id: int, status: int, headers: Fields, end_stream: bool = False) -> None:
+    def send_headers(
+        self,
+        stream_id: int,
+        status: int,
+        headers: Fields,
+        end_stream: bool = False,
+        never_indexed: frozenset[bytes] | None = None,
+    ) -> None:
         """Send the final response's header section."""
         raise NotImplementedError
 
@@ -144,11 +156,11 @@ class Engine:
         """`count` octets of content have gone out past the engine, by the kernel's sendfile; HTTP/1.1 only."""
         raise NotImplementedError
 
-    def send_trailers(self, stream_id: int, headers: Fields) -> bool:
+    def send_trailers(self, stream_id: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> bool:
         """Send the trailer section, which ends the message. Returns as `send_data`."""
         raise NotImplementedError
 
-    def accept_tunnel(self, stream_id: int, headers: Fields) -> None:
+    def accept_tunnel(self, stream_id: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
         """Say yes to a ConnectReceived; from then on content goes both ways until each side has ended its own."""
         raise NotImplementedError
 
@@ -204,6 +216,7 @@ class Engine:
         end_stream: bool,
         protocol: bytes | None = None,
         content_length: int = -1,
+        never_indexed: frozenset[bytes] | None = None,
     ) -> int:
         """Send a request's head and return its identifier; content follows by `send_data` unless `end_stream`.
 

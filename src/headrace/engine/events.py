@@ -135,15 +135,24 @@ class ResponseReceived(Event):
     """The final response's header section arrived (RFC 9113 §8.3.2), `status` 200 or above.
 
     `headers` are the regular fields in order, in a list of this event's own. With `end_stream` no content follows.
+    `never_indexed` are the names of fields that a proxy has to hand on as never-indexed literals (RFC 7541 §6.2.3).
     """
 
     kind: ClassVar[int] = RESPONSE
 
-    def __init__(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], end_stream: bool) -> None:
+    def __init__(
+        self,
+        stream_id: int,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        end_stream: bool,
+        never_indexed: frozenset[bytes] | None = None,
+    ) -> None:
         self.stream_id = stream_id
         self.status = status
         self.headers: Headers = list(headers)
         self.end_stream = end_stream
+        self.never_indexed = never_indexed
 
     def __repr__(self) -> str:
         return (
@@ -157,10 +166,17 @@ class InformationalReceived(Event):
 
     kind: ClassVar[int] = INFORMATIONAL
 
-    def __init__(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self,
+        stream_id: int,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        never_indexed: frozenset[bytes] | None = None,
+    ) -> None:
         self.stream_id = stream_id
         self.status = status
         self.headers: Headers = list(headers)
+        self.never_indexed = never_indexed
 
     def __repr__(self) -> str:
         return f"InformationalReceived(stream_id={self.stream_id}, status={self.status}, headers={self.headers!r})"
@@ -193,9 +209,10 @@ class TrailersReceived(Event):
 
     kind: ClassVar[int] = TRAILERS
 
-    def __init__(self, stream_id: int, headers: Headers) -> None:
+    def __init__(self, stream_id: int, headers: Headers, never_indexed: frozenset[bytes] | None = None) -> None:
         self.stream_id = stream_id
         self.headers = headers
+        self.never_indexed = never_indexed
 
     def __repr__(self) -> str:
         return f"TrailersReceived(stream_id={self.stream_id}, headers={self.headers!r})"

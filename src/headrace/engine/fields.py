@@ -217,6 +217,7 @@ class RequestHead:
     `scheme` is the connection's, http or https, whatever the request says of it (RFC 9110 §7.4); empty for CONNECT.
 
     `is_repeated` is True from the second such request on: what the owner derives may be worth keeping in `memo`.
+    `never_indexed` are the names of fields that have to go on as never-indexed literals (RFC 7541 §6.2.3), if any.
     """
 
     def __init__(self, headers: Sequence[Any]) -> None:
@@ -232,6 +233,7 @@ class RequestHead:
         self.has_host = False
         self.http_version = "2"
         self.is_repeated = False
+        self.never_indexed: frozenset[bytes] | None = None
         self.memo: object = None
 
 
@@ -242,6 +244,7 @@ class ResponseHead:
         self.status = 0
         self.headers = headers
         self.content_length: int = UNKNOWN
+        self.never_indexed: frozenset[bytes] | None = None
 
 
 def _malformed(stream_id: int, kind: int) -> StreamFault:
@@ -266,6 +269,7 @@ def parse_request(
     """
     headers: Pairs = []
     head = RequestHead(headers)
+    head.never_indexed = section.never_indexed
     method = scheme = authority = path = protocol = host = None
     cookies: list[bytes] | None = None
     for field in section.fields:
@@ -353,6 +357,7 @@ def parse_response(stream_id: int, section: FieldSection) -> ResponseHead:
     """Check a response's header section (RFC 9113 §8.3.2). Raises StreamFault(PROTOCOL_ERROR) when it is malformed."""
     headers: Pairs = []
     head = ResponseHead(headers)
+    head.never_indexed = section.never_indexed
     for field in section.fields:
         kind = field.kind
         if kind < 0:

@@ -149,18 +149,24 @@ class ReverseProxy:
         has_content = request.inbox is not None and head.protocol is None
         path = head.path if head.path == b"*" else self._base + head.path
         informational = Informational(self, request)
-        return Outgoing(
+        upload = Upload(request) if has_content else None
+        outgoing = Outgoing(
             head.method if head.protocol is None else b"CONNECT",
             self.origin,
             (request.authority.encode("latin-1") if self._keeps_host else b"") or self._authority,
             path,
             headers,
-            Upload(request) if has_content else b"",
+            upload or b"",
             url=f"{self.origin}{path.decode('latin-1')}",
             timeouts=self._timeouts,
             protocol=head.protocol,
             on_informational=informational,
+            never_indexed=head.shared.never_indexed,
         )
+        informational.outgoing = outgoing
+        if upload is not None:
+            upload.outgoing = outgoing
+        return outgoing
 
     def _refusal(self, request: Request, error: RequestError) -> Response:
         """What a client is told when its request got no response. Where the upstream stands is for the log alone."""
@@ -177,7 +183,9 @@ class ReverseProxy:
 class Informational:
     """Hands interim responses on, but for 100, which is between each two neighbours (RFC 9110 §15.2)."""
 
-    __slots__ = ("_proxy", "_request")
+    __slots__ = ("_proxy", "_request", "outgoing")
+
+    outgoing: Outgoing
 
     def __init__(self, proxy: ReverseProxy, request: Request) -> None:
         self._proxy = proxy
@@ -187,7 +195,7 @@ class Informational:
         if status in (100, 101):
             return
         try:
-            self._request.inform(status, end_to_end(headers, is_request=False))
+            self._request.inform(status, end_to_end(headers, is_request=False), self.outgoing.never_indexed_back)
         except (ClientDisconnected, LocalError):
             pass  # nobody is there, or a client of HTTP/1.0: the final response tells all that is needed
 
@@ -195,7 +203,9 @@ class Informational:
 class Upload:
     """A request's content, on its way through."""
 
-    __slots__ = ("_is_open", "_request", "length")
+    __slots__ = ("_is_open", "_request", "length", "outgoing")
+
+    outgoing: Outgoing
 
     def __init__(self, request: Request) -> None:
         self.length = request.content_length
@@ -213,7 +223,10 @@ class Upload:
         return self._request.stream()
 
     def trailers(self) -> Pairs:
-        """The fields behind it."""
+        """The fields behind it. Those that came never-indexed go on so (RFC 7541 §6.2.3)."""
+        inbox = self._request.inbox
+        if inbox is not None and inbox.never_indexed is not None:
+            self.outgoing.never_indexed = inbox.never_indexed | (self.outgoing.never_indexed or frozenset())
         return trailers_that_go_on(self._request.trailers)
 
 
@@ -236,12 +249,12 @@ class Forwarded(AnyResponse):
             if self._outgoing.protocol is not None and is_granted(head):
                 await self._relay(request, headers)
                 return
-            request.start(head.status, headers)
+            request.start(head.status, headers, self._outgoing.never_indexed_back)
             while data := await incoming.receive():
                 await request.write(data)
             trailers = trailers_that_go_on(incoming.trailers)
             if trailers:
-                await request.write_trailers(trailers)
+                await request.write_trailers(trailers, self._outgoing.never_indexed_back)
             else:
                 await request.write(b"", True)
         except RequestError as error:
@@ -252,7 +265,7 @@ class Forwarded(AnyResponse):
 
     async def _relay(self, request: Request, headers: Pairs) -> None:
         relay = Relay()
-        request.accept_tunnel(headers)
+        request.accept_tunnel(headers, self._outgoing.never_indexed_back)
         early = request.inbox
         request.inbox = TunnelInbox(request, cast("Any", relay.up))
         request.cancel_on_disconnect = False  # the relay is told

@@ -225,7 +225,7 @@ class ServerDriver(Connection):
             elif kind == TRAILERS:
                 found = self._find(event.stream_id)
                 if found is not None:
-                    found.on_trailers(event.headers)
+                    found.on_trailers(event.headers, event.never_indexed)
             elif kind == FAULT:
                 self._on_fault(event)
             elif kind == ENDED:

@@ -100,11 +100,13 @@ class Exchange:
 
     # -- verbs -------------------------------------------------------------------------------------------------
 
-    def accept_tunnel(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def accept_tunnel(
+        self, headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
+    ) -> None:
         """Say yes to a request for a tunnel: `inbox` and `write` are then its two directions."""
         driver = self.driver
         try:
-            driver.engine.accept_tunnel(self.stream_id, headers)
+            driver.engine.accept_tunnel(self.stream_id, headers, never_indexed)
         except StreamClosedError as error:
             raise self.disconnected(error) from None
         self.status = 200
@@ -128,11 +130,13 @@ class Exchange:
             self.blocked = True
             await self.unblocked()
 
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def start(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
+    ) -> None:
         """Send the headers of a response whose content follows piece by piece."""
         driver = self.driver
         try:
-            driver.engine.send_headers(self.stream_id, status, headers)
+            driver.engine.send_headers(self.stream_id, status, headers, False, never_indexed)
         except StreamClosedError as error:
             raise self.disconnected(error) from None
         self.status = status
@@ -158,13 +162,15 @@ class Exchange:
             self.blocked = True
             await self.unblocked()
 
-    async def write_trailers(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    async def write_trailers(
+        self, headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
+    ) -> None:
         """Send the trailers, which end the response. Raises ClientDisconnected, and InvalidFieldError."""
         driver = self.driver
         if self.blocked:
             await self.unblocked()
         try:
-            accepted = driver.engine.send_trailers(self.stream_id, headers)
+            accepted = driver.engine.send_trailers(self.stream_id, headers, never_indexed)
         except StreamClosedError as error:
             raise self.disconnected(error) from None
         self.complete()
@@ -174,11 +180,13 @@ class Exchange:
             self.blocked = True
             await self.unblocked()
 
-    def inform(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def inform(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
+    ) -> None:
         """Send a 1xx response ahead of the final one."""
         driver = self.driver
         try:
-            driver.engine.send_informational(self.stream_id, status, headers)
+            driver.engine.send_informational(self.stream_id, status, headers, never_indexed)
         except StreamClosedError as error:
             raise self.disconnected(error) from None
         if not driver.flush_due:
@@ -271,11 +279,11 @@ class Exchange:
         if inbox is not None:
             inbox.put(event.data, event.flow_length, event.end_stream)
 
-    def on_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def on_trailers(self, headers: list[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None) -> None:
         """The request's trailers have come, and with them its end."""
         inbox = self.inbox
         if inbox is not None:
-            inbox.end(headers)
+            inbox.end(headers, never_indexed)
 
     def on_reset(self, reason: str) -> None:
         """The stream is gone. Those who wait are told; a worker that does something else is cancelled, unless the

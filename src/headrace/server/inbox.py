@@ -16,7 +16,7 @@ GATHERED: Final = 4_096  # that much at most, so that no octet is copied more of
 class Inbox:
     """Chunks in order, and the octets of window that are `owed` to the peer once they are consumed."""
 
-    __slots__ = ("_chunks", "_touched", "_waiters", "ended", "invited", "owed", "trailers")
+    __slots__ = ("_chunks", "_touched", "_waiters", "ended", "invited", "never_indexed", "owed", "trailers")
 
     def __init__(self, ended: bool = False) -> None:
         self._chunks: list[bytes] = []
@@ -28,6 +28,8 @@ class Inbox:
         self.invited = False
         """True once 100 (Continue) was sent, or was found to be not needed."""
         self.trailers: list[tuple[bytes, bytes]] | None = None
+        self.never_indexed: frozenset[bytes] | None = None
+        """Names of fields in `trailers` that a proxy has to hand on as never-indexed literals (RFC 7541 §6.2.3)."""
 
     def put(self, data: bytes, flow_length: int, ended: bool) -> None:
         """Add a chunk that cost `flow_length` octets of window."""
@@ -43,10 +45,11 @@ class Inbox:
             self.ended = True
         self.wake()
 
-    def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def end(self, trailers: list[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None) -> None:
         """The trailers have come, and with them the end."""
         self._touched = True
         self.trailers = trailers
+        self.never_indexed = never_indexed
         self.ended = True
         self.wake()
 

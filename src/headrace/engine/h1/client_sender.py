@@ -64,6 +64,7 @@ class ClientSender(ContentConnection):
         end_stream: bool,
         protocol: bytes | None = None,
         content_length: int = -1,
+        never_indexed: frozenset[bytes] | None = None,
     ) -> int:
         """Send a request's head and return its identifier; content follows by `send_data` unless `end_stream`.
 

@@ -256,7 +256,12 @@ class ContentConnection(OutputQueue):
         self._end_queued = end_stream
         return self._accepted()
 
-    def send_trailers(self, stream_id: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    def send_trailers(
+        self,
+        stream_id: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        never_indexed: frozenset[bytes] | None = None,
+    ) -> bool:
         """Send the trailer section, which ends the message (RFC 9112 §7.1.2). Returns and raises as `send_data` does.
 
         Raises InvalidFieldError for a field that must not be sent. Where the content is not chunked (a length was

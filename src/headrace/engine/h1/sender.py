@@ -116,7 +116,14 @@ class Sender(Output):
         self._send_length = head.content_length
         self._progress = STREAMING
 
-    def send_headers(self, stream_id: int, status: int, headers: Fields, end_stream: bool = False) -> None:
+    def send_headers(
+        self,
+        stream_id: int,
+        status: int,
+        headers: Fields,
+        end_stream: bool = False,
+        never_indexed: frozenset[bytes] | None = None,
+    ) -> None:
         """Send the final response's header section, to be followed by `send_data`. Raises as `send_response` does.
 
         Without content-length the content is chunked; to a client of HTTP/1.0 it ends with the connection.
@@ -139,7 +146,9 @@ class Sender(Output):
             self._end_queued = True
             self._finish()
 
-    def send_informational(self, stream_id: int, status: int, headers: Fields) -> None:
+    def send_informational(
+        self, stream_id: int, status: int, headers: Fields, never_indexed: frozenset[bytes] | None = None
+    ) -> None:
         """Send a 1xx response before the final one (RFC 9110 §15.2), such as 100 or 103. HTTP/1.0 does not get it.
 
         Raises InvalidFieldError for another status, for 101, which is `accept_tunnel`'s, or for fields that must not be
@@ -159,7 +168,7 @@ class Sender(Output):
             self._quiet_since = -1.0
         self._write(head.plain)
 
-    def accept_tunnel(self, stream_id: int, headers: Fields) -> None:
+    def accept_tunnel(self, stream_id: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
         """Say yes to an upgrade: 101 with what WebSocket's handshake asks for, and `headers` (RFC 6455 §4.2.2).
 
         From then on content goes both ways until each side has ended its own. Raises LocalProtocolError when the

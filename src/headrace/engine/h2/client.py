@@ -96,11 +96,13 @@ class ClientConnection(Connection):
         end_stream: bool,
         protocol: bytes | None = None,
         content_length: int = -1,
+        never_indexed: frozenset[bytes] | None = None,
     ) -> int:
         """Open a stream with a request and return its identifier; content follows by `send_data` unless `end_stream`.
 
         `protocol` makes it an extended CONNECT (RFC 8441 §4). For a plain CONNECT leave `scheme` and `path` empty.
-        `content_length`, unless -1, becomes the field content-length, or has to agree with it.
+        `content_length`, unless -1, becomes the field content-length, or has to agree with it. Fields of the names in
+        `never_indexed` become never-indexed literals (RFC 7541 §6.2.3).
         Raises LocalProtocolError when no stream can be opened now (see `can_send_request`) or the peer does not offer
         extended CONNECT; InvalidFieldError for fields that must not be sent.
         """
@@ -118,6 +120,7 @@ class ClientConnection(Connection):
             content_length,
             end_stream,
             self.drop_connection_fields,
+            never_indexed,
         )
         stream_id = self.next_stream_id
         self.next_stream_id = stream_id + 2
@@ -179,7 +182,7 @@ class ClientConnection(Connection):
             if end_stream:
                 raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "a 1xx response with END_STREAM", "RFC 9113 §8.1")
             self._spend_free(1)
-            self._events.append(InformationalReceived(stream_id, head.status, head.headers))
+            self._events.append(InformationalReceived(stream_id, head.status, head.headers, head.never_indexed))
             return
         stream.final_received = True
         if head.status >= 300:
@@ -190,7 +193,7 @@ class ClientConnection(Connection):
             stream.recv_length = head.content_length
             if end_stream and head.content_length > 0:
                 raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "content-length without content", "RFC 9113 §8.1.1")
-        self._events.append(ResponseReceived(stream_id, head.status, head.headers, end_stream))
+        self._events.append(ResponseReceived(stream_id, head.status, head.headers, end_stream, head.never_indexed))
         if end_stream:
             self._peer_ended(stream, state)
 
@@ -205,7 +208,7 @@ class ClientConnection(Connection):
             raise StreamFault(
                 stream_id, errors.PROTOCOL_ERROR, "fewer octets of DATA than content-length says", "RFC 9113 §8.1.1"
             )
-        self._events.append(TrailersReceived(stream_id, trailers))
+        self._events.append(TrailersReceived(stream_id, trailers, section.never_indexed))
         self._peer_ended(stream, state)
 
     def _count_late_data(self, flow_length: int) -> None:

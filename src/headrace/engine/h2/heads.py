@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError
 from headrace.engine.fields import check_outgoing
-from headrace.engine.fixed_fields import LastFields
+from headrace.engine.fixed_fields import LastFields, fixed_fields
 from headrace.engine.h2 import frames
 from headrace.engine.hpack.encoder import Encoder
 from headrace.engine.message import is_bodiless
@@ -62,14 +62,24 @@ class Heads:
         self._last = None
 
     def response(
-        self, status: int, headers: Sequence[Any], size: int, drop_connection_fields: bool = False
+        self,
+        status: int,
+        headers: Sequence[Any],
+        size: int,
+        drop_connection_fields: bool = False,
+        never_indexed: frozenset[bytes] | None = None,
     ) -> EncodedHead:
         """Return the head of a response; it has to be written at once, as HPACK goes by wire order.
 
         `size` is that of the whole content: checked against content-length or, where there is none, it becomes that
         (RFC 9110 §8.6); -1 when it is not known or does not count. Raises InvalidFieldError, LocalProtocolError when
-        content-length differs; the encoder is untouched then.
+        content-length differs; the encoder is untouched then. With `never_indexed`, names of fields that must not stand
+        in a table, nothing is remembered, or looked for in the memory.
         """
+        if never_indexed is not None:
+            alone = self._encode(status, fixed_fields(headers), size, drop_connection_fields, never_indexed)
+            alone.generation = ONCE
+            return self._add_length(alone, size) if size > 0 and alone.takes_length else alone
         encoder = self.encoder
         last = self._last
         if (
@@ -93,7 +103,7 @@ class Heads:
         by_status = self._known.get(status)
         head = by_status.get(fields) if by_status is not None else None
         if head is None or head.generation != encoder.generation:
-            head = self._encode(status, fields, size, drop_connection_fields)
+            head = self._encode(status, fields, size, drop_connection_fields, None)
             if head.generation != ONCE:
                 if by_status is None:
                     by_status = {}
@@ -110,7 +120,14 @@ class Heads:
         self._last_fields.keep(fields)
         return head
 
-    def _encode(self, status: int, headers: Sequence[Any], size: int, drop_connection_fields: bool) -> EncodedHead:
+    def _encode(
+        self,
+        status: int,
+        headers: Sequence[Any],
+        size: int,
+        drop_connection_fields: bool,
+        never_indexed: frozenset[bytes] | None,
+    ) -> EncodedHead:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
         checked, length = check_outgoing(headers, drop_connection_fields)
@@ -128,7 +145,7 @@ class Heads:
                     fields.append(pair)
         encoder = self.encoder
         generation = encoder.generation
-        block = encoder.encode(fields)
+        block = encoder.encode(fields, never_indexed)
         if generation != encoder.generation or not encoder.settled:
             generation = ONCE
         return EncodedHead(block, length, length < 0 and not is_bodiless(status), generation)

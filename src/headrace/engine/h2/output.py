@@ -278,7 +278,7 @@ class Output(TimedEngine):
         trailers = stream.trailers
         stream.trailers = None
         if trailers is not None:
-            block = self._heads.encoder.encode(trailers)
+            block = self._heads.encoder.encode(trailers, stream.never_indexed)
             frame = frames.write_field_block(block, stream.id_octets, True, self.peer.max_frame_size)
             self._out.append(frame)
             self._out_size += len(frame)

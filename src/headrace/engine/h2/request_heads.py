@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError
 from headrace.engine.fields import check_outgoing, check_target, is_path
-from headrace.engine.fixed_fields import LastFields
+from headrace.engine.fixed_fields import LastFields, fixed_fields
 from headrace.engine.h2 import frames
 from headrace.engine.h2.heads import ONCE
 from headrace.engine.hpack.encoder import Encoder
@@ -71,11 +71,27 @@ class RequestHeads:
         content_length: int,
         end_stream: bool,
         drop_connection_fields: bool,
+        never_indexed: frozenset[bytes] | None = None,
     ) -> EncodedRequest:
         """Return the request, its `block` with this path; it has to be written at once, as HPACK goes by wire order.
 
-        Raises InvalidFieldError; the encoder is untouched then.
+        Raises InvalidFieldError; the encoder is untouched then. With `never_indexed`, names of fields that must not
+        stand in a table, nothing is remembered, or looked for in the memory.
         """
+        if never_indexed is not None:
+            check_target(method, scheme, authority, path, protocol)
+            return self._encode(
+                method,
+                scheme,
+                authority,
+                path,
+                fixed_fields(headers),
+                protocol,
+                content_length,
+                end_stream,
+                drop_connection_fields,
+                never_indexed,
+            )
         encoder = self._encoder
         last = self._last
         if (
@@ -106,7 +122,16 @@ class RequestHeads:
         if found is None or found.generation != encoder.generation:
             check_target(method, scheme, authority, path, protocol)
             found = self._encode(
-                method, scheme, authority, path, fields, protocol, content_length, end_stream, drop_connection_fields
+                method,
+                scheme,
+                authority,
+                path,
+                fields,
+                protocol,
+                content_length,
+                end_stream,
+                drop_connection_fields,
+                None,
             )
             if found.generation != ONCE:
                 self._known[key] = found
@@ -139,6 +164,7 @@ class RequestHeads:
         content_length: int,
         end_stream: bool,
         drop_connection_fields: bool,
+        never_indexed: frozenset[bytes] | None,
     ) -> EncodedRequest:
         """Encode a request for the first time."""
         checked, length = check_outgoing(headers, drop_connection_fields)
@@ -159,10 +185,10 @@ class RequestHeads:
             pseudo.append((b":authority", authority))
         encoder = self._encoder
         generation = encoder.generation
-        before = encoder.encode(pseudo)
+        before = encoder.encode(pseudo, never_indexed)
         is_settled = encoder.settled
-        middle = encoder.encode([(b":path", path)]) if path else b""
-        behind = encoder.encode(checked)
+        middle = encoder.encode([(b":path", path)], never_indexed) if path else b""
+        behind = encoder.encode(checked, never_indexed)
         if generation != encoder.generation or not is_settled or not encoder.settled:
             generation = ONCE
         request = EncodedRequest(before, behind, length, end_stream, generation)

@@ -122,7 +122,12 @@ class Sender(Output):
         self._enqueue(stream, data)
         return self._accepted(stream)
 
-    def send_trailers(self, stream_id: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    def send_trailers(
+        self,
+        stream_id: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        never_indexed: frozenset[bytes] | None = None,
+    ) -> bool:
         """Send the trailer section, which ends the message (RFC 9113 §8.1). Returns and raises as `send_data` does.
 
         Raises InvalidFieldError for a field that must not be sent. Where the response has no content (HEAD, 204, 304)
@@ -139,6 +144,7 @@ class Sender(Output):
                 return True
             return self._accepted(stream)
         stream.trailers = checked
+        stream.never_indexed = never_indexed
         if stream.queued == 0:
             self._write_trailers(stream)
             return True

@@ -275,13 +275,18 @@ class ServerConnection(Connection):
             raise StreamFault(
                 stream_id, errors.PROTOCOL_ERROR, "content-length differs from the octets of DATA", "RFC 9113 §8.1.1"
             )
-        self._events.append(TrailersReceived(stream_id, trailers))
+        self._events.append(TrailersReceived(stream_id, trailers, section.never_indexed))
         self._peer_ended(stream, state)
 
     # -- responses ---------------------------------------------------------------------------------------------
 
     def _begin_response(
-        self, stream: Stream, status: int, headers: Sequence[tuple[bytes, bytes]], size: int
+        self,
+        stream: Stream,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        size: int,
+        never_indexed: frozenset[bytes] | None = None,
     ) -> EncodedHead:
         """Check that a final response may begin and return its head, to be written at once."""
         if stream.headers_sent:
@@ -292,7 +297,7 @@ class ServerConnection(Connection):
         if stream.is_tunnel or (stream.bodiless and (size == 0 or not stream.is_head)):
             # But HEAD says the length that GET would have, where the application gives the content (RFC 9110 §8.6).
             size = -1
-        head = self._heads.response(status, headers, size, self.drop_connection_fields)
+        head = self._heads.response(status, headers, size, self.drop_connection_fields, never_indexed)
         stream.send_length = head.content_length
         stream.headers_sent = True
         return head
@@ -321,21 +326,39 @@ class ServerConnection(Connection):
         return self._send_content(stream, body, size, True)
 
     def send_headers(
-        self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]], end_stream: bool = False
+        self,
+        stream_id: int,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        end_stream: bool = False,
+        never_indexed: frozenset[bytes] | None = None,
     ) -> None:
-        """Send the final response's header section, to be followed by `send_data`. Raises as `send_response` does."""
+        """Send the final response's header section, to be followed by `send_data`. Raises as `send_response` does.
+
+        Fields of the names in `never_indexed` become never-indexed literals (RFC 7541 §6.2.3)."""
         stream = self._stream(stream_id)
-        head = self._begin_response(stream, status, headers, -1)
+        head = self._begin_response(stream, status, headers, -1, never_indexed)
         self._write_head(stream, head, end_stream)
         if end_stream:
             stream.end_queued = True
             self._finish(stream)
 
-    def accept_tunnel(self, stream_id: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def accept_tunnel(
+        self,
+        stream_id: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        never_indexed: frozenset[bytes] | None = None,
+    ) -> None:
         """Answer CONNECT with 200 (RFC 9113 §8.5, RFC 8441 §5). Raises as `send_headers` does."""
-        self.send_headers(stream_id, 200, headers)
+        self.send_headers(stream_id, 200, headers, False, never_indexed)
 
-    def send_informational(self, stream_id: int, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def send_informational(
+        self,
+        stream_id: int,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        never_indexed: frozenset[bytes] | None = None,
+    ) -> None:
         """Send a 1xx response before the final one (RFC 9110 §15.2), such as 100 or 103.
 
         Raises InvalidFieldError for another status, for 101, which HTTP/2 does not have (RFC 9113 §8.6), or for fields
@@ -350,4 +373,5 @@ class ServerConnection(Connection):
             stream.awaits_continue = False
             stream.upload_at = self._stamp()
             stream.quiet_since = -1.0
-        self._write_head(stream, self._heads.response(status, headers, -1, self.drop_connection_fields), False)
+        head = self._heads.response(status, headers, -1, self.drop_connection_fields, never_indexed)
+        self._write_head(stream, head, False)

@@ -30,6 +30,8 @@ class Stream:
     """END_STREAM follows the queue."""
     trailers: list[tuple[bytes, bytes]] | None = None
     """Trailers follow the queue; encoded only when they are written, as HPACK goes by wire order."""
+    never_indexed: frozenset[bytes] | None = None
+    """Names of fields in `trailers` that become never-indexed literals (RFC 7541 §6.2.3)."""
     waiting: bool = False
     """A send returned False; its SendAccepted is owed."""
     scheduled: bool = False

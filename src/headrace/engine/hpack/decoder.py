@@ -100,6 +100,7 @@ class Decoder:
         size: i64 = 0
         count: i64 = 0
         literals: i64 = 0
+        never_indexed: list[bytes] | None = None
         max_size: i64 = self._max_section_size
         max_count: i64 = self._max_fields
         changed = False
@@ -153,6 +154,10 @@ class Decoder:
                     changed = True
                 else:
                     literals += 1
+                    if octet >= 0x10:
+                        if never_indexed is None:
+                            never_indexed = []
+                        never_indexed.append(name)
             size += field.size
             count += 1
             if size <= max_size and count <= max_count:
@@ -163,6 +168,8 @@ class Decoder:
                 raise HPACKBombError("a field block decodes to more than four times the limit", "RFC 7541 §7.3")
 
         section = FieldSection(fields, size, count, size > max_size or count > max_count)
+        if never_indexed is not None:
+            section.never_indexed = frozenset(never_indexed)
         if changed:
             if remembered is not None:
                 self._remembered = None

@@ -41,10 +41,11 @@ class FieldSection:
     `size` and `count` are of the whole section. When a limit of the decoder was passed, `truncated` is True and
     `fields` holds only what came before; the rest was decoded for the dynamic table's sake and let go.
     The same object may come back for a later block: treat `fields` as read-only. `memo` is room for what the owner
-    derives from the section, so that a repeated section need not be examined again.
+    derives from the section, so that a repeated section need not be examined again. `never_indexed` are the names of
+    fields that came as never-indexed literals, None when there are none: they go on as such (RFC 7541 §6.2.3).
     """
 
-    __slots__ = ("count", "fields", "memo", "size", "truncated")
+    __slots__ = ("count", "fields", "memo", "never_indexed", "size", "truncated")
 
     def __init__(self, fields: list[Field], size: i64, count: i64, truncated: bool) -> None:
         self.fields = fields
@@ -52,6 +53,7 @@ class FieldSection:
         self.count: i64 = count
         self.truncated = truncated
         self.memo: object | None = None
+        self.never_indexed: frozenset[bytes] | None = None
 
     def __repr__(self) -> str:
         return f"FieldSection({self.fields!r}, size={self.size}, count={self.count}, truncated={self.truncated})"

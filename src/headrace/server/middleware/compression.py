@@ -195,9 +195,11 @@ class CodedResponse(AnyResponse):
             if data or end:
                 await write(data, end)
 
-        async def coded_to_the_end(headers: Sequence[tuple[bytes, bytes]]) -> None:
+        async def coded_to_the_end(
+            headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
+        ) -> None:
             await write(await coder.encode(b"", True))
-            await write_trailers(headers)
+            await write_trailers(headers, never_indexed)
 
         # Every kind of streamed response writes through these two; put before this one request's, they cost no other.
         request.write = coded  # type: ignore[method-assign]

@@ -100,8 +100,10 @@ class Observed(Exchange):
 
     # -- what happens meanwhile --------------------------------------------------------------------------------
 
-    def accept_tunnel(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        super().accept_tunnel(headers)
+    def accept_tunnel(
+        self, headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
+    ) -> None:
+        super().accept_tunnel(headers, never_indexed)
         self._opened = time.perf_counter()
         self.telemetry.websocket_opened(self)
 
