@@ -2,7 +2,8 @@
 
 `python -m tests.security.victim MODE LIMITS [CERTIFICATE]` prints its ports, cleartext first, and serves until SIGTERM.
 MODE is what handlers do with an attacker's requests: "sleep" until they are cancelled, "big" answers of 10 MB piece by
-piece, "read" reads the content and tells its size. A path that is named like a mode goes before it. LIMITS is JSON for
+piece, "read" reads the content and tells its size. A path that is named like a mode goes before it; `/ws/read`,
+`/ws/echo` and `/ws/idle` are WebSockets, whose turns have no end where MODE is "unbounded". LIMITS is JSON for
 `headrace.engine.limits.Limits`, or for `Config` where the name is one of its own; `uvloop` chooses that event loop.
 
 `/probe` answers at once, `/stats` tells handlers, tasks, handles and memory, `/mark` begins the peaks anew, `/burn`
@@ -27,15 +28,40 @@ from headrace.engine.limits import Limits
 from headrace.server.app import Server
 from headrace.server.config import Config
 from headrace.server.response import Response, StreamResponse
+from headrace.server.websocket import WebSocketResponse
+from headrace.transport import fair_share, intake
 
 PIECE = 16_384
 PIECES = 600
 BURN_S = 0.25
+ENDLESS = 1 << 50
 JSON = [("content-type", "application/json")]
+
+
+async def reads(ws: Any) -> None:
+    """A handler that takes each message."""
+    async for _ in ws:
+        pass
+
+
+async def echoes(ws: Any) -> None:
+    """A handler that sends each message back."""
+    async for message in ws:
+        await ws.send(message)
+
+
+async def sleeps(ws: Any) -> None:
+    """A handler that takes none."""
+    await asyncio.sleep(3600)
+
+
+SOCKETS = {"read": reads, "echo": echoes, "idle": sleeps}
 
 
 class Victim:
     """The app. `live` handlers now, `most` at any time on any one connection, `started` ever."""
+
+    takes_websockets = True
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -58,6 +84,8 @@ class Victim:
             while time.process_time() < end:
                 pass
             return Response(200, [], b"")
+        if request.path.startswith("/ws/"):
+            return WebSocketResponse(SOCKETS[request.path[4:]])
         peer = request.connection.peer
         self.live[peer] += 1
         self.started += 1
@@ -130,6 +158,9 @@ async def main() -> None:
     victim.server = server
     await server.start()
     loop = asyncio.get_running_loop()
+    if victim.mode == "unbounded":
+        fair_share._shares[loop] = fair_share.LoopShare(loop, ENDLESS)
+        setattr(intake, "SLICE", ENDLESS)  # noqa: B010
     loop.add_signal_handler(signal.SIGTERM, server.begin_drain)
     ports = [address.rpartition(":")[2] for _, address in sorted(server.addresses, key=lambda each: each[0].tls)]
     print(*ports, flush=True)

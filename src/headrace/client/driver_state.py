@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.client.driver_owner import DriverOwner
     from headrace.client.interface import Origin
     from headrace.engine.limits import Limits
+    from headrace.transport.fair_share import ConnectionShare
 
 BEFORE_SETTINGS: Final = 100
 """Requests at once on a connection whose SETTINGS have not come: RFC 9113 §6.5.2 asks servers for no less."""
@@ -44,6 +45,7 @@ class DriverState(DriverDeadlines):
         "owner",
         "peer",
         "settings_seen",
+        "websocket_share",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, origin: Origin, owner: DriverOwner) -> None:
@@ -51,6 +53,8 @@ class DriverState(DriverDeadlines):
         self.limits = limits
         self.origin = origin
         self.owner = owner
+        self.websocket_share: ConnectionShare | None = None
+        """What the WebSockets of this connection share, once there is one."""
         self.http_version = ""
         """"2" or "1.1", once connected."""
         self.is_ready = False

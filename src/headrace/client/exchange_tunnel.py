@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from headrace.client.errors import ConnectionLost
 from headrace.engine.errors import LocalError
+from headrace.transport.fair_share import ConnectionShare
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,6 +44,15 @@ class ExchangeTunnel:
         self._waiters: list[asyncio.Future[None]] = []
         self.blocked = False
         """True while the last write is not accepted."""
+
+    @property
+    def share(self) -> ConnectionShare:
+        """What this tunnel's WebSocket shares with the others of its connection."""
+        driver = self._exchange.driver
+        share = driver.websocket_share
+        if share is None:
+            share = driver.websocket_share = ConnectionShare(driver.loop, driver.limits.max_connection_messages_size)
+        return share
 
     # -- the way out -------------------------------------------------------------------------------------------
 

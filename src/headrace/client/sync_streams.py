@@ -10,7 +10,8 @@ from headrace.client.sse import EventSource, ServerSentEvent
 
 if TYPE_CHECKING:
     from headrace.client.websocket import WebSocketSession
-    from headrace.transport.websocket import Message, WebSocket
+    from headrace.transport.intake import Message
+    from headrace.transport.websocket import WebSocket
 
 
 class SyncEventSource:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.client.errors import RemoteProtocolError, RequestError
+from headrace.client.exchange_tunnel import ExchangeTunnel
 from headrace.client.headers import Headers
 from headrace.client.interface import Incoming, Outgoing, Pairs, ResponseHead
 from headrace.client.options import CallOptions, split
@@ -179,13 +180,15 @@ class Handshake:
             incoming.close()
             raise
         receiver = _Receiver()
+        tunnel = incoming.tunnel(receiver)
         socket = receiver.socket = WebSocket(
-            incoming.tunnel(receiver),
+            tunnel,
             WebSocketConnection(True, options.max_message_size, extensions),
             asyncio.get_running_loop(),
             request=request,
             subprotocol=subprotocol,
             max_queue=options.max_queue,
+            share=tunnel.share if isinstance(tunnel, ExchangeTunnel) else None,
             ping_interval_s=options.ping_interval_s,
             ping_timeout_s=options.ping_timeout_s,
             close_timeout_s=options.close_timeout_s,

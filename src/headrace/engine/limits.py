@@ -106,6 +106,12 @@ class Limits:
     """A WebSocket's message, inflated, each fragment of a fragmented one charged 256; beyond it: close code 1009."""
     max_message_queue: int = 16
     """Messages of a WebSocket that wait for its handler, of `max_message_size` together; then no more is read."""
+    max_message_queue_size: int = 32_768
+    """Bytes of a WebSocket that are kept, or inflated to, while its handler does not wait: beyond it no credit is given
+    back. So a handler that never receives keeps this and `initial_stream_window`."""
+    max_connection_messages_size: int = 8_388_608
+    """Bytes that all WebSockets of a connection together reserve for messages above `max_message_queue_size`, each for
+    `max_message_size`; then they come one after the other. One always may."""
     websocket_ping_interval_s: float = 20.0
     """A WebSocket's ping after this time without an octet from the peer; 0: none."""
     websocket_ping_timeout_s: float = 20.0
@@ -147,6 +153,8 @@ _RANGES: Final[dict[str, tuple[Any, Any]]] = {
     "keepalive_ack_s": (0.001, 86_400),
     "max_message_size": (1, MAX_WINDOW),
     "max_message_queue": (1, MAX_WINDOW),
+    "max_message_queue_size": (1, MAX_WINDOW),
+    "max_connection_messages_size": (0, MAX_WINDOW),
     "websocket_ping_interval_s": (0, 86_400),
     "websocket_ping_timeout_s": (0, 86_400),
     "websocket_close_timeout_s": (0.001, 86_400),

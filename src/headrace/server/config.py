@@ -147,6 +147,9 @@ class Config:
     """ASGI's lifespan: `on` (its failure ends the start), `off`, or `auto` (used when the application knows it)."""
     max_connections: int = 16_384
     """Connections open at once; further ones wait in the listening sockets' backlog."""
+    max_messages_size: int = 33_554_432
+    """Bytes that all connections together reserve for large WebSocket messages, beyond one for each connection; then
+    those of one connection come one after the other. See `max_connection_messages_size` in `limits`."""
     max_body_size: int = 10_485_760
     """Octets that `request.read()` collects before it answers 413. Streamed bodies have no such limit."""
     wsgi_threads: int = 0
@@ -191,6 +194,8 @@ class Config:
             raise ConfigError(f"root_path is '{self.root_path}'; it must begin with a slash and not end with one")
         if not 1 <= self.max_connections <= 1_000_000:
             raise ConfigError(f"max_connections is {self.max_connections}; it must be between 1 and 1000000")
+        if self.max_messages_size < 0:
+            raise ConfigError(f"max_messages_size is {self.max_messages_size}; it must not be negative")
         if self.max_body_size < 0:
             raise ConfigError(f"max_body_size is {self.max_body_size}; it must not be negative")
         if not 0.001 <= self.tls_handshake_timeout_s <= 86_400:

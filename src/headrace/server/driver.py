@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from headrace.server.exchange import Exchange
     from headrace.server.service import Service
+    from headrace.transport.fair_share import ConnectionShare
 
 protocol_log: Final = logging.getLogger("headrace.protocol")
 
@@ -68,6 +69,7 @@ class ServerDriver(Connection):
         "scheme",
         "scope_base",
         "service",
+        "websocket_share",
     )
 
     engine: Engine
@@ -89,6 +91,8 @@ class ServerDriver(Connection):
         self.scheme = "http"
         """`https` over TLS, or where a load balancer's PROXY header says that its client speaks TLS to it."""
         self.http_version = "2"
+        self.websocket_share: ConnectionShare | None = None
+        """What the WebSockets of this connection share, once there is one."""
         self.drain_deadline: float | None = None
         """When the drain ends, on the event loop's clock; None as long as none has begun."""
 

@@ -14,6 +14,7 @@ from headrace.server.telemetry.observed import observed
 from headrace.server.telemetry.request_id import RequestIds
 from headrace.transport.addresses import address_pair
 from headrace.transport.clock import DateClock
+from headrace.transport.fair_share import ProcessRoom
 
 if TYPE_CHECKING:
     from headrace.server.config import Config
@@ -59,6 +60,7 @@ class Service:
         self.drivers: set[ServerDriver] = set()
         """Connections that are open, or have workers left."""
         self.turns = Turns(config.limits.frames_per_turn)
+        self.message_room = ProcessRoom(config.max_messages_size)
         """How much of their input connections take at once; less in a crowd."""
         self.crowd = 0
         """Connections that have more input than one turn takes, and wait for the next."""

@@ -17,6 +17,7 @@ from headrace.engine.ws.frames import INTERNAL_ERROR, SERVICE_RESTART
 from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_origin, is_token
 from headrace.server.inbox import Inbox
 from headrace.server.response import AnyResponse, HeaderList, Headers, Response, header_list
+from headrace.transport.fair_share import ConnectionShare
 from headrace.transport.tunnel import WebSocketClosed
 from headrace.transport.websocket import WebSocket
 
@@ -140,7 +141,12 @@ def open_tunnel(
         if extensions:
             fields.append((b"sec-websocket-extensions", value))
     exchange.accept_tunnel(fields)
-    loop = exchange.driver.loop
+    driver = exchange.driver
+    loop = driver.loop
+    share = driver.websocket_share
+    if share is None:
+        room = driver.service.message_room
+        share = driver.websocket_share = ConnectionShare(loop, limits.max_connection_messages_size, room)
     socket = WebSocket(
         ServerTunnel(exchange),
         WebSocketConnection(False, max_message_size, extensions),
@@ -148,6 +154,8 @@ def open_tunnel(
         request=exchange,
         subprotocol=subprotocol,
         max_queue=limits.max_message_queue if max_queue is None else max_queue,
+        queue_size=limits.max_message_queue_size,
+        share=share,
         ping_interval_s=ping_interval_s or None,
         ping_timeout_s=ping_timeout_s or None,
         close_timeout_s=close_timeout_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 DEFAULT_QUEUE: Final = 16
+DEFAULT_QUEUE_SIZE: Final = 32_768
 DEFAULT_PING_INTERVAL_S: Final = 20.0
 DEFAULT_PING_TIMEOUT_S: Final = 20.0
 DEFAULT_CLOSE_TIMEOUT_S: Final = 5.0

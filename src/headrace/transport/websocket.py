@@ -1,8 +1,7 @@
 """A WebSocket as a handler holds it, over any tunnel: a server's stream, or a client's.
 
-Octets come in by `on_octets`, called by whoever owns the connection, and are parsed there and then; a message waits in
-a bounded queue for `receive`. When the queue is full, octets stay as they are, and the peer's credit is not given back:
-that is how a slow handler slows its peer. What is sent leaves at once as far as the tunnel accepts it.
+Bytes come in by `on_octets`, called by whoever owns the connection; `intake` parses them, and a message waits in a
+bounded queue for `receive`. What is sent leaves at once as far as the tunnel accepts it.
 
 Time: a ping after silence, and an end to a close handshake that the peer does not answer.
 """
@@ -10,28 +9,27 @@ Time: a ping after silence, and an end to a close handshake that the peer does n
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterable, Callable
-from typing import Any, Final
+from typing import Any
 
 from headrace.engine.ws.connection import WebSocketConnection
-from headrace.engine.ws.events import CLOSE, FAILED, MESSAGE, PONG
+from headrace.engine.ws.events import CLOSE, FAILED, PONG
 from headrace.engine.ws.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
+from headrace.transport.fair_share import SENDS_PER_TURN, TAKEN_PER_TURN, WEIGHT_SHIFT, ConnectionShare
+from headrace.transport.intake import Intake, Message
 from headrace.transport.keepalive import Keepalive, Pings
 from headrace.transport.tunnel import (
     DEFAULT_CLOSE_TIMEOUT_S,
     DEFAULT_PING_INTERVAL_S,
     DEFAULT_PING_TIMEOUT_S,
     DEFAULT_QUEUE,
+    DEFAULT_QUEUE_SIZE,
     Tunnel,
     WebSocketClosed,
 )
 
-Message = str | bytes
-_ROUNDS: Final = 16  # of parsing, in which control frames alone may come, before others get their turn
 
-
-class WebSocket:
+class WebSocket(Intake):
     """An open WebSocket.
 
         async for message in ws:        # str for text, bytes for binary; ends when the WebSocket does
@@ -44,31 +42,17 @@ class WebSocket:
         "_close_timeout_s",
         "_close_timer",
         "_close_waiters",
-        "_discards",
         "_ended",
         "_fragments",
-        "_held",
-        "_is_held",
         "_keepalive",
-        "_loop",
-        "_lost",
-        "_max_queue",
-        "_owed",
         "_pings",
-        "_protocol",
-        "_queue",
-        "_queued",
         "_said",
-        "_tunnel",
-        "_tunnel_ended",
-        "_waiter",
         "close_code",
         "close_reason",
         "is_told",
         "on_closed",
         "request",
         "subprotocol",
-        "taken",
     )
 
     def __init__(
@@ -80,10 +64,13 @@ class WebSocket:
         request: Any = None,
         subprotocol: str | None = None,
         max_queue: int = DEFAULT_QUEUE,
+        queue_size: int = DEFAULT_QUEUE_SIZE,
+        share: ConnectionShare | None = None,
         ping_interval_s: float | None = DEFAULT_PING_INTERVAL_S,
         ping_timeout_s: float | None = DEFAULT_PING_TIMEOUT_S,
         close_timeout_s: float = DEFAULT_CLOSE_TIMEOUT_S,
     ) -> None:
+        super().__init__(tunnel, protocol, loop, max_queue, queue_size, share)
         self.request = request
         """The request that asked for the WebSocket."""
         self.subprotocol = subprotocol
@@ -94,24 +81,8 @@ class WebSocket:
         """The close frame's reason, or in words why there was none."""
         self.is_told = False
         """True once the handler has been told of the end."""
-        self.taken = 0
-        """Messages that the handler has taken."""
         self.on_closed: Callable[[], None] | None = None
         """Called once when the WebSocket is closed or its tunnel lost; for the owner of the tunnel."""
-        self._tunnel = tunnel
-        self._protocol = protocol
-        self._loop = loop
-        self._max_queue = max_queue
-        self._queue: deque[Message] = deque()
-        self._queued = 0
-        self._waiter: asyncio.Future[None] | None = None
-        # Octets that wait because the queue is full, and the credit for all that is not consumed.
-        self._is_held = False
-        self._held: list[bytes] = []
-        self._owed = 0
-        self._discards = False
-        self._tunnel_ended = False
-        self._lost = ""
         self._ended = False
         self._said: WebSocketClosed | None = None
         self._close_waiters: list[asyncio.Future[None]] = []
@@ -128,17 +99,14 @@ class WebSocket:
         """True while messages can be sent."""
         return self._protocol.is_open
 
-    @property
-    def waiting(self) -> int:
-        """Messages that wait to be received."""
-        return len(self._queue)
-
     # -- receiving ---------------------------------------------------------------------------------------------
 
     def __aiter__(self) -> WebSocket:
         return self
 
     async def __anext__(self) -> Message:
+        if self._streak >= TAKEN_PER_TURN:
+            await self._pause()
         while not self._queue:
             if self.close_code is not None:
                 self.is_told = True
@@ -147,75 +115,18 @@ class WebSocket:
         return self._take()
 
     async def receive(self) -> Message:
-        """The next message: str for text, bytes for binary. Raises WebSocketClosed once there are no more."""
+        """The next message: str for text, bytes for binary. Raises WebSocketClosed once there are no more.
+
+        Lets others go on after 64 messages that were there already, or 256 KiB of them.
+        """
+        if self._streak >= TAKEN_PER_TURN:
+            await self._pause()
         while not self._queue:
             if self.close_code is not None:
                 self.is_told = True
                 raise WebSocketClosed(self.close_code, self.close_reason)
             await self._arrival()
         return self._take()
-
-    async def _arrival(self) -> None:
-        """Wait until something has happened; the caller looks what."""
-        if self._waiter is not None:
-            raise RuntimeError("somebody receives from this WebSocket already; one task may at a time")
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    def _take(self) -> Message:
-        message = self._queue.popleft()
-        self._queued -= len(message)
-        self.taken += 1
-        if self._is_held:
-            self._release()
-        return message
-
-    def _is_full(self) -> bool:
-        if self._discards:
-            return False
-        return len(self._queue) >= self._max_queue or self._queued >= self._protocol.max_message_size
-
-    def _release(self) -> None:
-        """Parse what was held, as far as there is room."""
-        if self._is_held and not self._is_full():
-            self._is_held = False
-            held, self._held = b"".join(self._held), []
-            self._parse(held)
-
-    def _parse(self, data: bytes) -> None:
-        protocol = self._protocol
-        discards = self._discards
-        queue = self._queue
-        event: Any
-        for _ in range(_ROUNDS):  # control frames use the limit up, and take no room in the queue
-            for event in protocol.receive_data(data, self._max_queue - len(queue)):
-                if event.kind != MESSAGE:
-                    self._on_control(event)
-                elif not discards:
-                    message = event.data
-                    queue.append(message)
-                    self._queued += len(message)
-            if not protocol.input_pending or self._is_full():
-                break
-            data = b""
-        else:
-            self._loop.call_soon(self._release)
-        waiter = self._waiter
-        if waiter is not None and queue and not waiter.done():
-            waiter.set_result(None)
-        if protocol.input_pending or self._is_full():
-            self._is_held = True
-        else:
-            owed, self._owed = self._owed, 0
-            if owed:
-                self._tunnel.consumed(owed)
-            if self._tunnel_ended:
-                self._on_end()
-        if protocol.output_pending:
-            self._flush()
 
     def _on_control(self, event: Any) -> None:
         kind = event.kind
@@ -239,10 +150,12 @@ class WebSocket:
         if keepalive is not None:
             keepalive.heard = True
         self._owed += owed
+        self._heard += len(data)
         if ended:
             self._tunnel_ended = True
         if self._is_held:
-            self._held.append(data)
+            self._held += data
+            self._credit()
         else:
             self._parse(data)
 
@@ -298,10 +211,10 @@ class WebSocket:
             return
         else:
             raise TypeError(f"a message is str, bytes or an async iterable of them, not {type(message).__name__}")
-        await self._write()
+        await self._write(len(message))
 
-    async def _write(self) -> None:
-        """Write what the protocol has, and wait until it is accepted."""
+    async def _write(self, size: int) -> None:
+        """Write what the protocol has made of a piece of `size`, and wait until it is accepted."""
         tunnel = self._tunnel
         try:
             tunnel.write(self._protocol.take_output(), False)
@@ -309,6 +222,12 @@ class WebSocket:
             raise self._gone(error) from None
         if tunnel.blocked:
             await self._unblocked()
+        else:
+            turn = self._pace
+            turn.sent += 1 + (size >> WEIGHT_SHIFT)
+            if turn.sent >= SENDS_PER_TURN:  # a sender that is never made to wait would let nobody else go on
+                turn.sent = 0
+                await asyncio.sleep(0)
 
     async def _unblocked(self) -> None:
         try:
@@ -344,7 +263,7 @@ class WebSocket:
                     else:
                         is_text = False
                         protocol.send_bytes(bytes(piece), False)
-                    await self._write()
+                    await self._write(len(piece))
                 # The end is a fragment of its own, so that no piece has to wait for the next one.
                 if not protocol.is_open:
                     raise self._error()
@@ -352,7 +271,7 @@ class WebSocket:
                     protocol.send_bytes(b"")
                 else:
                     protocol.send_fragment("" if is_text else b"", True)
-                await self._write()
+                await self._write(0)
             except BaseException:
                 if is_text is not None and protocol.is_open:
                     self.give_up(INTERNAL_ERROR)  # half a message cannot be taken back
@@ -423,6 +342,8 @@ class WebSocket:
         """Begin what `close` does, and do not wait. Raises ValueError as it does."""
         self._say_close(code, reason)
         self._discards = True
+        self._protocol.discards = True
+        self._leave()
         self._queue.clear()
         self._queued = 0
         if self._is_held:
@@ -450,6 +371,7 @@ class WebSocket:
         self.close_code = code
         self.close_reason = self._lost or reason if code == ABNORMAL else reason
         self._stop_timers()
+        self._leave()
         self._pings.give_up(WebSocketClosed(code, self.close_reason))
         waiters = self._close_waiters
         if self._waiter is not None:
@@ -488,7 +410,7 @@ class WebSocket:
 
     def _ping_silence(self) -> bool:
         """Ask a silent peer whether it is there. False while it is us who do not read."""
-        if self._is_held:
+        if self._is_held or self._owed:
             return False
         self._protocol.send_ping()
         self._flush()

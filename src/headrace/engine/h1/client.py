@@ -260,7 +260,7 @@ class H1ClientConnection(ClientSender):
     def _take_in(self, content: bytes, is_last: bool) -> None:
         size = len(content)
         self._unread += size
-        if size < _SMALL:
+        if size < _SMALL and not self._is_tunnel:  # what a tunnel brings is kept in one piece
             self._small_unread += _SMALL
         self._events.append(DataReceived(self._stream_id, content, size, is_last))
 

@@ -312,7 +312,7 @@ class H1ServerConnection(Deadlines):
             return
         self._awaits_continue = False
         self._unread += size
-        if size < _SMALL:
+        if size < _SMALL and not self._is_tunnel:  # what a tunnel brings is kept in one piece
             self._small_unread += _SMALL
             if size < DRIP and not is_last:
                 self._drips += 1

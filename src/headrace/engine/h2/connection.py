@@ -335,7 +335,8 @@ class Connection(Credit):
         self._unread += flow_length
         if self._is_shrunk or self._unread >= self.limits.max_unread:
             self._fit_windows()
-        if size < _SMALL and not end_stream:
+        # What an open tunnel brings is kept in one piece, so its small frames cost no more than their bytes.
+        if size < _SMALL and not end_stream and not (stream.is_tunnel and stream.headers_sent):
             stream.small_charge += _SMALL
             if size < DRIP:
                 stream.drips += 1

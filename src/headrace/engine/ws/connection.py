@@ -1,10 +1,9 @@
-"""One open WebSocket: octets of its tunnel in, events out; messages in, octets out (RFC 6455 §5 to §7).
+"""One open WebSocket: bytes of its tunnel in, events out; messages in, bytes out (RFC 6455 §5 to §7).
 
 Frames are told apart here, by their headers, each of which is judged as soon as it is there, before any of its payload
-is kept. A whole, uncompressed message in one frame, which is what nearly all traffic consists of, is taken at once, and
-so are pings and pongs. Every other frame goes, whole and alone, to the `websockets` library's `Protocol`, whose word
-counts: fragments, compressed messages, the close handshake. It also writes whatever is masked or compressed. Messages
-are put together here, as the library leaves that to its owner, and so limits and UTF-8 are ours.
+is kept. The first two bytes are judged before the length behind them, so that a fault has one text however the input
+was split. Messages are put together here, in bounded work: each call counts frames and bytes, and what is left waits.
+A close frame goes to the `websockets` library's `Protocol`, which knows the close handshake.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ import codecs
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.frames import apply_mask
-from websockets.protocol import CLIENT, OPEN, SERVER, Protocol
 
-from headrace.engine.errors import LocalProtocolError
 from headrace.engine.ws import frames
 from headrace.engine.ws.events import (
     CloseReceived,
@@ -25,92 +22,107 @@ from headrace.engine.ws.events import (
     PongReceived,
     WebSocketEvent,
 )
+from headrace.engine.ws.inflate import Inflater
+from headrace.engine.ws.sender import Sender
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
 FRAGMENT_COST: Final = 256
-"""Octets that each fragment is charged beside its own, so that empty ones cannot go on for ever."""
+"""Bytes that each fragment is charged beside its own, so that empty ones cannot go on for ever."""
+LEAST_MESSAGE: Final = 128
+"""Bytes that a message is charged at least where it is kept: Python needs 50 to 80 for an empty one."""
 NOT_UTF8: Final = "a text message that is not UTF-8"
-_MOST_PONGS: Final = (
-    16  # pongs that may wait for the owner; beyond them only the last ping's, as RFC 6455 §5.5.3 allows
-)
+NO_BOUND: Final = 1 << 60
+# Work: about a microsecond of the compiled engine each.
+_PAYLOAD_SHIFT: Final = 10  # a unit for each KiB of payload
+_INFLATED_SHIFT: Final = 8  # a unit for each 256 bytes that are inflated
+_DEFLATED_WORK: Final = 8  # for a deflated frame
+_RESTART_WORK: Final = 24  # for a DEFLATE stream that begins anew
+_CONTROL_WORK: Final = 2  # for a ping or a pong
+_MASKED_PONG_WORK: Final = 12  # for a ping that a client answers, whose pong is masked
+_STEP: Final = 65_536  # bytes that are inflated in one go
 
-
-class _Silence:
-    """A logger for the library: it has nothing to say that is not told as an event."""
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  # logging's name
-        return False
-
-    def info(self, *args: object, **kwargs: object) -> None:
-        pass
-
-    def error(self, *args: object, **kwargs: object) -> None:
-        pass
-
-
-_SILENCE: Final = _Silence()
 _new_decoder: Final[Any] = codecs.getincrementaldecoder("utf-8")
 
 
-class WebSocketConnection:
+def size_of(message: str | bytes) -> int:
+    """Return the bytes that a message is charged where it is kept: at least what Python needs for it, about."""
+    size = len(message)
+    if isinstance(message, str) and not message.isascii():
+        size *= 4
+    return size if size > LEAST_MESSAGE else LEAST_MESSAGE
+
+
+class WebSocketConnection(Sender):
     """A WebSocket after its opening handshake.
 
-    `max_message_size` bounds a message in octets, inflated, with 256 charged for each fragment of a fragmented one;
+    `max_message_size` bounds a message in bytes, inflated, with 256 charged for each fragment of a fragmented one;
     what is beyond it fails with 1009. `extensions` are what `negotiation` agreed on. The owner feeds `receive_data`,
     writes what `take_output` gives after every call that may have made some, and ends its side of the tunnel when
     `output_ended` is True.
     """
 
     def __init__(self, is_client: bool, max_message_size: int = 1_048_576, extensions: list[Any] | None = None) -> None:
-        self.is_client = is_client
+        super().__init__(is_client, extensions)
         self.max_message_size = max_message_size
-        self.is_open = True
-        """True while messages can be sent."""
         self.is_done = False
         """True once nothing more is received: after CloseReceived and Failed."""
-        self.output_ended = False
-        """True when our side of the tunnel is to be ended once the output is written."""
-        self._deflates = bool(extensions)
-        # One octet of room: inflating a message of just the limit must not end in "there is more" (RFC 7692 §7.2.2).
-        protocol: Any = Protocol(
-            CLIENT if is_client else SERVER, state=OPEN, max_size=max_message_size + 1, logger=_SILENCE
-        )
-        protocol.extensions = extensions if extensions is not None else []
-        self._protocol: Any = protocol
-        self._out: list[bytes] = []
-        self._pong: bytes | None = None
-        self._pongs: int = 0
+        self.discards = False
+        """Set it True when messages are of no use any more: they are read over, and only control frames are told."""
+        self.work_done: int = 0
+        """What the last `receive_data` did: a unit for each frame and each KiB, four for each KiB that was inflated."""
+        self.wants_room = False
+        """True when the last `receive_data` stopped because it was given no more `room`, or none to inflate to."""
+        self._inflater: Inflater | None = None
+        if extensions:
+            agreed: Any = extensions[0]
+            keeps_context = not agreed.remote_no_context_takeover
+            self._inflater = Inflater(int(agreed.remote_max_window_bits), keeps_context)
+            agreed.decoder = None  # the library's own is not used, and holds memory
         self._events: list[WebSocketEvent] = []
-        # What is not parsed yet: `_data` from `_position` on, or an incomplete frame in `_partial`, of `_need` octets.
+        # What is not parsed yet: `_data` from `_position` on, or an incomplete frame in `_partial`, of `_need` bytes.
         self._data = b""
         self._position: int = 0
         self._partial = bytearray()
         self._need: int = 0
-        # The message in progress: 0 or its opcode, what it counts against the limit, its octets.
+        # The message in progress: 0 or its opcode, what it counts against the limit, its bytes, inflated.
         self._opcode: int = 0
         self._size: int = 0
         self._parts = bytearray()
         self._is_inflated = False
+        self._is_last = False
+        """The inflater has the end of the message."""
         self._decoder: Any = None
         self._checked: int = 0
-        """Octets of an incomplete frame's payload that were found to be UTF-8 already."""
-        self._sending: int = 0
-        """The opcode of a message that we are sending in fragments, or 0."""
+        """Bytes of an incomplete frame's payload that were found to be UTF-8 already."""
 
     # -- receiving ---------------------------------------------------------------------------------------------
 
     @property
     def input_pending(self) -> bool:
-        """True when `receive_data` stopped at its limit: call it again, with b"", for the rest."""
-        return self._position < len(self._data)
+        """True when `receive_data` stopped at one of its bounds: call it again, with b"", for the rest."""
+        return self._position < len(self._data) or (self._inflater is not None and self._inflater.busy)
 
-    def receive_data(self, data: bytes, limit: int = 0) -> list[WebSocketEvent]:
-        """Take octets of the tunnel and return what happened; after `limit` events the rest waits (0: no limit).
+    @property
+    def kept(self) -> int:
+        """Bytes that are kept here: what is not parsed yet, and a message in progress."""
+        size = len(self._data) - self._position + len(self._partial) + len(self._parts)
+        inflater = self._inflater
+        return size if inflater is None else size + inflater.waiting
 
-        Never raises for what the peer sent.
+    def receive_data(
+        self, data: bytes, messages: int = 0, work: int = 0, room: int = -1, inflated: int = -1
+    ) -> list[WebSocketEvent]:
+        """Take bytes of the tunnel and return what happened. Never raises for what the peer sent.
+
+        Stops, with `input_pending`, after `messages` messages (0: no limit); after `work` units of work (0: no limit;
+        `work_done` tells, one frame is always taken); and with `wants_room` where the messages of this call would have
+        more than `room` bytes together, or half way in a deflated message that takes them beyond `inflated` (-1: no
+        limit). In both a message is charged 128 bytes at least.
         """
+        self.work_done = 0
+        self.wants_room = False
         if self.is_done:
             return []
         if self._partial:
@@ -120,11 +132,17 @@ class WebSocketConnection:
                 return self._take_events()
             data = bytes(self._partial)
             self._partial.clear()
-        elif self._position:
+        elif self._data:
             data = self._data[self._position :] + data if data else self._data
             if data is not self._data:
                 self._position = 0
-        self._walk(data, limit)
+        self._walk(
+            data,
+            messages if messages > 0 else NO_BOUND,
+            work if work > 0 else NO_BOUND,
+            room if room >= 0 else NO_BOUND,
+            inflated if inflated >= 0 else NO_BOUND,
+        )
         return self._take_events()
 
     def receive_eof(self) -> list[WebSocketEvent]:
@@ -140,15 +158,13 @@ class WebSocketConnection:
 
     def _take_events(self) -> list[WebSocketEvent]:
         events = self._events
-        if events:
-            self._events = []
+        self._events = []  # also where it is empty: the list is the caller's now
         return events
 
-    def _walk(self, data: bytes, limit: int) -> None:
+    def _walk(self, data: bytes, messages: i64, work: i64, room: i64, inflated: i64) -> None:
         """Take the frames in `data`, from `_position` on."""
         position: i64 = self._position
         total: i64 = len(data)
-        left: i64 = limit
         length: i64
         start: i64
         first: i64
@@ -156,42 +172,74 @@ class WebSocketConnection:
         mask_bit: i64 = 0 if self.is_client else frames.MASK
         most: i64 = self.max_message_size
         need: i64 = 2
+        left: i64 = work
+        size: i64
         stopped = False
-        while total - position >= 2:
+        inflater = self._inflater
+        if inflater is not None and inflater.busy and self.discards:
+            inflater.drop()
+            if self._is_last:
+                self._forget()
+        if inflater is not None and inflater.busy:  # the message that the last call left half inflated
+            size = self._inflate(inflater, left, min(room, inflated))
+            left -= self.work_done
+            if self.is_done:
+                return
+            stopped = inflater.busy
+            if size >= 0:
+                room -= size
+                inflated -= size
+                messages -= 1
+        while not stopped and total - position >= 2:
+            if left <= 0 or messages <= 0:
+                stopped = True
+                break
             first = data[position]
             second = data[position + 1]
+            is_plain = (first == 0x81 or first == 0x82) and (second & 0x80) == mask_bit and self._opcode == 0
+            if not is_plain and self._refuse(first, second):
+                return
             length = second & 0x7F
             start = position + 2
             if length >= 126:
                 start += 2 if length == 126 else 8
                 if start > total:
                     need = start - position
-                    if self._refuse(first, second, 0):
-                        return
                     break
                 if length == 126:
                     length = (data[position + 2] << 8) | data[position + 3]
+                    if length < 126:
+                        self._fail(frames.PROTOCOL_ERROR, "a length in more bytes than it needs (RFC 6455 §5.2)")
+                        return
                 elif data[position + 2] & 0x80:
                     self._fail(frames.PROTOCOL_ERROR, "the most significant bit of a 64-bit length is set")
                     return
                 else:
                     length = int.from_bytes(data[position + 2 : position + 10], "big")
-            if (
-                (first == 0x81 or first == 0x82)
-                and (second & 0x80) == mask_bit
-                and self._opcode == 0
-                and length <= most
-            ):
-                if mask_bit:
-                    start += 4
-                if total - start < length:
-                    need = start - position + length
-                    break
-                if mask_bit:
-                    payload: bytes = apply_mask(data[start : start + length], data[start - 4 : start])
-                else:
-                    payload = data[start : start + length]
+                    if length < 65_536:
+                        self._fail(frames.PROTOCOL_ERROR, "a length in more bytes than it needs (RFC 6455 §5.2)")
+                        return
+            if (length > most) if is_plain else self._is_too_big(first, length):
+                self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
+                return
+            if mask_bit:
+                start += 4
+            if total - start < length:
+                need = start - position + length
+                break
+            if length > room and is_plain and not self.discards:
+                self.wants_room = stopped = True
+                break
+            if mask_bit:
+                payload: bytes = apply_mask(data[start : start + length], data[start - 4 : start])
+            else:
+                payload = data[start : start + length]
+            left -= 1 + (length >> _PAYLOAD_SHIFT)
+            if is_plain:
                 position = start + length
+                self._checked = 0
+                if self.discards:
+                    continue
                 if first == 0x81:
                     try:
                         text = payload.decode()
@@ -199,32 +247,60 @@ class WebSocketConnection:
                         self._fail(frames.INVALID_DATA, NOT_UTF8)
                         return
                     self._events.append(MessageReceived(text))
+                    size = length if text.isascii() else len(text) * 4
                 else:
                     self._events.append(MessageReceived(payload))
-                self._checked = 0
-                left -= 1
-                if left == 0:
-                    stopped = True
-                    break
+                    size = length
+                if size < LEAST_MESSAGE:
+                    size = LEAST_MESSAGE
+                room -= size
+                inflated -= size
+                messages -= 1
                 continue
-            if self._refuse(first, second, length):
-                return
-            if mask_bit:
-                start += 4
-            if total - start < length:
-                need = start - position + length
-                break
-            count = len(self._events)
-            self._take_frame(first & 0x0F, data[position : start + length])
+            if first & frames.CONTROL:
+                if first & 0x0F == frames.CLOSE:
+                    self._take_close(data[position : start + length])
+                else:
+                    left -= _CONTROL_WORK
+                    if first & 0x0F == frames.PONG:
+                        self._events.append(PongReceived(payload))
+                    else:
+                        if self.is_client:
+                            left -= _MASKED_PONG_WORK
+                        self._answer(payload)
+                        self._events.append(PingReceived(payload))
+                if self.is_done:
+                    return
+                position = start + length
+                self._checked = 0
+                continue
+            if first & 0x0F:  # the first frame of a message
+                self._opcode = int(first & 0x0F)
+                self._is_inflated = first & frames.RSV1 != 0
+            position = start + length
+            self._is_last = first & frames.FIN != 0
+            size = -1
+            if self.discards:
+                if self._is_last:
+                    self._forget()
+            elif self._is_inflated and inflater is not None:
+                if not (self._is_last and first & 0x0F):
+                    self._size += FRAGMENT_COST
+                inflater.feed(payload, self._is_last)
+                before = self.work_done
+                size = self._inflate(inflater, left - _DEFLATED_WORK, min(room, inflated))
+                left -= _DEFLATED_WORK + self.work_done - before
+                stopped = inflater.busy
+            else:
+                size = self._take_fragment(payload, first & 0x0F != 0)
             if self.is_done:
                 return
-            position = start + length
             self._checked = 0
-            if len(self._events) > count:
-                left -= 1
-                if left == 0:
-                    stopped = True
-                    break
+            if size >= 0:
+                room -= size
+                inflated -= size
+                messages -= 1
+        self.work_done = int(work - left)
         self._keep(data, position, need, stopped)
 
     def _keep(self, data: bytes, position: int, need: int, stopped: bool) -> None:
@@ -242,8 +318,9 @@ class WebSocketConnection:
             self._need = need
             self._look_ahead()
 
-    def _refuse(self, first: int, second: int, length: int) -> bool:
-        """Judge a frame's header, and fail the connection when it must not be there. True when that was so."""
+    def _refuse(self, first: int, second: int) -> bool:
+        """Judge a frame's first two bytes, and fail the connection when they must not be there. True when that was
+        so."""
         opcode = first & 0x0F
         if opcode & frames.CONTROL:
             if opcode > frames.PONG:
@@ -263,79 +340,100 @@ class WebSocketConnection:
             return self._fail(
                 frames.PROTOCOL_ERROR, "a masked frame of a server" if self.is_client else "a frame that is not masked"
             )
-        if not opcode & frames.CONTROL:
-            charge = 0 if first & frames.FIN and opcode else FRAGMENT_COST
-            if self._size + length + charge > self.max_message_size:
-                return self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
         return False
 
-    def _take_frame(self, opcode: int, octets: bytes) -> None:
-        """Take a whole frame that is not a message of its own, or a compressed one. Its header was found good."""
-        if opcode == frames.PING or opcode == frames.PONG:
-            payload = octets[2:] if self.is_client else apply_mask(octets[6:], octets[2:6])
-            if opcode == frames.PONG:
-                self._events.append(PongReceived(payload))
-                return
-            self._answer(payload)
-            self._events.append(PingReceived(payload))
-            return
+    def _is_too_big(self, first: int, length: int) -> bool:
+        """Tell whether a frame's declared length takes its message beyond the limit."""
+        if first & frames.CONTROL:
+            return False
+        charge = 0 if first & frames.FIN and first & 0x0F else FRAGMENT_COST
+        return self._size + length + charge > self.max_message_size
+
+    def _take_close(self, octets: bytes) -> None:
+        """Take a close frame, whole. The library checks it and answers it."""
+        self._write_pong()
         protocol = self._protocol
-        # The library counts a message's octets; we add what fragments cost. A close frame may come between fragments.
-        protocol.current_size = self._size if self._opcode and opcode != frames.CLOSE else None
-        if opcode == frames.CLOSE:
-            self._write_pong()
         protocol.receive_data(octets)
         self._collect()
-        events: list[Any] = protocol.events_received()
+        protocol.events_received()
         error: Any = protocol.parser_exc
         if error is not None:
             self._failed(protocol.close_sent.code if self.is_open else frames.PROTOCOL_ERROR, str(error))
             return
-        for frame in events:
-            if opcode == frames.CLOSE:
-                self.is_open = False
-                self.is_done = True
-                self._forget()
-                self._drop_input()
-                self._events.append(CloseReceived(int(protocol.close_rcvd.code), protocol.close_rcvd.reason))
-            else:
-                self._take_data(opcode, bool(octets[0] & frames.FIN), bool(octets[0] & frames.RSV1), bytes(frame.data))
+        self.is_open = False
+        self.is_done = True
+        self._forget()
+        self._drop_input()
+        self._events.append(CloseReceived(int(protocol.close_rcvd.code), protocol.close_rcvd.reason))
 
-    def _take_data(self, opcode: int, fin: bool, inflated: bool, data: bytes) -> None:
-        """Take a fragment, or a message that was compressed, as the library gives it."""
-        is_whole = fin and opcode != frames.CONTINUATION
-        if opcode:
-            self._opcode = opcode
-            self._is_inflated = inflated
-            if opcode == frames.TEXT and self._checked == 0 and not fin:
-                self._decoder = _new_decoder()
-        self._size += len(data) if is_whole else len(data) + FRAGMENT_COST
-        if self._size > self.max_message_size:
-            self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
-            return
+    def _take_fragment(self, data: bytes, is_first: bool) -> int:
+        """Take a fragment that is not deflated. Returns what the message that it ends is charged, or -1."""
+        fin = self._is_last
+        self._size += len(data) + FRAGMENT_COST
         is_text = self._opcode == frames.TEXT
         message: str | bytes = data
         try:
-            if is_text and not is_whole:
+            if is_text:
+                if is_first and self._checked == 0:
+                    self._decoder = _new_decoder()
                 self._decoder.decode(data[self._checked :], fin)
+            self._parts += data
             if not fin:
-                self._parts += data
-                return
-            if self._parts:
-                self._parts += data
-                message = self._parts.decode() if is_text else bytes(self._parts)
-            elif is_text:
-                message = data.decode()
+                return -1
+            message = self._parts.decode() if is_text else bytes(self._parts)
         except UnicodeDecodeError:
             self._fail(frames.INVALID_DATA, NOT_UTF8)
-            return
+            return -1
         self._forget()
         self._events.append(MessageReceived(message))
+        return size_of(message)
+
+    def _inflate(self, inflater: Inflater, work: int, room: int) -> int:
+        """Inflate what the inflater has, within `work` and `room`, and count it in `work_done`. Returns what the
+        message that it ends is charged, or -1."""
+        left = work
+        data = b""
+        while inflater.busy:
+            if left <= 0 and self.work_done > 0:
+                break
+            self._parts += data
+            data = b""
+            most = min(_STEP, self.max_message_size + 1 - self._size, room - len(self._parts))
+            if most <= 0:
+                self.wants_room = True
+                break
+            try:
+                data = inflater.step(most, self._parts)
+            except ValueError as error:
+                self._fail(frames.PROTOCOL_ERROR, str(error))
+                return -1
+            done = 1 + (len(data) >> _INFLATED_SHIFT) + inflater.restarts * _RESTART_WORK
+            left -= done
+            self.work_done += done
+            self._size += len(data)
+            if self._size > self.max_message_size:
+                self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
+                return -1
+        if inflater.busy or not self._is_last:
+            self._parts += data
+            return -1
+        octets = bytes(self._parts + data) if self._parts else data  # mostly one step makes all of it
+        message: str | bytes = octets
+        if self._opcode == frames.TEXT:
+            try:
+                message = octets.decode()
+            except UnicodeDecodeError:
+                self._fail(frames.INVALID_DATA, NOT_UTF8)
+                return -1
+        inflater.end_message()
+        self._forget()
+        self._events.append(MessageReceived(message))
+        return size_of(message)
 
     def _look_ahead(self) -> None:
         """Check the text of an incomplete frame for UTF-8: who sends garbage is told as soon as it is seen."""
         partial = self._partial
-        if len(partial) < 2:
+        if len(partial) < 2 or self.discards:
             return
         first = partial[0]
         opcode = first & 0x0F
@@ -361,15 +459,6 @@ class WebSocketConnection:
             self._fail(frames.INVALID_DATA, NOT_UTF8)
             return
         self._checked = checked + len(piece)
-
-    def _answer(self, payload: bytes) -> None:
-        """Answer a ping: at once while few pongs wait, else only the last (RFC 6455 §5.5.3)."""
-        if self._pongs < _MOST_PONGS:
-            self._pongs += 1
-            self._pong = payload
-            self._write_pong()
-        else:
-            self._pong = payload
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -398,7 +487,9 @@ class WebSocketConnection:
         """Nothing is parsed any more: else what waits behind a close frame would be `input_pending` for ever."""
         self._data = b""
         self._position = 0
-        self._partial.clear()
+        self._partial = bytearray()
+        if self._inflater is not None:
+            self._inflater.drop()
 
     def _forget(self) -> None:
         """No message is in progress."""
@@ -407,118 +498,3 @@ class WebSocketConnection:
         self._decoder = None
         if self._parts:
             self._parts = bytearray()
-
-    # -- sending -----------------------------------------------------------------------------------------------
-
-    def send_text(self, text: str, fin: bool = True) -> None:
-        """Send a text message, or without `fin` its first fragment. Raises LocalProtocolError when it cannot be."""
-        self._begin(frames.TEXT, fin)
-        self._write_data(frames.TEXT, text.encode(), fin)
-
-    def send_bytes(self, data: bytes, fin: bool = True) -> None:
-        """Send a binary message, or without `fin` its first fragment. Raises LocalProtocolError when it cannot be."""
-        self._begin(frames.BINARY, fin)
-        self._write_data(frames.BINARY, data, fin)
-
-    def send_fragment(self, data: str | bytes, fin: bool) -> None:
-        """Send another fragment of the message that was begun, and with `fin` its last.
-
-        Raises LocalProtocolError when none was begun, TypeError for text in a binary message and the reverse.
-        """
-        if not self.is_open:
-            raise LocalProtocolError("the WebSocket is closing; nothing more can be sent")
-        if not self._sending:
-            raise LocalProtocolError("no fragmented message was begun")
-        if isinstance(data, str) != (self._sending == frames.TEXT):
-            raise TypeError("the fragments of one message are all text, or all octets")
-        octets = data.encode() if isinstance(data, str) else data
-        if fin:
-            self._sending = 0
-        self._write_data(frames.CONTINUATION, octets, fin)
-
-    def _begin(self, opcode: int, fin: bool) -> None:
-        if not self.is_open:
-            raise LocalProtocolError("the WebSocket is closing; nothing more can be sent")
-        if self._sending:
-            raise LocalProtocolError("a fragmented message is not complete; end it before the next one")
-        if not fin:
-            self._sending = opcode
-
-    def _write_data(self, opcode: int, data: bytes, fin: bool) -> None:
-        if self.is_client or self._deflates:
-            protocol = self._protocol
-            if opcode == frames.CONTINUATION:
-                protocol.send_continuation(data, fin)
-            elif opcode == frames.TEXT:
-                protocol.send_text(data, fin)
-            else:
-                protocol.send_binary(data, fin)
-            self._collect()
-        else:
-            self._out.append(frames.write_unmasked(opcode | frames.FIN if fin else opcode, data))
-
-    def send_ping(self, data: bytes = b"") -> None:
-        """Send a ping of at most 125 octets (ValueError). Raises LocalProtocolError when the WebSocket is closing."""
-        if len(data) > frames.LONGEST_CONTROL:
-            raise ValueError(f"a ping carries at most {frames.LONGEST_CONTROL} octets (RFC 6455 §5.5)")
-        if not self.is_open:
-            raise LocalProtocolError("the WebSocket is closing; nothing more can be sent")
-        self._protocol.send_ping(data)
-        self._collect()
-
-    def send_close(self, code: int = frames.NORMAL, reason: str = "") -> None:
-        """Begin the close handshake (RFC 6455 §7.1.2); a no-op when it has begun.
-
-        1005 sends a close frame without a code. Raises ValueError for a code or a reason that must not be sent.
-        """
-        if code != frames.NO_STATUS or reason:
-            frames.check_close(code, reason)
-        if not self.is_open:
-            return
-        self.is_open = False
-        self._write_pong()
-        if code == frames.NO_STATUS:
-            self._protocol.send_close()
-        else:
-            self._protocol.send_close(code, reason)
-        self._collect()
-
-    def _write_pong(self) -> None:
-        """Write the pong that waits, if there is one."""
-        pong = self._pong
-        if pong is not None:
-            self._pong = None
-            if self.is_client:
-                self._protocol.send_pong(pong)
-                self._collect()
-            else:
-                self._out.append(frames.write_unmasked(frames.FIN | frames.PONG, pong))
-
-    def _collect(self) -> None:
-        """Take over what the library wrote; an empty piece is its word for the end of our side."""
-        pieces: list[bytes] = self._protocol.data_to_send()
-        for piece in pieces:
-            if piece:
-                self._out.append(piece)
-            else:
-                self.output_ended = True
-
-    @property
-    def output_pending(self) -> bool:
-        """True when `take_output` gives something, or `output_ended` waits to be obeyed."""
-        return bool(self._out) or self._pong is not None or self.output_ended
-
-    def take_output(self) -> bytes:
-        """Return and forget the octets to be written."""
-        if self._pong is not None and self.is_open:
-            self._write_pong()
-        self._pongs = 0
-        out = self._out
-        if len(out) == 1:
-            octets = out[0]
-            out.clear()
-            return octets
-        if not out:
-            return b""
-        self._out = []
-        return b"".join(out)

@@ -1,0 +1,79 @@
+"""The inflating half of permessage-deflate (RFC 7692 §7.2.2), in steps that the caller bounds.
+
+A message of a kilobyte may inflate to a megabyte. So nothing is inflated at once: `feed` takes a frame's payload, and
+each `step` makes so many bytes of it at most. What was not inflated yet waits as it came.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final
+
+_TAIL: Final = b"\x00\x00\xff\xff"  # what the sender left out at the end of a message (RFC 7692 §7.2.1)
+_PADDED_TAIL: Final = b"\x00" + _TAIL  # with the byte behind a block that had BFINAL set (RFC 7692 §7.2.3.4)
+_LARGEST_WINDOW: Final = 32_768
+
+
+class Inflater:
+    """Inflates the messages of one peer.
+
+    `window_bits` and `keeps_context` are as agreed: with `keeps_context` a message may refer to those before it.
+    """
+
+    def __init__(self, window_bits: int, keeps_context: bool) -> None:
+        self.busy = False
+        """True while there is something to inflate: call `step`."""
+        self.restarts: int = 0
+        """How often the last `step` had to begin a new DEFLATE stream, which is work without a byte."""
+        self._window_bits: int = window_bits
+        self._keeps_context = keeps_context
+        self._decoder: Any = None
+        self._rest: bytes = b""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were fed and are not inflated yet."""
+        return len(self._rest)
+
+    def feed(self, payload: bytes, is_last: bool) -> None:
+        """Take the payload of one frame; `is_last` ends the message. Call it only while not `busy`."""
+        if self._decoder is None:
+            self._decoder = zlib.decompressobj(wbits=-self._window_bits)
+        self._rest = payload + _TAIL if is_last else payload
+        self.busy = bool(self._rest)
+
+    def step(self, most: int, before: bytearray) -> bytes:
+        """Inflate `most` bytes at most, and at least one where there is one. `before` is what the message had already.
+
+        Raises ValueError for what is not DEFLATE.
+        """
+        decoder = self._decoder
+        self.restarts = 0
+        try:
+            data: bytes = decoder.decompress(self._rest, most)
+        except zlib.error:
+            raise ValueError("the message is not deflated as RFC 7692 has it") from None
+        if not decoder.eof:
+            self._rest = decoder.unconsumed_tail
+            # A full step may have left more within zlib, with all input taken.
+            self.busy = bool(self._rest) or len(data) >= most
+            return data
+        # The peer ended its DEFLATE stream, which it may; what follows refers to the window all the same.
+        rest: bytes = decoder.unused_data
+        history = (bytes(before[-_LARGEST_WINDOW:]) + data)[-_LARGEST_WINDOW:]
+        self._decoder = zlib.decompressobj(wbits=-self._window_bits, zdict=history[-(1 << self._window_bits) :])
+        self.restarts = 1
+        self._rest = b"" if rest == _TAIL or rest == _PADDED_TAIL else rest
+        self.busy = bool(self._rest)
+        return data
+
+    def end_message(self) -> None:
+        """The message is complete."""
+        if not self._keeps_context:
+            self._decoder = None
+
+    def drop(self) -> None:
+        """Forget what waits: nothing is inflated any more."""
+        self._rest = b""
+        self.busy = False
+        self._decoder = None

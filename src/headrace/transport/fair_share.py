@@ -1,0 +1,261 @@
+"""What WebSockets share: the work of a loop's turn, and the memory for large messages.
+
+A peer that sends two megabytes of empty frames, or a kilobyte that inflates to a megabyte, makes work that its bytes do
+not show. So work is counted, and one turn of the loop does so much of it, for all WebSockets together; what is left
+goes on in the next turn, connection by connection, so that a hundred streams of one peer get no more than one of
+another.
+
+Small messages always have room. A message that grows beyond that reserves `max_message_size`, while its handler waits
+for it. A connection's reservations have a bound, and those of all connections together have another; those who find no
+room wait in order, and one of each connection always goes on.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+from headrace.engine.build import engine_is_compiled
+
+if TYPE_CHECKING:
+    import asyncio
+
+WORK_PER_TURN: Final = 1_000 if engine_is_compiled() else 250
+"""Units of the engine's work (a frame, a KiB of payload, 256 bytes that are inflated) that a turn of the loop does for
+all its WebSockets: 1 to 3 ms."""
+SLICE: Final = 100
+"""Units that one WebSocket does before the next one's turn."""
+SENDS_PER_TURN: Final = 256
+"""Messages, or fours of KiB, that are sent before a sender lets others go on, if nothing else makes it wait."""
+TAKEN_PER_TURN: Final = 64
+"""Messages, or fours of KiB, that one handler takes before it lets others go on, if nothing else makes it wait."""
+WEIGHT_SHIFT: Final = 12  # a message counts one, and one more for each 4 KiB
+DEFAULT_CONNECTION_MESSAGES: Final = 8_388_608
+DEFAULT_PROCESS_MESSAGES: Final = 33_554_432
+STALL_S: Final = 10.0  # for which a message may stand still while others wait for its room
+STALL_PROGRESS: Final = 4_096  # bytes within STALL_S that count; less is a drip
+
+
+class Sharer(Protocol):
+    """A WebSocket, as those see it who share with it."""
+
+    def resume(self) -> None:
+        """It is your turn: go on with what waits."""
+
+    def on_room(self) -> None:
+        """The room that you asked for is yours."""
+
+    def stalled(self) -> bool:
+        """Tell whether the peer has sent less than STALL_PROGRESS of a message since the last call."""
+        ...
+
+    def end_stalled(self) -> None:
+        """Others need the room: end."""
+
+
+class LoopShare:
+    """The turns of one loop."""
+
+    __slots__ = ("__weakref__", "_context", "_due", "_loop", "_waiting", "_work", "left", "room", "sent")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: int = WORK_PER_TURN) -> None:
+        self.left = work
+        """Work that may be done before the next turn. It is filled up only when it was used up, so it costs nothing
+        where there is little to do."""
+        self.sent = 0
+        """What was sent since a sender let others go on; see SENDS_PER_TURN."""
+        self.room = ProcessRoom()
+        """For connections that nobody gave another."""
+        self._work = work
+        self._loop = weakref.ref(loop)
+        self._context = contextvars.Context()  # a turn is nobody's
+        self._waiting: deque[ConnectionShare] = deque()
+        self._due = False
+
+    def wait(self, share: ConnectionShare) -> None:
+        """Let a connection have its turn."""
+        self._waiting.append(share)
+        if not self._due:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        loop = self._loop()
+        if loop is not None:
+            self._due = True
+            loop.call_soon(self._turn, context=self._context)
+
+    def _turn(self) -> None:
+        self.left = self._work
+        waiting = self._waiting
+        while waiting and self.left > 0:
+            share = waiting.popleft()
+            if share.go_on():
+                waiting.append(share)
+        self._due = False
+        if waiting:
+            self._schedule()
+        self.left = self._work  # for those who come with little, meanwhile
+
+
+_shares: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopShare]] = weakref.WeakKeyDictionary()
+
+
+def loop_share(loop: asyncio.AbstractEventLoop) -> LoopShare:
+    """Return what the WebSockets of a loop share."""
+    share = _shares.get(loop)
+    if share is None:
+        share = _shares[loop] = LoopShare(loop)
+    return share
+
+
+class ProcessRoom:
+    """The room for large messages of all connections together, in bytes."""
+
+    __slots__ = ("limit", "reserved", "waiting")
+
+    def __init__(self, limit: int = DEFAULT_PROCESS_MESSAGES) -> None:
+        self.limit = limit
+        self.reserved = 0
+        self.waiting: dict[ConnectionShare, None] = {}
+        """The connections that wait for it, in order."""
+
+    def freed(self) -> None:
+        """Serve those who wait, as far as there is room."""
+        waiting = self.waiting
+        for _ in range(len(waiting)):
+            share = next(iter(waiting))
+            del waiting[share]
+            if not share.serve():  # it was put back; the next one may not overtake it
+                break
+
+
+class ConnectionShare:
+    """The WebSockets of one connection: their turns, and their room for large messages."""
+
+    __slots__ = (
+        "__weakref__",
+        "_asking",
+        "_holders",
+        "_is_serving",
+        "_is_waiting",
+        "_limit",
+        "_loop",
+        "_ready",
+        "_room",
+        "_timer",
+        "turn",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limit: int = DEFAULT_CONNECTION_MESSAGES,
+        room: ProcessRoom | None = None,
+    ) -> None:
+        self.turn = loop_share(loop)
+        self._loop = loop
+        self._limit = limit
+        self._room = self.turn.room if room is None else room
+        self._ready: deque[Sharer] = deque()
+        self._is_waiting = False
+        self._holders: dict[Sharer, int] = {}
+        self._asking: dict[Sharer, int] = {}
+        self._is_serving = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- turns -------------------------------------------------------------------------------------------------
+
+    def wait(self, socket: Sharer) -> None:
+        """Call the socket's `resume` when it is its turn."""
+        self._ready.append(socket)
+        if not self._is_waiting:
+            self._is_waiting = True
+            self.turn.wait(self)
+
+    def go_on(self) -> bool:
+        """Let the next socket have its turn. True while there are more."""
+        if self._ready:
+            self._ready.popleft().resume()
+        self._is_waiting = bool(self._ready)
+        return self._is_waiting
+
+    # -- room --------------------------------------------------------------------------------------------------
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that are reserved now."""
+        return sum(self._holders.values())
+
+    def ask(self, socket: Sharer, size: int) -> bool:
+        """Reserve `size` bytes. True when there is room; else `on_room` is called later, unless `leave` is before."""
+        if socket in self._asking:
+            return False
+        if not self._asking and self._has_room(size):
+            self._reserve(socket, size)
+            return True
+        self._asking[socket] = size
+        self._wait_for_process(size)
+        if self._timer is None:
+            self._timer = self._loop.call_later(STALL_S, self._look, context=contextvars.Context())
+            for each in self._holders:
+                each.stalled()  # counts from now
+        return False
+
+    def leave(self, socket: Sharer) -> None:
+        """Give back what the socket has reserved, and take back what it asked for; a no-op for one without."""
+        self._asking.pop(socket, None)
+        size = self._holders.pop(socket, 0)
+        if size:
+            self._room.reserved -= size
+            if not self._is_serving:  # else who serves goes on
+                self.serve()
+                if self._room.waiting:
+                    self._room.freed()
+
+    def serve(self) -> bool:
+        """Give room to those who wait, in order. True when none has to wait for other connections."""
+        asking = self._asking
+        self._is_serving = True
+        while asking:
+            socket, size = next(iter(asking.items()))
+            if not self._has_room(size):
+                self._is_serving = False
+                self._wait_for_process(size)
+                return self not in self._room.waiting
+            del asking[socket]
+            self._reserve(socket, size)
+            socket.on_room()
+        self._is_serving = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return True
+
+    def _has_room(self, size: int) -> bool:
+        if not self._holders:
+            return True  # one always goes on, or a message could be too large for ever
+        return self._fits_connection(size) and self._room.reserved + size <= self._room.limit
+
+    def _fits_connection(self, size: int) -> bool:
+        return self.reserved + size <= self._limit
+
+    def _wait_for_process(self, size: int) -> None:
+        if self._fits_connection(size):
+            self._room.waiting[self] = None
+
+    def _reserve(self, socket: Sharer, size: int) -> None:
+        self._holders[socket] = size
+        self._room.reserved += size
+
+    def _look(self) -> None:
+        """Others wait: who holds room for a message that does not come gives it up."""
+        self._timer = None
+        if not self._asking:
+            return
+        for socket in list(self._holders):
+            if socket.stalled():
+                socket.end_stalled()
+        if self._asking:
+            self._timer = self._loop.call_later(STALL_S, self._look, context=contextvars.Context())

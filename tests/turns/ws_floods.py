@@ -1,0 +1,116 @@
+"""WebSocket floods for `besieged`: frames that bring next to nothing, and messages that inflate a thousandfold.
+
+Over HTTP/2 a flood opens any number of streams and stays within the windows that a server opens with, so that nothing
+but its work can be too much.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+from tests import wire
+from tests.engine.ws.octets import BINARY, CONT, PING, TEXT, frame
+from tests.turns import Flood
+
+DEFLATED = 0x40
+LARGEST = 1_048_576
+H2_STREAM = 250_000  # bytes of a stream, within its first window
+H2_CONNECTION = 1_000_000
+_BATCH = 65_536
+_DATA = 16_000
+
+
+def _packed(data: bytes) -> bytes:
+    """One deflated message that refers to none before it."""
+    packer = zlib.compressobj(9, wbits=-12)
+    octets = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
+    assert octets.endswith(b"\x00\x00\xff\xff")
+    return octets[:-4]
+
+
+@functools.cache
+def empty_fragments() -> bytes:
+    """A message of 4,000 empty fragments, within what a message may cost."""
+    return frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 3_998 + frame(CONT, b"")
+
+
+@functools.cache
+def crumbs() -> bytes:
+    """A message of fragments of 1 to 5 bytes, with pings between."""
+    pieces = [frame(TEXT, b"x", fin=False)]
+    for number in range(3_800):
+        pieces.append(frame(CONT, b"xxxxx"[: number % 5 + 1], fin=False))
+        pieces.append(frame(PING, b"%d" % (number % 10)))
+    return b"".join([*pieces, frame(CONT, b"x")])
+
+
+@functools.cache
+def empty_messages() -> bytes:
+    return frame(BINARY, b"") * 4_000
+
+
+@functools.cache
+def bombs() -> bytes:
+    """Messages of a kilobyte that inflate to just the limit."""
+    return frame(BINARY, _packed(bytes(LARGEST)), rsv=DEFLATED) * 16
+
+
+@functools.cache
+def text_bombs() -> bytes:
+    """The same as text in four bytes a character, whose UTF-8 has to be checked."""
+    return frame(TEXT, _packed("\U0001f600".encode() * (LARGEST // 4)), rsv=DEFLATED) * 16
+
+
+@functools.cache
+def tiny_deflated() -> bytes:
+    """Deflated messages that are empty."""
+    return frame(BINARY, b"\x00", rsv=DEFLATED) * 4_000
+
+
+@functools.cache
+def ended_blocks() -> bytes:
+    """A message of DEFLATE streams that end at once: each has to begin another."""
+    return frame(BINARY, b"\x03\x00" * 500 + b"\x00", rsv=DEFLATED) * 16
+
+
+UPGRADE = (
+    b"GET /ws/%s HTTP/1.1\r\nhost: example.com\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: c2l4dGVlbiBvY3RldHMhIQ==\r\n"
+    b"sec-websocket-extensions: permessage-deflate\r\n\r\n"
+)
+
+
+def over_h1(make: Callable[[], bytes], path: bytes = b"read", most: int = 0) -> Flood:
+    """The flood over HTTP/1.1: what `make` gives, for ever, or `most` times."""
+
+    def flood() -> Iterator[bytes]:
+        yield UPGRADE % path
+        block = make()
+        yield from itertools.repeat(block, most) if most else itertools.repeat(block)
+
+    return flood
+
+
+def over_h2(make: Callable[[], bytes], path: bytes = b"read", streams: int = 10, scheme: bytes = b"http") -> Flood:
+    """The flood over HTTP/2, on `streams` streams of a connection, within its first windows."""
+
+    def flood() -> Iterable[bytes]:
+        fields = [
+            (b":method", b"CONNECT"), (b":protocol", b"websocket"), (b":scheme", scheme), (b":path", b"/ws/" + path),
+            (b":authority", b"example.com"), (b"sec-websocket-version", b"13"),
+            (b"sec-websocket-extensions", b"permessage-deflate"),
+        ]  # fmt: skip
+        identifiers = range(1, 2 * streams, 2)
+        opening = b"".join(wire.headers(each, fields) for each in identifiers)
+        yield wire.client_preface({4: 1_000_000}) + wire.settings_ack() + wire.window_update(0, 2**30) + opening
+        block = make()
+        most = min(H2_STREAM, H2_CONNECTION // streams)
+        octets = (block * (most // len(block) + 1))[:most]
+        for start in range(0, most, _DATA):
+            piece = octets[start : start + _DATA]
+            yield b"".join(wire.data(each, piece) for each in identifiers)
+
+    return flood
