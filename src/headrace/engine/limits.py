@@ -83,8 +83,8 @@ class Limits:
     keepalive_ack_s: float = 20.0
     """Time for the PING's acknowledgement; then the connection ends."""
     early_reset_burst: int = 300
-    """Budget: resets by the peer before the answer (Rapid Reset), at once; see ADR 0027. Not counted are streams that
-    were open for a second, or that came to the deadline which their request names."""
+    """Budget: resets by the peer before the answer (Rapid Reset), at once; of streams that were open for less than
+    10 ms. See ADR 0027."""
     early_reset_rate: float = 30.0
     """The same, refilled a second; each answered request refills two more."""
     provoked_reset_burst: int = 20

@@ -142,7 +142,7 @@ _LIMIT_HELP: Final = {
     "drain_timeout_s": "Time that running requests have after SIGTERM.",
     "keepalive_ping_s": "A PING after this time of silence; 0: none.",
     "keepalive_ack_s": "Time for the PING's acknowledgement.",
-    "early_reset_burst": "Resets by the peer before the answer, a second and the request's own deadline, at once.",
+    "early_reset_burst": "Resets by the peer before the answer and within 10 ms, at once.",
     "early_reset_rate": "The same, refilled a second; each answered request refills two more.",
     "provoked_reset_burst": "Resets that the peer's faults forced on us, at once.",
     "provoked_reset_rate": "The same, refilled a second; ten answered requests refill one more.",

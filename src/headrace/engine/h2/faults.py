@@ -14,7 +14,6 @@ from headrace.engine.errors import ConnectionFault, Oversize, StreamFault
 from headrace.engine.events import PeerFault, StreamReset
 from headrace.engine.h2 import frames
 from headrace.engine.h2.deadlines import Deadlines
-from headrace.engine.h2.request_deadline import own_deadline_s
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_US,
@@ -28,12 +27,9 @@ from headrace.engine.h2.states import (
 from headrace.engine.h2.stream import Stream
 from headrace.engine.limits import Limits
 
-# A reset is early, and charged, unless its stream was open for a second, as Envoy counts, or came to the deadline that
-# its request had named; half of it, as the client's clock runs from before it sent the request. Ten milliseconds it
-# must have been, whatever was named: a stream that holds its place so long is no cheaper than one that is answered.
-_EARLY_S: Final = 1.0
-_SHORTEST_S: Final = 0.010
-_OF_A_DEADLINE: Final = 0.5
+# A reset is early, and charged, when its stream was open for less. A place that is held so long is no cheaper than one
+# whose request is answered in that time; so nothing has to be believed that a client says of its reasons.
+_EARLY_S: Final = 0.010
 _EARLY_AN_ANSWER: Final = 2.0  # hedged calls: of three attempts at once, one is answered and two are taken back
 _PROVOKED_AN_ANSWER: Final = 0.1  # through a proxy, also of those who have nothing to do with it
 MOST_FREE_FRAMES: Final = 10_000
@@ -66,14 +62,9 @@ class Faults(Deadlines):
             self._spend_odd(units)
 
     def _spend_early(self, stream: Stream) -> None:
-        """Charge a request that its client has taken back before it was answered, unless there was reason to."""
-        age = self._now - stream.opened_at
-        if age >= _EARLY_S:
+        """Charge a request that its client has taken back before it was answered, unless it held its place."""
+        if self._now - stream.opened_at >= _EARLY_S:
             return
-        if age >= _SHORTEST_S and stream.request is not None:
-            deadline = own_deadline_s(stream.request.headers)
-            if 0.0 <= deadline * _OF_A_DEADLINE <= age:
-                return
         self._early.earn(self._answered())
         if not self._early.spend(1, self._now):
             raise ConnectionFault(

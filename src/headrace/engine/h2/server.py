@@ -147,7 +147,6 @@ class ServerConnection(Connection):
     def _open(self, stream_id: int, head: RequestHead, size: int, end_stream: bool) -> None:
         stream = Stream(stream_id, self._id_octets(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN)
         stream.opened_at = self._now
-        stream.request = head
         if head.method == b"HEAD":
             stream.is_head = True
         elif head.method == b"CONNECT":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from headrace.engine.fields import RequestHead
 from headrace.engine.h2.priority import DEFAULT_URGENCY
 from headrace.engine.h2.states import HALF_CLOSED_REMOTE, OPEN
 
@@ -54,8 +53,6 @@ class Stream:
     # receiving
     opened_at: float = 0.0
     """Server: when the request came."""
-    request: RequestHead | None = None
-    """Server: the request's head."""
     recv_used: int = 0
     """Octets received whose credit has not gone back."""
     consumed: int = 0
