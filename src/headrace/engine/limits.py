@@ -55,7 +55,8 @@ class Limits:
     """Octets of a stream that may wait for the peer's window before a write blocks; each piece beyond the first counts
     for 256 more than it has."""
     max_connection_send_buffer: int = 1_048_576
-    """The same for all streams of a connection."""
+    """Octets of all streams of a connection that are accepted and wait. A piece for which there is no room stays its
+    writer's, one a stream, until there is: first come first served."""
     header_table_size: int = 4_096
     """HPACK dynamic table for what we receive; our encoder never uses a larger one either."""
     preface_timeout_s: float = 10.0

@@ -129,7 +129,7 @@ _LIMIT_HELP: Final = {
     "max_unread": "Octets that all handlers of a connection may leave unread before its windows shrink.",
     "max_frame_size": "Largest frame payload accepted.",
     "max_stream_send_buffer": "Octets of a stream that may wait for the peer before a write blocks.",
-    "max_connection_send_buffer": "The same for a connection.",
+    "max_connection_send_buffer": "Octets of all its responses that a connection accepts and keeps waiting.",
     "header_table_size": "HPACK's dynamic table.",
     "preface_timeout_s": "Time for a client's first octets and its SETTINGS.",
     "settings_ack_timeout_s": "Time for the acknowledgement of our SETTINGS.",

@@ -130,7 +130,8 @@ class OutputQueue(TimedEngine):
         pieces = len(self._out)
         if pieces > _MANY:
             size += pieces * _PIECE
-        return size <= self.limits.max_stream_send_buffer
+        limits = self.limits
+        return size <= limits.max_stream_send_buffer and size <= limits.max_connection_send_buffer
 
     def _set_dates(self, now: float) -> None:
         """Date with `now` what began since the last input."""

@@ -71,6 +71,8 @@ class Output(TimedEngine):
         self._heads = Heads()
         self._scheduler = Scheduler()
         self._queued: int = 0
+        self._held: int = 0  # of that, octets in pieces whose writers wait: theirs, until there is room
+        self._is_short = False  # a piece waits for room in the connection's buffer, and others wait behind it
         self._waiting: list[Stream] | None = None
         self._unread: int = 0
         self._fields_size: int = 0
@@ -222,6 +224,9 @@ class Output(TimedEngine):
         stream.written += size
         stream.send_credit -= size
         self._queued -= size
+        if stream.held > stream.queued:
+            self._held -= stream.held - stream.queued
+            stream.held = stream.queued
         self.send_window -= size
         self._free_frames += UPDATES_A_FRAME + size // OCTETS_AN_UPDATE
 
@@ -239,10 +244,16 @@ class Output(TimedEngine):
         if self.peer.initial_window_size + stream.send_credit > 0:
             self._scheduler.add(stream)
 
-    def _accepted(self, stream: Stream) -> bool:
-        """Tell whether what a stream has queued counts as accepted; if not, owe it a SendAccepted."""
-        if self._fits(stream):
+    def _accepted(self, stream: Stream, size: int) -> bool:
+        """Tell whether what a stream has queued counts as accepted; if not, owe it a SendAccepted. `size` is that of
+        the piece which came last: as long as its writer waits, it is the writer's, and takes no room from others."""
+        fits = self._fits(stream)
+        if fits and not (size and self._is_short) and self._leaves_room(0):
             return True
+        if fits:
+            self._is_short = True
+        stream.held += size
+        self._held += size
         if not stream.waiting:
             stream.waiting = True
             if self._waiting is None:
@@ -252,27 +263,43 @@ class Output(TimedEngine):
         return False
 
     def _fits(self, stream: Stream) -> bool:
-        """Tell whether what waits is within the limits; a chunk counts for `_CHUNK` octets more than it has, so that a
-        million tiny ones do not cost a hundred megabytes of objects."""
-        limits = self.limits
+        """Tell whether what waits on a stream is within its limit; a chunk counts for `_CHUNK` octets more than it has,
+        so that a million tiny ones do not cost a hundred megabytes of objects."""
         queue = stream.queue
         size = stream.queued if queue is None else stream.queued + (len(queue) - 1) * _CHUNK
-        return size <= limits.max_stream_send_buffer and self._queued <= limits.max_connection_send_buffer
+        return size <= self.limits.max_stream_send_buffer
+
+    def _leaves_room(self, size: int) -> bool:
+        """Tell whether what is accepted of all streams, and `size` octets more, is within the connection's limit."""
+        return self._queued - self._held + size <= self.limits.max_connection_send_buffer
 
     def _accept_waiting(self) -> None:
+        """Accept what there is room for, first come first served: nobody takes room before somebody who waits for it.
+        Only a stream whose queue is empty needs none, so that one with a window goes on beside a hundred without."""
         waiting = self._waiting
         if waiting is None:
             return
+        is_short = False
         still: list[Stream] = []
         for stream in waiting:
             if not stream.waiting:
                 continue
-            if stream.queued == 0 or self._fits(stream):
-                stream.waiting = False
-                self._events.append(SendAccepted(stream.stream_id))
-            else:
-                still.append(stream)
+            if stream.queued > 0:
+                fits = self._fits(stream)
+                if is_short or not fits or not self._leaves_room(stream.held):
+                    is_short = is_short or fits
+                    still.append(stream)
+                    continue
+            self._release(stream)
+            self._events.append(SendAccepted(stream.stream_id))
         self._waiting = still if still else None
+        self._is_short = is_short
+
+    def _release(self, stream: Stream) -> None:
+        """A stream's writer waits no longer."""
+        stream.waiting = False
+        self._held -= stream.held
+        stream.held = 0
 
     def _write_trailers(self, stream: Stream) -> None:
         trailers = stream.trailers
@@ -290,7 +317,7 @@ class Output(TimedEngine):
     def _finish(self, stream: Stream) -> None:
         """END_STREAM is written: the slot is free if the peer has ended too."""
         if stream.waiting:
-            stream.waiting = False
+            self._release(stream)
             self._events.append(SendAccepted(stream.stream_id))
         if stream.state == HALF_CLOSED_REMOTE:
             self._drop(stream, CLOSED)
@@ -314,7 +341,9 @@ class Output(TimedEngine):
             self._queued -= stream.queued
             stream.queued = 0
             stream.queue = None
-            stream.waiting = False
+            self._release(stream)
+            if self._waiting is not None and not self.closed:
+                self._accept_waiting()  # no window has to open for those whom this one kept waiting
         if stream.unread:
             self._unread -= stream.unread
             stream.unread = 0
@@ -413,7 +442,8 @@ class Output(TimedEngine):
             "open_streams": len(self._streams),
             "send_window": self.send_window,
             "receive_window": self._receive_window(),
-            "send_queued": self._queued,
+            "send_queued": self._queued - self._held,
+            "send_waiting": self._held,
             "unread": self._unread,
             "peer_initial_window": self.peer.initial_window_size,
             "peer_max_frame_size": self.peer.max_frame_size,

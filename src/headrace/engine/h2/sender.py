@@ -89,7 +89,7 @@ class Sender(Output):
             if stream.queued == 0:
                 self._write_end(stream)
                 return True
-            return self._accepted(stream)
+            return self._accepted(stream, 0)
         stream.end_queued = end_stream
         return self._send_content(stream, data, size, end_stream)
 
@@ -120,7 +120,7 @@ class Sender(Output):
                 self._finish(stream)
             return True
         self._enqueue(stream, data)
-        return self._accepted(stream)
+        return self._accepted(stream, size)
 
     def send_trailers(
         self,
@@ -142,13 +142,13 @@ class Sender(Output):
             if stream.queued == 0:
                 self._write_end(stream)
                 return True
-            return self._accepted(stream)
+            return self._accepted(stream, 0)
         stream.trailers = checked
         stream.never_indexed = never_indexed
         if stream.queued == 0:
             self._write_trailers(stream)
             return True
-        return self._accepted(stream)
+        return self._accepted(stream, 0)
 
     def _check_sending(self, stream: Stream) -> None:
         if not stream.headers_sent:

@@ -25,6 +25,8 @@ class Stream:
     """Octets of the first chunk that are written already."""
     queued: int = 0
     """Octets in `queue` still to be written."""
+    held: int = 0
+    """Of those, octets whose writer waits for its SendAccepted; they take no room in the connection's buffer."""
     end_queued: bool = False
     """END_STREAM follows the queue."""
     trailers: list[tuple[bytes, bytes]] | None = None
