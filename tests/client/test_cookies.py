@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from http.cookiejar import CookieJar
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.client import URL, Client, Cookies
 from headrace.client.cookies import MAX_COOKIES_PER_DOMAIN, CookieConflict
+from headrace.engine.fields import is_field_value
 
 from tests.client.fake import Answer, FakeTransport, redirect
+from tests.properties.profile import tries
 from tests.serving import Run
 
 
@@ -51,10 +57,99 @@ def kept(url: str, *set_cookie: str) -> Cookies:
         ("http://[::1]/", "s=1", "http://[::1]/", "s=1"),
         ("https://a.example/", "s=" + "x" * 5000, "https://a.example/", ""),
         ("https://a.example/", "no-value", "https://a.example/", "no-value"),
+        ("https://a.example/", "s=1; Max-Age", "https://a.example/", "s=1"),
+        ("https://a.example/", "s=1; Max-Age=", "https://a.example/", "s=1"),
+        ("https://a.example/", "s=1; Max-Age=never", "https://a.example/", "s=1"),
+        ("https://a.example/", "s=1; Max-Age=1000x; Max-Age=0", "https://a.example/", ""),
+        ("https://a.example/", "s=1; max-age=-" + "9" * 6_000, "https://a.example/", ""),
+        ("https://a.example/", "s=1; max-age=" + "9" * 3_000, "https://a.example/", "s=1"),
+        ("https://a.example/", "s=1; max-age=1000; expires=Thu, 01 Jan 1970 00:00:00 GMT", "https://a.example/", "s=1"),
+        ("https://a.example/", "s=1; expires", "https://a.example/", "s=1"),
+        ("https://a.example/", "s=1; expires=Fri, 31 Dec 99999 23:59:59 GMT", "https://a.example/", "s=1"),
+        ("https://a.example/", "s=1; domain; path; port; version; secure=no", "https://a.example/", "s=1"),
+        ("https://a.example/d/e", "s=1; path=x", "https://a.example/d/f", "s=1"),
+        ("https://a.example/", "=1", "https://a.example/", ""),
+        ("https://a.example/", ";;;=;", "https://a.example/", ""),
     ],
 )
 def test_where_a_cookie_goes(set_by: str, set_cookie: str, asked: str, expected: str) -> None:
     assert kept(set_by, set_cookie).header_for(URL(asked)) == expected
+
+
+def test_one_cookie_never_costs_another(recwarn: pytest.WarningsRecorder) -> None:
+    """With `Max-Age` and no value all cookies of the response were lost, with a warning (RFC 6265 §5.2.2: ignored)."""
+    cookies = kept("https://a.example/", "a=1", "b=2; Max-Age", "c=3; Expires; Domain; Path; Port=x; Version=y", "d=4")
+    assert dict(cookies) == {"a": "1", "b": "2", "c": "3", "d": "4"}
+    assert not recwarn.list
+
+
+def test_a_cookie_that_ends_takes_none_of_another_site() -> None:
+    cookies = kept("https://a.example/", "s=1; domain=a.example", "t=1")
+    cookies.extract(URL("https://evil.test/"), [(b"set-cookie", b"s=; domain=a.example; max-age=0")])
+    assert cookies.header_for(URL("https://a.example/")) == "s=1; t=1"
+    cookies.extract(URL("https://a.example/"), [(b"set-cookie", b"s=; domain=a.example; max-age=0")])
+    assert cookies.header_for(URL("https://a.example/")) == "t=1"
+
+
+ATTRIBUTES = st.sampled_from(
+    ["Max-Age", "Expires", "Domain", "Path", "Secure", "HttpOnly", "SameSite", "Port", "Version", "Comment", "", "x"]
+)
+VALUES = st.one_of(
+    st.none(),
+    st.text(max_size=20),
+    st.integers().map(str),
+    st.sampled_from(
+        ["", "-", "-0", "00", "a.example", ".", "..", ".a.example", "/", "//", "Thu, 01 Jan 1970", '"', "%"]
+    ),
+    st.datetimes().map(lambda at: at.strftime("%a, %d %b %Y %H:%M:%S GMT")),
+)
+COOKIES = st.builds(
+    lambda start, attributes: "; ".join(
+        [start, *(name if value is None else f"{name}={value}" for name, value in attributes)]
+    ),
+    st.one_of(st.text(max_size=30), st.sampled_from(["s=1", "=", "s", "s=", "__Host-s=1", "s=a=b"])),
+    st.lists(st.tuples(ATTRIBUTES, VALUES), max_size=6),
+)
+
+
+@given(values=st.lists(COOKIES, max_size=4), after=COOKIES)
+@tries(300)
+def test_whatever_stands_in_set_cookie(values: list[str], after: str) -> None:
+    """It never raises, never warns, never costs another cookie, and becomes a field that can be sent."""
+    url = URL("https://b.a.example/x/y")
+    cookies = kept(str(url), "kept=1; path=/; domain=a.example", "own=1")
+    headers = [(b"set-cookie", value.encode("utf-8", "replace")) for value in (*values, after)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cookies.extract(url, headers)
+        field = cookies.header_for(url)
+        assert len(list(cookies)) <= len(cookies) and repr(cookies)
+    touched = {value.partition(";")[0].partition("=")[0].strip(" \t") for value in (*values, after)}
+    for name in ("kept", "own"):
+        assert name in touched or f"{name}=1" in field.split("; ")
+    assert is_field_value(field.encode("utf-8", "surrogateescape"))
+
+
+def test_a_jar_that_is_read_while_responses_come() -> None:
+    """A SyncClient's jar is filled in its loop's thread, and looked at in any other."""
+    cookies = Cookies()
+    is_over = threading.Event()
+
+    def fill() -> None:
+        for number in range(3_000):
+            url = URL(f"https://h{number % 40}.example/")
+            cookies.extract(url, [(b"set-cookie", b"c%d=1; max-age=%d" % (number % 60, number % 3))])
+        is_over.set()
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        while not is_over.is_set():
+            assert len(list(cookies)) <= 60
+            repr(cookies)
+            len(cookies)
+    finally:
+        thread.join()
 
 
 def test_several_cookies_and_the_more_specific_path_first() -> None:

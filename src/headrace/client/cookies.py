@@ -9,6 +9,7 @@ from typing import Any, Final
 from headrace.client.errors import ClientError
 from headrace.client.headers import Headers
 from headrace.client.interface import Pairs
+from headrace.client.set_cookie import keep
 from headrace.client.url import URL
 from headrace.engine.fields import is_field_value, is_token
 
@@ -74,7 +75,7 @@ class Cookies(MutableMapping[str, str]):
 
     def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
         """The value of a cookie. Raises CookieConflict when several of the name have different values."""
-        found = {cookie.value for cookie in self._matching(name, domain, path)}
+        found = {cookie.value or "" for cookie in self._matching(name, domain, path)}
         if len(found) > 1:
             raise CookieConflict(f"several cookies have the name {name!r}; name the domain or the path")
         return found.pop() if found else default
@@ -89,7 +90,7 @@ class Cookies(MutableMapping[str, str]):
 
     def clear(self, domain: str | None = None, path: str | None = None) -> None:
         """Forget all cookies, or those of a domain, or of a path in it."""
-        for cookie in list(self.jar):
+        for cookie in self._all():
             if domain in (None, cookie.domain) and path in (None, cookie.path):
                 self.jar.clear(cookie.domain, cookie.path, cookie.name)
 
@@ -98,7 +99,7 @@ class Cookies(MutableMapping[str, str]):
         if isinstance(cookies, Cookies):
             cookies = cookies.jar
         if isinstance(cookies, CookieJar):
-            for cookie in cookies:
+            for cookie in _all_of(cookies):
                 self.jar.set_cookie(cookie)
         elif cookies is not None:
             for name, value in cookies.items() if isinstance(cookies, Mapping) else cookies:
@@ -106,10 +107,13 @@ class Cookies(MutableMapping[str, str]):
         for name, value in named.items():
             self.set(name, value)
 
+    def _all(self) -> list[Cookie]:
+        return _all_of(self.jar)
+
     def _matching(self, name: str, domain: str | None, path: str | None) -> list[Cookie]:
         return [
             cookie
-            for cookie in self.jar
+            for cookie in self._all()
             if cookie.name == name and domain in (None, cookie.domain) and path in (None, cookie.path)
         ]
 
@@ -126,26 +130,28 @@ class Cookies(MutableMapping[str, str]):
         self.delete(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter({cookie.name: None for cookie in self.jar})
+        return iter({cookie.name: None for cookie in self._all()})
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.jar)
+        return len(self._all())
 
     def __bool__(self) -> bool:
-        return any(True for _ in self.jar)
+        return bool(self._all())
 
     def __repr__(self) -> str:
         # Values are secrets more often than not.
-        shown = [f"{cookie.name} for {cookie.domain or 'any site'}" for cookie in self.jar]
+        shown = [f"{cookie.name} for {cookie.domain or 'any site'}" for cookie in self._all()]
         return f"Cookies({', '.join(shown)})"
 
     # -- what the client does with them ------------------------------------------------------------------------
 
     def extract(self, url: URL, headers: Pairs) -> None:
         """Keep what a response from this URL sets, as far as it may."""
-        values = [value for name, value in headers if name == b"set-cookie"]
+        values = [pair for pair in headers if pair[0] == b"set-cookie"]
         if values:
-            self.jar.extract_cookies(_Answer(values), _Asked(url))  # type: ignore[arg-type] # all that it asks for
+            asked = _Asked(url)
+            for value in Headers.received(values).get_list("set-cookie"):
+                keep(self.jar, value, asked)
 
     def header_for(self, url: URL) -> str:
         """The value of the field `cookie` for a request to this URL, "" for none."""
@@ -223,24 +229,19 @@ class _Asked:
             self.cookie = value
 
 
-class _Answer:
-    """A response, likewise."""
-
-    def __init__(self, values: list[bytes]) -> None:
-        self._values = Headers.received([(b"set-cookie", value) for value in values]).get_list("set-cookie")
-
-    def info(self) -> _Answer:
-        return self
-
-    def get_all(self, name: str, default: Any = None) -> Any:
-        return self._values if name.lower() == "set-cookie" else default
-
-
 def _is_address(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
+
+
+def _all_of(jar: CookieJar) -> list[Cookie]:
+    """The cookies of this moment: responses may set some meanwhile, in the thread of another's event loop."""
+    with jar._cookies_lock:  # type: ignore[attr-defined] # its own methods take it, and its iterator does not
+        return list(jar)
 
 
 def cookie_field(cookies: Any) -> str:
     """Names and values as the field `cookie`, for one request. Raises ValueError as `Cookies.set`."""
     given = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
-    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in given.jar)
+    return "; ".join(
+        cookie.name if cookie.value is None else f"{cookie.name}={cookie.value}" for cookie in given._all()
+    )

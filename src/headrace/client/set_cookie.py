@@ -1,0 +1,96 @@
+"""The field `set-cookie`, read as RFC 6265 §5.2 says: whatever stands in it makes one cookie or none.
+
+`http.cookiejar` reads it as well, but with an attribute that it does not expect it gives up all cookies of the
+response, and warns; and a cookie that has expired takes one of another site with it. So its jar and its policy are
+used, and not its reading.
+"""
+
+from __future__ import annotations
+
+import http.cookiejar
+import time
+from http.cookiejar import Cookie, CookieJar
+from typing import Any, Final
+
+_std: Any = http.cookiejar  # whose functions the type stubs leave out
+_LAST: Final = 253_402_300_799  # of the year 9999: later dates are this one
+_MOST_DIGITS: Final = 12
+_WHITESPACE: Final = " \t"
+_KNOWN: Final = ("domain", "expires", "max-age", "path", "secure")
+
+
+def keep(jar: CookieJar, value: str, request: Any) -> None:
+    """Put the cookie of one `set-cookie` value into `jar`, if its policy allows; one that has expired takes the place
+    of what is there, and goes. Never raises for what a server sent."""
+    now = int(time.time())
+    cookie = parse(value, request, now)
+    if cookie is None:
+        return
+    jar.set_cookie_if_ok(cookie, request)
+    if cookie.expires is not None and cookie.expires <= now:
+        jar.clear_expired_cookies()
+
+
+def parse(value: str, request: Any, now: int) -> Cookie | None:
+    """The cookie that a value of `set-cookie` asks for; None where it asks for none (RFC 6265 §5.2, §5.3)."""
+    pair, _, rest = value.partition(";")
+    name, equals, content = (each.strip(_WHITESPACE) for each in pair.partition("="))
+    if not name or any(character < " " or character == "\x7f" for character in value.replace("\t", "")):
+        return None
+    attributes: dict[str, str] = {}  # the last one of a name counts
+    others: dict[str, Any] = {}
+    for each in rest.split(";"):
+        key, has_value, text = (part.strip(_WHITESPACE) for part in each.partition("="))
+        if key.lower() in _KNOWN:
+            attributes[key.lower()] = text
+        elif key:
+            others[key] = text if has_value else None
+    expires = _expires(attributes, now)
+    host = _std.eff_request_host(request)[1]
+    domain = attributes.get("domain", "").removeprefix(".").lower()
+    path = attributes.get("path", "")
+    has_path = path.startswith("/")
+    return Cookie(
+        version=0,
+        name=name,
+        value=content if equals else None,
+        port=None,
+        port_specified=False,
+        domain=f".{domain}" if domain else host,
+        domain_specified=bool(domain),
+        domain_initial_dot=attributes.get("domain", "").startswith("."),
+        path=_std.escape_path(path) if has_path else _default_path(request),
+        path_specified=has_path,
+        secure="secure" in attributes,
+        expires=expires,
+        discard=expires is None,
+        comment=None,
+        comment_url=None,
+        rest=others,
+        rfc2109=False,
+    )
+
+
+def _expires(attributes: dict[str, str], now: int) -> int | None:
+    """When it ends, in seconds since the epoch; None with the session. `max-age` goes before `expires`, and either
+    counts only where it is one (RFC 6265 §5.2.1, §5.2.2)."""
+    age = attributes.get("max-age", "")
+    digits = age.removeprefix("-")
+    if digits.isascii() and digits.isdigit():
+        if age.startswith("-") or not digits.strip("0"):
+            return 0
+        digits = digits.lstrip("0")
+        return min(now + int(digits), _LAST) if len(digits) <= _MOST_DIGITS else _LAST
+    date = attributes.get("expires", "")
+    if not date:
+        return None
+    try:
+        found = _std.http2time(date.strip('"'))
+    except (ArithmeticError, ValueError):
+        return None
+    return None if found is None else max(min(int(found), _LAST), 0)
+
+
+def _default_path(request: Any) -> str:
+    path = _std.request_path(request)
+    return path[: path.rfind("/")] or "/"
