@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from json import JSONEncoder
 from typing import IO, Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary, WeakSet
 
 from headrace.client.errors import BodyConsumed
 from headrace.client.headers import Headers
@@ -70,6 +72,11 @@ class IteratedContent:
                 "the request has to be sent again, but its content came from an iterator, which is used up; give the"
                 " octets, a file, or a function that makes a new iterator"
             )
+        if not self._makes_new and not _begin(self._source):
+            raise BodyConsumed(
+                "the iterator is the content of another request already; give the octets, a file, or a function that"
+                " makes a new iterator"
+            )
         self._is_used = True
         return self._pieces()
 
@@ -103,9 +110,11 @@ class IteratedContent:
 
 
 class FileContent:
-    """A binary file from where it stands to its end; sent again from the same place when it can seek.
+    """A binary file from where it stands to where it ends now; sent again from the same place when it can seek.
 
-    It is read in threads, as a disk may be slow. The file stays open: whoever opened it closes it.
+    Each time it is sent it is read at a position of its own, so that it may be sent several times at once, also by
+    several requests. It is read in threads, as a disk may be slow. The file stays open, and stands where it stood or
+    elsewhere: whoever opened it closes it.
     """
 
     __slots__ = ("_file", "_is_used", "_start", "length")
@@ -129,19 +138,27 @@ class FileContent:
                 "the request has to be sent again, but its content came from a file that cannot seek; give the octets,"
                 " or a function that opens it again"
             )
+        if self._start is None and not _begin(self._file):
+            raise BodyConsumed("the file cannot seek, and is the content of another request already; give the octets")
         self._is_used = True
-        return self._pieces()
+        return self._to_its_end() if self._start is None else self._pieces(self._start)
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        file = self._file
-        in_memory = isinstance(file, io.BytesIO)
-        if self._start is not None:
-            file.seek(self._start)
-        while True:
-            piece = file.read(CHUNK) if in_memory else await asyncio.to_thread(file.read, CHUNK)
+    async def _to_its_end(self) -> AsyncIterator[bytes]:
+        while piece := await asyncio.to_thread(self._file.read, CHUNK):
+            yield _octets(piece)
+
+    async def _pieces(self, start: int) -> AsyncIterator[bytes]:
+        assert self.length is not None
+        read = reader_of(self._file)
+        in_memory = isinstance(self._file, io.BytesIO)
+        at, end = start, start + self.length
+        while at < end or not self.length:  # a file of the kernel's says that it has nothing, and is read all the same
+            size = min(CHUNK, end - at) if self.length else CHUNK
+            piece = _octets(read(size, at) if in_memory else await asyncio.to_thread(read, size, at))
             if not piece:
                 return
-            yield _octets(piece)
+            at += len(piece)
+            yield piece
 
     def trailers(self) -> Pairs:
         """None."""
@@ -248,6 +265,58 @@ def encode_form(data: Any) -> bytes:
     for name, value in data.items() if isinstance(data, Mapping) else data:
         pairs += [(name, primitive_text(each)) for each in (value if isinstance(value, (list, tuple)) else (value,))]
     return urlencode(pairs).encode("ascii")
+
+
+def reader_of(file: IO[bytes]) -> Callable[[int, int], bytes]:
+    """A function that reads so many bytes of a file at a position, whoever reads the same file meanwhile."""
+    if isinstance(file, io.BytesIO):
+        memory = file
+
+        def slice_of(size: int, at: int) -> bytes:
+            with memory.getbuffer() as view:
+                return bytes(view[at : at + size])
+
+        return slice_of
+    raw = getattr(file, "raw", file)
+    if type(raw) is io.FileIO and isinstance(file, (io.BufferedReader, io.FileIO)) and hasattr(os, "pread"):
+        descriptor = file.fileno()
+        return lambda size, at: os.pread(descriptor, size, at)
+
+    # What stands on top of a file, such as one that unpacks it, has but one position.
+    lock = _lock_of(file)
+
+    def read_at(size: int, at: int) -> bytes:
+        with lock:
+            if file.tell() != at:
+                file.seek(at)
+            return file.read(size)
+
+    return read_at
+
+
+_locks: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
+_lock_of_others: Final = threading.Lock()
+_begun: WeakSet[Any] = WeakSet()
+
+
+def _lock_of(file: Any) -> threading.Lock:
+    """The lock of a file's position; all files that cannot be told apart have the same one."""
+    try:
+        return _locks.setdefault(file, threading.Lock())
+    except TypeError:
+        return _lock_of_others
+
+
+def _begin(iterator: Any) -> bool:
+    """Remember that an iterator is being sent; False when it was before, also as the content of another request. What
+    cannot be remembered may always begin."""
+    try:
+        if iterator in _begun:
+            return False
+        _begun.add(iterator)
+    except TypeError:
+        pass
+    return True
 
 
 def _octets(piece: Any) -> bytes:

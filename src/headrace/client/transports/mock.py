@@ -64,7 +64,7 @@ class MockTransport:
         self._limits = limits if limits is not None else Limits()
         self._config = config if config is not None else NetworkConfig()
         self._open: list[MockConnection] = []
-        self._error: Exception | None = None
+        self._errors: dict[Outgoing, Exception] = {}
         self._network = NetworkTransport(self._config, connector=self)
 
     async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
@@ -72,10 +72,12 @@ class MockTransport:
         try:
             return await self._network.send(outgoing, whole=whole)
         except RequestError:
-            error, self._error = self._error, None
+            error = self._errors.get(outgoing)
             if error is not None:
                 raise error from None
             raise
+        finally:
+            self._errors.pop(outgoing, None)
 
     async def aclose(self) -> None:
         """End everything."""
@@ -91,17 +93,20 @@ class MockTransport:
             raise outcome
         loop = asyncio.get_running_loop()
         driver = ClientDriver(loop, self._config.limits, origin=origin, protocols=self._protocol, owner=owner)
+
+        def on_error(stream_id: int, error: Exception) -> None:
+            exchange = driver.live.get(stream_id)
+            if exchange is not None:  # else nobody waits for it any more
+                self._errors[exchange.outgoing] = error
+
         server = MockConnection(
-            loop, origin, self._protocol, self._limits, self._handler, self.requests.append, self._on_error
+            loop, origin, self._protocol, self._limits, self._handler, self.requests.append, on_error
         )
         self._open.append(server)
         self.connections += 1
         MemoryTransport.pair(loop, server, driver)
         await driver.ready()
         return driver
-
-    def _on_error(self, error: Exception) -> None:
-        self._error = error
 
 
 def _script(answers: Iterable[Answer | Fault]) -> Handler:

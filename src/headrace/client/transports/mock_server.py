@@ -105,7 +105,7 @@ class MockRequest:
 
 
 class MockConnection(Connection):
-    """One connection of the server. `on_error` gets what a handler raises."""
+    """One connection of the server. `on_error` gets the stream of a request, and what its handler raised."""
 
     __slots__ = (
         "_accepted",
@@ -129,7 +129,7 @@ class MockConnection(Connection):
         limits: Limits,
         handler: Handler,
         on_request: Callable[[MockRequest], None],
-        on_error: Callable[[Exception], None],
+        on_error: Callable[[int, Exception], None],
     ) -> None:
         super().__init__(loop)
         self.origin = origin
@@ -223,7 +223,7 @@ class MockConnection(Connection):
             self.live.pop(request.stream_id, None)
 
     def _fail_request(self, request: MockRequest, error: Exception) -> None:
-        self._on_error(error)
+        self._on_error(request.stream_id, error)
         self.engine.reset_stream(request.stream_id, INTERNAL_ERROR)
         self._write()
 
