@@ -586,11 +586,13 @@ def test_another_version_is_refused(run: Run, over: str) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("check", ["same-origin", lambda request: request.header("origin") != "https://evil.example"])
+@pytest.mark.parametrize(
+    "check", [{}, {"check_origin": lambda request: request.header("origin") != "https://evil.example"}]
+)
 def test_a_foreign_origin_gets_403(run: Run, over: str, check: Any) -> None:
     # SECURITY.md 3.5, CSWSH: a page elsewhere opens a WebSocket with its visitor's cookies.
     async def main() -> None:
-        async with serving(app(echo, check_origin=check)) as server:
+        async with serving(app(echo, **check)) as server:
             with pytest.raises(Refused) as caught:
                 async with open_websocket(over, port(server), headers=[("origin", "https://evil.example")]):
                     pass
@@ -598,6 +600,19 @@ def test_a_foreign_origin_gets_403(run: Run, over: str, check: Any) -> None:
             async with open_websocket(over, port(server), headers=[("origin", "http://localhost")]) as ws:
                 ws.send("welcome")
                 assert await ws.message() == "welcome"
+
+    run(main())
+
+
+@BOTH
+def test_other_origins_may_where_the_application_says_so(run: Run, over: str) -> None:
+    async def main() -> None:
+        async with (
+            serving(app(echo, check_origin=None)) as server,
+            open_websocket(over, port(server), headers=[("origin", "https://elsewhere.example")]) as ws,
+        ):
+            ws.send("welcome")
+            assert await ws.message() == "welcome"
 
     run(main())
 

@@ -31,6 +31,9 @@ OriginCheck = Callable[["Request"], bool] | Literal["same-origin"] | None
 
 VERSION: Final = b"13"
 _PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
+_FOREIGN: Final = (
+    b"A page of this origin may not open a WebSocket here (check_origin; behind a proxy, it has to pass the host on).\n"
+)
 error_log: Final = logging.getLogger("headrace.error")
 
 
@@ -235,9 +238,9 @@ class WebSocketResponse(AnyResponse):
 
     `subprotocols` are those that the handler speaks, best first; the first that the client offers is agreed on.
     `headers` go into the response. `compression` agrees to permessage-deflate when the client offers it.
-    `check_origin` tells whether a browser's page may open it: a function of the request, `"same-origin"`, or None for
-    all pages; the answer to others is 403. Browsers send cookies along whatever page asks, so a WebSocket that trusts
-    cookies needs the check.
+    `check_origin` tells whether a browser's page may open it: `"same-origin"`, the default, a function of the request,
+    or None for all pages; the answer to others is 403. Browsers send cookies along whatever page asks, and nothing else
+    of theirs stands before it. Clients that are no browsers send no `origin` and are not asked.
 
     The rest is as the server's limits have it, unless given here. `max_message_size` (1 MiB) bounds a message in
     octets, inflated, with 256 more for each fragment of a fragmented one: 1009. `max_queue` (16) messages wait for the
@@ -263,7 +266,7 @@ class WebSocketResponse(AnyResponse):
         ping_interval_s: float | None = None,
         ping_timeout_s: float | None = None,
         close_timeout_s: float | None = None,
-        check_origin: OriginCheck = None,
+        check_origin: OriginCheck = "same-origin",
     ) -> None:
         for name in subprotocols:
             if not is_token(name):
@@ -288,7 +291,7 @@ class WebSocketResponse(AnyResponse):
         """Open the WebSocket and run the handler to its end."""
         refusal = refuse_handshake(request.head)
         if refusal is None and not self._is_allowed(request):
-            refusal = Response(403, [_PLAIN], b"This page may not open a WebSocket here.\n")
+            refusal = Response(403, [_PLAIN], _FOREIGN)
         if refusal is not None:
             await refusal.send_on(request)
             return
