@@ -435,7 +435,7 @@ class ClientDriver(DriverState):
         if not self.live:
             self.close()
         else:
-            self._drain_timer = self.loop.call_at(deadline, self._drain_is_over)
+            self._drain_timer = self.loop.call_at(deadline, self._drain_is_over, context=self.context.copy())
 
     def _drain_is_over(self) -> None:
         self._drain_timer = None

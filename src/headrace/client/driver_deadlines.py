@@ -56,7 +56,7 @@ class DriverDeadlines(Connection):
         if self._look_timer is not None:
             self._look_timer.cancel()
         self._look_at = when
-        self._look_timer = self.loop.call_at(when, self._look)
+        self._look_timer = self.context.copy().run(self.loop.call_at, when, self._look)
 
     def _look(self) -> None:
         """End what has waited too long, and find the time of the next look."""

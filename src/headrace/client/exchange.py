@@ -416,11 +416,13 @@ class HeldResponse:
         exchange = self._exchange
         if exchange.is_over or exchange.way_out is not None:
             if exchange._owed and not exchange.driver.loop.is_closed():
-                exchange.driver.loop.call_soon_threadsafe(exchange.let_be)  # read no further than to its head
+                # Read no further than to its head.
+                exchange.driver.loop.call_soon_threadsafe(exchange.let_be, context=exchange.driver.context.copy())
             return
         loop = exchange.driver.loop
         if not loop.is_closed():
-            loop.call_soon_threadsafe(exchange.close)  # the collector may run in any thread
+            # The collector may run in any thread, and in anybody's context.
+            loop.call_soon_threadsafe(exchange.close, context=exchange.driver.context.copy())
         warnings.warn(
             f"the response of {exchange.outgoing.url or 'a request'} was dropped before its end; read it, or close it",
             ResourceWarning,

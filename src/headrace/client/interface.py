@@ -8,12 +8,21 @@ application in memory another, a script of faults a third.
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 Pairs = list[tuple[bytes, bytes]]
+Called = TypeVar("Called", bound=Callable[..., Any])
+
+
+def in_this_context(callback: Called) -> Called:
+    """`callback`, to be called in a copy of the context that is current now: a caller's, for what is called while the
+    connection reads, on behalf of all its callers."""
+    return partial(contextvars.copy_context().run, callback)  # type: ignore[return-value]
 
 
 class Origin(NamedTuple):
@@ -55,7 +64,8 @@ class Outgoing:
 
     `headers` has neither `host` nor `content-length` nor `transfer-encoding`: `authority` and `content` say as much.
     `protocol` asks for a tunnel: b"websocket". `on_informational` is told of 1xx responses, `on_sent` of octets of
-    content that were accepted for sending, both on the loop, and both must be quick.
+    content that were accepted for sending, both on the loop, and both must be quick; they run in a copy of the context
+    in which the Outgoing is made.
 
     Of a response that is wanted whole, `max_size` is the most bytes of content, None for no limit. Answers with a
     status of `on_the_way` are handed over with their head, as a stream: most likely another request follows them, and
@@ -107,8 +117,8 @@ class Outgoing:
         self.url = url
         self.timeouts = timeouts
         self.protocol = protocol
-        self.on_informational = on_informational
-        self.on_sent = on_sent
+        self.on_informational = None if on_informational is None else in_this_context(on_informational)
+        self.on_sent = None if on_sent is None else in_this_context(on_sent)
         self.max_size = max_size
         self.on_the_way = on_the_way
         self.never_indexed = never_indexed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.client.auth import Auth
 from headrace.client.content import as_content
 from headrace.client.errors import BodyConsumed, RequestError, TooManyRedirects
-from headrace.client.interface import Transport
+from headrace.client.interface import Transport, in_this_context
 from headrace.client.jar import JarHolder
 from headrace.client.redirects import may_keep_credentials, redirected
 from headrace.client.request import Call, Request
@@ -183,7 +183,7 @@ class Journey:
         if cookie := self._jar.header_for(request.url):
             _add_cookie(call, cookie)
         if request.on_informational is not None:
-            call.tell = request.on_informational
+            call.tell = in_this_context(request.on_informational)
         call.max_size = self._max_size
         call.on_the_way = self._on_the_way
         whole = not self._stream and request.on_download is None

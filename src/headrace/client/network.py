@@ -10,6 +10,7 @@ up, or has little time, takes nothing from others.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -229,7 +230,7 @@ class NetworkTransport:
         link.has_begun = True
         link.is_tunnel = waiter.kind != REQUEST and driver.http_version != "2"
         try:
-            exchange = driver.begin(waiter.outgoing, waiter.whole)
+            exchange = waiter.context.run(driver.begin, waiter.outgoing, waiter.whole)
         except Exception as error:  # such as a field that must not be sent: the caller's mistake, and the caller's only
             waiter.fail(error)
             self.pool.came_back(driver)
@@ -246,7 +247,8 @@ class NetworkTransport:
     def _open(self, step: Open) -> None:
         loop = asyncio.get_running_loop()
         link = _Link(self, step, loop.time())
-        task = link.task = loop.create_task(self._connect(link))
+        # Not in the context of the request that came first: the connection is everybody's, and would keep it.
+        task = link.task = loop.create_task(self._connect(link), context=contextvars.Context())
         self._connecting[task] = link
         task.add_done_callback(self._connecting.pop)
         self._patience_of(step.place).changed()

@@ -12,6 +12,7 @@ used up the difference. One timer an origin looks at all of them when the first 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import math
 from typing import TYPE_CHECKING, Final, Protocol
@@ -40,9 +41,10 @@ Sums = tuple[float, float, float]
 
 
 class Waiter(Ticket):
-    """A request that waits for a connection with room. `future` becomes its exchange."""
+    """A request that waits for a connection with room. `future` becomes its exchange, which begins in the context of
+    whoever waits, not in that of the one whose end makes room."""
 
-    __slots__ = ("future", "outgoing", "since", "whole")
+    __slots__ = ("context", "future", "outgoing", "since", "whole")
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Waiter(Ticket):
         future: asyncio.Future[Exchange],
     ) -> None:
         super().__init__(place, kind, serial)
+        self.context = contextvars.copy_context()
         self.outgoing = outgoing
         self.whole = whole
         self.future = future
@@ -163,7 +166,7 @@ class Patience:
         if self._timer is not None:
             self._timer.cancel()
         self._due = when
-        self._timer = self._loop.call_at(when, self._on_timer)
+        self._timer = self._loop.call_at(when, self._on_timer, context=contextvars.Context())
 
     def _on_timer(self) -> None:
         self._timer = None

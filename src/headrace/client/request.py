@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from headrace.client.content import ContentWith, TrailersLike, encode_content
 from headrace.client.headers import Headers
-from headrace.client.interface import Content, Origin, Outgoing, Pairs
+from headrace.client.interface import Content, Origin, Outgoing, Pairs, in_this_context
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.client.url import URL
 from headrace.engine.fields import is_authority, is_token
@@ -177,7 +177,8 @@ class Request:
         method = _METHODS.get(self.method) or self.method.encode()
         call = Call(method, url.origin, authority, url.raw_path, fields, content, url.without_userinfo(), self.timeouts)
         if self.on_upload is not None:
-            call.on_sent = _Counter(self.on_upload, len(content) if isinstance(content, bytes) else content.length)
+            counter = _Counter(self.on_upload, len(content) if isinstance(content, bytes) else content.length)
+            call.on_sent = in_this_context(counter)
         return call
 
     def __repr__(self) -> str:

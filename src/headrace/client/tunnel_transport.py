@@ -7,6 +7,7 @@ other one; what the tunnel does not accept waits here, and the protocol is told 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -190,4 +191,4 @@ class TunnelTransport(asyncio.Transport):
         self._is_over = True
         self._unwritten = []
         if self._protocol is not None:
-            self._loop.call_soon(self._protocol.connection_lost, error)
+            self._loop.call_soon(self._protocol.connection_lost, error, context=contextvars.Context())

@@ -8,6 +8,7 @@ engine queues whole, so that a write timeout is one of progress.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +40,8 @@ class Upload:
     def begin(self, awaits_continue: bool) -> None:
         """Start, or with `awaits_continue` wait a second at most for the server to say so."""
         if awaits_continue:
-            self._timer = self._exchange.driver.loop.call_later(CONTINUE_S, self.on_continue)
+            driver = self._exchange.driver
+            self._timer = driver.loop.call_later(CONTINUE_S, self.on_continue, context=driver.context.copy())
         else:
             self._go()
 
@@ -122,11 +124,12 @@ class OctetsUpload(Upload):
 class ContentUpload(Upload):
     """Content that comes out of an async iterator."""
 
-    __slots__ = ("_content", "_task", "_waiter")
+    __slots__ = ("_content", "_context", "_task", "_waiter")
 
     def __init__(self, exchange: Exchange, content: Content) -> None:
         super().__init__(exchange)
         self._content = content
+        self._context = contextvars.copy_context()  # the caller's: the iterator is the caller's code
         self._task: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -143,7 +146,7 @@ class ContentUpload(Upload):
 
     def _go(self) -> None:
         # Eagerly, where Python can: what the iterator has ready leaves in one write with the head.
-        task = _start(self._run(), self._exchange.driver.loop)
+        task = _start(self._run(), self._exchange.driver.loop, self._context)
         if not task.done():
             self._task = task
             if self._exchange.is_over:
@@ -220,8 +223,10 @@ def _octets(piece: object) -> bytes:
     raise TypeError(f"a piece of a request's content must be bytes, not {type(piece).__name__}")
 
 
-def _start(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    return asyncio.Task(coroutine, loop=loop, **_EAGER)
+def _start(
+    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: contextvars.Context
+) -> asyncio.Task[None]:
+    return asyncio.Task(coroutine, loop=loop, context=context, **_EAGER)
 
 
 def awaits_continue(headers: Pairs) -> bool:

@@ -329,7 +329,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = when
-        self._timer = self.loop.call_at(when, self._on_timer, context=self.context.copy())
+        self._timer = self.context.copy().run(self.loop.call_at, when, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

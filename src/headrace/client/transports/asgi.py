@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -76,6 +77,7 @@ class ASGITransport:
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] | None = None
         self._has_started = lifespan == "off"
+        self._context = contextvars.copy_context()
 
     async def send(self, outgoing: Outgoing, *, whole: bool = False) -> ASGIResponse:
         """Call the application; see `headrace.client.interface.Transport.send`."""
@@ -106,7 +108,7 @@ class ASGITransport:
         if self._has_started:
             return
         if self._lifespan is None:
-            self._lifespan = Lifespan(self.app, self._lifespan_mode == "on")
+            self._lifespan = Lifespan(self.app, self._lifespan_mode == "on", self._context)
         self._state = await self._lifespan.startup()
         self._has_started = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
@@ -22,9 +23,10 @@ class Lifespan:
     """One task in which the application has its whole life.
 
     With `is_required` False, an application that raises when it is called with a lifespan scope is used without one.
+    The task runs in `context`, not in that of the first request.
     """
 
-    def __init__(self, app: ASGIApp, is_required: bool) -> None:
+    def __init__(self, app: ASGIApp, is_required: bool, context: contextvars.Context) -> None:
         self._app = app
         self._is_required = is_required
         self._state: dict[str, Any] = {}
@@ -35,13 +37,14 @@ class Lifespan:
         self._failure = ""
         self._error: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
+        self._context = context
 
     async def startup(self) -> dict[str, Any] | None:
         """Send `lifespan.startup` and wait. Returns the state, None without a lifespan. Raises LifespanError; a second
         call waits for the same start."""
         if self._task is None:
             self._inbox.put_nowait({"type": "lifespan.startup"})
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=self._context)
         await self._started.wait()
         if self._failure:
             raise LifespanError(self._failure) from self._error

@@ -7,6 +7,7 @@ leads to here, it leads to on a network.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -65,6 +66,7 @@ class MockTransport:
         self._config = config if config is not None else NetworkConfig()
         self._open: list[MockConnection] = []
         self._errors: dict[Outgoing, Exception] = {}
+        self._context = contextvars.copy_context()
         self._network = NetworkTransport(self._config, connector=self)
 
     async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
@@ -102,6 +104,7 @@ class MockTransport:
         server = MockConnection(
             loop, origin, self._protocol, self._limits, self._handler, self.requests.append, on_error
         )
+        server.context = self._context
         self._open.append(server)
         self.connections += 1
         MemoryTransport.pair(loop, server, driver)

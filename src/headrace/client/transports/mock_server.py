@@ -185,7 +185,7 @@ class MockConnection(Connection):
     def _begin(self, request: MockRequest) -> None:
         self.live[request.stream_id] = request
         self._on_request(request)
-        task = self.loop.create_task(self._run(request))
+        task = self.loop.create_task(self._run(request), context=self.context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
