@@ -6,6 +6,7 @@ Stream ids begin at 1: an attack wants a connection of its own, after the prefac
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from tests import wire
@@ -148,6 +149,15 @@ def rapid_reset(count: int = 20_000) -> Iterator[bytes]:
     yield from batched(
         wire.headers(1 + 2 * n, GET, end_stream=True) + wire.rst_stream(1 + 2 * n, wire.CANCEL) for n in range(count)
     )
+
+
+def held_resets(rounds: int = 40, held_s: float = 0.05) -> Iterator[bytes]:
+    """100 requests, taken back when they have held their places long enough not to count as early."""
+    for n in range(rounds):
+        ids = range(1 + 200 * n, 1 + 200 * (n + 1), 2)
+        yield b"".join(wire.headers(each, GET, end_stream=True) for each in ids)
+        time.sleep(held_s)
+        yield b"".join(wire.rst_stream(each, wire.CANCEL) for each in ids)
 
 
 def _provoke(count: int, request: bytes, end_stream: bool, fault: bytes) -> Iterator[bytes]:

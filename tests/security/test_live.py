@@ -70,6 +70,18 @@ def test_bombs_on_20_connections(server: Server, bystander: Bystander) -> None:
     assert seen[0].failed == 0, seen
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["cleartext", "TLS"])
+def test_resets_of_places_that_were_held(server: Server, bystander: Bystander, tls: bool) -> None:
+    """Rapid Reset that is slow enough for the budget of early resets, for two seconds: L, H and N hold (ADR 0027)."""
+    before = server.mark()
+    report = watched(bystander, lambda: server.attack(attacks.held_resets(), tls=tls, wait_s=0.1))
+    assert report.goaway is None and report.finished, report
+    after = server.settled(live=0, connections=before["connections"], tasks=before["tasks"])
+    assert after["most"] <= 100 and after["live"] == 0, after
+    assert after["tasks"] <= before["tasks"] and after["peak"] - before["rss"] <= 4 * MB, (before, after)
+    assert "Traceback" not in server.log
+
+
 def test_errors_on_600_connections(server: Server) -> None:
     """Node CVE-2025-23085, nghttp2 CVE-2023-35945: 600 connections, each killed by another error, half of them without
     reading: handles, tasks and memory come back."""
