@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from headrace.client.network_config import NetworkConfig
     from headrace.client.pool import Protocols
 
+_alpn_lock = threading.Lock()  # a caller's SSLContext may be that of clients in several threads
 _NO_LIMIT_S = 86_400.0  # the handshake is timed here; the transport's own timer must not come first
 
 
@@ -245,16 +247,17 @@ def _secure(
         else:
             outcome.set_exception(error)
 
-    context.set_alpn_protocols(ALPN[protocols])  # read when the transport is made, which is right here
     try:
-        return TLSTransport(
-            top,
-            context,
-            server_side=False,
-            server_hostname=server_name(origin.host),
-            handshake_timeout_s=_NO_LIMIT_S,
-            on_handshake=on_handshake,
-        )
+        with _alpn_lock:
+            context.set_alpn_protocols(ALPN[protocols])  # read when the transport is made, which is right here
+            return TLSTransport(
+                top,
+                context,
+                server_side=False,
+                server_hostname=server_name(origin.host),
+                handshake_timeout_s=_NO_LIMIT_S,
+                on_handshake=on_handshake,
+            )
     except ValueError as error:  # the name cannot be one: empty, or a label that is too long
         raise TLSError(f"no TLS with {origin.host!r}: {error}") from None
 
