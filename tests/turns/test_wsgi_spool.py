@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.wsgi import spools as spools_module
@@ -44,6 +44,7 @@ def content_of(sizes: list[int]) -> list[bytes]:
 # -- the spool of a response
 
 
+@settings(deadline=None)
 @given(
     st.lists(SIZES, max_size=12), ROOM, ROOM, ROOM, st.lists(st.sampled_from((0, 0, 1, 5)), min_size=12, max_size=12)
 )
@@ -164,6 +165,7 @@ def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(monkeypatch: pyte
 # -- the upload
 
 
+@settings(deadline=None)
 @given(st.lists(SIZES, max_size=12), ROOM, ROOM, ROOM)
 def test_an_upload_gives_what_was_added(sizes: list[int], memory: int, size: int, total: int) -> None:
     spools, address = Spools(memory, size, total), Address(ADDRESS)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.asgi.types import LIFESPAN_SPEC
 from headrace.server.interface import StartupError
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from headrace.asgi.types import ASGIApp, Message
 
-error_log: Final = logging.getLogger("headrace.error")
-logger: Final = logging.getLogger("headrace")
+error_log: Final = get_logger("headrace.error")
+logger: Final = get_logger("headrace")
 
 SHORTEST_SHUTDOWN_S: Final = 5.0
 

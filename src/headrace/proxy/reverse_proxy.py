@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import AsyncIterator
 from secrets import token_hex
@@ -23,8 +22,9 @@ from headrace.server.handler import Request
 from headrace.server.logs import printable
 from headrace.server.response import AnyResponse, Response
 from headrace.server.websocket import ServerTunnel, TunnelInbox, refuse_handshake
+from headrace.transport.log import get_logger
 
-log: Final = logging.getLogger("headrace.proxy")
+log: Final = get_logger("headrace.proxy")
 _PORTS: Final = {"http": 80, "https": 443}
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z:\[\]-]+")  # a pseudonym, or host and port (RFC 9110 §7.6.3)
 _LIMITED: Final = (b"OPTIONS", b"TRACE")  # the methods that max-forwards means something to (RFC 9110 §7.6.2)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.server.logs import ACCESS_LOGGER, printable
 from headrace.server.telemetry.interface import Telemetry
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from headrace.server.telemetry.observed import Observed
@@ -28,7 +29,7 @@ class AccessLog(Telemetry):
     """Writes the access log, as `plain` or `json`."""
 
     def __init__(self, style: str = "plain") -> None:
-        self._logger = logging.getLogger(ACCESS_LOGGER)
+        self._logger = get_logger(ACCESS_LOGGER)
         self._line = _json_line if style == "json" else self._plain_line
         self._second = -1
         self._date = ""

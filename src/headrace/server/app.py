@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Sequence
 from ipaddress import ip_network
@@ -18,9 +17,10 @@ from headrace.server.service import Service
 from headrace.server.telemetry.interface import Listeners, Telemetry
 from headrace.server.telemetry.observed_connection import ObservedDriver
 from headrace.transport.listener import Gate, Listener, addresses, bind_fd, bind_tcp, bind_unix
+from headrace.transport.log import get_logger
 from headrace.transport.tls import server_context
 
-logger: Final = logging.getLogger("headrace")
+logger: Final = get_logger("headrace")
 
 
 class Server:

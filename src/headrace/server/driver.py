@@ -5,7 +5,6 @@ Nothing here knows of logs and metrics: `headrace.server.telemetry` puts what te
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.engine.contract import Engine
@@ -33,6 +32,7 @@ from headrace.engine.h2 import ServerConnection
 from headrace.server.worker import start_worker
 from headrace.transport.addresses import address_pair, peer_text
 from headrace.transport.connection import Connection
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from headrace.server.service import Service
     from headrace.transport.fair_share import ConnectionShare
 
-protocol_log: Final = logging.getLogger("headrace.protocol")
+protocol_log: Final = get_logger("headrace.protocol")
 
 
 class ServerDriver(Connection):

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.engine.text import utf8
 from headrace.server.loop import STOP, Drain, Idle, LoopResponse, Notice, OnEnd, Push, Stop, Topics
 from headrace.server.mailbox import MAILBOX_SIZE, Dropped, Mailbox, Overflow
 from headrace.server.response import Headers, header_list
+from headrace.transport.log import Seldom, get_logger
 
 if TYPE_CHECKING:
     from headrace.server.handler import Request
 
+error_log: Final = get_logger("headrace.error")
 HEARTBEAT_S: Final = 15.0  # what the standard advises, against proxies that drop connections which seem idle (§9.2.7)
 HEARTBEAT: Final = b":\n\n"
 
@@ -27,7 +30,8 @@ _HEADERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a stream. Raises ValueError for what the format cannot carry, before anything is sent.
+    """One event of a stream. Raises ValueError for what the format cannot carry, TypeError for what is no text, before
+    anything is sent. A lone surrogate arrives as U+FFFD, as UTF-8 has none.
 
     `data` None with an `id` or `retry` sets these and fires no event in the browser.
     """
@@ -42,6 +46,8 @@ class Event:
     """Milliseconds that the browser waits before it comes back."""
 
     def __post_init__(self) -> None:
+        if self.data is not None and not isinstance(self.data, str):
+            raise TypeError(f"the data of an event is text, not {type(self.data).__name__}")
         for name, text, forbidden in (("event", self.event, "\r\n"), ("id", self.id, "\r\n\0")):
             if text is not None and any(each in text for each in forbidden):
                 raise ValueError(f"the {name} of an event has no line breaks or NUL: {text!r}")
@@ -69,7 +75,7 @@ class Event:
                 data = data.replace("\r\n", "\n").replace("\r", "\n")
             lines += [f"data: {line}\n" for line in data.split("\n")]
         lines.append("\n")
-        return "".join(lines).encode()
+        return utf8("".join(lines))
 
 
 def as_event(message: Any) -> Event:
@@ -98,7 +104,9 @@ class EventStream(LoopResponse):
     come from code that holds `mailbox`, or from `topics` of a `bus`, as for a LoopResponse, whose `mailbox_size`,
     `overflow` and `on_end` mean the same here.
 
-    `encode` makes an Event of each item; see `as_event` for what is done without it. After `heartbeat_s` seconds
+    `encode` makes an Event of each item; see `as_event` for what is done without it. A message that it fails at is
+    left out, with a line in the log now and then: other streams may have it, too, and whoever reads is not at fault. An
+    item of the `source` that it fails at resets the stream, as a source belongs to it. After `heartbeat_s` seconds
     without an event, a comment keeps the connection alive; None for never. `retry` is sent first, in milliseconds: how
     long a browser waits before it comes back, which it does when a drain has ended the stream.
 
@@ -180,11 +188,20 @@ class EventStream(LoopResponse):
         await push(self._retry)
 
     async def _on_item(self, item: Any, push: Push, state: Any) -> Stop | None:
-        if item.__class__ is _End:
+        if type(item) is _End:
             if item.failure is not None:
                 raise item.failure
             return STOP
-        await push(self._encode(item).encode())
+        try:
+            octets = self._encode(item).encode()
+            if type(octets) is not bytes:
+                octets = bytes(memoryview(octets))
+        except Exception as error:
+            if self._source is not None:
+                raise
+            _leave_out(item, error)
+            return None
+        await push(octets)
         if self._is_taken is not None and not self._is_taken.done():
             self._is_taken.set_result(None)
         return None
@@ -196,6 +213,19 @@ class EventStream(LoopResponse):
             await push(HEARTBEAT)
             return None
         return await self._on_item(notice, push, state)
+
+
+_left_out: Final = Seldom()
+
+
+def _leave_out(item: object, error: Exception) -> None:
+    """Log that a message was left out. All streams of a topic may do so with each message, so not each is told."""
+    if _left_out.is_due():
+        more, _left_out.silent = _left_out.silent, 0
+        error_log.warning(
+            "an event stream leaves out a message that cannot be encoded, a %s: %s (%d more were left out before)",
+            type(item).__name__, type(error).__name__, more, exc_info=error,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

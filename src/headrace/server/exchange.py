@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import traceback
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
+from headrace.engine.text import utf8
 from headrace.server.inbox import Inbox
 from headrace.server.logs import printable
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ PLAIN_TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"),)
 DISCONNECT_GRACE_S: Final = 1.0
 """Time for a handler that was told of the peer's going, before its task is cancelled."""
 
-error_log: Final = logging.getLogger("headrace.error")
+error_log: Final = get_logger("headrace.error")
 
 
 class ClientDisconnected(OSError):
@@ -360,7 +361,7 @@ class Exchange:
 
     def _answer(self, status: int, text: str) -> None:
         driver = self.driver
-        body = text.encode() + b"\n"
+        body = utf8(text) + b"\n"
         try:
             driver.engine.send_response(self.stream_id, status, PLAIN_TEXT, body)
         except LocalError:

@@ -8,17 +8,17 @@ that still does not close is aborted. So the end never waits for a client.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final
 
 from headrace.transport.connection import CLOSE_TIMEOUT_S
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from headrace.server.service import Service
 
 TIDY_UP_S: Final = 1.0  # time for cancelled workers to end; one that does not is left behind
 
-logger: Final = logging.getLogger("headrace")
+logger: Final = get_logger("headrace")
 
 
 class Drain:

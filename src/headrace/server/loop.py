@@ -256,7 +256,7 @@ class LoopResponse(AnyResponse):
                         return STOPPED
             else:
                 message = mailbox.take()
-                if message.__class__ is Dropped:
+                if type(message) is Dropped:
                     if await self._notify(message, push):
                         return STOPPED
                 elif await _stops(on_message(message, push, state), "on_message"):

@@ -13,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from headrace.transport.log import get_logger
+
 Overflow = Literal["drop_oldest", "disconnect"]
 
 MAILBOX_SIZE: Final = 128
+error_log: Final = get_logger("headrace.error")
 OVERFLOWS: Final = ("drop_oldest", "disconnect")
 
 
@@ -66,7 +69,7 @@ class Mailbox:
         self.has_overflowed = False
         """True once the policy `disconnect` has closed it."""
         self.on_overflow: Callable[[], None] | None = None
-        """Called once when the policy `disconnect` closes the mailbox, from within `put`, so it must not raise."""
+        """Called once when the policy `disconnect` closes the mailbox, from within `put`; what it raises is logged."""
         self._messages: deque[Any] = deque()
         self._dropped = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -117,7 +120,10 @@ class Mailbox:
         self.has_overflowed = True
         self.close(f"it was full with {self.size} messages")
         if self.on_overflow is not None:
-            self.on_overflow()
+            try:
+                self.on_overflow()
+            except Exception:  # whoever puts the message in has others to reach
+                error_log.exception("what is called when a mailbox overflows failed")
 
     # -- taking out --------------------------------------------------------------------------------------------
 

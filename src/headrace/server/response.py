@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.engine.message import COMPLETE
+from headrace.engine.text import utf8
 
 if TYPE_CHECKING:
     from headrace.server.handler import Request
@@ -45,7 +46,7 @@ def _octets(text: str | bytes) -> bytes:
 
 def _content(body: object) -> bytes:
     if isinstance(body, str):
-        return body.encode()
+        return utf8(body)
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     raise TypeError(f"the body of a Response is bytes or text, not {type(body).__name__}")
@@ -84,18 +85,18 @@ class Response(AnyResponse):
     @classmethod
     def text(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
         """A response with `text` as `text/plain`, in UTF-8."""
-        return cls(status, [_TEXT, *header_list(headers)], text.encode())
+        return cls(status, [_TEXT, *header_list(headers)], utf8(text))
 
     @classmethod
     def html(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
         """A response with `text` as `text/html`, in UTF-8."""
-        return cls(status, [_HTML, *header_list(headers)], text.encode())
+        return cls(status, [_HTML, *header_list(headers)], utf8(text))
 
     @classmethod
     def json(cls, value: Any, status: int = 200, headers: Headers = ()) -> Response:
         """A response with `value` as JSON. Raises TypeError for what JSON does not have."""
-        body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        return cls(status, [_JSON, *header_list(headers)], body)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return cls(status, [_JSON, *header_list(headers)], utf8(text))
 
 
 class Send(Protocol):

@@ -15,6 +15,7 @@ from headrace.server.telemetry.request_id import RequestIds
 from headrace.transport.addresses import address_pair
 from headrace.transport.clock import DateClock
 from headrace.transport.fair_share import ProcessRoom
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from headrace.server.config import Config
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 CROWD: Final = 4  # connections with more input than a turn takes, before turns become shorter
 LEAST_OF_A_TURN: Final = 5  # a turn is no shorter than this part of a whole one: each costs a write of its own
 
-protocol_log: Final = logging.getLogger("headrace.protocol")
+protocol_log: Final = get_logger("headrace.protocol")
 
 
 class Service:

@@ -7,7 +7,6 @@ handshake, the tunnel, and what becomes of the handler when one of the two ends.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -18,6 +17,7 @@ from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, i
 from headrace.server.inbox import Inbox
 from headrace.server.response import AnyResponse, HeaderList, Headers, Response, header_list
 from headrace.transport.fair_share import ConnectionShare
+from headrace.transport.log import get_logger
 from headrace.transport.tunnel import WebSocketClosed
 from headrace.transport.websocket import WebSocket
 
@@ -34,7 +34,7 @@ _PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
 _FOREIGN: Final = (
     b"A page of this origin may not open a WebSocket here (check_origin; behind a proxy, it has to pass the host on).\n"
 )
-error_log: Final = logging.getLogger("headrace.error")
+error_log: Final = get_logger("headrace.error")
 
 
 class TunnelInbox(Inbox):

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import math
 import socket
 import struct
 from typing import TYPE_CHECKING, Final, cast
+
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time
 _TCP: Final = (socket.AF_INET, socket.AF_INET6)
 NEVER: Final = math.inf
 
-logger: Final = logging.getLogger("headrace.error")
+logger: Final = get_logger("headrace.error")
 
 
 class Connection(asyncio.Protocol):

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from headrace.transport.log import get_logger
 from headrace.transport.proxy_protocol import Network, ProxiedProtocol
 from headrace.transport.tls_transport import TLSTransport
 
@@ -22,8 +23,8 @@ MAX_HANDSHAKES: Final = 1_000  # under way at once on a listener; the oldest mak
 GONE: Final = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO, errno.EPERM}  # before we took it: only its loss
 EXHAUSTED_PAUSE_S: Final = 0.5  # after anything else, such as EMFILE, which trying at once would not mend
 
-logger: Final = logging.getLogger("headrace")
-protocol_log: Final = logging.getLogger("headrace.protocol")
+logger: Final = get_logger("headrace")
+protocol_log: Final = get_logger("headrace.protocol")
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
 

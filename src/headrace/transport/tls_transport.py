@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from headrace.transport.client_hello import NO_APPLICATION_PROTOCOL, ClientHello
+from headrace.transport.log import get_logger
 
 RECORD: Final = 16_384  # octets of content in a TLS record at most (RFC 8446 §5.1)
 _SLICE: Final = 16_384  # octets given to OpenSSL at once, and in one loop turn as long as the handshake is under way
@@ -28,7 +29,7 @@ _SOME_OVERHEAD: Final = 1_024  # bytes of those
 _OVERHEAD: Final = 32  # octets that go with one octet of content at most: a record's head, padding aside, and its tag
 _MOST_OVERHEAD: Final = 32_768  # octets beyond that which a peer may send in all; content pays for itself
 
-protocol_log: Final = logging.getLogger("headrace.protocol")
+protocol_log: Final = get_logger("headrace.protocol")
 
 
 class TLSTransport(asyncio.Transport, asyncio.Protocol):

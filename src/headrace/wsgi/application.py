@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.transport.log import get_logger
 from headrace.wsgi.addresses import Addresses
 from headrace.wsgi.cycle import WSGICycle
 from headrace.wsgi.spools import Spools
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-error_log: Final = logging.getLogger("headrace.error")
+error_log: Final = get_logger("headrace.error")
 
 
 class WSGIApplication:

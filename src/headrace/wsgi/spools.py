@@ -6,12 +6,12 @@ its thread, as it would without spools.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-import time
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, Final
+
+from headrace.transport.log import Seldom, get_logger
 
 if TYPE_CHECKING:
     from headrace.wsgi.addresses import Address
@@ -20,10 +20,8 @@ MEMORY: Final = 33_554_432
 """Bytes that all spools of the process keep in memory: as much again as the engine's buffers of five connections."""
 FILES: Final = 256
 """Temporary files of the process: a quarter of the descriptors that a process commonly has."""
-WARN_EVERY_S: Final = 60.0
-"""A disk that is full is told of once in this time."""
 
-error_log: Final = logging.getLogger("headrace.error")
+error_log: Final = get_logger("headrace.error")
 
 
 class Spools:
@@ -40,7 +38,7 @@ class Spools:
         self._memory_used = 0
         self._disk_used = 0
         self._files_used = 0
-        self._warned = -WARN_EVERY_S
+        self._full = Seldom()
 
     def usage(self) -> tuple[int, int, int]:
         """Bytes in memory, bytes in files, and files."""
@@ -98,9 +96,7 @@ class Spools:
 
     def failed(self, error: OSError) -> None:
         """Tell the operator, now and then, that there is no room for temporary files: threads wait instead."""
-        now = time.monotonic()
-        if now - self._warned >= WARN_EVERY_S:
-            self._warned = now
+        if self._full.is_due():
             error_log.warning("temporary files cannot be written (%s): threads wait for slow clients instead", error)
 
 

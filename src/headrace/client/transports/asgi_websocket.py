@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.interface import ResponseHead
@@ -12,13 +11,14 @@ from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.engine.ws.connection import WebSocketConnection
 from headrace.engine.ws.frames import ABNORMAL, INTERNAL_ERROR, NORMAL
 from headrace.engine.ws.negotiation import offered_subprotocols
+from headrace.transport.log import get_logger
 from headrace.transport.tunnel import Tunnel, WebSocketClosed
 from headrace.transport.websocket import WebSocket
 
 if TYPE_CHECKING:
     from headrace.client.transports.lifespan import Message
 
-error_log: Final = logging.getLogger("headrace.error")
+error_log: Final = get_logger("headrace.error")
 _DENIAL: Final = {
     "websocket.http.response.start": "http.response.start",
     "websocket.http.response.body": "http.response.body",

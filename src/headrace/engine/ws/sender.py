@@ -10,6 +10,7 @@ from typing import Any, Final
 from websockets.protocol import CLIENT, OPEN, SERVER, Protocol
 
 from headrace.engine.errors import LocalProtocolError
+from headrace.engine.text import utf8
 from headrace.engine.ws import frames
 
 _MOST_PONGS: Final = (
@@ -55,7 +56,7 @@ class Sender:
     def send_text(self, text: str, fin: bool = True) -> None:
         """Send a text message, or without `fin` its first fragment. Raises LocalProtocolError when it cannot be."""
         self._begin(frames.TEXT, fin)
-        self._write_data(frames.TEXT, text.encode(), fin)
+        self._write_data(frames.TEXT, utf8(text), fin)
 
     def send_bytes(self, data: bytes, fin: bool = True) -> None:
         """Send a binary message, or without `fin` its first fragment. Raises LocalProtocolError when it cannot be."""
@@ -73,7 +74,7 @@ class Sender:
             raise LocalProtocolError("no fragmented message was begun")
         if isinstance(data, str) != (self._sending == frames.TEXT):
             raise TypeError("the fragments of one message are all text, or all octets")
-        octets = data.encode() if isinstance(data, str) else data
+        octets = utf8(data) if isinstance(data, str) else data
         if fin:
             self._sending = 0
         self._write_data(frames.CONTINUATION, octets, fin)
@@ -113,6 +114,7 @@ class Sender:
 
         1005 sends a close frame without a code. Raises ValueError for a code or a reason that must not be sent.
         """
+        reason = utf8(reason).decode()
         if code != frames.NO_STATUS or reason:
             frames.check_close(code, reason)
         if not self.is_open:

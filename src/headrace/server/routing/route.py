@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import CoroutineType
 from typing import Any, Final
 
+from headrace.engine.text import utf8
 from headrace.server.exchange import PLAIN_TEXT, HTTPError
 from headrace.server.handler import Handler, Request
 from headrace.server.response import AnyResponse, Response
@@ -129,7 +130,7 @@ def _checked(call: Handler, who: str) -> Next:
             if response.__class__ is CoroutineType or hasattr(response, "__await__"):
                 response = await response
         except HTTPError as error:
-            return Response(error.status, PLAIN_TEXT, error.reason.encode() + b"\n")
+            return Response(error.status, PLAIN_TEXT, utf8(error.reason) + b"\n")
         if not isinstance(response, AnyResponse):
             raise TypeError(f"{who} returned {type(response).__name__}, which is no response")
         return response

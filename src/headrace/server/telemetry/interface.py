@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
+
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.server.service import Service
     from headrace.server.telemetry.observed import Observed
 
-error_log: Final = logging.getLogger("headrace.error")
+error_log: Final = get_logger("headrace.error")
 
 
 class Telemetry:
@@ -72,17 +74,21 @@ class Listeners(Telemetry):
         self._opened: dict[ServerDriver, float] = {}
         # Only those that listen are called: one method per sink that overrides it.
         self._calls = {
-            name: [getattr(sink, name) for sink in sinks if getattr(type(sink), name) is not getattr(Telemetry, name)]
+            name: [
+                (getattr(sink, name), type(sink).__name__)
+                for sink in sinks
+                if getattr(type(sink), name) is not getattr(Telemetry, name)
+            ]
             for name in vars(Telemetry)
             if not name.startswith("_")
         }
 
     def _tell(self, name: str, *arguments: Any) -> None:
-        for call in self._calls[name]:
+        for call, sink in self._calls[name]:
             try:
                 call(*arguments)
-            except Exception:
-                error_log.exception("telemetry: %s of %s failed", name, type(call.__self__).__name__)
+            except (Exception, asyncio.CancelledError):  # nobody has cancelled the task that this runs in
+                error_log.exception("telemetry: %s of %s failed", name, sink)
 
     def server_started(self, service: Service) -> None:
         self._tell("server_started", service)

@@ -6,12 +6,14 @@ context that a client sends, such as `traceparent`, is taken through the propaga
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from headrace.engine.text import utf8
 from headrace.server.telemetry.interface import Telemetry
 
 if TYPE_CHECKING:
@@ -61,7 +63,10 @@ class OpenTelemetry(Telemetry):
     def request_failed(self, request: Observed, error: BaseException) -> None:
         span = self._spans.get(request)
         if span is not None:
-            span.record_exception(error)
+            # In the exporter, text that is no UTF-8 would cost the spans of other requests that leave with it.
+            stack = utf8("".join(traceback.format_exception(error))).decode()
+            message = utf8(str(error)).decode()
+            span.record_exception(error, {"exception.message": message, "exception.stacktrace": stack})
             span.set_attribute("error.type", type(error).__qualname__)
             span.set_status(Status(StatusCode.ERROR, type(error).__name__))
 

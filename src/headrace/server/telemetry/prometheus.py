@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 
 from headrace.engine.errors import error_name
+from headrace.engine.text import utf8
 from headrace.server.response import Response
 from headrace.server.telemetry.interface import Telemetry
 
@@ -75,7 +76,7 @@ class Prometheus(Telemetry):
         key = (request.route_path, request.status)
         child = self._children.get(key)
         if child is None:
-            child = self._children[key] = self._latency.labels(key[0], str(key[1]) if key[1] else "none")
+            child = self._children[key] = self._latency.labels(utf8(key[0]).decode(), str(key[1]) if key[1] else "none")
         child.observe(duration_s)
         if request.sent:
             self._sent.inc(request.sent)
