@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from headrace.engine.errors import CANCEL, StreamClosedError
 from headrace.engine.ws import WebSocketConnection
 from headrace.engine.ws.frames import INTERNAL_ERROR, SERVICE_RESTART
-from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_origin, is_token
+from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_host, is_same_origin, is_token
 from headrace.server.inbox import Inbox
 from headrace.server.response import AnyResponse, HeaderList, Headers, Response, header_list
 from headrace.transport.fair_share import ConnectionShare
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from headrace.server.handler import Request
 
 WebSocketHandler = Callable[[WebSocket], Awaitable[object]]
-OriginCheck = Callable[["Request"], bool] | Literal["same-origin"] | None
+OriginCheck = Callable[["Request"], bool] | Literal["same-host", "same-origin"] | None
 
 VERSION: Final = b"13"
 _PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
@@ -238,8 +238,9 @@ class WebSocketResponse(AnyResponse):
 
     `subprotocols` are those that the handler speaks, best first; the first that the client offers is agreed on.
     `headers` go into the response. `compression` agrees to permessage-deflate when the client offers it.
-    `check_origin` tells whether a browser's page may open it: `"same-origin"`, the default, a function of the request,
-    or None for all pages; the answer to others is 403. Browsers send cookies along whatever page asks, and nothing else
+    `check_origin` tells whether a browser's page may open it: `"same-origin"`; `"same-host"`, the default, which lets
+    pages of https in on cleartext, where a proxy may have ended TLS; a function of the request; or None for all pages.
+    The answer to others is 403. Browsers send cookies along whatever page asks, and nothing else
     of theirs stands before it. Clients that are no browsers send no `origin` and are not asked.
 
     The rest is as the server's limits have it, unless given here. `max_message_size` (1 MiB) bounds a message in
@@ -266,7 +267,7 @@ class WebSocketResponse(AnyResponse):
         ping_interval_s: float | None = None,
         ping_timeout_s: float | None = None,
         close_timeout_s: float | None = None,
-        check_origin: OriginCheck = "same-origin",
+        check_origin: OriginCheck = "same-host",
     ) -> None:
         for name in subprotocols:
             if not is_token(name):
@@ -305,7 +306,8 @@ class WebSocketResponse(AnyResponse):
             return True
         if callable(check):
             return check(request)
-        return is_same_origin(request.head.headers, request.scheme.encode(), request.authority.encode("latin-1"))
+        compare = is_same_host if check == "same-host" else is_same_origin
+        return compare(request.head.headers, request.scheme.encode(), request.authority.encode("latin-1"))
 
 
 async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[object]) -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.engine.ws.negotiation import choose_subprotocol, is_same_origin, is_token, offered_subprotocols
+from headrace.engine.ws.negotiation import (
+    choose_subprotocol,
+    is_same_host,
+    is_same_origin,
+    is_token,
+    offered_subprotocols,
+)
 
 PROTOCOL = b"sec-websocket-protocol"
 
@@ -54,10 +60,7 @@ def test_no_octets_raise(octets: bytes) -> None:
         ([b"https://example.org:443"], b"https", b"example.org", True),
         ([b"http://example.org:8000"], b"http", b"example.org:8000", True),
         ([b"http://[::1]:8000"], b"http", b"[::1]:8000", True),
-        ([b"https://example.org"], b"http", b"example.org", True),
-        ([b"https://example.org:443"], b"http", b"example.org", True),
-        ([b"https://example.org:8443"], b"http", b"example.org:8443", True),
-        ([b"https://evil.example"], b"http", b"example.org", False),
+        ([b"https://example.org"], b"http", b"example.org", False),
         ([b"http://example.org"], b"https", b"example.org", False),
         ([b"https://evil.example"], b"https", b"example.org", False),
         ([b"https://example.org.evil.example"], b"https", b"example.org", False),
@@ -70,3 +73,19 @@ def test_no_octets_raise(octets: bytes) -> None:
 )
 def test_same_origin(origins: list[bytes], scheme: bytes, authority: bytes, same: bool) -> None:
     assert is_same_origin([(b"origin", each) for each in origins], scheme, authority) is same
+
+
+@pytest.mark.parametrize(
+    ("origin", "scheme", "authority", "same"),
+    [
+        (b"https://example.org", b"http", b"example.org", True),
+        (b"https://example.org:443", b"http", b"example.org", True),
+        (b"https://example.org:8443", b"http", b"example.org:8443", True),
+        (b"http://example.org", b"http", b"example.org", True),
+        (b"https://evil.example", b"http", b"example.org", False),
+        (b"http://example.org", b"https", b"example.org", False),
+        (b"null", b"http", b"example.org", False),
+    ],
+)
+def test_a_host_behind_a_proxy_that_ends_tls(origin: bytes, scheme: bytes, authority: bytes, same: bool) -> None:
+    assert is_same_host([(b"origin", origin)], scheme, authority) is same

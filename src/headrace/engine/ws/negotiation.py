@@ -128,8 +128,7 @@ def is_token(text: str) -> bool:
 def is_same_origin(headers: Fields, scheme: bytes, authority: bytes) -> bool:
     """True when a browser sends this from a page of our own, or it is no browser: without `origin` (RFC 6455 §10.2).
 
-    `scheme` is the request's own, http or https, `authority` its host and port. A page of https may connect to the same
-    host in cleartext: browsers do not, but a proxy that ends TLS does for them.
+    `scheme` is the request's own, http or https, `authority` its host and port.
     """
     origins = [value for name, value in headers if name == b"origin"]
     if not origins:
@@ -138,9 +137,13 @@ def is_same_origin(headers: Fields, scheme: bytes, authority: bytes) -> bool:
         return False
     origin = origins[0].lower()
     host = authority.lower()
-    return _is_origin(origin, scheme, host) or (scheme == b"http" and _is_origin(origin, b"https", host))
-
-
-def _is_origin(origin: bytes, scheme: bytes, host: bytes) -> bool:
     port = _DEFAULT_PORTS.get(scheme, b"-")
     return origin.removesuffix(port) == scheme + b"://" + host.removesuffix(port)
+
+
+def is_same_host(headers: Fields, scheme: bytes, authority: bytes) -> bool:
+    """Return what `is_same_origin` does, but let pages of https connect to the same host in cleartext: browsers do not,
+    but a proxy that ends TLS does it for them."""
+    return is_same_origin(headers, scheme, authority) or (
+        scheme == b"http" and is_same_origin(headers, b"https", authority)
+    )
