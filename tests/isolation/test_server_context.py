@@ -219,7 +219,7 @@ def test_websockets(run: Run, version: str) -> None:
                         for each in (one, other):
                             each.say_close()
                             await each.until_ended()
-                    await probe.check_forgotten("/1/turn")
+                    await probe.check_forgotten("/1/turn", "/2", "/3")
             else:
                 for path in ("/2", "/3"):
                     async with open_websocket("h1", port(server), path) as one:

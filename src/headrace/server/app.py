@@ -130,13 +130,16 @@ class Server:
         While `start` is still under way it is remembered, and begins when that is done.
         """
         self._is_asked_to_drain = True
-        if self._closing is None and self._drain is not None:
-            self._stop_listening()
-            assert self.service is not None
-            if self.service.telemetry is not None:
-                self.service.telemetry.drain_began(self.service, self.config.drain_timeout_s)
-            self._drain.begin()
-            self._closing = asyncio.get_running_loop().create_task(self._close())
+        if self._closing is None and self._drain is not None and self.service is not None:
+            # In the server's own context: a handler may ask for it, whose context is no other request's business.
+            self.service.context.copy().run(self._begin_drain, self.service, self._drain)
+
+    def _begin_drain(self, service: Service, drain: Drain) -> None:
+        self._stop_listening()
+        if service.telemetry is not None:
+            service.telemetry.drain_began(service, self.config.drain_timeout_s)
+        drain.begin()
+        self._closing = asyncio.get_running_loop().create_task(self._close())
 
     def abort(self) -> None:
         """End now: running requests are reset and their workers cancelled."""

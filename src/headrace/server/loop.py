@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -211,12 +213,13 @@ class LoopResponse(AnyResponse):
                 mailbox.wake()
 
             request.drain_listener = drained
-            mailbox.on_overflow = overflowed
+            # In the context of this request: it is called by whoever puts in one message too many.
+            mailbox.on_overflow = partial(contextvars.copy_context().run, overflowed)
             if mailbox.has_overflowed:
                 overflowed()
             if self.idle_s is not None:
                 self._idle_at = request.driver.loop.time() + self.idle_s
-                self._timer = request.driver.loop.call_at(self._idle_at, self._on_timer, request.driver.loop)
+                self._timer = self._at(request.driver.loop)
             async with self._subscription():
                 reason = await self._run(request, push)
         if request.progress != COMPLETE:
@@ -271,6 +274,10 @@ class LoopResponse(AnyResponse):
             return False
         return await _stops(self.on_notice(notice, push, self.state), "on_notice")
 
+    def _at(self, loop: asyncio.AbstractEventLoop) -> asyncio.TimerHandle:
+        # In nobody's context: asyncio keeps that of a timer that was cancelled until it would have been due.
+        return loop.call_at(self._idle_at, self._on_timer, loop, context=contextvars.Context())
+
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look whether something was pushed meanwhile: pushes only note the time, they move no timer."""
         assert self.idle_s is not None
@@ -279,7 +286,7 @@ class LoopResponse(AnyResponse):
             self._is_idle = True
             self._idle_at = now + self.idle_s
             self.mailbox.wake()
-        self._timer = loop.call_at(self._idle_at, self._on_timer, loop)
+        self._timer = self._at(loop)
 
 
 async def _changed(request: Request, mailbox: Mailbox) -> None:

@@ -197,7 +197,8 @@ class _Watch:
 
     def begin(self) -> None:
         self._taken = self._socket.taken
-        self._exchange.driver.loop.call_later(self._grace_s, self._look)
+        driver = self._exchange.driver
+        driver.loop.call_later(self._grace_s, self._look, context=driver.context.copy())
 
     def _look(self) -> None:
         task = self._exchange.task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,13 +74,17 @@ class Keepalive:
         self._ask = ask
         self._give_up = give_up
         self._asked = False
-        self._timer: asyncio.TimerHandle | None = loop.call_later(interval_s, self._look)
+        self._timer: asyncio.TimerHandle | None = self._after(interval_s)
 
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _after(self, seconds: float) -> asyncio.TimerHandle:
+        # In nobody's context: asyncio keeps that of a timer that was cancelled until it would have been due.
+        return self._loop.call_later(seconds, self._look, context=contextvars.Context())
 
     def _look(self) -> None:
         delay = self._interval_s
@@ -94,4 +99,4 @@ class Keepalive:
             self._asked = True
             if self._timeout_s is not None:
                 delay = self._timeout_s
-        self._timer = self._loop.call_later(delay, self._look)
+        self._timer = self._after(delay)

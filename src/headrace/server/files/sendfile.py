@@ -125,7 +125,9 @@ class KernelSend:
     def _watch_stall(self) -> None:
         driver = self.exchange.driver
         self._mark = self.offset
-        self._timer = driver.loop.call_later(driver.service.limits.stalled_send_timeout_s, self._check_stall)
+        self._timer = driver.loop.call_later(
+            driver.service.limits.stalled_send_timeout_s, self._check_stall, context=driver.context.copy()
+        )
 
     def _check_stall(self) -> None:
         """The transport cannot see that its peer takes nothing: what it wrote was taken long ago."""

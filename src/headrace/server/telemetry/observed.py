@@ -6,7 +6,6 @@ telemetry. With one, that class is put under `Observed`, which tells the sinks.
 
 from __future__ import annotations
 
-import contextvars
 import time
 from typing import TYPE_CHECKING
 
@@ -86,10 +85,11 @@ class Observed(Exchange):
     def end(self) -> None:
         super().end()
         if not self._is_started:
-            # Cancelled before it could begin, which is possible up to Python 3.11. What a sink sets for the worker's
-            # context must not stay in the connection's.
-            contextvars.copy_context().run(self._start)
-            self._stop()
+            # Cancelled before it could begin, which is possible up to Python 3.11. Sinks are told in a context of its
+            # own, as they would have been: not in that of whoever cancels it.
+            context = self.driver.service.context.copy()
+            context.run(self._start)
+            context.run(self._stop)
 
     def fail(self, error: BaseException) -> bool:
         is_consequence = self.gone is not None or self.driver.service.is_ending
