@@ -224,3 +224,15 @@ def test_zero_is_no_limit(protocol: str) -> None:
         for _ in range(20):
             call.pause(3_600)
         assert call.is_open()
+
+
+def test_a_client_that_waits_for_its_own_input() -> None:
+    """`(sleep 45; make) | curl -T -`: curl reads its input, and nothing else, before it looks at our SETTINGS."""
+    rig = ServerRig(start=False)
+    rig.feed(wire.client_preface(), wire.request(1, method=b"POST", end_stream=False), wire.data(1, b"a"))
+    rig.advance(45)
+    rig.feed(wire.data(1, b"bcdefgh", end_stream=True), wire.settings_ack())
+    assert rig.of(ev.DataReceived)[-1].end_stream and not rig.conn.closed
+    rig.respond(1, b"thanks")
+    rig.advance(60)
+    assert not rig.conn.closed

@@ -61,8 +61,9 @@ class Limits:
     """HPACK dynamic table for what we receive; our encoder never uses a larger one either."""
     preface_timeout_s: float = 10.0
     """Time for the client's 24 octets and its SETTINGS."""
-    settings_ack_timeout_s: float = 10.0
-    """Time for the acknowledgement of our SETTINGS (RFC 9113 §6.5.3)."""
+    settings_ack_timeout_s: float = 60.0
+    """Time for the acknowledgement of our SETTINGS (RFC 9113 §6.5.3): a client that waits for input of its own, as curl
+    does at a pipe, reads nothing meanwhile. An idle connection may stay for longer."""
     request_header_timeout_s: float = 30.0
     """Time from the first octet of a field block to its END_HEADERS."""
     idle_timeout_s: float = 75.0

@@ -48,7 +48,7 @@ def test_settings_that_are_not_acknowledged_end_the_connection() -> None:
     """RFC 9113 §6.5.3: a sender may issue a connection error of type SETTINGS_TIMEOUT."""
     server = ServerUnderTest()
     server.feed(PREFACE + settings_frame())
-    server.advance(9.9)
+    server.advance(59.9)
     assert not server.connection.closed
     server.advance(0.2)
     assert goaway(server.frames()).error_code == ErrorCode.SETTINGS_TIMEOUT
