@@ -67,11 +67,13 @@ _FAULTS: Final[dict[int, tuple[str, str]]] = {
 _ALNUM: Final = b"0123456789abcdefghijklmnopqrstuvwxyz"
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _NAME_OCTETS: Final = _ALNUM + b"!#$%&'*+-.^_`|~"  # RFC 9110 §5.6.2, lowercase
+_PLAIN_NAME_OCTETS: Final = _NAME_OCTETS.replace(b"_", b"")
 _TOKEN_OCTETS: Final = _NAME_OCTETS + _UPPER
 _VALUE_OCTETS: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))  # RFC 9110 §5.5
 _LINE_OCTETS: Final = _VALUE_OCTETS + b"\r\n"
 _SCHEME_OCTETS: Final = _ALNUM + _UPPER + b"+-."  # RFC 3986 §3.1
 _AUTHORITY_OCTETS: Final = _ALNUM + _UPPER + b"-._~!$&'()*+,;=:[]%"  # RFC 3986 §3.2 without userinfo
+_HOST_OCTETS: Final = _AUTHORITY_OCTETS.translate(None, b":[]")
 _HEXDIGITS_COLON_DOT: Final = b"0123456789abcdefABCDEF:."
 _DIGITS: Final = b"0123456789"
 _PORT_DIGITS: Final = 5
@@ -137,6 +139,12 @@ def is_authority(value: bytes) -> bool:
 def is_host(value: bytes) -> bool:
     """Tell whether `value` is a host, with a port or without (RFC 9110 §7.2, RFC 3986 §3.2.2). A port is a number up to
     65535, or empty."""
+    rest = value.translate(None, _HOST_OCTETS)
+    if not rest:
+        return len(value) > 0
+    if rest == b":":
+        at = value.find(b":")
+        return at > 0 and _is_port(value[at + 1 :])
     if not is_authority(value):
         return False
     if value[:1] == b"[":
@@ -144,10 +152,7 @@ def is_host(value: bytes) -> bool:
         if not bracket or not host or host.translate(None, _HEXDIGITS_COLON_DOT):
             return False
         return not port or (port[:1] == b":" and _is_port(port[1:]))
-    host, _, port = value.partition(b":")
-    if not host or b"[" in host or b"]" in host:
-        return False
-    return not port or _is_port(port)
+    return False  # a second colon, or a bracket in the middle
 
 
 def _is_port(digits: bytes) -> bool:
@@ -174,10 +179,8 @@ def classify(field: Field) -> int:
     elif kind == REGULAR:
         if name[:1] == b":":
             kind = BAD_PSEUDO
-        elif not is_field_name(name):
-            kind = BAD_NAME
-        elif b"_" in name:
-            kind = UNDERSCORE
+        elif not name or name.translate(None, _PLAIN_NAME_OCTETS):
+            kind = UNDERSCORE if is_field_name(name) else BAD_NAME
     elif kind == PATH:
         if not is_path(value):
             kind = BAD_PATH if not value or value.isascii() or not is_path(_ascii(value)) else NON_ASCII_PATH

@@ -17,6 +17,8 @@ from headrace.engine.limits import CHUNKS_A_FRAME, Limits
 from headrace.engine.timed import NEVER
 
 # What is read next. WHOLE and UPGRADING are a server's, IDLE and UNTIL_CLOSE a client's.
+_UNDERSCORE: Final = 0x5F
+
 HEAD: Final = 0
 CONTENT: Final = 1  # of a known length
 CHUNKS: Final = 2
@@ -170,7 +172,7 @@ class ContentConnection(OutputQueue):
                 self._take_in(content, False)
             trailers = chunks.trailers
             if self.drop_underscore_fields:
-                trailers = [pair for pair in trailers if b"_" not in pair[0]]
+                trailers = [pair for pair in trailers if _UNDERSCORE not in pair[0]]
             self._events.append(TrailersReceived(self._stream_id, trailers))
         else:
             self._take_in(content, True)

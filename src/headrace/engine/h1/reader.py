@@ -24,6 +24,8 @@ from headrace.engine.server_names import ServerNames
 
 _LINE: Final = b"GET / HTTP/1.1"  # before every field section that llhttp gets
 
+_UNDERSCORE: Final = 0x5F  # an int: to look for bytes in bytes raises and catches inside, 0.45 us
+
 _HOST: Final = 1
 _CONTENT_LENGTH: Final = 2
 _TRANSFER_ENCODING: Final = 3
@@ -206,7 +208,7 @@ class RequestReader:
                 upgrade.add_key(value)
             elif kind == _WEBSOCKET_VERSION:
                 upgrade.add_version(value)
-            elif drops_underscores and kind == 0 and b"_" in name:
+            elif drops_underscores and kind == 0 and _UNDERSCORE in name:
                 continue
             headers.append((name, value))
         head.headers = tuple(headers)
