@@ -160,6 +160,24 @@ def test_trailers_that_wait_for_their_turn_are_held_as_they_were(speaker: Any) -
         assert side.rig.take().endswith(b"0\r\nx-user: alice\r\n\r\n")
 
 
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda each: each.__name__)
+def test_content_that_its_owner_can_change_is_refused(speaker: Any) -> None:
+    """Content may wait for a window as the very object that was given: a buffer that is used again would cross over."""
+    for data in (bytearray(b"alice"), memoryview(b"alice")):
+        side = speaker()
+        if hasattr(side, "_request"):
+            stream_id = side._request()
+            with pytest.raises(TypeError, match="bytes object expected"):
+                side.conn.send_response(stream_id, 200, (), data)
+            side.conn.send_headers(stream_id, 200, ())
+        else:
+            stream_id = side._send((), b"")
+        with pytest.raises(TypeError, match="bytes object expected"):
+            side.conn.send_data(stream_id, data, True)
+        side.conn.send_data(stream_id, bytes(data), True)
+        side.rig.take()
+
+
 class Recorder:
     """In a line's place: keeps what is handed over."""
 

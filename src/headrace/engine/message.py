@@ -30,3 +30,13 @@ def parse_content_length(value: bytes) -> int:
 def is_bodiless(status: int) -> bool:
     """Tell whether a response with this status never has content: 1xx, 204 and 304 (RFC 9110 §6.4.1)."""
     return status < 200 or status == 204 or status == 304
+
+
+def octets_of(data: object) -> int:
+    """Return the size of content that is to be sent, which may wait, and so must be what nobody can change.
+
+    Raises TypeError for what is not bytes; a compiled engine does so where it is called.
+    """
+    if not isinstance(data, bytes):
+        raise TypeError(f"bytes object expected; got {type(data).__name__}")
+    return len(data)

@@ -14,6 +14,7 @@ from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.heads import write_trailers
 from headrace.engine.h1.queue import OutputQueue
 from headrace.engine.limits import CHUNKS_A_FRAME, Limits
+from headrace.engine.message import octets_of
 from headrace.engine.timed import NEVER
 
 # What is read next. WHOLE and UPGRADING are a server's, IDLE and UNTIL_CLOSE a client's.
@@ -235,7 +236,7 @@ class ContentConnection(OutputQueue):
         so that no peer takes a short message for a whole one.
         """
         self._check_sending(stream_id)
-        size = len(data)
+        size = octets_of(data)
         if self._bodiless:
             size = 0
         else:

@@ -12,7 +12,7 @@ from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.heads import CHUNKED, CLOSE, KEEP_ALIVE, WrittenHead, status_line
 from headrace.engine.h1.output import Output
 from headrace.engine.h1.upgrade import accept_value
-from headrace.engine.message import BEFORE, STREAMING
+from headrace.engine.message import BEFORE, STREAMING, octets_of
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -87,7 +87,7 @@ class Sender(Output):
         is written when it raises.
         """
         self._check_beginning(stream_id, status)
-        size = len(body)
+        size = octets_of(body)
         if self._is_plain and status != 204 and status != 304:
             head = self._heads.response(status, headers, size, self.drop_connection_fields)
             if not head.asks_to_close:

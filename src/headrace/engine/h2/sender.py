@@ -23,6 +23,7 @@ from headrace.engine.h2.states import (
     CLOSED_BY_US,
 )
 from headrace.engine.h2.stream import Stream
+from headrace.engine.message import octets_of
 
 
 class Sender(Output):
@@ -77,7 +78,7 @@ class Sender(Output):
         """
         stream = self._stream(stream_id)
         self._check_sending(stream)
-        size = len(data)
+        size = octets_of(data)
         if stream.bodiless:
             size = 0
         else:

@@ -25,6 +25,7 @@ from headrace.engine.h2.states import (
 from headrace.engine.h2.stream import Stream
 from headrace.engine.hpack.field import FieldSection
 from headrace.engine.limits import Limits
+from headrace.engine.message import octets_of
 
 _REMEMBERED_GAPS: Final = 64
 _GRPC: Final = b"application/grpc"
@@ -311,7 +312,7 @@ class ServerConnection(Connection):
         is written when it raises.
         """
         stream = self._stream(stream_id)
-        size = len(body)
+        size = octets_of(body)
         head = self._begin_response(stream, status, headers, size)
         if stream.bodiless:
             size = 0
