@@ -328,12 +328,70 @@ def test_a_thousand_requests_leave_nothing_behind(run: Run, protocol: Any) -> No
             assert len(seen) <= 1
             assert not driver.live
             assert driver.engine.open_streams == 0
+            assert driver.engine.stats()["unread"] == 0
             assert len(asyncio.all_tasks()) <= tasks
             driver.drain(0.0)
             await owner.lost.wait()
             del driver
             gc.collect()
             assert not [each for each in gc.get_objects() if type(each) is ClientDriver]
+
+    run(main())
+
+
+FATES = ("read", "received", "half received", "closed", "dropped", "read late", "cut", "given up while it comes")
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_what_is_unread_is_counted_until_somebody_has_taken_it_or_nobody_will(run: Run, fate: str) -> None:
+    """Also of a response that has ended: the windows of its siblings depend on the sum (ADR 0026)."""
+
+    async def main() -> None:
+        async with listening() as server:
+            driver, _ = await connect(server)
+            peer = await server.accepted()
+
+            def unread() -> int:
+                return int(driver.engine.stats()["unread"])
+
+            for _ in range(20):
+                exchange = driver.begin(get())
+                asked = await peer.request()
+                peer.begin(asked.stream_id)
+                peer.send(wire.data(asked.stream_id, b"x" * 10_000))
+                response = await exchange.head_arrived()
+                await settled(lambda: unread() == 10_000)
+                if fate == "half received":
+                    assert len(await response.receive()) == 10_000 and unread() == 0
+                if fate == "given up while it comes":
+                    response.close()
+                    await peer.reset_of(asked)
+                elif fate == "cut":
+                    peer.send(wire.rst_stream(asked.stream_id, wire.CANCEL))
+                    await settled(lambda: not driver.live)
+                    assert unread() == 10_000, "what had come can still be read"
+                    assert len(await response.receive()) == 10_000
+                else:
+                    peer.send(wire.data(asked.stream_id, b"y" * 5_000, end_stream=True))
+                    await settled(lambda: not driver.live)
+                    assert unread() == (5_000 if fate == "half received" else 15_000)
+                if fate == "read":
+                    assert len(await response.read()) == 15_000
+                elif fate in ("received", "half received"):
+                    while await response.receive():
+                        pass
+                elif fate == "closed":
+                    response.close()
+                elif fate == "dropped":
+                    del exchange, response
+                    gc.collect()
+                    await asyncio.sleep(0)
+                elif fate == "read late":
+                    driver.drain(driver.loop.time() + 10.0)
+                    assert len(await response.read()) == 15_000
+                    assert unread() == 0
+                    return
+                await settled(lambda: unread() == 0)
 
     run(main())
 
