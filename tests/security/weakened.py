@@ -158,7 +158,7 @@ def secrets_are_indexed(patch: pytest.MonkeyPatch) -> None:
 def fields_are_believed(patch: pytest.MonkeyPatch) -> None:
     """A request's fields are taken as they come: no table of octets, no order, no duplicates, no forbidden ones."""
 
-    def parse_request(stream_id: int, section: Any) -> Any:
+    def parse_request(stream_id: int, section: Any, *_: Any) -> Any:
         headers: list[Any] = []
         head = fields.RequestHead(headers)
         head.method, head.scheme, head.path = b"GET", b"http", b"/"
