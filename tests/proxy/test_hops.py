@@ -28,6 +28,9 @@ from tests.serving import Run, port
         b"1.1 edge, 2 other",
         b"1.1\tedge (some \\) software, 2)",
         b"1.0 a (b (c), d) ,1.1  edge(x)",
+        b"1.1 a, " * 101,  # nobody's way is that long
+        b"1.1 a" + b"(" * 101,
+        b"1.1 a" + b"\\a" * 101,
     ],
 )
 def test_a_request_that_has_passed(value: bytes) -> None:
@@ -48,6 +51,7 @@ def test_a_request_that_has_passed(value: bytes) -> None:
         b"edge 1.1",
         b", ,",
         b"((((",
+        b"1.1 a, " * 99 + b"1.1 b (c) \\(",
         b"1.1 other (never closed, 1.1 edge",
     ],
 )
@@ -134,6 +138,11 @@ LEAVES = [
     "/public/..;a=b/admin",
     "/public/%2e%2e%3b/admin",
     "/public//../admin",
+    "/public/%2%65%2%45/admin",
+    "/public/%2%65./admin",
+    "/public/.%%32e/admin",
+    "/public%5c%2e%2E%5Cadmin",
+    "/public%252f%252e%252E%252Fadmin",
     "/public/a/../../admin",
 ]
 STAYS = [

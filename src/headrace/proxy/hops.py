@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from headrace.server.exchange import HTTPError
 
 Pairs = list[tuple[bytes, bytes]]
 
+_MOST_HOPS: Final = 100  # members of a via; also comments, so that it is read in a short time
+_PARTS: Final = re.compile(rb"[^()\\]+|\\.|[()\\]", re.DOTALL)  # what a backslash quotes ends no comment
 _LARGEST: Final = 999_999_999  # our largest max-forwards (RFC 9110 §7.6.2)
 _DIGITS: Final = 9
 
@@ -19,39 +22,36 @@ def add_via(headers: Pairs, http_version: str, name: str) -> None:
 
 
 def has_passed(headers: Sequence[tuple[bytes, bytes]], name: str) -> bool:
-    """Tell whether a request's `via` names `name` as one that it has passed: then it goes in a circle."""
-    wanted = name.lower().encode("latin-1")
-    return any(wanted in _received_by(value) for field, value in headers if field == b"via")
+    """Tell whether a request's `via` names `name` as one that it has passed: then it goes in a circle. So does one that
+    has passed more than 100."""
+    values = [value for field, value in headers if field == b"via"]
+    if not values:
+        return False
+    via = b",".join(values)
+    if via.count(b",") > _MOST_HOPS or via.count(b"(") + via.count(b"\\") > _MOST_HOPS:
+        return True
+    return name.lower().encode("latin-1") in _received_by(via)
 
 
-def _received_by(value: bytes) -> Iterator[bytes]:
+def _received_by(via: bytes) -> list[bytes]:
     """The names in a `via`, in lower case: second words of its members, comments left out."""
-    for member in _without_comments(value).split(b","):
-        words = member.split()
-        if len(words) > 1:
-            yield words[1].lower()
+    words = [member.split() for member in _without_comments(via).split(b",")]
+    return [each[1].lower() for each in words if len(each) > 1]
 
 
-def _without_comments(value: bytes) -> bytes:
+def _without_comments(via: bytes) -> bytes:
     """The value without what stands in parentheses, nested or not (RFC 9110 §5.6.5); each becomes a space."""
-    if b"(" not in value:
-        return value
-    kept = bytearray()
+    kept = []
     depth = 0
-    position = 0
-    while position < len(value):
-        octet = value[position : position + 1]
-        if depth and octet == b"\\":
-            position += 1  # what is quoted ends no comment
-        elif octet == b"(":
+    for part in _PARTS.findall(via):
+        if part == b"(":
             depth += 1
-            kept += b" "
-        elif octet == b")" and depth:
+            kept.append(b" ")
+        elif part == b")" and depth:
             depth -= 1
         elif not depth:
-            kept += octet
-        position += 1
-    return bytes(kept)
+            kept.append(part)
+    return b"".join(kept)
 
 
 def forwards_left(headers: Sequence[tuple[bytes, bytes]]) -> int | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+_DOTS: Final = re.compile(rb"(?:\A|[/\\])\.\.?(?=[/\\;]|\Z)")  # a segment of one or two dots
 _READINGS: Final = 3  # as it is, decoded, and decoded twice, as careless upstreams do
 
 
@@ -17,10 +19,8 @@ def leaves_its_base(path: bytes) -> bool:
     upstream: `/public/../admin`.
     """
     for _ in range(_READINGS):
-        if b"." in path:
-            for segment in path.replace(b"\\", b"/").split(b"/"):
-                if segment.partition(b";")[0] in (b".", b".."):
-                    return True
+        if _DOTS.search(path) is not None:
+            return True
         if b"%" not in path:
             return False
         path = unquote_to_bytes(path)
