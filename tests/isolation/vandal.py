@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, MutableMapping, MutableSequence, MutableSet
 from typing import Any
 
-MARK = ("x-vandal", "was here")
+MARK = (b"x-vandal", b"was here")
 _ATOMS = (str, bytes, int, float, bool, type(None))
 
 
