@@ -4,6 +4,7 @@ response comes in, as with a fresh client."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,15 @@ async def app(request: Request) -> Any:
         await send(end=True, trailers=[(b"x-trailer", b"the end")])
 
     return StreamResponse(200, [(b"x-a", b"1"), (b"link", b"</b>; rel=next"), (b"date", b"now")], producer)
+
+
+def told_by(told: list[Any]) -> Callable[[int, Any], None]:
+    """A callback that keeps what it is told."""
+
+    def tell(status: int, headers: Any) -> None:
+        told.append((status, headers))
+
+    return tell
 
 
 def parts_of(response: Any) -> list[Any]:
@@ -94,7 +104,7 @@ async def ask(version: str, server_port: int, path: str, verify: Any, times: int
                 f"{scheme}://localhost:{server_port}{path}",
                 headers=mine,
                 follow_redirects=True,
-                on_informational=lambda status, headers, told=told: told.append((status, headers)),
+                on_informational=told_by(told),
             )
             seen.append(picture([*parts_of(response), [(status, each.raw) for status, each in told], mine], OTHERS))
             break_all(response)
@@ -143,7 +153,7 @@ def test_nor_below_the_client(run: Run, version: str) -> None:
                     b"localhost",
                     b"/",
                     [(b"x-user", b"alice")],
-                    on_informational=lambda status, headers, told=told: told.append((status, headers)),
+                    on_informational=told_by(told),
                 )
                 incoming = await network.send(outgoing, whole=True)
                 content = await incoming.read()
