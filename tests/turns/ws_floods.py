@@ -23,7 +23,7 @@ _BATCH = 65_536
 _DATA = 16_000
 
 
-def _packed(data: bytes) -> bytes:
+def packed(data: bytes) -> bytes:
     """One deflated message that refers to none before it."""
     packer = zlib.compressobj(9, wbits=-12)
     octets = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -55,13 +55,13 @@ def empty_messages() -> bytes:
 @functools.cache
 def bombs() -> bytes:
     """Messages of a kilobyte that inflate to just the limit."""
-    return frame(BINARY, _packed(bytes(LARGEST)), rsv=DEFLATED) * 16
+    return frame(BINARY, packed(bytes(LARGEST)), rsv=DEFLATED) * 16
 
 
 @functools.cache
 def text_bombs() -> bytes:
     """The same as text in four bytes a character, whose UTF-8 has to be checked."""
-    return frame(TEXT, _packed("\U0001f600".encode() * (LARGEST // 4)), rsv=DEFLATED) * 16
+    return frame(TEXT, packed("\U0001f600".encode() * (LARGEST // 4)), rsv=DEFLATED) * 16
 
 
 @functools.cache
