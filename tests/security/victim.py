@@ -39,9 +39,9 @@ JSON = [("content-type", "application/json")]
 
 
 async def reads(ws: Any) -> None:
-    """A handler that takes each message."""
-    async for _ in ws:
-        pass
+    """A handler that takes each message, and keeps none."""
+    while True:
+        await ws.receive()
 
 
 async def echoes(ws: Any) -> None:
