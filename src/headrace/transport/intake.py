@@ -137,16 +137,21 @@ class Intake:
     def _take(self) -> Message:
         queue = self._queue
         message = queue.popleft()
-        size = size_of(message)
-        self._queued -= size
-        self._streak += 1 + (size >> WEIGHT_SHIFT)
+        self._streak += 1 + (len(message) >> WEIGHT_SHIFT)
         self.taken += 1
-        if self._has_room and not queue:
-            self._has_room = False
-            self._share.leave(self)
-        if self._is_held:
-            self._release()
-        elif self._owed:
+        if queue:
+            self._queued -= size_of(message)
+            # Several at once cost less than one after the other, so what is held waits until there is room for some.
+            if self._is_held and len(queue) * 2 <= self._max_queue:
+                self._release()
+        else:
+            self._queued = 0
+            if self._has_room:
+                self._has_room = False
+                self._share.leave(self)
+            if self._is_held:
+                self._release()
+        if self._owed:
             self._credit()
         return message
 
@@ -212,11 +217,19 @@ class Intake:
             self._is_held = True
             if (is_pending or self._held) and not protocol.wants_room and not self._is_full():
                 self._hold(b"")
-        elif self._tunnel_ended:
-            self._on_end()
-        if self._owed or protocol.wants_room:
             self._credit()
             self._want_room()
+        else:
+            if self._tunnel_ended:
+                self._on_end()
+            owed = self._owed
+            if owed:
+                if protocol.kept + self._queued <= self._queue_size:
+                    self._owed = 0
+                    self._tunnel.consumed(owed)
+                else:
+                    self._credit()
+                    self._want_room()
         if protocol.output_pending:
             self._flush()
 

@@ -36,7 +36,7 @@ NOT_UTF8: Final = "a text message that is not UTF-8"
 NO_BOUND: Final = 1 << 60
 # Work: about a microsecond of the compiled engine each.
 _MESSAGE_WORK: Final = 2  # for a message, which a handler takes: the least that this costs
-_PAYLOAD_SHIFT: Final = 10  # a unit for each KiB of payload
+_PAYLOAD_SHIFT: Final = 12  # a unit for each 4 KiB of payload
 _INFLATED_SHIFT: Final = 8  # a unit for each 256 bytes that are inflated
 _DEFLATED_WORK: Final = 8  # for a deflated frame
 _RESTART_WORK: Final = 24  # for a DEFLATE stream that begins anew
@@ -72,8 +72,8 @@ class WebSocketConnection(Sender):
         self.discards = False
         """Set it True when messages are of no use any more: they are read over, and only control frames are told."""
         self.work_done: int = 0
-        """What the last `receive_data` did: a unit for each frame and each KiB, four for each KiB that was inflated, two for
-        each message."""
+        """What the last `receive_data` did: a unit for each frame and each 4 KiB, four for each KiB that was inflated,
+        two for each message."""
         self.wants_room = False
         """True when the last `receive_data` stopped because it was given no more `room`, or none to inflate to."""
         self._inflater: Inflater | None = None
