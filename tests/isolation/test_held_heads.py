@@ -80,6 +80,30 @@ def test_the_pairs_of_an_asgi_start_may_be_any_iterable() -> None:
     assert own(side.rig.fields[stream_id][0]) == [(b"x-user", b"alice")]
 
 
+class Text(bytes):
+    """A value that says it is equal to any other."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def test_fields_that_were_held_are_not_taken_for_others() -> None:
+    """What says of its equality what it likes, and lists with the same beginning."""
+    side = SPEAKERS[0]()
+    x, y = (b"x-user", b"alice"), (b"x-other", b"1")
+    for headers in ([x], [x], [(b"x-user", Text(b"bob"))], [x, y], [x], [(b"x-user", b"bob")], [], [y], [x]):
+        stream_id = side._request()
+        answer = Answer(side.conn, stream_id)
+        answer.take({"type": "http.response.start", "status": 200, "headers": headers})
+        answer.take({"type": "http.response.body", "body": b"x"})
+        side.rig.take()
+        meant = [(name, bytes(memoryview(value))) for name, value in headers]
+        assert own(side.rig.fields[stream_id][0]) == meant
+
+
 @pytest.mark.parametrize("peer_class", [H2Peer, H1Peer])
 def test_two_asgi_requests_with_one_list(run: Run, peer_class: Any) -> None:
     """Through sockets: alice's response has begun and waits, bob's changes the list that both start with."""

@@ -126,6 +126,34 @@ def test_fields_that_the_caller_changes_are_not_recognised(speaker: Any, kind: s
         assert side.say(fields) == [(b"x-user", user)]
 
 
+class Named(tuple[bytes, bytes]):
+    """A pair of a class of its own."""
+
+
+class Text(bytes):
+    """A value of a class of its own, which says of itself what it likes."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __bytes__(self) -> bytes:
+        return b"anything"
+
+
+@everywhere
+def test_fields_of_any_make_are_sent_as_they_are(speaker: Any) -> None:
+    """An iterator, which can be read once; pairs and values of derived classes."""
+    side = speaker()
+    for user in (b"alice", b"alice", b"alice", b"bob", b"alice", b"bob"):
+        for pair in ((b"x-user", user), Named((b"x-user", user)), (b"x-user", Text(user)), (Text(b"x-user"), user)):
+            assert side.say(iter([pair])) == [(b"x-user", user)]
+            for fields in ((pair,), [pair], [list(pair)]):
+                assert side.say(fields) == [(b"x-user", user)]
+
+
 @everywhere
 def test_a_changing_value_is_refused_every_time(speaker: Any) -> None:
     """A bytearray, or a view of one, is not bytes: it is told so, and never compared with what was sent."""

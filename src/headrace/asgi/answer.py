@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from headrace.engine.contract import Engine
+from headrace.engine.fixed_fields import same_fields
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
 
 DONE: Final = 0  # the engine accepted what was sent
@@ -56,7 +57,7 @@ class Answer:
             headers = message["headers"] if "headers" in message else []
             self.status = int(status)
             held = self.engine.held_fields
-            if held == headers:  # as most often; quicker than a copy
+            if same_fields(held, headers):  # as most often; quicker than a copy
                 self.headers = held
             else:
                 self.headers = self.engine.held_fields = _own(headers)

@@ -20,10 +20,11 @@ def fixed_fields(headers: Sequence[Any]) -> tuple[Any, ...]:
     That is a copy, unless `headers` is a tuple of tuples of bytes, and nothing that is derived from those. Raises
     InvalidFieldError for what is not a pair of bytes.
     """
-    for pair in headers:
+    fields = tuple(headers)  # the same object, if it is a tuple and nothing that is derived from it
+    for pair in fields:
         if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not bytes or type(pair[1]) is not bytes:
-            return tuple([_fixed_pair(each) for each in headers])
-    return headers if type(headers) is tuple else tuple(headers)
+            return tuple([_fixed_pair(each) for each in fields])
+    return fields
 
 
 def _fixed_pair(pair: Any) -> tuple[Any, ...]:
@@ -35,6 +36,28 @@ def _fixed_pair(pair: Any) -> tuple[Any, ...]:
         raise InvalidFieldError(f"header {name!r}: {value!r} must be bytes")
     # Through a view, as a class derived from bytes may have methods of its own.
     return (bytes(memoryview(name)), bytes(memoryview(value)))
+
+
+def same_fields(fields: list[Any], headers: object) -> bool:
+    """Tell whether `headers` is a list of the same pairs as `fields`, which are tuples.
+
+    Lists in a list are not, as they can change, and nothing of a derived class is, as that may say of its equality what
+    it likes.
+    """
+    if type(headers) is not list:
+        return False
+    theirs: list[Any] = headers
+    size = len(fields)
+    if len(theirs) != size:
+        return False
+    for place in range(size):
+        pair = theirs[place]
+        if fields[place] is not pair:  # constants of an application mostly are
+            if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not bytes or type(pair[1]) is not bytes:
+                return False
+            if fields[place] != pair:
+                return False
+    return True
 
 
 @final
@@ -52,14 +75,11 @@ class LastFields:
             self._list = list(fields)
 
     def equal(self, headers: object) -> bool:
-        """Tell whether these are the same fields: the very tuple, as a handler's constant is, or a list that is equal.
-
-        Tuples are no longer equal to lists in a list, so that what can change is never recognised here.
-        """
-        return headers is self._fields or self._list == headers
+        """Tell whether these are the same fields: the very tuple, as a handler's constant is, or a list of the same."""
+        return headers is self._fields or same_fields(self._list, headers)
 
     def fixed(self, headers: Sequence[Any]) -> tuple[Any, ...]:
         """Return what `fixed_fields` does, without a look at each pair where they are equal to the fields before."""
-        if headers is self._fields or self._list == headers:
+        if headers is self._fields or same_fields(self._list, headers):
             return self._fields
         return fixed_fields(headers)
