@@ -20,7 +20,8 @@ from headrace.transport import connection as transport
 from headrace.transport.connection import Connection
 
 from tests import wire
-from tests.server.test_fairness import Sink
+from tests.server import test_fairness as fairness
+from tests.server.test_fairness import Crowd, Sink
 
 TURN = 20
 LIMITS = Limits(frames_per_turn=TURN, odd_frame_burst=10**6, small_data_budget=10**6, max_field_section_size=100_000)
@@ -143,6 +144,36 @@ def test_the_owner_of_many_shortens_turns_of_both_protocols() -> None:
     assert max(turns_of(http1, CHUNK * 1_000, content)) == 3 * CHUNKS_A_FRAME
     turns.frames = 0
     assert turns_of(http1, CHUNK * 1_000, content) == [1_000]
+
+
+class Asleep(Crowd):
+    """Handlers that read nothing, so that what was parsed of an upload shows."""
+
+    async def handle(self, request: Any) -> Any:
+        await asyncio.sleep(3600)
+
+
+def test_the_first_read_of_a_connection_is_a_turn_and_a_crowd_shares() -> None:
+    """From the first byte on, which says what protocol it is; with twenty such connections turns are as short as over
+    HTTP/2."""
+
+    async def main() -> None:
+        crowd = Asleep()
+        drivers = [crowd.connect() for _ in range(20)]
+        parsed = []
+        for each in drivers:
+            each.data_received(POST + CHUNK * 2_000)
+            parsed.append(each.engine.stats()["unread"])
+        whole = fairness.TURN * CHUNKS_A_FRAME
+        assert whole - 2 * CHUNKS_A_FRAME <= parsed[0] <= whole
+        assert parsed == sorted(parsed, reverse=True)
+        assert parsed[-1] <= whole * 4 // 19
+        assert crowd.service.crowd == 20
+        for each in drivers:
+            each.cancel_workers()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
 
 
 # -- HTTP/2 --
