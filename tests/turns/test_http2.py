@@ -12,7 +12,7 @@ from headrace.engine.hpack import Encoder
 
 from tests import wire
 from tests.security.harness import victim
-from tests.turns import Flood, besieged
+from tests.turns import GROWTH, MOST_MS, P50_MS, Flood, besieged
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -70,14 +70,19 @@ FLOODS: dict[str, Flood] = {
 }
 
 
+LAWFUL = ("requests", "large field sections")
+"""All that comes is asked for and answered. Twenty such connections are a full house and no attack: they share the
+loop, and who comes beside them waits for some turns of theirs, each with so many handlers in it."""
+
+
 @pytest.mark.parametrize("alpn", ["", "h2"], ids=["cleartext", "TLS"])
 @pytest.mark.parametrize("count", [1, 20])
 @pytest.mark.parametrize("name", FLOODS)
 def test_floods_over_http_2(name: str, count: int, alpn: str) -> None:
     with victim("read", tls=bool(alpn), uvloop=1, drain_timeout_s=0.5) as server:
         siege = besieged(server, FLOODS[name], count=count, alpn=alpn, longest_s=1.5)
-    print(siege)
-    assert siege.holds(), siege
+    p50_ms = MOST_MS if name in LAWFUL and count > 1 else P50_MS
+    assert siege.is_quick(p50_ms) and siege.growth <= GROWTH[count], siege
 
 
 def test_control_data_without_turns() -> None:
@@ -86,5 +91,4 @@ def test_control_data_without_turns() -> None:
         count = 20 if engine_is_compiled() else 3
         siege = besieged(server, lambda: itertools.islice(tiny_data(), 50), count=count, longest_s=0.5)
         server.process.kill()  # it would go on for seconds
-    print(siege)
     assert not siege.is_quick(), siege

@@ -109,6 +109,23 @@ def test_records_that_come_with_the_handshakes_end_are_counted(folder: Path) -> 
     asyncio.run(main())
 
 
+def test_who_has_more_records_than_a_turn_is_one_of_the_crowd(folder: Path) -> None:
+    """So that turns become shorter, although each brings the engine less than a turn's work; and it leaves it again."""
+
+    async def main() -> None:
+        bench = Bench(folder)
+        changes: list[int] = []
+        bench.tls._on_turn = changes.append
+        bench.shake_hands()
+        bench.tls.data_received(records(bench, 3 * RECORDS_A_TURN))
+        assert changes == [1]
+        bench.tls.connection_lost(None)
+        await asyncio.sleep(0)
+        assert changes == [1, -1]
+
+    asyncio.run(main())
+
+
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.parametrize("count", [1, 20])

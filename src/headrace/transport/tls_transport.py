@@ -50,6 +50,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         "_is_paused",
         "_loop",
         "_on_handshake",
+        "_on_turn",
         "_outgoing",
         "_overhead",
         "_protocol",
@@ -78,6 +79,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         asks for. None lets everybody in."""
         super().__init__()
         self._protocol = protocol
+        self._on_turn: Callable[[int], None] | None = getattr(protocol, "on_turn", None)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._bio = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
@@ -178,11 +180,15 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         """Leave the rest for the next turn of the event loop, and read nothing meanwhile."""
         if not self._turn_due and self._raw is not None:
             self._turn_due = True
+            if self._on_turn is not None:
+                self._on_turn(1)
             self._raw.pause_reading()
             self._loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn_due = False
+        if self._on_turn is not None:
+            self._on_turn(-1)
         if self._raw is None or self._is_paused or self.is_closing():
             return
         self.data_received(b"")
