@@ -19,26 +19,29 @@ from headrace.server.file import send_file
 from headrace.server.worker import start_worker
 from headrace.wsgi.call import Call
 from headrace.wsgi.environ import environ
-from headrace.wsgi.line import Line
 from headrace.wsgi.outlet import Outlet
-from headrace.wsgi.spool import Spool
+from headrace.wsgi.spool import PIECE
 from headrace.wsgi.upload import Upload
 
 if TYPE_CHECKING:
     from headrace.server.files.open_file import OpenFile
-    from headrace.wsgi.addresses import Address
     from headrace.wsgi.application import WSGIApplication
+    from headrace.wsgi.call import Head
+    from headrace.wsgi.spool import Spool
 
 
 class WSGICycle(Exchange):
     """A request and its response, driven by a WSGI application in a thread."""
 
-    address: Address
-    spool: Spool
     upload: Upload | None = None
+    taken: int = 0
+    """Bytes of pieces that came from the thread directly and were accepted, with what a piece costs beside."""
+    is_spooled: bool = False
+    """True once the thread puts content into its spool, and no longer hands it over."""
     _failure: BaseException | None = None
     """What became of a part of the response that the thread did not wait for."""
     _has_ended: bool = False
+    _line: Outlet | None = None
     _pump: asyncio.Task[None] | None = None
     """What sends the spool's content, once the headers are sent."""
     _content: asyncio.Future[None] | None = None
@@ -55,21 +58,20 @@ class WSGICycle(Exchange):
     async def run(self) -> None:
         driver = self.driver
         application = self.application
-        line: Line | None = None
+        line: Outlet | None = None
         call: Call | None = None
-        address = self.address = application.addresses.enter(driver.client and driver.client[0], driver)
-        self.spool = Spool(application.spools, address)
+        client = driver.client
+        address = application.addresses.enter(None if client is None else client[0], driver)
         try:
-            is_gathered = application.spools.memory or application.spools.size
-            if self.inbox is not None and is_gathered and not self.head.expect_continue:
-                await self._gather()
+            if self.inbox is not None and application.spools.is_used and not self.head.expect_continue:
+                await self._gather(Upload(application.spools, address))
             if self.gone is None:
-                line = Line(driver.loop)
-                call = self._call(line)
+                line = self._line = Outlet(driver.loop, self, application, address)
+                call = self._call(application, line)
                 begin = partial(self._begin, contextvars.copy_context(), call, line)
                 application.threads.start(begin, address, driver)
                 await self._serve(line)
-                if self._pump is not None and (self._failure is None or self.spool.is_ended):
+                if self._pump is not None and (self._failure is None or self._is_said):
                     await self._pump  # also when the application fails behind a whole response
                 if self._failure is not None:
                     raise self._failure
@@ -77,12 +79,11 @@ class WSGICycle(Exchange):
             if self.fail(error):
                 raise
         finally:
-            self._failure = None  # it holds this frame
             if line is not None:
                 line.cut()
+            self._failure = None  # it holds this frame
             if self._pump is not None:
                 self._pump.cancel()
-            self.spool.close()
             if self.upload is not None:
                 self.upload.close()
             application.addresses.leave(address)
@@ -91,31 +92,29 @@ class WSGICycle(Exchange):
             if self.inbox is not None or self.task is not None:
                 self.end()
 
-    def _call(self, line: Line) -> Call:
-        application = self.application
+    def _call(self, application: WSGIApplication, line: Outlet) -> Call:
         variables = environ(self, application.root_path)
-        outlet: Any = Outlet(line, self, self.spool)
         content = None
-        if self.upload is not None:
-            is_whole = self.inbox is not None and self.inbox.ended and not self.inbox.has_content()
-            content = self.upload.reader(None if is_whole else partial(outlet.ask, "read"))
+        inbox = self.inbox
+        if self.upload is not None and inbox is not None:
+            is_whole = inbox.ended and not inbox.has_content()
+            content = self.upload.reader(None if is_whole else partial(line.ask, "read"))
             if is_whole:
                 variables["CONTENT_LENGTH"] = str(self.upload.size)  # which a client of HTTP/2 need not say
-        return Call(self.driver.handler, variables, outlet, self.inbox is not None, content)
+        return Call(self.driver.handler, variables, line, inbox is not None, content)
 
-    def _begin(self, context: contextvars.Context, call: Call, line: Line) -> None:
+    def _begin(self, context: contextvars.Context, call: Call, line: Outlet) -> None:
         """In the thread: run the application, unless the request has ended while it waited for a thread."""
         if self.gone is None and not line.is_cut:
             context.run(call.run)
         else:
             line.tell("ended", None)
 
-    async def _gather(self) -> None:
+    async def _gather(self, upload: Upload) -> None:
         """Take the content as it comes, to its end or until there is no more room for it."""
+        self.upload = upload
         inbox = self.inbox
         assert inbox is not None
-        application = self.application
-        upload = self.upload = Upload(application.spools, self.address)
         while self.gone is None and not upload.is_full:
             if inbox.owed:
                 data, owed = inbox.take(), inbox.take_owed()
@@ -134,7 +133,7 @@ class WSGICycle(Exchange):
         if not driver.flush_due:
             driver.schedule_flush()
 
-    async def _serve(self, line: Line) -> None:
+    async def _serve(self, line: Outlet) -> None:
         """Do what the thread asks until it has ended."""
         while not self._has_ended:
             question = await line.next()
@@ -148,6 +147,16 @@ class WSGICycle(Exchange):
             else:
                 if question.wants_answer:
                     line.answer(value)
+
+    @property
+    def has_failed(self) -> bool:
+        """True once a part of the response could not be sent: no further one can be."""
+        return self._failure is not None
+
+    @property
+    def _is_said(self) -> bool:
+        """True once the thread has given the whole response."""
+        return self._line is not None and self._line.spool is not None and self._line.spool.is_ended
 
     # -- what the thread asks for ------------------------------------------------------------------------------
 
@@ -170,22 +179,44 @@ class WSGICycle(Exchange):
                 raise ClientDisconnected(f"the response to stream {self.stream_id} is complete; no more content comes")
             else:
                 self.invite()
-                await self._wait_for_client(inbox.changed(self.driver.loop))
+                await inbox.changed(self.driver.loop)
 
-    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head of a response whose content comes out of the spool."""
-        self.start(status, headers)
-        self._pump = start_worker(self._send_spool(), self.driver.loop)
+    async def go_on(self, data: bytes, head: Head | None, is_last: bool) -> None:
+        """Send a piece, after the `head` if that has not been sent."""
+        if self.has_failed:
+            return
+        if head is not None:
+            self.start(*head)
+        if data or is_last:
+            await self.write(data, is_last)
+        self.taken += len(data) + PIECE
 
-    async def go_on(self) -> None:
+    async def send_spool(self, head: Head | None) -> None:
+        """From now on content comes out of the spool, the `head` first if that has not been sent."""
+        spool = self._line.spool if self._line is not None else None
+        assert spool is not None
+        if self.has_failed:
+            spool.close()
+            return
+        try:
+            if head is not None:
+                self.start(*head)
+        except BaseException:
+            spool.close()
+            raise
+        self._pump = start_worker(self._send_on(spool), self.driver.loop)
+
+    async def look(self) -> None:
         """The spool has content again, or its end."""
         self.wake()
 
     async def make_room(self) -> None:
-        """Wait until the spool has room. Raises ClientDisconnected when nobody takes its content any more."""
-        while not self.spool.has_room() and not self.spool.is_closed:
+        """Wait until everything in the spool has gone out, or nobody sends it any more."""
+        spool = self._line.spool if self._line is not None else None
+        assert spool is not None
+        while not spool.has_room() and not spool.is_closed:
             self._room = self.driver.loop.create_future()
-            await self._wait_for_client(self._room)
+            await self._room
 
     async def respond_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a response in one piece."""
@@ -203,7 +234,7 @@ class WSGICycle(Exchange):
         if error is not None and self._failure is None:
             self._failure = error
         is_said = self.progress == COMPLETE or self._pump is not None
-        if error is None and self._failure is None and not is_said and self.gone is None:
+        if error is None and not self.has_failed and not is_said and self.gone is None:
             self._failure = RuntimeError("the WSGI application ended without a whole response")
 
     def wake(self) -> None:
@@ -213,18 +244,8 @@ class WSGICycle(Exchange):
 
     # -- what goes on meanwhile --------------------------------------------------------------------------------
 
-    async def _wait_for_client(self, change: Any) -> None:
-        """Await `change` for the thread, which is counted as one that waits."""
-        threads = self.application.threads
-        threads.wait_began(self.address, self.driver)
-        try:
-            await change
-        finally:
-            threads.wait_ended(self.address, self.driver)
-
-    async def _send_spool(self) -> None:
+    async def _send_on(self, spool: Spool) -> None:
         """Send what is in the spool until its end."""
-        spool = self.spool
         loop = self.driver.loop
         try:
             while True:

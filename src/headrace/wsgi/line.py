@@ -48,21 +48,29 @@ class Line:
     def ask(self, verb: str, *arguments: Any) -> Any:
         """Have the task do `verb`, and wait for what it gives. Raises what it raises, or ClientDisconnected."""
         with self._mutex:
-            self._post(Question(verb, arguments, True))
-            self._answered.acquire()
-            value, error = self._value, self._error
-            self._value = self._error = None
-            if error is not None:
-                raise error
-            return value
+            return self._ask(verb, *arguments)
 
     def tell(self, verb: str, *arguments: Any) -> None:
         """Have the task do `verb`, without waiting for it. Raises nothing."""
         with self._mutex:
-            try:
-                self._post(Question(verb, arguments, False))
-            except ClientDisconnected:
-                pass  # nobody is there to hear it
+            self._tell(verb, *arguments)
+
+    # Under the mutex.
+
+    def _ask(self, verb: str, *arguments: Any) -> Any:
+        self._post(Question(verb, arguments, True))
+        self._answered.acquire()
+        value, error = self._value, self._error
+        self._value = self._error = None
+        if error is not None:
+            raise error
+        return value
+
+    def _tell(self, verb: str, *arguments: Any) -> None:
+        try:
+            self._post(Question(verb, arguments, False))
+        except ClientDisconnected:
+            pass  # nobody is there to hear it
 
     def _post(self, question: Question) -> None:
         if self.is_cut:

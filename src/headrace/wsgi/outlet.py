@@ -1,85 +1,130 @@
-"""The way of a response out of its thread: into the spool, so that the thread waits for its client only at the last."""
+"""The thread's end of a request's line, which sees to it that the thread waits for its client only at the last.
+
+What is small goes straight to the task, which sends it. What the task has not sent yet adds up, and beyond `DIRECT` the
+rest of the response goes into a spool.
+"""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.engine.message import is_bodiless
 from headrace.server.exchange import ClientDisconnected
+from headrace.wsgi.line import Line
+from headrace.wsgi.spool import PIECE, Spool
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from headrace.wsgi.addresses import Address
+    from headrace.wsgi.application import WSGIApplication
     from headrace.wsgi.call import Head
     from headrace.wsgi.cycle import WSGICycle
-    from headrace.wsgi.line import Line
-    from headrace.wsgi.spool import Spool
 
-SMALL: Final = 16_384
-"""A response in one piece of up to so many bytes goes its way at once and uncounted: a hundred of them on each of
-twenty connections are 32 MiB."""
+WHOLE: Final = 65_536
+"""A response in one piece of up to so many bytes goes its way at once and takes no room: it is no more than the engine
+may hold of a stream anyway."""
+DIRECT: Final = 16_384
+"""Bytes of pieces that may be on their way to the task, or wait there for the client."""
 
 
-class Outlet:
-    """In the place of `line` for the thread's side of a request: what it sends is spooled, all else is asked there."""
+class Outlet(Line):
+    """A line whose content is spooled when its client is slow, and whose waits for the client are counted."""
 
-    def __init__(self, line: Line, cycle: WSGICycle, spool: Spool) -> None:
-        self._line = line
+    __slots__ = ("_address", "_application", "_cycle", "_told", "spool")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, cycle: WSGICycle, application: WSGIApplication, address: Address
+    ) -> None:
+        super().__init__(loop)
         self._cycle = cycle
-        self._spool = spool
-        self._mutex = threading.Lock()  # an application may hand its request on to threads of its own
+        self._application = application
+        self._address = address
+        self._told = 0
+        """Bytes of pieces that were told, with what a piece costs beside; `WSGICycle.taken` has those sent."""
+        self.spool: Spool | None = None
 
     def ask(self, verb: str, *arguments: Any) -> Any:
-        """As `Line.ask`; content that is to go on is waited for only when there is no room for it."""
-        if verb == "go_on":
-            with self._mutex:
-                self._go_on(*arguments)
-            return None
-        return self._line.ask(verb, *arguments)
+        """As `Line.ask`. Content that is to go on is waited for only when there is no room for it."""
+        with self._mutex:
+            if verb == "go_on":
+                self._go_on(*arguments, is_last=False)
+                return None
+            return self._wait(verb, *arguments)
 
     def tell(self, verb: str, *arguments: Any) -> None:
-        """As `Line.tell`, but the last piece is waited for, too, when there is no room for it."""
-        if verb == "finish":
+        """As `Line.tell`, but content is waited for here as well when there is no room for it."""
+        with self._mutex:
             try:
-                with self._mutex:
+                if verb == "finish":
                     self._go_on(arguments[0], None, is_last=True)
+                elif verb == "respond_whole" and len(arguments[2]) > WHOLE:
+                    self._respond_whole(*arguments)
+                else:
+                    self._tell(verb, *arguments)
             except ClientDisconnected:
                 pass  # nobody is there to get it
-        elif verb == "respond_whole" and len(arguments[2]) > SMALL:
-            with self._mutex:
-                self._respond_whole(*arguments)
-        else:
-            self._line.tell(verb, *arguments)
+
+    def cut(self) -> None:
+        super().cut()
+        if self.spool is not None:
+            self.spool.close()
+
+    # -- under the mutex ---------------------------------------------------------------------------------------
+
+    def _wait(self, verb: str, *arguments: Any) -> Any:
+        """Ask for what may take as long as the client likes: this thread is counted meanwhile."""
+        threads, connection = self._application.threads, self._cycle.driver
+        threads.wait_began(self._address, connection)
+        try:
+            return self._ask(verb, *arguments)
+        finally:
+            threads.wait_ended(self._address, connection)
 
     def _respond_whole(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
-        size = len(data)
-        if is_bodiless(status) or self._cycle.head.method == b"HEAD" or self._spool.keep(size):
-            self._line.tell("respond_whole", status, headers, data)
-        else:
-            if not any(name == b"content-length" for name, _ in headers):
-                headers = [*headers, (b"content-length", b"%d" % size)]
-            try:
-                self._go_on(data, (status, headers), is_last=True)
-            except ClientDisconnected:
-                pass
+        if is_bodiless(status) or self._cycle.head.method == b"HEAD" or self._open().keep(len(data)):
+            self._tell("respond_whole", status, headers, data)
+            return
+        if not any(name == b"content-length" for name, _ in headers):
+            headers = [*headers, (b"content-length", b"%d" % len(data))]
+        self._go_on(data, (status, headers), is_last=True)
 
-    def _go_on(self, data: bytes, head: Head | None, *, is_last: bool = False) -> None:
-        spool = self._spool
+    def _go_on(self, data: bytes, head: Head | None, *, is_last: bool) -> None:
+        cycle = self._cycle
+        if cycle.gone is not None or cycle.has_failed:
+            raise ClientDisconnected(f"nothing can be sent any more: {cycle.gone or 'its sending failed'}")
+        if not cycle.is_spooled:
+            cost = len(data) + PIECE
+            if self._told - cycle.taken + cost <= DIRECT:
+                self._told += cost
+                self._tell("go_on", data, head, is_last)
+                return
+            self._open()
+            cycle.is_spooled = True
+            self._tell("send_spool", head)
+        self._put(data, is_last)
+
+    def _put(self, data: bytes, is_last: bool) -> None:
+        spool = self._open()
         left = memoryview(data)
-        if head is not None:
-            left = left[spool.put(left) :]
-            if is_last and not left:
-                spool.end()
-            self._line.ask("begin", *head)
         while left:
-            if self._cycle.gone is not None or spool.is_closed:
+            if spool.is_closed:
                 raise ClientDisconnected(f"nothing can be sent any more: {self._cycle.gone or 'its sending failed'}")
             count = spool.put(left)
             left = left[count:]
             if spool.must_tell():
-                self._line.tell("go_on")
+                self._tell("look")
             if left and not count:
-                self._line.ask("make_room")
+                self._wait("make_room")
         if is_last:
             spool.end()
             if spool.must_tell():
-                self._line.tell("go_on")
+                self._tell("look")
+
+    def _open(self) -> Spool:
+        spool = self.spool
+        if spool is None:
+            spool = self.spool = Spool(self._application.spools, self._address)
+            if self.is_cut:
+                spool.close()
+        return spool

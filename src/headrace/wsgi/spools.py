@@ -40,6 +40,11 @@ class Spools:
         self._files_used = 0
         self._full = Seldom()
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is spooled at all."""
+        return bool(self.memory or self.size)
+
     def usage(self) -> tuple[int, int, int]:
         """Bytes in memory, bytes in files, and files."""
         return self._memory_used, self._disk_used, self._files_used

@@ -24,7 +24,7 @@ class Threads:
     run, for addresses that hold less than half of the threads so; half of the spare ones also for any connection that
     no thread waits for. With one thread there are no spare ones: who asks for one wants one call at a time.
 
-    Jobs come, and waits begin and end, on the event loop's thread.
+    Jobs come from the event loop's thread, and waits begin and end in the threads that wait.
     """
 
     def __init__(self, size: int, spare: int = 0) -> None:
