@@ -112,11 +112,20 @@ class Threads:
 
     def _next(self, running: int) -> Job | None:
         """The job for a thread that is free beside `running` ones; None when nobody who waits may have it."""
-        room = self._room(running) if self._queued else 0
-        if not room:
+        if not self._queued:
             return None
         turns = self._turns
-        job: Job | None = None
+        if not self._waiting and running < self.size:  # the usual case: nobody is to be passed over
+            job = turns[0].take()
+            self._queued -= 1
+            if not turns[0].jobs:
+                turns.popleft()
+            elif len(turns) > 1:
+                turns.rotate(-1)
+            return job
+        room = self._room(running)
+        if not room:
+            return None
         for only_modest in (True, False):
             if room == 1 and not only_modest and running >= self.size + self._spare // 2:
                 break
