@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -16,7 +17,7 @@ from headrace.client.errors import PoolError, RequestError
 from headrace.client.headers import Headers
 from headrace.client.interface import Transport
 from headrace.client.jar import JarHolder
-from headrace.client.journey import Journey, finish
+from headrace.client.journey import NONE, Journey, finish
 from headrace.client.options import CallOptions, NetworkOptions, SendOptions, split
 from headrace.client.redirects import MAX_REDIRECTS
 from headrace.client.request import Call, Request
@@ -88,6 +89,7 @@ class Client(Defaults):
             raise ValueError(f"max_response_size is {max_response_size}; it must not be below 0, or None for no limit")
         self._max_ratio = max_decompression_ratio
         self._max_size = max_response_size
+        self._most = sys.maxsize if max_response_size is None else max_response_size
         self._is_closed = False
         super().__init__(
             base_url=base_url,
@@ -99,6 +101,15 @@ class Client(Defaults):
             retry=retry,
             event_hooks=event_hooks,
         )
+
+    @property
+    def follow_redirects(self) -> bool:
+        """Whether redirects are followed, where a call does not say otherwise."""
+        return bool(self._on_the_way)
+
+    @follow_redirects.setter
+    def follow_redirects(self, follows: bool) -> None:
+        self._on_the_way = REDIRECTS if follows else NONE
 
     @property
     def is_closed(self) -> bool:
@@ -255,16 +266,16 @@ class Client(Defaults):
     async def _plain(self, target: Target) -> Response:
         """The short way: nothing is asked for but the URL, and nothing of the client stands between."""
         origin, authority, path, url = target
-        call = Call(b"GET", origin, authority, path, self._prepared, b"", url, self._timeouts)
-        call.max_size = max_size = self._max_size
-        if self.follow_redirects:
-            call.on_the_way = REDIRECTS
+        on_the_way = self._on_the_way
+        call = Call(
+            b"GET", origin, authority, path, self._prepared, b"", url, self._timeouts, self._max_size, on_the_way
+        )
         started = perf_counter()
         try:
             incoming = await self.transport.send(call, whole=True)
             head = incoming.head
             status = head.status
-            content = await incoming.read() if status == 200 or status not in call.on_the_way else None
+            content = await incoming.read() if status == 200 or status not in on_the_way else None
         except RequestError as error:
             told(error, call)
             raise
@@ -276,7 +287,7 @@ class Client(Defaults):
         response.status = status
         if content is None:
             return await self._plain_redirect(response)
-        if max_size is None or len(content) <= max_size:
+        if len(content) <= self._most:
             for name, _ in head.headers:
                 if name in _SPECIAL:
                     break

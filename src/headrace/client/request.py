@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from headrace.client.content import ContentWith, TrailersLike, encode_content
@@ -52,6 +52,8 @@ class Call(Outgoing):
         content: bytes | Content,
         url: str,
         timeouts: Timeouts,
+        max_size: int | None = None,
+        on_the_way: Collection[int] = (),
     ) -> None:
         self.method = method
         self.origin = origin
@@ -65,8 +67,8 @@ class Call(Outgoing):
         self.never_indexed = None
         self.never_indexed_back = None
         self.on_sent = None
-        self.max_size = None
-        self.on_the_way = ()
+        self.max_size = max_size
+        self.on_the_way = on_the_way
         self.informational = None
         self.tell = None
 
