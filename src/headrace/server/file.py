@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from headrace.server.handler import Request
 
 CHUNK: Final = 131_072  # octets a thread reads in one go; one chunk is with the client, one is being read
+LEAST: Final = 16_384  # a chunk is no smaller, however many files are sent
+ALL_CHUNKS: Final = 16_777_216
+"""Bytes of chunks that all files which are being sent may have read, and as many read ahead; clients that do not read
+would hold a quarter of a megabyte each."""
 SMALL: Final = 65_536  # up to here, a file is read and sent at once: less work than asking the kernel
 
 # Python's own table, and what it lacks or calls differently from version to version. The machine's tables are not
@@ -111,6 +115,10 @@ class FileResponse(AnyResponse):
             self._descriptor.close()
 
 
+_under_way = 0
+"""Files that are being sent."""
+
+
 async def send_file(
     exchange: Exchange,
     status: int,
@@ -125,9 +133,11 @@ async def send_file(
     response. Raises OSError before the headers when there are not `wanted` octets from `offset` on, later when the file
     has become shorter.
     """
+    global _under_way
     loop = exchange.driver.loop
     has_content = exchange.head.method != b"HEAD" and not is_bodiless(status)
     by_kernel = has_content and can_sendfile(exchange)
+    _under_way += 1
     try:
         # In one visit to a thread: what is small, or goes out by chunks, is begun to be read there.
         length, first = await loop.run_in_executor(None, _begin, file, offset, wanted, has_content, by_kernel)
@@ -144,10 +154,16 @@ async def send_file(
                 if not exchange.driver.flush_due:
                     exchange.driver.schedule_flush()
                 return
-            first = await loop.run_in_executor(None, file.read, offset, CHUNK)
+            first = await loop.run_in_executor(None, file.read, offset, _chunk())
         await _send_chunks(exchange, file, offset, length, first)
     finally:
+        _under_way -= 1
         file.close()
+
+
+def _chunk() -> int:
+    """Return the size of a chunk that is read now: less where many files are being sent."""
+    return max(LEAST, min(CHUNK, ALL_CHUNKS // max(1, _under_way)))
 
 
 def _begin(file: OpenFile, offset: int, wanted: int | None, has_content: bool, by_kernel: bool) -> tuple[int, bytes]:
@@ -158,7 +174,7 @@ def _begin(file: OpenFile, offset: int, wanted: int | None, has_content: bool, b
         raise OSError(f"{file} has {size} octets, too few for {max(length, 0)} from {offset} on")
     if not has_content or length == 0 or (by_kernel and length > SMALL):
         return length, b""
-    first = file.read(offset, min(length, CHUNK))
+    first = file.read(offset, length if length <= SMALL else min(length, _chunk()))
     if not first:
         raise _cut_short(file)
     return length, first
@@ -176,7 +192,7 @@ async def _send_chunks(exchange: Exchange, file: OpenFile, offset: int, left: in
         if not left:
             await exchange.write(chunk, True)
             return
-        reading = loop.run_in_executor(None, file.read, offset, min(left, CHUNK))
+        reading = loop.run_in_executor(None, file.read, offset, min(left, _chunk()))
         try:
             await exchange.write(chunk)
         except BaseException:
