@@ -110,8 +110,9 @@ class Applications:
             await send({"type": "lifespan.shutdown.complete"})
             return
         message = await receive()
+        is_http = scope["type"] == "http"
         self.take(scope, message, leave_alone=frozenset({"members"}))
-        if scope["type"] == "http":
+        if is_http:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"ok"})
         else:
@@ -228,10 +229,10 @@ def test_nothing_of_a_broken_request_is_seen_in_the_next(run: Run, kind: str, ve
 
 names = st.sampled_from([b"x-a", b"x-b", b"accept", b"cookie", b"authorization", b"priority", b"user-agent"])
 values = st.text("abc =;,", max_size=12).map(lambda text: text.strip().encode())
-paths = st.text("ab/%?=", max_size=8).map(lambda text: b"/" + text.encode())
+paths = st.text("ab/?=", max_size=8).map(lambda text: b"/" + text.encode())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(KINDS),
     st.sampled_from(["1.1", "2"]),
