@@ -70,7 +70,7 @@ FLOODS: dict[str, Flood] = {
 }
 
 
-LAWFUL = ("requests", "large field sections")
+LAWFUL = ("requests", "large field sections", "known fields")
 """All that comes is asked for and answered. Twenty such connections are a full house and no attack: they share the
 loop, and who comes beside them waits for some turns of theirs, each with so many handlers in it."""
 
