@@ -77,7 +77,7 @@ VERDICTS = {
     "transport/websocket.py WebSocket._flush call_later": OWN,
     "transport/websocket.py WebSocket._on_control call_later": OWN,
     "transport/websocket.py WebSocket._say_close call_later": OWN,
-    "wsgi/cycle.py WSGICycle._send_spool run_in_executor": THREAD,
+    "wsgi/cycle.py WSGICycle._send_on run_in_executor": THREAD,
     "wsgi/line.py Line._post call_soon_threadsafe": NO_CODE,
     "wsgi/threads.py Threads._grow Thread": "threads begin with an empty context; each call runs in its request's",
     "wsgi/upload.py Upload.add run_in_executor": THREAD,
