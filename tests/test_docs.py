@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -59,6 +60,54 @@ def test_a_setting_is_documented_with_its_default(setting: Setting) -> None:
 @pytest.mark.parametrize("limit", [each for each in SETTINGS if each.limit], ids=lambda setting: setting.name)
 def test_a_limit_is_in_the_resource_model(limit: Setting) -> None:
     assert f"`{limit.name}`" in RESOURCE_MODEL
+
+
+# -- SECURITY.md: whoever says that something is bounded says which test fails without it
+
+
+def security_claims(page: str) -> dict[str, str]:
+    """Return each numbered promise and each row of a table, by its beginning, with the text that has to name a test."""
+    claims = {}
+    promises = page.partition("\n## What headrace promises\n")[2].partition("\n## ")[0]
+    for number, text in re.findall(r"(?ms)^(\d+)\. (.*?)(?=^\d+\. |\n\n|\Z)", promises):
+        claims[f"promise {number}"] = text
+    lines = page.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("|") and not line.startswith("|---") and not following.startswith("|---"):
+            cells = line.split(" | ")
+            claims[f"{cells[0]} | {cells[1]}"] = cells[-1]
+    return claims
+
+
+def claims_without_a_test(page: str, tests: set[str]) -> list[str]:
+    """Return which claims name no test, and which tests that the page names are not there."""
+    unproven = [name for name, text in security_claims(page).items() if not re.search(r"`test_\w+`", text)]
+    return unproven + [name for name in re.findall(r"`(test_\w+)`", page) if name not in tests]
+
+
+def all_tests() -> set[str]:
+    found = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.add(node.name)
+    return found
+
+
+def test_each_promise_and_limit_names_a_test_that_exists() -> None:
+    claims = security_claims(RESOURCE_MODEL)
+    assert sum(name.startswith("promise ") for name in claims) >= 14 and len(claims) >= 90
+    assert claims_without_a_test(RESOURCE_MODEL, all_tests()) == []
+
+
+def test_a_claim_without_a_test_is_found() -> None:
+    """The control: a promise and a row without a name, and a name of nothing, beside each one that is well."""
+    page = (
+        "# Security\n\n## What headrace promises\n\n1. **One** (`test_here`).\n2. **Two**, which goes\n   on.\n\n"
+        "Beside that.\n\n## The resource model\n\n| limit | default | shown by |\n|---|---|---|\n"
+        "| `max_a` | 1 | `test_here` |\n| `max_b` | `test_here` | |\n| `max_c` | 3 | `test_gone` |\n"
+    )
+    assert claims_without_a_test(page, {"test_here"}) == ["promise 2", "| `max_b` | `test_here`", "test_gone"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

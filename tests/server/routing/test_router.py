@@ -89,6 +89,7 @@ def body(router: Any, path: str, method: str = "GET", **options: Any) -> str:
         ("/{id:int}", "/1.0", None),
         ("/{id:int}", "/%D9%A1", None),  # an Arabic digit, which int() takes
         ("/{id:int}", "/" + "9" * 100, {"id": int("9" * 100)}),
+        ("/{id:int}", "/" + "9" * 101, None),
         ("/{id:int}", "/" + "9" * 5000, None),  # int() raises
         ("/{x:float}", "/1.5", {"x": 1.5}),
         ("/{x:float}", "/-2", {"x": -2.0}),
