@@ -22,6 +22,8 @@ from headrace.engine import events as ev
 from headrace.server.content_coding import encoder_factory
 from headrace.server.files.listing import MOST
 from headrace.server.routing import routing_table
+from headrace.server.websocket import TunnelInbox, WebSocketResponse
+from headrace.transport.websocket import WebSocket
 
 from tests import wire
 from tests.client.peer import listening
@@ -31,7 +33,8 @@ from tests.h2_peer import H2Peer
 from tests.requests import answer, request
 from tests.rig import ClientRig, ServerRig
 from tests.security.memory import HUGE, only_off
-from tests.serving import Run, port, serving
+from tests.serving import Run, port, serving, settled
+from tests.ws_peer import open_websocket
 
 MiB = 1_048_576
 
@@ -119,6 +122,80 @@ def test_an_empty_budget_is_one_line_with_the_peer_and_the_budget(
         peer = run(main())
     lines = [each.getMessage() for each in caplog.records]
     assert len(lines) == 1 and lines[0].startswith(f"{peer}: ") and f"limit {budget}" in lines[0], lines
+
+
+# -- WebSockets
+
+
+@pytest.mark.parametrize("over", ["h1", "h2"])
+@pytest.mark.parametrize("peer_is", ["silent", "deaf to the close"])
+def test_the_times_of_the_settings_are_those_of_websockets(run: Run, over: str, peer_is: str) -> None:
+    """`websocket_ping_interval_s`, `websocket_ping_timeout_s`, `websocket_close_timeout_s`, and no option beside."""
+    ends: list[tuple[int | None, str | None]] = []
+
+    async def handler(ws: WebSocket) -> None:
+        if peer_is == "silent":
+            async for _ in ws:
+                pass
+        else:
+            await ws.close(1000)
+        ends.append((ws.close_code, ws.close_reason))
+
+    async def app(request: Request) -> WebSocketResponse:
+        return WebSocketResponse(handler)
+
+    app.takes_websockets = True  # type: ignore[attr-defined]
+    times = {"websocket_ping_interval_s": 0.02, "websocket_ping_timeout_s": 0.04, "websocket_close_timeout_s": 0.06}
+
+    async def main() -> None:
+        async with serving(app, limits=times) as server, open_websocket(over, port(server)) as ws:
+            ws.protocol.send_frame = lambda frame: None
+            await ws.until_ended()
+            await settled(lambda: bool(ends))
+
+    run(main())
+    reason = "no answer to a ping within 0.04 s" if peer_is == "silent" else "no close frame came within 0.06 s"
+    assert ends == [(1006, reason)]
+
+
+@pytest.mark.parametrize("over", ["h1", "h2"])
+def test_the_queue_of_the_settings_is_that_of_websockets(run: Run, over: str) -> None:
+    """`max_message_queue`: so many messages wait for a handler that does not receive, and the rest is not read."""
+    go = asyncio.Event()
+    taken: list[int] = []
+
+    async def handler(ws: WebSocket) -> None:
+        await go.wait()
+        async for message in ws:
+            taken.append(len(message))
+
+    async def app(request: Request) -> WebSocketResponse:
+        return WebSocketResponse(handler)
+
+    app.takes_websockets = True  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        async with (
+            serving(app, limits={"max_message_queue": 3}) as server,
+            open_websocket(over, port(server)) as ws,
+        ):
+            for _ in range(20):
+                ws.send(b"x")
+            assert server.service is not None
+            (driver,) = server.service.drivers
+            (exchange,) = driver.live.values()
+            inbox = exchange.inbox
+            assert isinstance(inbox, TunnelInbox)
+            await settled(lambda: inbox.socket.waiting == 3)
+            for _ in range(50):
+                await asyncio.sleep(0)
+                assert inbox.socket.waiting == 3
+            go.set()
+            await settled(lambda: len(taken) == 20)
+            ws.say_close()
+            await ws.close_frame()
+
+    run(main())
 
 
 # -- a client's connections
