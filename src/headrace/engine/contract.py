@@ -152,6 +152,11 @@ class Engine:
         """Send a piece of content. True when accepted; after False wait for SendAccepted."""
         raise NotImplementedError
 
+    def written(self, stream_id: int) -> int:
+        """Bytes on their way to the peer: of a stream's content over HTTP/2, of all on the connection over HTTP/1.1.
+        0 for a stream that is over."""
+        raise NotImplementedError
+
     def content_sent(self, stream_id: int, count: int) -> None:
         """`count` octets of content have gone out past the engine, by the kernel's sendfile; HTTP/1.1 only."""
         raise NotImplementedError

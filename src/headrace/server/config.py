@@ -156,6 +156,8 @@ class Config:
     """WSGI requests that run at once, each in a thread of its own; 0: four more than there are cores, 32 at most."""
     wsgi_spare_threads: int = 4
     """Further threads while more than half of those wait for slow clients; 0: none, and none with one thread."""
+    wsgi_stall_s: float = 2.0
+    """Seconds in which a client that threads wait for must take or send 4 KiB while others need one; 0: no end."""
     wsgi_spool_memory: int = 1_048_576
     """Bytes of a WSGI request's content, and of a response that its client has not taken, that are kept in memory."""
     wsgi_spool_size: int = 67_108_864
@@ -204,6 +206,8 @@ class Config:
             )
         if not 0 <= self.wsgi_threads <= 10_000:
             raise ConfigError(f"wsgi_threads is {self.wsgi_threads}; it must be between 0 and 10000")
+        if not 0 <= self.wsgi_stall_s <= 86_400:
+            raise ConfigError(f"wsgi_stall_s is {self.wsgi_stall_s}; it must be between 0 and 86400")
         for name, most in (
             ("wsgi_spare_threads", 10_000),
             ("wsgi_spool_memory", 2**30),

@@ -208,6 +208,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         limit=True,
     ),
     Setting("max_body_size", "octets", "Octets that request.read() collects before it answers 413.", limit=True),
+    Setting("wsgi_stall_s", "seconds", "Time without progress when others wait for a thread; 0: no end.", limit=True),
     Setting("wsgi_spool_memory", "octets", "Octets of a WSGI request, and of a response, kept in memory.", limit=True),
     Setting("wsgi_spool_size", "octets", "The same in a temporary file; beyond it a thread waits.", limit=True),
     Setting("wsgi_spool_total", "octets", "Octets in all of these files together.", limit=True),

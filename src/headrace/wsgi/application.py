@@ -8,6 +8,7 @@ from headrace.transport.log import get_logger
 from headrace.wsgi.addresses import Addresses
 from headrace.wsgi.cycle import WSGICycle
 from headrace.wsgi.spools import Spools
+from headrace.wsgi.stalls import Stalls
 from headrace.wsgi.threads import Threads
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class WSGIApplication:
         self.threads = Threads(config.wsgi_threads, config.wsgi_spare_threads)
         self.addresses = Addresses()
         self.spools = Spools(config.wsgi_spool_memory, config.wsgi_spool_size, config.wsgi_spool_total)
+        self.stalls = Stalls(self.threads, config.wsgi_stall_s)
         self.given_up: list[Call] = []
         """Calls that had not come to their end when their request was cancelled, which only the end of a drain does."""
 

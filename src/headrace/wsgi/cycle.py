@@ -13,6 +13,7 @@ import contextvars
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from headrace.engine.errors import CANCEL
 from headrace.engine.message import COMPLETE
 from headrace.server.exchange import ClientDisconnected, Exchange
 from headrace.server.file import send_file
@@ -25,6 +26,7 @@ from headrace.wsgi.upload import Upload
 
 if TYPE_CHECKING:
     from headrace.server.files.open_file import OpenFile
+    from headrace.wsgi.addresses import Address
     from headrace.wsgi.application import WSGIApplication
     from headrace.wsgi.call import Head
     from headrace.wsgi.spool import Spool
@@ -34,6 +36,8 @@ class WSGICycle(Exchange):
     """A request and its response, driven by a WSGI application in a thread."""
 
     upload: Upload | None = None
+    address: Address | None = None
+    """The record of the client's address, once the request runs."""
     taken: int = 0
     """Bytes of pieces that came from the thread directly and were accepted, with what a piece costs beside."""
     is_spooled: bool = False
@@ -46,6 +50,10 @@ class WSGICycle(Exchange):
     """What sends the spool's content, once the headers are sent."""
     _content: asyncio.Future[None] | None = None
     """What the pump waits for while the spool is empty."""
+    _awaits_content: bool = False
+    """True while the thread waits for content that the client has not sent."""
+    _read: int = 0
+    """Bytes of content that the thread has got so."""
     _room: asyncio.Future[None] | None = None
     """What the thread waits for while the spool is full."""
 
@@ -62,6 +70,7 @@ class WSGICycle(Exchange):
         call: Call | None = None
         client = driver.client
         address = application.addresses.enter(None if client is None else client[0], driver)
+        self.address = address
         try:
             if self.inbox is not None and application.spools.is_used and not self.head.expect_continue:
                 await self._gather(Upload(application.spools, address))
@@ -69,7 +78,8 @@ class WSGICycle(Exchange):
                 line = self._line = Outlet(driver.loop, self, application, address)
                 call = self._call(application, line)
                 begin = partial(self._begin, contextvars.copy_context(), call, line)
-                application.threads.start(begin, address, driver)
+                if application.threads.start(begin, address, driver):
+                    application.stalls.watch(driver.loop, driver.context)
                 await self._serve(line)
                 if self._pump is not None and (self._failure is None or self._is_said):
                     await self._pump  # also when the application fails behind a whole response
@@ -87,6 +97,7 @@ class WSGICycle(Exchange):
             if self.upload is not None:
                 self.upload.close()
             application.addresses.leave(address)
+            application.stalls.leave(self)
             if call is not None and not self._has_ended:
                 application.given_up.append(call)
             if self.inbox is not None or self.task is not None:
@@ -170,6 +181,7 @@ class WSGICycle(Exchange):
                 data = inbox.take()
                 self._acknowledge(inbox.take_owed())
                 if data:
+                    self._read += len(data)
                     return data
             elif inbox.ended:
                 return b""
@@ -179,7 +191,12 @@ class WSGICycle(Exchange):
                 raise ClientDisconnected(f"the response to stream {self.stream_id} is complete; no more content comes")
             else:
                 self.invite()
-                await inbox.changed(self.driver.loop)
+                self.application.stalls.enter(self)
+                self._awaits_content = True
+                try:
+                    await inbox.changed(self.driver.loop)
+                finally:
+                    self._awaits_content = False
 
     async def go_on(self, data: bytes, head: Head | None, is_last: bool) -> None:
         """Send a piece, after the `head` if that has not been sent."""
@@ -204,6 +221,7 @@ class WSGICycle(Exchange):
         except BaseException:
             spool.close()
             raise
+        self.application.stalls.enter(self)
         self._pump = start_worker(self._send_on(spool), self.driver.loop)
 
     async def look(self) -> None:
@@ -211,15 +229,17 @@ class WSGICycle(Exchange):
         self.wake()
 
     async def make_room(self) -> None:
-        """Wait until everything in the spool has gone out, or nobody sends it any more."""
+        """Wait until everything in the spool has gone out, nobody sends it any more, or there may be room elsewhere."""
         spool = self._line.spool if self._line is not None else None
         assert spool is not None
-        while not spool.has_room() and not spool.is_closed:
+        if not spool.has_room() and not spool.is_closed:
             self._room = self.driver.loop.create_future()
             await self._room
 
     async def respond_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a response in one piece."""
+        if self._line is not None and self._line.spool is not None:
+            self.application.stalls.enter(self)
         await self.respond(status, headers, body)
 
     async def send_file(
@@ -241,6 +261,36 @@ class WSGICycle(Exchange):
         super().wake()
         if self._content is not None and not self._content.done():
             self._content.set_result(None)
+
+    # -- for `Stalls` ------------------------------------------------------------------------------------------
+
+    def awaits_client(self) -> bool:
+        """Tell whether nothing goes on before the client sends or takes something."""
+        return self._awaits_content or self.blocked
+
+    def awaits_room(self) -> bool:
+        """Tell whether the thread waits for room for its response."""
+        return self._room is not None and not self._room.done()
+
+    def is_waited_for(self) -> bool:
+        """Tell whether a thread waits for the client."""
+        return self._awaits_content or self.awaits_room()
+
+    def moved(self) -> int:
+        """Bytes that the client has sent to a thread that waited, and has taken."""
+        return self._read + self.driver.engine.written(self.stream_id)
+
+    def look_for_room(self) -> None:
+        """There may be room now: let the thread try, if it waits for some."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def give_up(self, reason: str) -> None:
+        """End the request, as if its client had gone, and give back its room at once."""
+        self.gone = reason
+        self.reset(CANCEL)
+        if self._line is not None and self._line.spool is not None:
+            self._line.spool.close()
 
     # -- what goes on meanwhile --------------------------------------------------------------------------------
 

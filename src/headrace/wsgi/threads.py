@@ -48,22 +48,28 @@ class Threads:
         """Threads that are idle, that run, and that wait for clients among these; jobs that wait for a thread."""
         return {"idle": self._idle, "running": self._running, "waiting": self._waiting, "queued": self._queued}
 
-    def start(self, job: Job, address: Address, connection: Hashable) -> None:
+    def are_held_up(self) -> bool:
+        """Tell whether jobs wait for a thread while more than half of the threads wait for clients."""
+        return self._queued > 0 and self._waiting > self.size // 2
+
+    def start(self, job: Job, address: Address, connection: Hashable) -> bool:
         """Run `job` in a thread, as soon as one is free and it is its turn. It must not raise.
 
-        Raises RuntimeError when the system gives no thread at all; then `job` may still run, when one is there again.
+        Returns True when some job waits for a thread now, this one or another. Raises RuntimeError when the system
+        gives no thread at all; then `job` may still run, when one is there again.
         """
         with self._lock:
             if self._running < self.size and self._idle and not self._queued:
                 self._idle -= 1
                 self._running += 1
                 self._handed.put(job)
-                return
+                return False
             if not address.jobs:
                 self._turns.append(address)
             address.add(connection, job)
             self._queued += 1
             self._dispatch()
+            return self._queued > 0
 
     def wait_began(self, address: Address, connection: Hashable) -> None:
         """A thread waits for the client of `connection` from now on, until `wait_ended`."""

@@ -213,6 +213,10 @@ class Sender(Output):
             self._end_queued = True
             self._finish()
 
+    def written(self, stream_id: int) -> int:
+        """Bytes that have gone out on the connection, which has one response at a time."""
+        return self.octets_out
+
     # -- ends --------------------------------------------------------------------------------------------------
 
     def reset_stream(self, stream_id: int, code: int) -> None:

@@ -181,6 +181,11 @@ class Sender(Output):
         self.frames_out += 1
         self._finish(stream)
 
+    def written(self, stream_id: int) -> int:
+        """Bytes of a stream's content that the peer's windows have let go; 0 when it is over."""
+        stream = self._streams.get(stream_id)
+        return 0 if stream is None else stream.written
+
     def reset_stream(self, stream_id: int, code: int) -> None:
         """Send RST_STREAM and forget what the stream had queued; no event follows. A no-op when the stream is gone."""
         stream = self._streams.get(stream_id)

@@ -1,0 +1,99 @@
+"""Ends what keeps all threads waiting: clients that take nothing of their responses while others get no thread.
+
+Room for responses and spare threads are bounded, so clients that never read can use up both. From the moment when
+requests wait for a thread and more than half of the threads wait for clients, each of these clients has `limit_s`
+seconds to make progress. Then the responses without any are ended, those that wait longest first, no more of them than
+requests wait. Nothing is ended as long as nobody waits for a thread, and nobody who reads ever is.
+
+Everything here is for the event loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.transport.log import Seldom, get_logger
+
+if TYPE_CHECKING:
+    import asyncio
+    from contextvars import Context
+
+    from headrace.wsgi.cycle import WSGICycle
+    from headrace.wsgi.threads import Threads
+
+PROGRESS: Final = 4_096
+"""Bytes that a client must take, or send, within `wsgi_stall_s`: less is a drip, which would hold a thread for ever."""
+LOOKS: Final = 4  # in `limit_s`: what stalls is ended that much later at most
+
+protocol_log: Final = get_logger("headrace.protocol")
+
+
+class Stalls:
+    """The requests that hold a thread or room while their clients make them wait. `limit_s` 0: none is ever ended."""
+
+    def __init__(self, threads: Threads, limit_s: float) -> None:
+        self._threads = threads
+        self._limit_s = limit_s
+        self._held: dict[WSGICycle, tuple[float, int] | None] = {}
+        """Since when each has made no progress, and the bytes it had moved then; None where that is not so."""
+        self._is_watching = False
+        self._said = Seldom()
+
+    def enter(self, cycle: WSGICycle) -> None:
+        """`cycle` holds a thread, or room, for as long as its client likes. Idempotent until `leave`."""
+        self._held.setdefault(cycle, None)
+
+    def leave(self, cycle: WSGICycle) -> None:
+        """`cycle` has ended; a no-op when it never entered."""
+        self._held.pop(cycle, None)
+
+    def watch(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        """A request waits for a thread: look at those that hold one, until none waits. `context` is the server's."""
+        if self._limit_s and not self._is_watching:
+            self._is_watching = True
+            self._look(loop, context)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        held, now = self._held, loop.time()
+        if not self._threads.are_held_up():
+            for cycle in held:
+                held[cycle] = None
+            if not self._threads.stats()["queued"]:
+                self._is_watching = False
+                return
+        else:
+            for cycle, mark in held.items():
+                if not cycle.awaits_client():
+                    held[cycle] = None
+                elif mark is None or cycle.moved() - mark[1] >= PROGRESS:
+                    held[cycle] = now, cycle.moved()
+            self._end_some(now - self._limit_s)
+        loop.call_later(self._limit_s / LOOKS, self._look, loop, context, context=context.copy())
+
+    def _end_some(self, before: float) -> None:
+        """End those without progress since `before`, as many as requests wait, the longest without it first."""
+        stalled = [(mark[0], cycle) for cycle, mark in self._held.items() if mark is not None and mark[0] <= before]
+        if not stalled:
+            return
+        stalled.sort(key=lambda each: each[0])
+        wanting = [cycle for cycle in self._held if cycle.awaits_room()]
+        addresses = {cycle.address for cycle in wanting}
+        left = self._threads.stats()["queued"]
+        for _, cycle in stalled:
+            # One that holds no thread is ended only if it has the room for which a thread of its own address waits.
+            if left and (cycle.is_waited_for() or cycle.address in addresses):
+                left -= 1
+                self._held[cycle] = None
+                self._end(cycle)
+        for cycle in wanting:
+            cycle.look_for_room()
+
+    def _end(self, cycle: WSGICycle) -> None:
+        if self._said.is_due():
+            protocol_log.warning(
+                "%s: its client made no progress while others waited for a thread (limit wsgi_stall_s); "
+                "%d more were ended so without a line here",
+                cycle, self._said.silent,
+            )  # fmt: skip
+            self._said.silent = 0
+        cycle.give_up("it made no progress while others waited for a thread (limit wsgi_stall_s)")
