@@ -28,10 +28,13 @@ class _Call:
 
     __slots__ = ("coroutine", "error", "lock", "loop", "result", "task")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], lock: Lock) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.loop = loop
         self.coroutine = coroutine
-        self.lock = lock
+        # One a call, not one a thread: a signal handler, or what the collector ends, may make a call while its thread
+        # waits for another, and neither may be let go by the other's end.
+        self.lock = Lock()
+        self.lock.acquire()
         self.result: Any = None
         self.error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
@@ -55,6 +58,8 @@ class _Call:
         """On the loop's thread."""
         if self.task is not None:
             self.task.cancel()
+        else:
+            self.coroutine.close()  # interrupted before it was handed over
 
     def give_up(self) -> None:
         """The loop has ended before it could start this."""
@@ -78,7 +83,6 @@ class LoopThread:
         self.loop: asyncio.AbstractEventLoop = _new_loop()
         self.closes: WeakSet[Closes] = WeakSet()
         """What `stop` closes first."""
-        self._own = threading.local()
         self._pid = os.getpid()
         self._calls: set[_Call] = set()
         self._thread = threading.Thread(target=self._run, name="headrace", daemon=True)
@@ -123,25 +127,21 @@ class LoopThread:
                 if self._pid == os.getpid()
                 else "this client was made before the process forked: make one in each process"
             )
-        own = self._own
-        try:
-            lock = own.lock
-        except AttributeError:
-            lock = own.lock = threading.Lock()
-            lock.acquire()
-        call = _Call(self.loop, coroutine, lock)
+        call = _Call(self.loop, coroutine)
         self._calls.add(call)
         try:
             self.loop.call_soon_threadsafe(call.start)
-            while not lock.acquire(True, _GLANCE_S):
+            while not call.lock.acquire(True, _GLANCE_S):
                 pass
-        except RuntimeError:
-            coroutine.close()
-            raise RuntimeError("the event loop of this client has ended") from None
-        except BaseException:
-            # The lock is this call's for good: it may be released at any time from now on.
-            del own.lock
-            self.loop.call_soon_threadsafe(call.cancel)
+        except BaseException as interrupt:
+            # Ctrl-C, what the handler of another signal raises, or a loop that takes no more calls.
+            try:
+                self.loop.call_soon_threadsafe(call.cancel)
+            except RuntimeError:
+                if call.task is None:
+                    coroutine.close()
+                if isinstance(interrupt, RuntimeError):
+                    raise RuntimeError("the event loop of this client has ended") from None
             raise
         finally:
             self._calls.discard(call)
@@ -165,8 +165,30 @@ class LoopThread:
 
         return self.run(calling())
 
+    def _close_soon(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have the loop call and await `close`, and wait for nothing. May be called in any thread, whatever that
+        holds."""
+        if self._pid != os.getpid():
+            return
+
+        async def closing() -> None:
+            try:
+                await close()
+            finally:  # what it raises is nobody's: after an interrupt the source still runs, and ends by a cancellation
+                self._calls.discard(call)
+
+        call = _Call(self.loop, closing())
+        self._calls.add(call)
+        try:
+            self.loop.call_soon_threadsafe(call.start)
+        except RuntimeError:  # the loop has ended, and what it ran with it
+            self._calls.discard(call)
+            call.coroutine.close()
+
     def iterate(self, source: AsyncIterator[T]) -> Iterator[T]:
-        """The items of an async generator, as a plain one."""
+        """The items of an async generator, as a plain one. A generator that is given up early closes its source soon,
+        and does not wait for that: it may be the collector that ends it, on the loop's own thread, or on one that holds
+        a lock which the loop needs."""
 
         async def following() -> tuple[bool, Any]:
             try:
@@ -182,8 +204,8 @@ class LoopThread:
                 yield item
         finally:
             close = getattr(source, "aclose", None)
-            if close is not None and self.is_alive:
-                self.run(close())
+            if close is not None:
+                self._close_soon(close)
 
     def stop(self) -> None:
         """End the loop and its thread. Idempotent; nothing runs on it after that."""

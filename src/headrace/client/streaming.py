@@ -105,8 +105,10 @@ class Streaming:
 
     async def collect(self, most: int | None) -> bool:
         """Put the content together until it has ended, or has more than `most` bytes: then return False, and go on in
-        the next call. Raises RequestError."""
+        the next call. Raises RequestError, and StreamConsumed while another call reads."""
         source = self.source
+        if source is not None and source.ag_running:
+            raise StreamConsumed("the content is being read by another call")  # whose pieces stay as they are
         if source is None:
             source = self.source = self.decoded()
         try:
