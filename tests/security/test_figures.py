@@ -7,6 +7,7 @@ import gzip
 import itertools
 import logging
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from headrace.client.driver_owner import CLIENT_LIMITS
 from headrace.client.errors import InvalidURL
 from headrace.client.url import CACHED_URLS, MAX_URL_LENGTH, URL, _parsed
 from headrace.engine import events as ev
+from headrace.engine.limits import Limits
 from headrace.server.content_coding import encoder_factory
 from headrace.server.files.listing import MOST
 from headrace.server.routing import routing_table
@@ -122,6 +124,39 @@ def test_an_empty_budget_is_one_line_with_the_peer_and_the_budget(
         peer = run(main())
     lines = [each.getMessage() for each in caplog.records]
     assert len(lines) == 1 and lines[0].startswith(f"{peer}: ") and f"limit {budget}" in lines[0], lines
+
+
+REFILLS: dict[str, tuple[int, int, Callable[[int], bytes]]] = {
+    "odd_frames": (1_000, 100, lambda n: wire.frame(0xEE, 0, 0, b"unknown")),
+    "early_resets": (300, 30, lambda n: wire.request(n) + wire.rst_stream(n)),
+    "provoked_resets": (20, 2, lambda n: wire.request(n) + wire.window_update(n, 0)),
+}
+
+
+@pytest.mark.parametrize("budget", REFILLS)
+def test_a_budget_has_so_many_at_once_and_so_many_a_second(budget: str) -> None:
+    burst, rate, make = REFILLS[budget]
+
+    def opened() -> ServerRig:
+        odd = burst if budget == "odd_frames" else HUGE
+        return ServerRig(Limits(max_concurrent_streams=10_000, odd_frame_burst=odd))
+
+    def spend(rig: ServerRig, start: int, count: int) -> None:
+        for number in range(start, start + count):
+            rig.feed(make(1 + 2 * number))
+            rig.take()
+
+    rig = opened()
+    spend(rig, 0, burst)
+    assert not rig.conn.closed
+    rig.advance(1.0)
+    spend(rig, burst, rate)
+    assert not rig.conn.closed
+    spend(rig, burst + rate, 1)
+    assert rig.conn.closed and rig.of(ev.PeerFault)[-1].budget == budget
+    rig = opened()
+    spend(rig, 0, burst + 1)
+    assert rig.conn.closed and rig.goaway_code() == wire.ENHANCE_YOUR_CALM
 
 
 # -- WebSockets

@@ -346,6 +346,34 @@ def test_what_waits_no_longer_lets_the_next_one_in(run: Run) -> None:
     run(main())
 
 
+def test_there_are_no_more_spare_threads_than_the_setting_says() -> None:
+    """Ten addresses whose clients keep a thread waiting each: four threads and two spare ones take six of them."""
+    threads = Threads(4, 2)
+    taken, ended = threading.Semaphore(0), threading.Semaphore(0)
+    clients_go_on = threading.Event()
+
+    def job(address: Address) -> Callable[[], None]:
+        def run() -> None:
+            threads.wait_began(address, address)
+            taken.release()
+            assert clients_go_on.wait(LIMIT_S)
+            threads.wait_ended(address, address)
+            ended.release()
+
+        return run
+
+    for number in range(10):
+        address = Address(str(number))
+        threads.start(job(address), address, address)
+    for _ in range(6):
+        assert taken.acquire(timeout=LIMIT_S)
+    assert {**threads.stats(), "idle": 0} == {"idle": 0, "running": 6, "waiting": 6, "queued": 4}
+    clients_go_on.set()
+    for _ in range(10):
+        assert ended.acquire(timeout=LIMIT_S)
+    threads.close()
+
+
 # -- whose turn it is
 
 
