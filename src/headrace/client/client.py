@@ -15,7 +15,7 @@ from headrace.client.decoding import MAX_RATIO
 from headrace.client.defaults import Defaults, Target
 from headrace.client.errors import PoolError, RequestError
 from headrace.client.headers import Headers
-from headrace.client.interface import Transport
+from headrace.client.interface import Pairs, Transport
 from headrace.client.jar import JarHolder
 from headrace.client.journey import NONE, Journey, finish
 from headrace.client.options import CallOptions, NetworkOptions, SendOptions, split
@@ -233,8 +233,9 @@ class Client(Defaults):
         """GET, see `request`."""
         if not options:
             target = self._targets.get(url)
-            if target is not None and self._jar.is_empty and self._headers._pairs is self._prepared_from:
-                return await self._plain(target)
+            made_from, fields = self._prepared
+            if target is not None and self._jar.is_empty and self._headers._pairs is made_from:
+                return await self._plain(target, fields)
             if not self._is_closed:
                 self._prepare(url)
         return await self.request("GET", url, **options)
@@ -263,13 +264,11 @@ class Client(Defaults):
         """PATCH, see `request`."""
         return await self.request("PATCH", url, **options)
 
-    async def _plain(self, target: Target) -> Response:
+    async def _plain(self, target: Target, fields: Pairs) -> Response:
         """The short way: nothing is asked for but the URL, and nothing of the client stands between."""
         origin, authority, path, url = target
         on_the_way = self._on_the_way
-        call = Call(
-            b"GET", origin, authority, path, self._prepared, b"", url, self._timeouts, self._max_size, on_the_way
-        )
+        call = Call(b"GET", origin, authority, path, fields, b"", url, self._timeouts, self._max_size, on_the_way)
         started = perf_counter()
         try:
             incoming = await self.transport.send(call, whole=True)

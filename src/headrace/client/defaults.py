@@ -56,12 +56,22 @@ class Defaults:
 
     def _settle(self) -> None:
         """Something that all requests share has changed: forget what was prepared."""
+        # Whoever prepares from what was there before has the other dictionary in hand, and stores into that.
         self._targets: dict[str | URL, Target] = {}
-        self._prepared_from: Pairs | None = None
-        self._prepared: Pairs = []
+        self._prepared: tuple[Pairs | None, Pairs] = None, []
+        """The client's list of header fields that it was made from, and the fields of a plain request: stored, and
+        looked at, in one step."""
 
     def _prepare(self, url: str | URL) -> None:
-        """Remember what a plain request to this URL has in common with all others, where there are plain ones."""
+        """Remember what a plain request to this URL has in common with all others, where there are plain ones.
+
+        Other threads may change the defaults meanwhile, so that each is read once. The targets come first: a change
+        that comes after that leaves these targets to nobody.
+        """
+        pairs = self._headers._pairs
+        if self._prepared[0] is not pairs:
+            self._settle()
+        targets = self._targets
         if (
             self._auth is not None
             or self._params
@@ -71,19 +81,18 @@ class Defaults:
             or self._timeouts.total is not None
         ):
             return
-        if self._prepared_from is not self._headers._pairs:
-            self._settle()
-            if "host" in self._headers or "content-length" in self._headers or "cookie" in self._headers:
+        if self._prepared[0] is not pairs:
+            headers = Headers.received(pairs)
+            if "host" in headers or "content-length" in headers or "cookie" in headers:
                 return
             # By way of a request, so that they are checked as any other's.
-            self._prepared = Request("GET", "http://prepared.invalid/", headers=self._headers).outgoing().headers
-            self._prepared_from = self._headers._pairs
+            self._prepared = pairs, Request("GET", "http://prepared.invalid/", headers=headers).outgoing().headers
         target = self._merged(url)
         if target.userinfo:
             return
-        if len(self._targets) >= CACHED_TARGETS:
-            self._targets.clear()
-        self._targets[url] = (target.origin, target.netloc, target.raw_path, target.without_userinfo())
+        if len(targets) >= CACHED_TARGETS:
+            targets.clear()
+        targets[url] = (target.origin, target.netloc, target.raw_path, target.without_userinfo())
 
     @property
     def headers(self) -> Headers:
@@ -169,11 +178,10 @@ class Defaults:
         Raises InvalidURL, and ValueError or TypeError for options that make no request.
         """
         params = options.get("params")
-        if self._params:
-            params = self._params.merge(params)
-        headers = self._headers
+        if defaults := self._params:
+            params = defaults.merge(params)
+        headers = self._headers.copy()  # as they are now: another thread may change the client's
         if (more := options.get("headers")) is not None:
-            headers = headers.copy()
             headers.update(more)
         if (cookies := options.get("cookies")) is not None:
             from headrace.client.cookies import cookie_field

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 class JarHolder:
     """A jar, or the place for one. `is_empty` is True while there is certainly no cookie."""
 
-    __slots__ = ("_cookies", "is_empty")
+    __slots__ = ("_kept", "is_empty")
 
     def __init__(self, cookies: Any = None) -> None:
         self.is_empty = True
-        self._cookies: Cookies | None = None
+        # In a dictionary, whose `setdefault` is one step: two threads that open the jar at once have the same one.
+        self._kept: dict[None, Cookies] = {}
         if cookies is not None:
             self.set(cookies)
 
@@ -26,20 +27,23 @@ class JarHolder:
         """Use these from now on."""
         from headrace.client.cookies import Cookies
 
-        self._cookies = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
+        self._kept[None] = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
         self.is_empty = False
 
     def open(self) -> Cookies:
         """The jar."""
-        if self._cookies is None:
-            self.set(None)
-        assert self._cookies is not None
+        found = self._kept.get(None)
+        if found is None:
+            from headrace.client.cookies import Cookies
+
+            found = self._kept.setdefault(None, Cookies())
         self.is_empty = False  # whoever has it may put something in
-        return self._cookies
+        return found
 
     def header_for(self, url: URL) -> str:
         """The value of the field `cookie` for a request to this URL, "" for none."""
-        return "" if self._cookies is None else self._cookies.header_for(url)
+        found = self._kept.get(None)
+        return "" if found is None else found.header_for(url)
 
     def extract(self, url: URL, headers: Pairs) -> None:
         """Keep what a response sets, as far as it may."""
