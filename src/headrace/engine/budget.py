@@ -36,16 +36,18 @@ class Budget:
         self.earned = earned if earned < most else most
 
     def spend(self, units: float, now: float) -> bool:
-        """Take `units` at time `now`; return False when the budget does not have them."""
-        left = self.left - units
-        if left < 0.0:  # refill only when it matters: most connections never get here
-            left += (now - self.filled_at) * self.rate
-            if left > self.burst - units:
-                left = self.burst - units
-            self.filled_at = now
-            if left < 0.0 and self.earned > 0.0:
-                earned = self.earned + left
-                self.earned = earned if earned > 0.0 else 0.0
-                left = 0.0 if earned >= 0.0 else earned
+        """Take `units` at time `now`; return False when the budget does not have them.
+
+        The time for which it was full earns nothing: a connection that was quiet could spend the burst twice.
+        """
+        left = self.left + (now - self.filled_at) * self.rate
+        if left > self.burst:
+            left = self.burst
+        self.filled_at = now
+        left -= units
+        if left < 0.0 and self.earned > 0.0:
+            earned = self.earned + left
+            self.earned = earned if earned > 0.0 else 0.0
+            left = 0.0 if earned >= 0.0 else earned
         self.left = left
         return left >= 0.0
