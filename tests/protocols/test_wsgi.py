@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from flask import Flask, Response, request
 
 from headrace.server.exchange import ClientDisconnected
@@ -15,6 +16,7 @@ from tests.serving import Run, live_handlers, settled
 
 TEXT = [("Content-Type", "text/plain")]
 LARGE = bytes(range(256)) * 8_192
+UNSPOOLED = {"wsgi_spool_memory": 0, "wsgi_spool_size": 0}
 
 
 def test_responses(run: Run, wire: Wire) -> None:
@@ -52,7 +54,17 @@ def test_responses(run: Run, wire: Wire) -> None:
     run(main())
 
 
-def test_uploads(run: Run, wire: Wire) -> None:
+@pytest.mark.parametrize("how", ["spooled", "unspooled"])
+def test_uploads(run: Run, wire: Wire, how: str) -> None:
+    """An upload whose length nobody said has one all the same once it is whole here, and otherwise has none.
+
+    PEP 3333 lets CONTENT_LENGTH be absent, and applications take that for no content (Django, Flask). gunicorn and
+    waitress differ in the same way: the first hands over a stream without a length, the second the length of what it
+    has gathered.
+    """
+    settings: dict[str, Any] = {} if how == "spooled" else UNSPOOLED
+    said = b"17" if how == "spooled" else b"none"
+
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         path = environ["PATH_INFO"]
         content = b"" if path == "/leave" else environ["wsgi.input"].read()
@@ -60,44 +72,90 @@ def test_uploads(run: Run, wire: Wire) -> None:
         return [content, environ.get("CONTENT_LENGTH", "none").encode()]
 
     async def main() -> None:
-        async with wire.serving(app) as server, wire.peer(server) as peer:
+        async with wire.serving(app, **settings) as server, wire.peer(server) as peer:
             length = [] if wire.protocol == "http/1.1" else [("content-length", str(len(LARGE)))]
             assert (await peer.post("/", LARGE, length)).body == LARGE + str(len(LARGE)).encode()
             number = await peer.open("/", "POST", end=False)
             await peer.send(number, b"of no length said", end=True)
-            assert (await peer.over(number)).body == b"of no length saidnone"
+            assert (await peer.over(number)).body == b"of no length said" + said
             assert (await peer.post("/leave", b"x" * 1000)).status == 200
             assert (await peer.get("/")).body == b"none"
 
     run(main())
 
 
-def test_a_client_that_goes(run: Run, wire: Wire) -> None:
+@pytest.mark.parametrize("how", ["unspooled", "expect", "writing", "blocked"])
+def test_a_client_that_goes(run: Run, wire: Wire, how: str) -> None:
+    """A thread whose client has gone learns it at its next read or write.
+
+    It reads from its client where nothing is spooled, and where the client waits for 100 (Continue). It writes into a
+    spool, or waits until there is room in that. What yields its pieces learns it as PEP 3333 has it: it is closed.
+    """
     seen: list[str] = []
     go_on = threading.Event()
+    reads = how in ("unspooled", "expect")
 
     def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        start_response("200 OK", TEXT)
+        write = start_response("200 OK", TEXT)
         try:
             yield b"begun"
-            assert go_on.wait(10)
-            environ["wsgi.input"].read()
+            if how != "blocked":
+                assert go_on.wait(10)
+            if reads:
+                environ["wsgi.input"].read()
+            for _ in range(1_000):  # without an end to it, a server that tells nothing would hang the test
+                if how == "blocked":
+                    yield b"x" * 65_536
+                else:
+                    write(b"x" * 65_536)
         except ClientDisconnected:
             seen.append("told")
+            raise
+        except GeneratorExit:
+            seen.append("ended")
             raise
         finally:
             seen.append("closed")
 
     async def main() -> None:
-        async with wire.serving(app) as server, wire.peer(server) as peer:
-            number = await peer.open("/", "POST", [("content-length", "1000000")], end=False)
+        settings: dict[str, Any] = {"blocked": {"wsgi_spool_size": 0}, "unspooled": UNSPOOLED}.get(how, {})
+        async with wire.serving(app, **settings) as server, wire.peer(server) as peer:
+            if reads:
+                expect = [("expect", "100-continue")] if how == "expect" else []
+                number = await peer.open("/", "POST", [("content-length", "1000000"), *expect], end=False)
+            else:
+                number = await peer.open("/")
             await peer.started(number)
             peer.reset(number)
             go_on.set()
             await settled(lambda: live_handlers(server) == 0)
 
     run(main())
-    assert seen == ["told", "closed"]
+    assert seen == ["ended" if how == "blocked" else "told", "closed"]
+
+
+def test_a_client_that_goes_with_its_upload(run: Run, wire: Wire) -> None:
+    """The application is not called for a client that has gone before its content was here: nobody waits for that."""
+    called: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        called.append(environ["PATH_INFO"])
+        start_response("200 OK", TEXT)
+        return [environ["wsgi.input"].read()]
+
+    async def main() -> None:
+        async with wire.serving(app) as server:
+            async with wire.peer(server) as peer:
+                number = await peer.open("/gone", "POST", [("content-length", "1000000")], end=False)
+                await peer.send(number, b"x" * 1_000)
+                await settled(lambda: live_handlers(server) == 1)
+                peer.reset(number)
+                await settled(lambda: live_handlers(server) == 0)
+            async with wire.peer(server) as peer:
+                assert (await peer.get("/there")).status == 200
+
+    run(main())
+    assert called == ["/there"]
 
 
 def test_flask(run: Run, wire: Wire) -> None:
