@@ -11,7 +11,8 @@ import pytest
 
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError
 
-from tests.isolation.speakers import MULTIPLEXING, SPEAKERS, H2Client, H2Server
+from tests.h1_rig import head
+from tests.isolation.speakers import MULTIPLEXING, SPEAKERS, H1Client, H2Client, H2Server
 
 everywhere = pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda each: each.__name__)
 over_http_2 = pytest.mark.parametrize("speaker", MULTIPLEXING, ids=lambda each: each.__name__)
@@ -152,6 +153,35 @@ def test_fields_of_any_make_are_sent_as_they_are(speaker: Any) -> None:
             assert side.say(iter([pair])) == [(b"x-user", user)]
             for fields in ((pair,), [pair], [list(pair)]):
                 assert side.say(fields) == [(b"x-user", user)]
+
+
+class Stripped(Text):
+    """A value that gives something else to whoever takes the spaces off it."""
+
+    def strip(self, characters: object = None, /) -> bytes:
+        return b"anything"
+
+    def lower(self) -> bytes:
+        return b"anything"
+
+
+@everywhere
+def test_trailers_of_derived_bytes_are_sent_as_they_are(speaker: Any) -> None:
+    """As fields of heads are; over HTTP/1.1 they stand behind the last chunk."""
+    for pair in ((b"x-user", Stripped(b"alice")), (Stripped(b"x-user"), b"alice")):
+        side = speaker()
+        assert side.say([pair]) == [(b"x-user", b"alice")]
+        if side.multiplexes:
+            assert side.trailers(side.begin([]), [pair]) == [(b"x-user", b"alice")]
+            continue
+        if isinstance(side, H1Client):
+            stream_id = side.conn.send_request(b"POST", b"http", b"a.example", b"/", [], end_stream=False)
+        else:
+            (request,) = side.rig.feed(head())
+            stream_id = request.stream_id
+            side.conn.send_headers(stream_id, 200, [])
+        side.conn.send_trailers(stream_id, [pair])
+        assert side.rig.take().endswith(b"\r\n\r\n0\r\nx-user: alice\r\n\r\n")
 
 
 @everywhere

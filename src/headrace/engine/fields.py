@@ -338,12 +338,14 @@ def parse_request(
         raise StreamFault(stream_id, PROTOCOL_ERROR, ":protocol without CONNECT", "RFC 8441 §4")
     if protocol is not None and authority is None:
         raise StreamFault(stream_id, PROTOCOL_ERROR, "extended CONNECT without :authority", "RFC 8441 §4")
-    if host is not None and authority is not None and host != authority and not _same_host(host, authority, scheme):
+    # A default port is that of the connection's scheme, as everything is, and not of the one that the client claims.
+    default = connection_scheme if scheme else b""
+    if host is not None and authority is not None and host != authority and not _same_host(host, authority, default):
         raise StreamFault(stream_id, PROTOCOL_ERROR, "host differs from :authority", "RFC 9113 §8.3.1")
     head.headers = tuple(headers)
     head.has_host = host is not None
     head.method = method
-    head.scheme = connection_scheme if scheme else b""
+    head.scheme = default
     head.authority = authority if authority is not None else (host if host is not None else b"")
     head.path = path
     # Names of upgrade protocols are compared without case (RFC 9110 §7.8), and bridges pass on what clients wrote.

@@ -201,13 +201,32 @@ def test_malformed_requests_from_a_remembered_block(row: str) -> None:
 )
 def test_host_and_authority(authority: bytes | None, hosts: list[bytes], good: bool) -> None:
     """§8.3.1, Netty CVE-2026-59900: host that differs from :authority, or stands twice, makes the request malformed."""
-    rig = ServerRig()
+    rig = ServerRig(scheme=b"https")
     rig.request(1, authority=authority, extra=[(b"host", host) for host in hosts])
     assert rig.outcome(1) == (OK if good else MALFORMED)
     if good:
         assert rig.of(ev.RequestReceived)[0].authority == (hosts[0] if authority is None else authority)
     else:
         assert rig.of(ev.RequestReceived) == []
+
+
+@pytest.mark.parametrize("claimed", [b"http", b"https"])
+@pytest.mark.parametrize(("connection", "port", "other"), [(b"http", b":80", b":443"), (b"https", b":443", b":80")])
+def test_the_default_port_is_that_of_the_connections_scheme(
+    connection: bytes, port: bytes, other: bytes, claimed: bytes
+) -> None:
+    """§8.3.1, RFC 9110 §4.2: whatever `:scheme` the client claims, which gateways that end TLS hand on."""
+    for one, two, is_good in (
+        (b"h.test", b"h.test", True),
+        (b"h.test", b"H.test", True),
+        (b"h.test", b"h.test" + port, True),
+        (b"h.test", b"h.test" + other, False),
+    ):
+        for said, host in ((one, two), (two, one)):
+            rig = ServerRig(scheme=connection)
+            fields = [M, (b":scheme", claimed), (b":authority", said), P, (b"host", host)]
+            rig.feed(wire.headers(1, b"".join(wire.literal(*each) for each in fields), end_stream=True))
+            assert rig.outcome(1) == (OK if is_good else MALFORMED), (said, host)
 
 
 # --- responses (§8.3.2) -----------------------------------------------------------------------------
