@@ -20,7 +20,7 @@ from headrace.proxy.target import leaves_its_base
 from headrace.server.exchange import ClientDisconnected
 from headrace.server.handler import Request
 from headrace.server.logs import printable
-from headrace.server.response import AnyResponse, Response
+from headrace.server.response import AnyResponse, HeaderList, Headers, Response, checked_headers
 from headrace.server.websocket import ServerTunnel, TunnelInbox, refuse_handshake
 from headrace.transport.log import get_logger
 
@@ -231,25 +231,27 @@ class Upload:
 
 
 class Forwarded(AnyResponse):
-    """The upstream's response, as the answer to the client."""
+    """The upstream's response, as the answer to the client. Middleware sees its `status`, and changes `headers`."""
 
-    __slots__ = ("_incoming", "_outgoing", "_proxy")
+    __slots__ = ("_incoming", "_outgoing", "headers", "status")
+
+    answers_once = True
 
     def __init__(self, proxy: ReverseProxy, outgoing: Outgoing, incoming: Incoming) -> None:
-        self._proxy = proxy
         self._outgoing = outgoing
         self._incoming = incoming
+        self.status = incoming.head.status
+        self.headers: Headers = proxy.response_headers(incoming)
 
     async def send_on(self, request: Request) -> None:
         """Send the head, then what comes, as fast as the client takes it; or join the two tunnels."""
         incoming = self._incoming
-        head = incoming.head
-        headers = self._proxy.response_headers(incoming)
         try:
-            if self._outgoing.protocol is not None and is_granted(head):
+            headers = checked_headers(self.headers)
+            if self._outgoing.protocol is not None and is_granted(incoming.head):
                 await self._relay(request, headers)
                 return
-            request.start(head.status, headers, self._outgoing.never_indexed_back)
+            request.start(self.status, headers, self._outgoing.never_indexed_back)
             while data := await incoming.receive():
                 await request.write(data)
             trailers = trailers_that_go_on(incoming.trailers)
@@ -263,7 +265,7 @@ class Forwarded(AnyResponse):
         finally:
             incoming.close()
 
-    async def _relay(self, request: Request, headers: Pairs) -> None:
+    async def _relay(self, request: Request, headers: HeaderList) -> None:
         relay = Relay()
         request.accept_tunnel(headers, self._outgoing.never_indexed_back)
         early = request.inbox

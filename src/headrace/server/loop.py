@@ -108,6 +108,8 @@ class LoopResponse(AnyResponse):
     `on_message`, ValueError for topics without a bus, or an `idle_s` that is not above 0.
     """
 
+    answers_once = True
+
     __slots__ = (
         "_idle_at",
         "_is_idle",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from headrace.engine.message import COMPLETE
 from headrace.engine.text import utf8
@@ -53,9 +53,17 @@ def _content(body: object) -> bytes:
 
 
 class AnyResponse:
-    """Base of what a native handler may return: something that can be sent as the answer to a request."""
+    """Base of what a native handler may return: something that can be sent as the answer to a request.
+
+    Middleware adds fields to what its attribute `headers` has, so `send_on` sends those: a response without the
+    attribute cannot go through such middleware (500, and a line in the log). It is a copy that gets the fields, as a
+    response may be a constant that answers many requests; one that `answers_once` is changed itself.
+    """
 
     __slots__ = ()
+
+    answers_once: ClassVar[bool] = False
+    """True where each object answers one request only, and somebody else may hold it meanwhile."""
 
     async def send_on(self, request: Request) -> None:
         """Send the whole answer to `request`; called in its worker. Whatever it raises goes down the crash ladder."""

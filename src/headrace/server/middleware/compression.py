@@ -163,6 +163,8 @@ class CodedResponse(AnyResponse):
 
     __slots__ = ("_coder", "inner")
 
+    answers_once = True
+
     def __init__(self, inner: AnyResponse, coder: StreamCoder) -> None:
         self.inner: Any = inner
         self._coder = coder

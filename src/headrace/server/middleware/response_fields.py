@@ -6,8 +6,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.server.file import FileResponse
-from headrace.server.response import AnyResponse, HeaderList, Response, StreamResponse, header_list
+from headrace.server.response import AnyResponse, HeaderList, Response, header_list
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -20,12 +19,17 @@ def fields_of(response: AnyResponse) -> Pairs:
 def with_fields(response: AnyResponse, fields: HeaderList) -> AnyResponse:
     """The response with these fields instead of its own.
 
-    A handler may return the same buffered, streamed or file response again and again, so those are copied. The others
-    answer one request only, and whoever pushes into them holds them already: they are changed.
+    A handler may return the same response again and again, so it is copied. One that `answers_once` is changed, as
+    whoever pushes into it holds it already. Raises TypeError for a response that has no `headers`.
     """
     if type(response) is Response:
         return Response(response.status, fields, response.body)
-    changed: Any = copy.copy(response) if isinstance(response, (Response, StreamResponse, FileResponse)) else response
+    if not hasattr(response, "headers"):
+        raise TypeError(
+            f"{type(response).__name__} has no headers, so middleware cannot add to them: give it the attribute "
+            "`headers`, and let send_on send what that has"
+        )
+    changed: Any = response if response.answers_once else copy.copy(response)
     changed.headers = fields
     return changed  # type: ignore[no-any-return]
 
