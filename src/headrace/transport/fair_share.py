@@ -32,6 +32,7 @@ SENDS_PER_TURN: Final = 256
 TAKEN_PER_TURN: Final = 64
 """Messages, or fours of KiB, that one handler takes before it lets others go on, if nothing else makes it wait."""
 WEIGHT_SHIFT: Final = 12  # a message counts one, and one more for each 4 KiB
+WEIGHT: Final = 1 << WEIGHT_SHIFT
 DEFAULT_CONNECTION_MESSAGES: Final = 8_388_608
 DEFAULT_PROCESS_MESSAGES: Final = 33_554_432
 STALL_S: Final = 10.0  # for which a message may stand still while others wait for its room

@@ -12,10 +12,10 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from headrace.engine.ws.connection import WebSocketConnection, size_of
-from headrace.engine.ws.events import MESSAGE
+from headrace.engine.ws.connection import WebSocketConnection
+from headrace.engine.ws.events import MESSAGE, MessageReceived
 from headrace.engine.ws.frames import TRY_AGAIN_LATER
-from headrace.transport.fair_share import SLICE, STALL_PROGRESS, WEIGHT_SHIFT, ConnectionShare
+from headrace.transport.fair_share import SLICE, STALL_PROGRESS, WEIGHT, WEIGHT_SHIFT, ConnectionShare
 
 if TYPE_CHECKING:
     from headrace.transport.tunnel import Tunnel
@@ -36,6 +36,7 @@ class Intake:
         "_loop",
         "_lost",
         "_max_queue",
+        "_most",
         "_owed",
         "_pace",
         "_protocol",
@@ -65,13 +66,14 @@ class Intake:
         self._protocol = protocol
         self._loop = loop
         self._max_queue = max_queue
+        self._most = protocol.max_message_size
         self._queue_size = queue_size
-        self._queue: deque[Message] = deque()
+        self._queue: deque[MessageReceived] = deque()
         self._queued = 0
         """What is in the queue, in bytes, each message charged LEAST_MESSAGE at least."""
         self._waiter: asyncio.Future[None] | None = None
         self._streak = 0
-        """Messages taken since the handler last let others go on."""
+        """Messages that were followed by another one at once, since the handler last let others go on."""
         # Bytes that wait as they came, and the credit for all that is kept.
         self._is_held = False
         self._held = bytearray()
@@ -136,11 +138,12 @@ class Intake:
 
     def _take(self) -> Message:
         queue = self._queue
-        message = queue.popleft()
-        self._streak += 1 + (len(message) >> WEIGHT_SHIFT)
+        event = queue.popleft()
         self.taken += 1
         if queue:
-            self._queued -= size_of(message)
+            size = event.size
+            self._queued -= size
+            self._streak += 1 if size < WEIGHT else 1 + (size >> WEIGHT_SHIFT)
             # Several at once cost less than one after the other, so what is held waits until there is room for some.
             if self._is_held and len(queue) * 2 <= self._max_queue:
                 self._release()
@@ -151,16 +154,18 @@ class Intake:
                 self._share.leave(self)
             if self._is_held:
                 self._release()
+                if queue:  # else the next message comes in a later turn of the loop, and there is nothing to count
+                    self._streak += 1 + (event.size >> WEIGHT_SHIFT)
         if self._owed:
             self._credit()
-        return message
+        return event.data
 
     # -- parsing -----------------------------------------------------------------------------------------------
 
     def _is_full(self) -> bool:
         if self._discards:
             return False
-        return len(self._queue) >= self._max_queue or self._queued >= self._protocol.max_message_size
+        return len(self._queue) >= self._max_queue or self._queued >= self._most
 
     def _hold(self, data: bytes) -> None:
         """Let `data` wait for the next turn."""
@@ -196,26 +201,29 @@ class Intake:
             events = protocol.receive_data(data, 1, SLICE)
         else:
             queued = self._queued
-            room = protocol.max_message_size - queued
-            inflated = self._queue_size - queued
-            events = protocol.receive_data(
-                data, self._max_queue - len(queue), SLICE, room if room > 0 else 0, inflated if inflated > 0 else 0
-            )
+            if queued:
+                room = self._most - queued
+                inflated = self._queue_size - queued
+                events = protocol.receive_data(
+                    data, self._max_queue - len(queue), SLICE, room if room > 0 else 0, inflated if inflated > 0 else 0
+                )
+            else:
+                events = protocol.receive_data(data, self._max_queue, SLICE, self._most, self._queue_size)
         turn.left -= protocol.work_done
         for event in events:
             if event.kind != MESSAGE:
                 self._on_control(event)
             elif not self._discards:
-                message = event.data
-                queue.append(message)
-                self._queued += size_of(message)
+                queue.append(event)
+                self._queued += event.size
         waiter = self._waiter
         if waiter is not None and queue and not waiter.done():
             waiter.set_result(None)
         is_pending = protocol.input_pending
-        if is_pending or self._held or self._is_full():
+        is_full = not self._discards and (len(queue) >= self._max_queue or self._queued >= self._most)
+        if is_pending or is_full or self._held:
             self._is_held = True
-            if (is_pending or self._held) and not protocol.wants_room and not self._is_full():
+            if (is_pending or self._held) and not protocol.wants_room and not is_full:
                 self._hold(b"")
             self._credit()
             self._want_room()
@@ -257,7 +265,7 @@ class Intake:
             return
         if not self._protocol.wants_room and (not self._owed or self._is_held or self.kept <= self._queue_size):
             return
-        if self._share.ask(self, self._protocol.max_message_size):
+        if self._share.ask(self, self._most):
             self.on_room()
 
     def on_room(self) -> None:

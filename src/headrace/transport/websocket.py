@@ -15,7 +15,7 @@ from typing import Any
 from headrace.engine.ws.connection import WebSocketConnection
 from headrace.engine.ws.events import CLOSE, FAILED, PONG
 from headrace.engine.ws.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
-from headrace.transport.fair_share import SENDS_PER_TURN, TAKEN_PER_TURN, WEIGHT_SHIFT, ConnectionShare
+from headrace.transport.fair_share import SENDS_PER_TURN, TAKEN_PER_TURN, WEIGHT, WEIGHT_SHIFT, ConnectionShare
 from headrace.transport.intake import Intake, Message
 from headrace.transport.keepalive import Keepalive, Pings
 from headrace.transport.tunnel import (
@@ -150,7 +150,8 @@ class WebSocket(Intake):
         if keepalive is not None:
             keepalive.heard = True
         self._owed += owed
-        self._heard += len(data)
+        if self._has_room:
+            self._heard += len(data)
         if ended:
             self._tunnel_ended = True
         if self._is_held:
@@ -211,10 +212,26 @@ class WebSocket(Intake):
             return
         else:
             raise TypeError(f"a message is str, bytes or an async iterable of them, not {type(message).__name__}")
-        await self._write(len(message))
+        # As `_write` does, without another coroutine: this is what an echo does for each message.
+        tunnel = self._tunnel
+        try:
+            tunnel.write(protocol.take_output(), False)
+        except OSError as error:
+            raise self._gone(error) from None
+        if tunnel.blocked:
+            await self._unblocked()
+        else:
+            size = len(message)
+            turn = self._pace
+            sent = turn.sent + (1 if size < WEIGHT else 1 + (size >> WEIGHT_SHIFT))
+            if sent < SENDS_PER_TURN:
+                turn.sent = sent
+            else:  # a sender that is never made to wait would let nobody else go on
+                turn.sent = 0
+                await asyncio.sleep(0)
 
     async def _write(self, size: int) -> None:
-        """Write what the protocol has made of a piece of `size`, and wait until it is accepted."""
+        """Write what the protocol has made of a fragment of `size`, and wait until it is accepted."""
         tunnel = self._tunnel
         try:
             tunnel.write(self._protocol.take_output(), False)
@@ -225,7 +242,7 @@ class WebSocket(Intake):
         else:
             turn = self._pace
             turn.sent += 1 + (size >> WEIGHT_SHIFT)
-            if turn.sent >= SENDS_PER_TURN:  # a sender that is never made to wait would let nobody else go on
+            if turn.sent >= SENDS_PER_TURN:
                 turn.sent = 0
                 await asyncio.sleep(0)
 

@@ -243,19 +243,20 @@ class WebSocketConnection(Sender):
                 self._checked = 0
                 if self.discards:
                     continue
+                size = length
+                message: str | bytes = payload
                 if first == 0x81:
                     try:
                         text = payload.decode()
                     except UnicodeDecodeError:
                         self._fail(frames.INVALID_DATA, NOT_UTF8)
                         return
-                    self._events.append(MessageReceived(text))
-                    size = length if text.isascii() else len(text) * 4
-                else:
-                    self._events.append(MessageReceived(payload))
-                    size = length
+                    if len(text) != length:  # as `isascii` would say, in less time
+                        size = len(text) * 4
+                    message = text
                 if size < LEAST_MESSAGE:
                     size = LEAST_MESSAGE
+                self._events.append(MessageReceived(message, int(size)))
                 room -= size
                 inflated -= size
                 messages -= 1
@@ -389,8 +390,9 @@ class WebSocketConnection(Sender):
             self._fail(frames.INVALID_DATA, NOT_UTF8)
             return -1
         self._forget()
-        self._events.append(MessageReceived(message))
-        return size_of(message)
+        size = size_of(message)
+        self._events.append(MessageReceived(message, size))
+        return size
 
     def _inflate(self, inflater: Inflater, work: int, room: int) -> int:
         """Inflate what the inflater has, within `work` and `room`, and count it in `work_done`. Returns what the
@@ -431,8 +433,9 @@ class WebSocketConnection(Sender):
                 return -1
         inflater.end_message()
         self._forget()
-        self._events.append(MessageReceived(message))
-        return size_of(message)
+        size = size_of(message)
+        self._events.append(MessageReceived(message, size))
+        return size
 
     def _look_ahead(self) -> None:
         """Check the text of an incomplete frame for UTF-8: who sends garbage is told as soon as it is seen."""

@@ -18,12 +18,14 @@ class WebSocketEvent:
 
 
 class MessageReceived(WebSocketEvent):
-    """A whole message (RFC 6455 §5.6): `data` is text for a text message, octets for a binary one."""
+    """A whole message (RFC 6455 §5.6): `data` is text for a text message, octets for a binary one. `size` is what it is
+    charged where it is kept, in bytes."""
 
     kind: ClassVar[int] = MESSAGE
 
-    def __init__(self, data: str | bytes) -> None:
+    def __init__(self, data: str | bytes, size: int) -> None:
         self.data = data
+        self.size = size
 
     def __repr__(self) -> str:
         return f"MessageReceived(data={self.data!r})"
