@@ -127,17 +127,21 @@ class ClientDriver(DriverState):
             length = len(content)
         elif content.length is not None:
             length = content.length
-        stream_id = self.engine.send_request(
-            method,
-            scheme,
-            outgoing.authority,
-            outgoing.path,
-            headers,
-            end_stream=end,
-            protocol=protocol,
-            content_length=length,
-            never_indexed=outgoing.never_indexed,
-        )
+        authority, path, never_indexed = outgoing.authority, outgoing.path, outgoing.never_indexed
+        if end and length < 0 and protocol is None and never_indexed is None:  # as most are: each name costs time
+            stream_id = self.engine.send_request(method, scheme, authority, path, headers, end_stream=True)
+        else:
+            stream_id = self.engine.send_request(
+                method,
+                scheme,
+                authority,
+                path,
+                headers,
+                end_stream=end,
+                protocol=protocol,
+                content_length=length,
+                never_indexed=never_indexed,
+            )
         exchange = Exchange(self, outgoing, stream_id, COUNTED if discard else WHOLE if whole else STREAMED)
         if on_done is not None:
             exchange.is_plain = False
@@ -283,8 +287,8 @@ class ClientDriver(DriverState):
                 exchange = live.get(event.stream_id)
                 if exchange is None:
                     continue
-                exchange.status = event.status
-                exchange.head = _tuple(ResponseHead, (event.status, event.headers, version))
+                exchange.status = status = event.status
+                exchange.head = _tuple(ResponseHead, (status, event.headers, version))
                 if event.never_indexed is not None:
                     exchange.note_never_indexed(event.never_indexed)
                 if event.end_stream:
@@ -292,19 +296,21 @@ class ClientDriver(DriverState):
                     completed += 1
                     exchange.on_complete()
                 else:
-                    if event.status != 200 and exchange.mode == WHOLE:
+                    if status != 200 and exchange.mode == WHOLE:
                         outgoing = exchange.outgoing
-                        if event.status == MISDIRECTED or event.status in outgoing.on_the_way:
+                        if status == MISDIRECTED or status in outgoing.on_the_way:
                             exchange.mode = STREAMED  # most likely its head is all that is wanted
                     if not exchange.is_plain or exchange.mode == STREAMED:
                         self._on_head(exchange)
                     if not exchange.is_sending:
                         exchange.since = now
             elif kind == DATA:
-                exchange = live.get(event.stream_id)
+                stream_id = event.stream_id
+                exchange = live.get(stream_id)
                 if exchange is None:
-                    self.engine.acknowledge_data(event.stream_id, event.flow_length)
+                    self.engine.acknowledge_data(stream_id, event.flow_length)
                     continue
+                is_last = event.end_stream
                 if exchange.mode == WHOLE:
                     if exchange.buffer is not None:
                         exchange.buffer.write(event.data)
@@ -315,17 +321,17 @@ class ClientDriver(DriverState):
                         exchange.chunks.append(event.data)
                     elif not exchange.gather(event.data):
                         continue
-                    if not event.end_stream:
-                        self.engine.acknowledge_data(event.stream_id, event.flow_length)
+                    if not is_last:
+                        self.engine.acknowledge_data(stream_id, event.flow_length)
                 else:
                     exchange.on_data(event.data, event.flow_length)
-                if not event.end_stream:
+                if not is_last:
                     if not exchange.is_sending:
                         exchange.since = now
                 elif exchange.is_tunnel:
                     exchange.on_peer_ended()
                 else:
-                    del live[event.stream_id]
+                    del live[stream_id]
                     completed += 1
                     exchange.on_complete()
             elif kind == RESET:

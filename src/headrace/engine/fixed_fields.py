@@ -47,15 +47,13 @@ def same_fields(fields: list[Any], headers: object) -> bool:
     if type(headers) is not list:
         return False
     theirs: list[Any] = headers
-    size = len(fields)
-    if len(theirs) != size:
+    if len(theirs) != len(fields):
         return False
-    for place in range(size):
-        pair = theirs[place]
-        if fields[place] is not pair:  # constants of an application mostly are
+    for own, pair in zip(fields, theirs):  # noqa: B905  # compiled, indexes and `strict` cost calls
+        if own is not pair:  # constants of an application mostly are
             if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not bytes or type(pair[1]) is not bytes:
                 return False
-            if fields[place] != pair:
+            if own != pair:
                 return False
     return True
 
