@@ -51,6 +51,13 @@ def kept(url: str, *set_cookie: str) -> Cookies:
         ("https://a.example/", "__Secure-s=1; secure", "https://a.example/", "__Secure-s=1"),
         ("https://a.example/", "__Host-s=1; secure; path=/; domain=a.example", "https://a.example/", ""),
         ("https://a.example/", "__Host-s=1; secure; path=/", "https://a.example/", "__Host-s=1"),
+        ("https://a.local/", "s=1; domain=local", "https://b.local/", ""),
+        ("https://a.local/", "s=1; domain=.local", "https://a.local/", ""),
+        ("https://a.com./", "s=1; domain=com.", "https://b.com./", ""),
+        ("https://localhost/", "s=1; domain=local", "https://b.local/", ""),
+        ("https://localhost/", "s=1; domain=localhost.local", "https://b.localhost.local/", ""),
+        ("https://localhost/", "s=1; domain=localhost", "https://localhost/", "s=1"),
+        ("https://localhost/", "s=1; domain=localhost", "https://b.localhost/", ""),
         ("http://192.0.2.1/", "s=1", "http://192.0.2.1/", "s=1"),
         ("http://192.0.2.1/", "s=1; domain=2.1", "http://9.0.2.1/", ""),
         ("http://localhost:81/", "s=1", "http://localhost:82/", "s=1"),
@@ -81,6 +88,35 @@ def test_one_cookie_never_costs_another(recwarn: pytest.WarningsRecorder) -> Non
     cookies = kept("https://a.example/", "a=1", "b=2; Max-Age", "c=3; Expires; Domain; Path; Port=x; Version=y", "d=4")
     assert dict(cookies) == {"a": "1", "b": "2", "c": "3", "d": "4"}
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("secure", "set_by", "cleartext", "asked", "expected"),
+    [
+        ("s=good; secure", "http://a.example/", "s=evil", "https://a.example/", "s=good"),
+        ("s=good; secure", "http://a.example/", "s=evil; path=/x", "https://a.example/x", "s=good"),
+        ("s=good; secure", "http://a.example/", "s=; max-age=0", "https://a.example/", "s=good"),
+        ("s=good; secure", "http://a.example/", "s=evil; domain=a.example", "https://a.example/", "s=good"),
+        ("s=good; secure", "http://b.a.example/", "s=evil; domain=a.example", "https://a.example/", "s=good"),
+        ("s=good; secure; domain=a.example", "http://b.a.example/", "s=evil", "https://b.a.example/", "s=good"),
+        ("s=good; secure; path=/x", "http://a.example/", "s=evil; path=/x/y", "https://a.example/x/y", "s=good"),
+        ("s=good; secure; path=/x", "http://a.example/", "s=1; path=/xy", "https://a.example/xy", "s=1"),
+        ("s=good; secure; path=/x", "http://a.example/", "s=1; path=/", "https://a.example/x", "s=good; s=1"),
+        ("s=good; secure", "http://a.example/", "t=1", "https://a.example/", "s=good; t=1"),
+        ("s=good; secure", "http://b.a.example/", "s=1", "https://b.a.example/", ""),  # as the draft has it
+        ("s=good; secure", "http://b.example/", "s=1", "https://b.example/", "s=1"),
+        ("s=good; secure; max-age=0", "http://a.example/", "s=1", "https://a.example/", "s=1"),
+        ("s=good", "http://a.example/", "s=1", "https://a.example/", "s=1"),
+        ("s=good; secure", "https://a.example/", "s=1", "https://a.example/", "s=1"),
+    ],
+)
+def test_cleartext_leaves_secure_cookies_alone(
+    secure: str, set_by: str, cleartext: str, asked: str, expected: str
+) -> None:
+    """Whoever is in the way of cleartext could log the caller in as somebody else, over https."""
+    cookies = kept("https://a.example/", secure)
+    cookies.extract(URL(set_by), [(b"set-cookie", cleartext.encode())])
+    assert cookies.header_for(URL(asked)) == expected
 
 
 def test_a_cookie_that_ends_takes_none_of_another_site() -> None:

@@ -177,8 +177,14 @@ class _Policy(DefaultCookiePolicy):
         return super().set_ok(cookie, request)
 
     def set_ok_domain(self, cookie: Cookie, request: Any) -> bool:
-        if cookie.domain_specified and _is_address(request.host):
-            return False  # an address has no domain: its cookies are its own (RFC 6265 §5.1.3)
+        if cookie.domain_specified:
+            domain = cookie.domain.removeprefix(".")
+            if _is_address(request.host):
+                return False  # an address has no domain: its cookies are its own (RFC 6265 §5.1.3)
+            if "." not in domain.strip("."):
+                return False  # all of `local`, or of `com.`, as of a public suffix (RFC 6265 §5.3, step 5)
+            if not _domain_matches(request.host, domain):
+                return False  # the base class takes `localhost` for `localhost.local`
         return super().set_ok_domain(cookie, request)
 
     def return_ok_domain(self, cookie: Cookie, request: Any) -> bool:
@@ -186,7 +192,29 @@ class _Policy(DefaultCookiePolicy):
 
 
 class _Jar(CookieJar):
-    """A jar that a server cannot fill without end."""
+    """A jar that a server cannot fill without end, and in which nobody in the way replaces a secure cookie."""
+
+    def set_cookie_if_ok(self, cookie: Cookie, request: Any) -> None:
+        with self._cookies_lock:  # type: ignore[attr-defined] # nothing comes between the look and the change
+            if request.type == "https" or not self._hides_a_secure_one(cookie):
+                super().set_cookie_if_ok(cookie, request)
+
+    def _hides_a_secure_one(self, cookie: Cookie) -> bool:
+        """Tell whether a cookie that came over cleartext would take the place of a secure one, or be sent beside it and
+        taken for it: it leaves secure cookies alone (the draft RFC 6265bis, storage model; RFC 6265 has no such rule).
+        """
+        domain = cookie.domain.removeprefix(".")
+        kept: dict[str, dict[str, dict[str, Cookie]]] = self._cookies  # type: ignore[attr-defined]
+        for each, paths in kept.items():
+            other = each.removeprefix(".")
+            if other and (_domain_matches(domain, other) or _domain_matches(other, domain)):
+                for path, names in paths.items():
+                    found = names.get(cookie.name)
+                    if found is None or not found.secure or found.is_expired():
+                        continue
+                    if _path_matches(cookie.path, path):
+                        return True
+        return False
 
     def set_cookie(self, cookie: Cookie) -> None:
         # By domain, path and name, as the base class keeps them: going through them all for each one that comes would
@@ -227,6 +255,16 @@ class _Asked:
     def add_unredirected_header(self, name: str, value: str) -> None:
         if name.lower() == "cookie":
             self.cookie = value
+
+
+def _domain_matches(host: str, domain: str) -> bool:
+    """RFC 6265 §5.1.3; neither begins with a dot, and a host that is an address is asked for before."""
+    return host == domain or host.endswith(f".{domain}")
+
+
+def _path_matches(path: str, kept: str) -> bool:
+    """RFC 6265 §5.1.4."""
+    return path == kept or (path.startswith(kept) and (kept.endswith("/") or path[len(kept)] == "/"))
 
 
 def _is_address(host: str) -> bool:

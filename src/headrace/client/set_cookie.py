@@ -48,6 +48,8 @@ def parse(value: str, request: Any, now: int) -> Cookie | None:
     expires = _expires(attributes, now)
     host = _std.eff_request_host(request)[1]
     domain = attributes.get("domain", "").removeprefix(".").lower()
+    if "." not in domain and domain == request.host:
+        domain = ""  # as of a public suffix that is a host: its own cookie, and of nothing below it (§5.3, step 5)
     path = attributes.get("path", "")
     has_path = path.startswith("/")
     return Cookie(
