@@ -2,9 +2,10 @@
 
 `python -m tests.security.victim MODE LIMITS [CERTIFICATE]` prints its ports, cleartext first, and serves until SIGTERM.
 MODE is what handlers do with an attacker's requests: "sleep" until they are cancelled, "big" answers of 10 MB piece by
-piece, "read" reads the content and tells its size. A path that is named like a mode goes before it; `/ws/read`,
-`/ws/echo` and `/ws/idle` are WebSockets, whose turns have no end where MODE is "unbounded". LIMITS is JSON for
-`headrace.engine.limits.Limits`, or for `Config` where the name is one of its own; `uvloop` chooses that event loop.
+piece, "read" reads the content and tells its size; in "wsgi" tests/security/wsgi_site.py is served instead. A path that
+is named like a mode goes before it; `/ws/read`, `/ws/echo` and `/ws/idle` are WebSockets, whose turns have no end where
+MODE is "unbounded". LIMITS is JSON for `headrace.engine.limits.Limits`, or for `Config` where the name is one of its
+own; `uvloop` chooses that event loop.
 
 `/probe` answers at once, `/stats` tells handlers, tasks, handles and memory, `/mark` begins the peaks anew, `/burn`
 holds the loop up for a quarter of a second.
@@ -30,6 +31,8 @@ from headrace.server.config import Config
 from headrace.server.response import Response, StreamResponse
 from headrace.server.websocket import WebSocketResponse
 from headrace.transport import fair_share, intake
+
+from tests.security.wsgi_site import site
 
 PIECE = 16_384
 PIECES = 600
@@ -70,6 +73,7 @@ class Victim:
         self.started = 0
         self.produced = 0
         self.server: Server | None = None
+        self.loop = asyncio.get_running_loop()
 
     async def __call__(self, request: Any) -> Any:
         if request.path == "/probe":
@@ -136,7 +140,7 @@ class Victim:
             "most": self.most,
             "started": self.started,
             "produced": self.produced,
-            "tasks": len(asyncio.all_tasks()),
+            "tasks": len(asyncio.all_tasks(self.loop)),
             "connections": len(self.server.service.drivers),
             "handles": len(os.listdir("/proc/self/fd")),
             "blocks": sys.getallocatedblocks(),
@@ -153,8 +157,9 @@ async def main() -> None:
     limits = {each.name: given.pop(each.name) for each in fields(Limits) if each.name in given}
     if len(sys.argv) > 3:
         given |= {"tls_cert": sys.argv[3], "bind": "127.0.0.1:0", "cleartext_bind": "127.0.0.1:0"}
-    config = Config(**{"bind": "127.0.0.1:0", "interface": "native", "limits": Limits(**limits), **given})
-    server = Server(victim, config)
+    interface = "wsgi" if victim.mode == "wsgi" else "native"
+    config = Config(**{"bind": "127.0.0.1:0", "interface": interface, "limits": Limits(**limits), **given})
+    server = Server(site(victim.mark, victim.stats) if interface == "wsgi" else victim, config)
     victim.server = server
     await server.start()
     loop = asyncio.get_running_loop()
