@@ -29,7 +29,8 @@ class Cookies(MutableMapping[str, str]):
     """Cookies of any number of sites; as a mapping, names and values.
 
     Each is sent only where it belongs: to its domain, path and, when it is marked secure, over TLS. A cookie set by
-    hand without a domain goes to every site that the client asks. `jar` is the `http.cookiejar.CookieJar` that holds
+    hand without a domain goes to every site that the client asks, and not where a server's redirect leads from there
+    to another origin. `jar` is the `http.cookiejar.CookieJar` that holds
     them; one that is given here is used as it is, with its own policy.
     """
 
@@ -153,10 +154,17 @@ class Cookies(MutableMapping[str, str]):
             for value in Headers.received(values).get_list("set-cookie"):
                 keep(self.jar, value, asked)
 
-    def header_for(self, url: URL) -> str:
-        """The value of the field `cookie` for a request to this URL, "" for none."""
+    def header_for(self, url: URL, is_led_away: bool = False) -> str:
+        """The value of the field `cookie` for a request to this URL, "" for none. With `is_led_away` a server has led
+        the request to another origin: cookies without a domain, which are for whom the caller asks, stay behind."""
         asked = _Asked(url)
-        self.jar.add_cookie_header(asked)  # type: ignore[arg-type] # all that it asks for
+        jar = self.jar
+        if is_led_away:
+            jar = CookieJar(self.jar._policy)  # type: ignore[attr-defined]
+            for cookie in self._all():
+                if cookie.domain:
+                    jar.set_cookie(cookie)
+        jar.add_cookie_header(asked)  # type: ignore[arg-type] # all that it asks for
         return asked.cookie
 
 

@@ -40,10 +40,10 @@ class JarHolder:
         self.is_empty = False  # whoever has it may put something in
         return found
 
-    def header_for(self, url: URL) -> str:
-        """The value of the field `cookie` for a request to this URL, "" for none."""
+    def header_for(self, url: URL, is_led_away: bool = False) -> str:
+        """The value of the field `cookie` for a request to this URL, "" for none; see `Cookies.header_for`."""
         found = self._kept.get(None)
-        return "" if found is None else found.header_for(url)
+        return "" if found is None else found.header_for(url, is_led_away)
 
     def extract(self, url: URL, headers: Pairs) -> None:
         """Keep what a response sets, as far as it may."""

@@ -63,6 +63,7 @@ class Journey:
         self._max_ratio = max_ratio
         self._max_size = max_size
         self._deadline = deadline
+        self._is_led_away = False
         on_the_way = REDIRECTS if max_redirects else NONE
         if auth is not None:
             on_the_way |= _CHALLENGES
@@ -96,7 +97,9 @@ class Journey:
             response._history = history.copy()
             history.append(response)
             if not may_keep_credentials(request.url, following.url):
-                self._auth = None  # also for all that comes after, even when it leads back
+                # Also for all that comes after, even when it leads back.
+                self._auth = None
+                self._is_led_away = True
             request = following
             response = await self._authenticated(request)
         response._history = history
@@ -180,7 +183,7 @@ class Journey:
 
     async def _sent(self, request: Request) -> Response:
         call = request.outgoing()
-        if cookie := self._jar.header_for(request.url):
+        if cookie := self._jar.header_for(request.url, self._is_led_away):
             _add_cookie(call, cookie)
         if request.on_informational is not None:
             call.tell = in_this_context(request.on_informational)

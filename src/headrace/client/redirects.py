@@ -7,6 +7,7 @@ from typing import Final
 from headrace.client.errors import BodyConsumed, InvalidURL, RemoteProtocolError, TooManyRedirects
 from headrace.client.request import Request
 from headrace.client.url import URL
+from headrace.engine.hpack.secrets import SECRET_NAMES, is_secret
 
 MAX_REDIRECTS: Final = 20
 SEE_OTHER: Final = 303
@@ -24,16 +25,18 @@ _OF_CONTENT: Final = (
     "last-modified",
     "expect",
 )
-_CREDENTIALS: Final = ("authorization", "cookie", "proxy-authorization")
+_OF_ORIGIN: Final = frozenset((*SECRET_NAMES, b"last-event-id"))
+"""What is said to one origin alone, besides the names that tell by themselves that they are secrets."""
 
 
 def redirected(request: Request, status: int, location: str) -> Request:
     """The request that a redirect asks for.
 
     POST becomes GET for 301 and 302 as it does in browsers, and everything but HEAD becomes GET for 303; else method
-    and content stay. To another origin go no credentials: neither `authorization` nor `cookie`; user information in
-    the location is left out. Raises TooManyRedirects where no request may go, RemoteProtocolError for a location that
-    is no URL, and BodyConsumed when the content cannot be sent again.
+    and content stay. To another origin go no credentials: neither `authorization` nor `cookie`, nor a field whose name
+    says that it is a secret (`hpack.secrets`: x-api-key, x-auth-token and their like), nor `last-event-id`; user
+    information in the location is left out. Raises TooManyRedirects where no request may go, RemoteProtocolError for a
+    location that is no URL, and BodyConsumed when the content cannot be sent again.
     """
     old = request.url
     target = _target(old, location)
@@ -57,8 +60,8 @@ def redirected(request: Request, status: int, location: str) -> Request:
             url=old.without_userinfo(),
         )
     if not may_keep_credentials(old, target):
-        for name in _CREDENTIALS:
-            headers.pop(name, None)
+        for key in {name for name, _ in headers._pairs if name in _OF_ORIGIN or is_secret(name)}:
+            del headers[key.decode()]
     return new
 
 
