@@ -64,6 +64,7 @@ async def connect(
     driver = ClientDriver(
         loop, limits, origin=origin, protocols=protocols, owner=owner, wait_for_settings=wait_for_settings
     )
+    server.losses.append(owner.lost)
     if tls is None:
         await loop.create_connection(lambda: driver, "127.0.0.1", server.port)
     else:

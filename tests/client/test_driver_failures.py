@@ -4,6 +4,7 @@ may be sent again."""
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -449,28 +450,57 @@ def test_each_piece_begins_the_read_timeout_anew(run: Run, whole: bool) -> None:
     run(main())
 
 
+class HandClock:
+    """An event loop whose time and timers are turned by hand; all else is the loop's."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._now = loop.time()
+        self.timers: list[tuple[float, Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def time(self) -> float:
+        return self._now
+
+    def call_at(self, when: float, callback: Any) -> Any:
+        timer = (when, callback)
+        self.timers.append(timer)
+        return SimpleNamespace(cancel=lambda: self.timers.remove(timer) if timer in self.timers else None)
+
+    def to_next(self) -> float:
+        """Run the one timer that there is, at its time. Returns how far away that was."""
+        ((when, callback),) = self.timers
+        self.timers.clear()
+        passed, self._now = when - self._now, when
+        callback()
+        return passed
+
+
 def test_timeouts_of_different_lengths_share_one_timer(run: Run) -> None:
     async def main() -> None:
         async with listening() as server:
             driver, _ = await connect(server)
             peer = await server.accepted()
+            await settled(lambda: driver.settings_seen)
+            clock: Any = HandClock(driver.loop)
+            driver.loop = clock
             exchanges = {
-                seconds: driver.begin(get(timeouts=Timeouts(headers=seconds)), True)
+                seconds: driver.begin(get(timeouts=Timeouts(headers=seconds, read=None, write=None)), True)
                 for seconds in (0.15, 60.0, 0.05, 0.1, None)
             }
             for _ in exchanges:
                 await peer.request()
-            ended: list[float] = []
-
-            async def wait(seconds: float) -> None:
+            for seconds in (0.05, 0.1, 0.15):
+                assert clock.to_next() == pytest.approx(0.05)
                 assert isinstance(await error_of(exchanges[seconds]), HeadersTimeout)
-                ended.append(seconds)
-
-            await asyncio.gather(*(wait(seconds) for seconds in (0.15, 0.05, 0.1)))
-            assert ended == [0.05, 0.1, 0.15]
-            assert len(driver.live) == 2
-            for exchange in list(driver.live.values()):
-                exchange.close()
+                assert len(driver.live) == len([each for each in exchanges if each is None or each > seconds])
+            assert clock.to_next() == pytest.approx(59.85)
+            assert isinstance(await error_of(exchanges[60.0]), HeadersTimeout)
+            assert clock.timers == [] and list(driver.live.values()) == [exchanges[None]]
+            exchanges[None].close()
+            driver.loop = asyncio.get_running_loop()
 
     run(main())
 
