@@ -361,6 +361,17 @@ def test_what_is_remembered_of_nonces_is_bounded() -> None:
     assert len(auth._known) == len(auth._counts) == 1_024
 
 
+def test_an_origin_pushes_out_no_nonces_of_another() -> None:
+    """With one bound for all, a server that made up nonces had the client say a count to another server twice."""
+    auth = DigestAuth("me", "secret")
+    good, evil = (Request("GET", f"https://{name}.example/").url.origin for name in ("good", "evil"))
+    assert [auth._count(good, "nonce") for _ in range(3)] == [1, 2, 3]
+    for number in range(3_000):
+        assert auth._count(evil, f"{number}") == 1
+    assert auth._count(good, "nonce") == 4
+    assert len(auth._counts[evil]) == 64 and auth._count(evil, "2999") == 2
+
+
 def test_user_hash(run: Run) -> None:
     assert digest(run, DigestServer(more=", userhash=true")) == ([200], 2)
 

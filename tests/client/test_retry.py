@@ -13,6 +13,7 @@ from headrace.client import (
     ConnectionLost,
     ReadTimeout,
     RemoteProtocolError,
+    Request,
     RequestError,
     RetryBudget,
     RetryPolicy,
@@ -20,6 +21,7 @@ from headrace.client import (
     TLSError,
     TotalTimeout,
 )
+from headrace.client.retry import MAX_BUDGETS, OriginBudgets
 
 from tests.client.fake import Answer, FakeTransport
 from tests.serving import Run
@@ -155,6 +157,43 @@ def test_a_budget_that_is_empty_ends_it(run: Run) -> None:
     budget = RetryBudget(ratio=0.0, most=1)
     response, sent, _ = go(run, Answer(503), Answer(503), attempts=5, budget=budget)
     assert (response.status, sent) == (503, 2)
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_each_origin_has_a_budget_of_its_own(run: Run, is_shared: bool) -> None:
+    """One that always fails took the retries of all others; a budget that is given is shared, as it says."""
+
+    async def main() -> None:
+        seen: set[str] = set()
+
+        def respond(sent: Any) -> Answer:
+            is_first = sent.url not in seen
+            seen.add(sent.url)
+            return Answer(503 if is_first or sent.origin == "https://bad.example:443" else 200)
+
+        options: dict[str, Any] = {"budget": RetryBudget(ratio=0.0)} if is_shared else {}
+        policy = RetryPolicy(backoff_s=0.0, **options)
+        async with Client(transport=FakeTransport(respond=respond), retry=policy) as client:
+            assert (await client.get("https://good.example/before")).status == 200
+            for number in range(20):
+                assert (await client.get(f"https://bad.example/{number}")).status == 503
+            assert (await client.get("https://good.example/after")).status == (503 if is_shared else 200)
+
+    run(main())
+
+
+def test_budgets_of_origins_are_bounded_in_number() -> None:
+    budgets = OriginBudgets(ratio=0.0, most=1)
+    first = Request("GET", "https://first.example/").url.origin
+    busy = Request("GET", "https://busy.example/").url.origin
+    assert budgets.of(first).withdraw() and budgets.of(busy).withdraw()
+    for number in range(MAX_BUDGETS + 10):
+        budgets.of(Request("GET", f"https://h{number}.example/").url.origin)
+        assert not budgets.of(busy).withdraw(), "what is used is kept"
+    assert len(budgets._budgets) == MAX_BUDGETS
+    assert budgets.of(first).withdraw(), "what was used longest ago was forgotten"
+    with pytest.raises(ValueError, match="retry budget"):
+        OriginBudgets(most=0)
 
 
 def test_numbers_out_of_range() -> None:

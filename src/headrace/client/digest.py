@@ -21,7 +21,8 @@ _ALGORITHMS: Final = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "
 _PARAMETER: Final = re.compile(r"""[\s,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
 _SCHEME: Final = re.compile(r"[\s,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=\s|,|\Z)(?!\s*=)")
 _TOKEN68: Final = re.compile(r"\s+[A-Za-z0-9\-._~+/]+=*\s*(?=,|\Z)")
-_MOST_KNOWN: Final = 1_024  # origins, and nonces, that are remembered
+_MOST_KNOWN: Final = 1_024  # origins that are remembered
+_MOST_NONCES: Final = 64  # of each of them
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
@@ -56,9 +57,10 @@ class DigestAuth(Auth):
         self._make_nonce = nonce
         self._lock = threading.Lock()  # flows of a SyncClient run in threads
         self._known: dict[Origin, Challenge] = {}
-        self._counts: dict[tuple[Origin, bytes], int] = {}
-        """Requests with each nonce, by its hash, the last used last. Requests that run at once share the nonce, so the
-        count belongs to it, and to none of them (RFC 7616 §3.4: a count that comes twice is a replay)."""
+        self._counts: dict[Origin, dict[bytes, int]] = {}
+        """Requests with each nonce of an origin, by its hash, the last used last: an origin pushes out none of others.
+        Requests that run at once share the nonce, so the count belongs to it, and to none of them (RFC 7616 §3.4: a
+        count that comes twice is a replay)."""
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Yield the request with the nonce that is known, and again with that of the 401, where it asks for another."""
@@ -91,11 +93,14 @@ class DigestAuth(Auth):
 
     def _count(self, origin: Origin, nonce: str) -> int:
         """The number of the next request with this nonce, from 1."""
-        key = origin, hashlib.sha256(nonce.encode("utf-8", "surrogatepass")).digest()
+        key = hashlib.sha256(nonce.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
-            count = self._counts[key] = self._counts.pop(key, 0) + 1
+            counts = self._counts[origin] = self._counts.pop(origin, {})
             if len(self._counts) > _MOST_KNOWN:
                 del self._counts[next(iter(self._counts))]
+            count = counts[key] = counts.pop(key, 0) + 1
+            if len(counts) > _MOST_NONCES:
+                del counts[next(iter(counts))]
             return count
 
     def _answer(self, request: Request, challenge: Challenge) -> str:

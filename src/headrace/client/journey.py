@@ -164,7 +164,7 @@ class Journey:
         policy = self._retry
         if policy is None:
             return await self._sent(request)
-        policy.begin()
+        policy.begin(request)
         attempt = 0
         while True:
             attempt += 1

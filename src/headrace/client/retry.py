@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from headrace.client.errors import (
@@ -23,18 +24,21 @@ from headrace.client.errors import (
 )
 
 if TYPE_CHECKING:
+    from headrace.client.interface import Origin
     from headrace.client.request import Request
     from headrace.client.response import BaseResponse
 
 IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 STATUSES: Final = frozenset((429, 502, 503, 504))
+MAX_BUDGETS: Final = 1_024
+"""Origins whose budgets are kept: as many as the pool remembers."""
 
 
 class RetryBudget:
     """Keeps retries a fraction of requests, so that a service in trouble is not given more to do.
 
     Each request adds `ratio` of a retry, up to `most`; each retry takes one. It begins with `most`. One budget may be
-    shared by several policies.
+    shared by several policies, and is one for all origins.
     """
 
     __slots__ = ("_left", "_most", "_ratio")
@@ -46,6 +50,10 @@ class RetryBudget:
         self._most = most
         self._left = most
 
+    def of(self, origin: Origin) -> RetryBudget:
+        """The budget that requests to an origin share: this one."""
+        return self
+
     def deposit(self) -> None:
         """A request begins."""
         self._left = min(self._left + self._ratio, self._most)
@@ -56,6 +64,32 @@ class RetryBudget:
             return False
         self._left -= 1
         return True
+
+
+class OriginBudgets:
+    """A `RetryBudget` for each origin: one that fails takes no retries of another. The 1,024 that were used last are
+    kept, and an origin beyond them begins anew. May be used in several threads."""
+
+    __slots__ = ("_budgets", "_lock", "_most", "_ratio")
+
+    def __init__(self, ratio: float = 0.2, most: float = 10.0) -> None:
+        """`ratio` and `most` are those of each budget."""
+        RetryBudget(ratio, most)  # whether they are in range
+        self._ratio = ratio
+        self._most = most
+        self._budgets: dict[Origin, RetryBudget] = {}
+        self._lock = Lock()
+
+    def of(self, origin: Origin) -> RetryBudget:
+        """The budget that requests to an origin share."""
+        with self._lock:
+            budget = self._budgets.pop(origin, None)
+            if budget is None:
+                budget = RetryBudget(self._ratio, self._most)
+                if len(self._budgets) >= MAX_BUDGETS:
+                    del self._budgets[next(iter(self._budgets))]
+            self._budgets[origin] = budget
+            return budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +111,9 @@ class RetryPolicy:
     max_backoff_s: float = 30.0
     max_retry_after_s: float = 120.0
     """A `retry-after` of the server's that asks for more than this ends the attempts."""
-    budget: RetryBudget | None = field(default_factory=RetryBudget)
-    """None for no limit but `attempts`."""
+    budget: RetryBudget | OriginBudgets | None = field(default_factory=OriginBudgets)
+    """By default each origin has a `RetryBudget` of its own; one that is given here is shared by all origins. None for
+    no limit but `attempts`."""
     random: Callable[[], float] = random.random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now: Callable[[], float] = time.time
@@ -88,10 +123,10 @@ class RetryPolicy:
         if self.attempts < 1 or self.backoff_s < 0 or self.max_backoff_s < 0 or self.max_retry_after_s < 0:
             raise ValueError("a retry policy has at least 1 attempt, and no negative seconds")
 
-    def begin(self) -> None:
+    def begin(self, request: Request) -> None:
         """A request begins."""
         if self.budget is not None:
-            self.budget.deposit()
+            self.budget.of(request.url.origin).deposit()
 
     def wait_after_error(self, request: Request, error: RequestError, attempt: int) -> float | None:
         """Seconds to wait before attempt number `attempt` + 1 after this error, None to give up."""
@@ -114,7 +149,7 @@ class RetryPolicy:
             return None
         if asked is not None and asked > self.max_retry_after_s:
             return None
-        if self.budget is not None and not self.budget.withdraw():
+        if self.budget is not None and not self.budget.of(request.url.origin).withdraw():
             return None
         longest = min(self.backoff_s * 2.0 ** min(attempt - 1, 60), self.max_backoff_s)
         return max(longest * self.random(), asked or 0.0)
