@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from headrace.client import Client, LoopThread, StreamConsumed, SyncClient
+from headrace.client import api as api_module
+from headrace.client import loop_thread as loop_thread_module
 
 from tests.client.fake import Answer, FakeTransport
 from tests.serving import Run
@@ -201,6 +203,35 @@ def test_an_iterator_that_is_given_up_after_the_loop_has_ended() -> None:
     assert next(items) == 1
     thread.stop()
     items.close()
+
+
+@pytest.mark.parametrize("what", ["loop", "client"])
+def test_a_signal_handler_asks_for_what_its_thread_is_making(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """The lock around the making was one that its own holder waits for."""
+    module: Any = loop_thread_module if what == "loop" else api_module
+    name = "LoopThread" if what == "loop" else "_SharedClient"
+    ask = module.shared if what == "loop" else module._shared
+    monkeypatch.setattr(module, "_shared" if what == "loop" else "_client", None)
+    real = getattr(module, name)
+    of_handler: list[Any] = []
+    loops: list[LoopThread] = []
+
+    def make(**options: Any) -> Any:
+        if not of_handler:
+            of_handler.append(None)
+            of_handler[0] = ask()
+        made = real(**options)
+        if what == "loop":
+            loops.append(made)
+        return made
+
+    monkeypatch.setattr(module, name, make)
+    try:
+        assert ask() is of_handler[0] is ask()
+        assert len(loops) in (0, 2) and sum(loop.is_alive for loop in loops) == len(loops) // 2
+    finally:
+        for loop in loops:
+            loop.stop()
 
 
 def test_content_that_two_calls_read_is_never_a_part(run: Run) -> None:

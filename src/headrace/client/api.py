@@ -11,7 +11,7 @@ from headrace.client.options import CallOptions, ClientOptions
 from headrace.client.sync import SyncClient, SyncResponse, SyncStreamedResponse
 from headrace.client.url import URL
 
-_making: Final = threading.Lock()
+_making: Final = threading.RLock()  # a signal handler may ask while its thread makes one
 
 
 class _SharedClient(SyncClient):
@@ -29,7 +29,9 @@ def _shared() -> _SharedClient:
         with _making:
             found = _client
             if found is None or not found._thread.is_alive:
-                found = _client = _SharedClient(thread=shared())
+                made = _SharedClient(thread=shared())
+                now = _client
+                found = _client = made if now is None or now is found else now
     return found
 
 

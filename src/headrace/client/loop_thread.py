@@ -224,7 +224,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 _shared: LoopThread | None = None
-_making: Final = threading.Lock()
+_making: Final = threading.RLock()  # a signal handler may ask while its thread makes one
 
 
 def shared() -> LoopThread:
@@ -237,7 +237,11 @@ def shared() -> LoopThread:
             if found is None or not found.is_alive:
                 if _shared is None:
                     atexit.register(_stop_shared)
-                found = _shared = LoopThread()
+                made = LoopThread()
+                now = _shared
+                found = _shared = made if now is None or now is found else now
+                if found is not made:
+                    made.stop()
     return found
 
 
