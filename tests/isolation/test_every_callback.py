@@ -35,6 +35,7 @@ VERDICTS = {
     "client/content.py IteratedContent._pieces to_thread": OWN,
     "client/loop_thread.py LoopThread.__init__ Thread": "threads begin with an empty context",
     "client/loop_thread.py LoopThread._end ensure_future": "the end of the process",
+    "client/loop_thread.py LoopThread._close_soon call_soon_threadsafe": "whoever closes the iterator",
     "client/loop_thread.py LoopThread.run call_soon_threadsafe": "the calling thread's context is the caller's",
     "client/loop_thread.py LoopThread.stop call_soon_threadsafe": NO_CODE,
     "client/loop_thread.py _Call.start Task": "call_soon_threadsafe has taken the caller's context along",
