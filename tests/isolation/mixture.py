@@ -213,10 +213,12 @@ class Mixture:
 
     async def _upload(self, peer: Peer, stream_id: int, request: Request, answer: Answer) -> None:
         view = memoryview(request.content)
-        while view and not answer.is_over:
+        while view and not answer.is_over and not peer.closed:
             room = peer.room(stream_id)
             if room <= 0:
-                await peer.until(lambda: peer.room(stream_id) > 0 or answer.is_over)
+                # Whoever wakes first takes the connection's window: there may be none left for the others.
+                with contextlib.suppress(AssertionError) if not peer.closed else contextlib.nullcontext():
+                    await peer.until(lambda: peer.room(stream_id) > 0 or answer.is_over)
                 continue
             size = min(room, 16_384, len(view))
             peer.conn.send_data(

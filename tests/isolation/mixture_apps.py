@@ -66,10 +66,13 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
         await _converse(before, seen, receive, send)
         return
     content = set()
+    rest = b""  # of a piece, in which a token may have begun
     if what != "unread":
         while True:
             message = await receive()
-            content |= set(TOKEN.findall(message.get("body", b"")))
+            rest += message.get("body", b"")
+            content |= set(TOKEN.findall(rest))
+            rest = rest[-3:]
             if not message.get("more_body"):
                 break
     await asyncio.sleep(0 if shape % 2 else 0.001)
@@ -141,8 +144,11 @@ async def native(request: Request) -> AnyResponse:
         return WebSocketResponse(_echo(before, seen))
     content = set()
     if what != "unread":
+        rest = b""  # of a piece, in which a token may have begun
         async for piece in request.stream():
-            content |= set(TOKEN.findall(piece))
+            rest += piece
+            content |= set(TOKEN.findall(rest))
+            rest = rest[-3:]
     content |= set(TOKEN.findall(repr(request.trailers).encode()))
     body = b"%s|%s|%s|%s\n" % (before.encode(), tokens(seen), b" ".join(content), USER.get().encode()) * times
     headers: Any = [*SHAPES[shape], (b"x-user", mark)]

@@ -292,17 +292,17 @@ class Client(Defaults):
                     break
             else:
                 return response
-        return self._plain_rest(response)
+        return await self._plain_rest(response)
 
     def _jar_of_call(self) -> JarHolder:
         return self._jar
 
-    def _plain_rest(self, response: Response) -> Response:
+    async def _plain_rest(self, response: Response) -> Response:
         """What a plain request seldom needs: codings and cookies, and that there is too much."""
         assert response._call is not None
         headers = response._incoming.head.headers
         try:
-            response._content = decoded_whole(headers, response.content, self._max_ratio, self._max_size)
+            response._content = await decoded_whole(headers, response.content, self._max_ratio, self._max_size)
         except RequestError as error:
             told(error, response._call, response._incoming)
             raise

@@ -1,8 +1,9 @@
 """Content codings of responses (RFC 9110 §8.4): gzip, deflate, br and zstd, chained, in steps of bounded size.
 
-A response of a few kilobytes can inflate to gigabytes. So no step makes more than STEP octets (of br, twice that)
-before they are handed on, and content that has grown beyond FREE octets may be no more than `max_ratio` times what
-came.
+A response of a few kilobytes can inflate to gigabytes. So no step makes more than STEP bytes (of br, twice that)
+before they are handed on, and content that has grown beyond FREE bytes may be no more than `max_ratio` times what
+came. Content can also be all work and no bytes: empty members, frames and blocks. So no step takes more than TAKEN
+bytes either, and members beyond the first MANY_MEMBERS have MEMBER_SIZE bytes on average.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ FREE: Final = 16 * 1_048_576
 MAX_RATIO: Final = 100
 """Text and JSON shrink to a fifth or a thirtieth; a hundredth, beyond 16 MiB, is a bomb, or a file of zeros."""
 MAX_CODINGS: Final = 5
+TAKEN: Final = 4_096
+"""Bytes that one step takes: empty blocks of DEFLATE and empty frames of zstd cost up to 10 ms of work in so many."""
+MANY_MEMBERS: Final = 1_024
+MEMBER_SIZE: Final = 256
+"""A member of gzip or a frame of zstd costs as much as a kilobyte of content, however short it is. Logs that are
+compressed piece by piece have larger ones."""
 
 _MODULES: Final = {"zstd": ("compression.zstd", "backports.zstd"), "br": ("brotli", "brotlicffi")}
 _ALIASES: Final = {"x-gzip": "gzip"}  # RFC 9110 §8.4.1.3
@@ -39,6 +46,24 @@ class Decoder(Protocol):
         ...
 
 
+class _Members:
+    """Counts the members of gzip, or frames of zstd, that follow each other in one content."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._taken = 0
+
+    def take(self, data: bytes) -> None:
+        """Count bytes that have come."""
+        self._taken += len(data)
+
+    def begin(self) -> None:
+        """Count a further member. Raises _Malformed where they are too many for what has come."""
+        self._count += 1
+        if self._count > MANY_MEMBERS and self._count * MEMBER_SIZE > self._taken:
+            raise _Malformed(f"{self._count} members in {self._taken} bytes are work without content")
+
+
 class _Malformed(Exception):
     pass
 
@@ -52,8 +77,10 @@ class _Zlib:
         self._inflate: Any = zlib.decompressobj(31) if is_gzip else None
         self._is_empty = True
         self._held = b""
+        self._members = _Members()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._members.take(data)
         if not self._is_gzip and self._inflate is None:
             data = self._held + data
             if len(data) < 2:
@@ -70,6 +97,7 @@ class _Zlib:
                 data = data.lstrip(b"\0")  # padding between members, as gzip itself allows
                 if not data:
                     return
+                self._members.begin()
                 self._inflate = inflate = zlib.decompressobj(31)
             self._is_empty = False
             while True:
@@ -122,16 +150,19 @@ class _Zstd:
         self._module: Any = _module("zstd")
         self._inflate = self._new()
         self._is_empty = True
+        self._members = _Members()
 
     def _new(self) -> Any:
         parameter = self._module.DecompressionParameter
         return self._module.ZstdDecompressor(options={parameter.window_log_max: _ZSTD_WINDOW_LOG})
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._members.take(data)
         while True:
             if self._inflate.eof:
                 if not data:
                     return
+                self._members.begin()
                 self._inflate = self._new()  # frames may follow each other (RFC 8878 §3.1)
             try:
                 piece = self._inflate.decompress(data, STEP)
@@ -187,10 +218,18 @@ class ContentDecoder:
         self._given = [0] * len(codings)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What has become readable, in pieces of at most STEP octets or so."""
+        """Return what has become readable, in pieces of at most STEP bytes or so; an empty one says that bytes were
+        taken and nothing came out yet, so that a loop may let others go on."""
         self._taken += len(data)
         try:
-            yield from self._through(0, data)
+            for place in range(0, len(data), TAKEN):
+                taken = data[place : place + TAKEN] if len(data) > TAKEN else data
+                is_empty = True
+                for piece in self._through(0, taken):
+                    is_empty = False
+                    yield piece
+                if is_empty:
+                    yield b""
         except _Malformed as fault:
             raise self._error(fault) from None
 

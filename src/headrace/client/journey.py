@@ -203,7 +203,8 @@ class Journey:
             response._content = None
             is_on_the_way = head.status in self._on_the_way
             if whole and not is_on_the_way:
-                response._content = decoded_whole(head.headers, await incoming.read(), self._max_ratio, self._max_size)
+                content = await incoming.read()
+                response._content = await decoded_whole(head.headers, content, self._max_ratio, self._max_size)
             else:
                 extra = Streaming(incoming, call, self._max_ratio, self._deadline)
                 if request.on_download is not None:

@@ -15,7 +15,7 @@ from headrace.client.errors import HTTPStatusError, StreamConsumed, too_large
 from headrace.client.headers import Headers
 from headrace.client.interface import Incoming, Pairs, ResponseHead
 from headrace.client.request import Call, Request
-from headrace.client.streaming import Streaming, again, decoded_whole, pieces_of, sized, told
+from headrace.client.streaming import Streaming, again, decoded_at_once, pieces_of, sized, told
 from headrace.client.text import LineSplitter, charset_by_mark, charset_of, is_text_codec
 from headrace.client.url import URL
 
@@ -107,7 +107,7 @@ class BaseResponse:
         self._incoming = Received(ResponseHead(status, fields.raw, http_version), octets, Headers(trailers).raw)
         self._call = None
         self._elapsed_s = 0.0
-        self._content = decoded_whole(fields.raw, octets, MAX_RATIO)
+        self._content = decoded_at_once(fields.raw, octets, MAX_RATIO)
         if request is not None:
             self._request = request
 

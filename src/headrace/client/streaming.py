@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 MAX_RESPONSE_SIZE: Final = 268_435_456
 """256 MiB: what a program that did not think of it may have to keep in memory for one response. Who fetches more reads
 a stream, or says so."""
+
+WORK_AT_ONCE: Final = 1_048_576
+"""Bytes of decoded content, a few milliseconds of work, after which the loop turns: content that is there already
+suspends nobody."""
+WORK_OF_A_STEP: Final = 65_536
+"""What a step counts for beside the bytes that come out of it: 4 KiB that inflate to nothing may take milliseconds."""
 
 
 class Streaming:
@@ -93,9 +100,15 @@ class Streaming:
                 async for piece in raw:
                     yield piece
                 return
+            work = 0
             async for piece in raw:
                 for each in decoder.feed(piece):
-                    yield each
+                    if each:
+                        yield each
+                    work += len(each) + WORK_OF_A_STEP
+                    if work > WORK_AT_ONCE:
+                        work = 0
+                        await asyncio.sleep(0)
             decoder.finish()
         except RequestError as error:
             told(error, self.call, self.incoming)
@@ -179,23 +192,37 @@ def decoder_for(headers: Pairs, max_ratio: int | None) -> ContentDecoder | None:
     return ContentDecoder(codings, max_ratio) if codings else None
 
 
-def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None, most: int | None = None) -> bytes:
-    """Content that has come whole, without its codings. Raises DecodingError, and ResponseTooLarge for more than `most`
-    bytes."""
+async def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None, most: int | None = None) -> bytes:
+    """Return content that has come whole, without its codings; lets the loop turn where that is much work. Raises
+    DecodingError, and ResponseTooLarge for more than `most` bytes."""
     if most is not None and len(content) > most:
         raise too_large(most)
     decoder = decoder_for(headers, max_ratio)
     if decoder is None or not content:
         return content
     pieces = []
-    size = 0
+    size = work = 0
     for piece in decoder.feed(content):
         pieces.append(piece)
         size += len(piece)
         if most is not None and size > most:
             raise too_large(most)
+        work += len(piece) + WORK_OF_A_STEP
+        if work > WORK_AT_ONCE:
+            work = 0
+            await asyncio.sleep(0)
     decoder.finish()
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def decoded_at_once(headers: Pairs, content: bytes, max_ratio: int | None) -> bytes:
+    """Return the content of a response that a program has made itself, without its codings. Raises DecodingError."""
+    decoder = decoder_for(headers, max_ratio)
+    if decoder is None or not content:
+        return content
+    decoded = b"".join(decoder.feed(content))
+    decoder.finish()
+    return decoded
 
 
 def told(error: RequestError, call: Call, incoming: Incoming | None = None) -> None:
