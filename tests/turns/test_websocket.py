@@ -22,7 +22,7 @@ Make = Callable[[], bytes]
     "make",
     [
         ws_floods.empty_fragments, ws_floods.crumbs, ws_floods.empty_messages, ws_floods.bombs, ws_floods.text_bombs,
-        ws_floods.tiny_deflated, ws_floods.ended_blocks,
+        ws_floods.tiny_deflated, ws_floods.ended_blocks, ws_floods.blocks_of_nothing,
     ],
 )  # fmt: skip
 def test_floods_over_http1(make: Make, count: int) -> None:

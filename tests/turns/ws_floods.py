@@ -76,6 +76,27 @@ def ended_blocks() -> bytes:
     return frame(BINARY, b"\x03\x00" * 500 + b"\x00", rsv=DEFLATED) * 16
 
 
+def empty_blocks(size: int) -> bytes:
+    """About `size` bytes of DEFLATE blocks that hold nothing, each with a Huffman code of its own: 90 bits a block, the
+    longest way to nothing (RFC 1951 §3.2.7)."""
+    bits = [0, 0, 1]  # BFINAL 0, BTYPE 2, its low bit first
+    bits += [0] * 10  # HLIT and HDIST: 257 and 1 codes
+    bits += [0, 1, 1, 1]  # HCLEN: 18 lengths of three bits, in RFC 1951's order, where 18 and 1 have a bit each
+    for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1):
+        bits += [int(symbol in (18, 1)), 0, 0]
+    for zeros in (138, 118):  # the lengths of 0 to 255, none of which is used
+        bits += [1, *((zeros - 11) >> place & 1 for place in range(7))]
+    bits += [0, 0, 0]  # the lengths of 256 and of the one distance; then 256: the block ends
+    octets = sum(bit << place for place, bit in enumerate(bits * 8)).to_bytes(len(bits), "little")
+    return octets * (size // len(octets))
+
+
+@functools.cache
+def blocks_of_nothing() -> bytes:
+    """A message of a megabyte that inflates to nothing."""
+    return frame(BINARY, empty_blocks(1_000_000) + b"\x00", rsv=DEFLATED)
+
+
 UPGRADE = (
     b"GET /ws/%s HTTP/1.1\r\nhost: example.com\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
     b"sec-websocket-version: 13\r\nsec-websocket-key: c2l4dGVlbiBvY3RldHMhIQ==\r\n"

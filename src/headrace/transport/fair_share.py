@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import asyncio
 
 WORK_PER_TURN: Final = 1_000 if engine_is_compiled() else 250
-"""Units of the engine's work (a frame, 4 KiB of payload, 256 bytes that are inflated, half a message) that a turn of
-the loop does for all its WebSockets: 1 to 3 ms."""
+"""Units of the engine's work (a frame, 4 KiB of payload, 256 bytes that are inflated or 64 that they are inflated from,
+half a message) that a turn of the loop does for all its WebSockets: 1 to 3 ms."""
 SLICE: Final = 100
 """Units that one WebSocket does before the next one's turn."""
 SENDS_PER_TURN: Final = 256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import zlib
 
 import pytest
@@ -14,6 +15,7 @@ from headrace.engine.ws.connection import LEAST_MESSAGE
 from headrace.engine.ws.negotiation import accept_deflate
 
 from tests.engine.ws.octets import BINARY, CLOSE, CONT, PING, TEXT, close, frame, messages
+from tests.turns.ws_floods import empty_blocks
 
 MiB = 1_048_576
 RSV1 = 0x40
@@ -78,6 +80,38 @@ def test_what_is_inflated_counts_and_a_bomb_takes_many_calls() -> None:
     assert messages(events) == [bytes(MiB)]
     assert len(kept) >= 15
     assert all(later - earlier <= 66_000 for earlier, later in itertools.pairwise(kept))
+
+
+def test_what_inflates_to_nothing_counts_by_its_input_and_takes_many_calls() -> None:
+    """Each of these blocks is a Huffman code to build and no byte of output."""
+    ws = compressing()
+    octets = frame(BINARY, empty_blocks(1_000_000) + b"\x00", rsv=RSV1) + frame(PING, b"p")
+    kept = []
+    events = ws.receive_data(octets, 0, 100)
+    done = [ws.work_done]
+    while ws.input_pending:
+        kept.append(ws.kept)
+        events += ws.receive_data(b"", 0, 100)
+        done.append(ws.work_done)
+    assert messages(events) == [b""] and len(events) == 2
+    assert all(earlier - later <= 12_000 for earlier, later in itertools.pairwise(kept)), "bytes of input of a call"
+    assert sum(done) - done[0] >= 990_000 // 64
+    assert max(done[1:]) <= 200
+
+
+def test_pieces_of_input_change_nothing_of_a_message() -> None:
+    """Blocks of nothing, data that deflate cannot shrink, data that it shrinks, and ended streams, in one message."""
+    noise = bytes(random.Random(8).randbytes(50_000))
+    ended = zlib.compressobj(wbits=-12)
+    end = ended.compress(b"the end") + ended.flush(zlib.Z_FINISH)
+    sync = b"\x00\x00\xff\xff"
+    packed = deflated(noise) + sync + empty_blocks(20_000) + deflated(bytes(300_000)) + sync + end * 2_000 + b"\x00"
+    wanted = noise + bytes(300_000) + b"the end" * 2_000
+    for work in (0, 1, 100):
+        ws = compressing()
+        events, _ = in_turns(ws, frame(BINARY, packed, rsv=RSV1) + frame(BINARY, deflated(b"next"), rsv=RSV1), work)
+        assert messages(events) == [wanted, b"next"]
+        assert ws.kept == 0
 
 
 def test_a_deflated_message_stops_where_its_room_ends_and_goes_on_when_there_is_more() -> None:

@@ -38,6 +38,7 @@ NO_BOUND: Final = 1 << 60
 _MESSAGE_WORK: Final = 2  # for a message, which a handler takes: the least that this costs
 _PAYLOAD_SHIFT: Final = 12  # a unit for each 4 KiB of payload
 _INFLATED_SHIFT: Final = 8  # a unit for each 256 bytes that are inflated
+_TAKEN_SHIFT: Final = 6  # or for each 64 bytes of input, which may inflate to nothing: whichever is more
 _DEFLATED_WORK: Final = 8  # for a deflated frame
 _RESTART_WORK: Final = 24  # for a DEFLATE stream that begins anew
 _CONTROL_WORK: Final = 2  # for a ping or a pong
@@ -72,8 +73,8 @@ class WebSocketConnection(Sender):
         self.discards = False
         """Set it True when messages are of no use any more: they are read over, and only control frames are told."""
         self.work_done: int = 0
-        """What the last `receive_data` did: a unit for each frame and each 4 KiB, four for each KiB that was inflated,
-        two for each message."""
+        """What the last `receive_data` did: a unit for each frame and each 4 KiB, four for each KiB that was inflated
+        or 16 for each KiB that it was inflated from, whichever is more, two for each message."""
         self.wants_room = False
         """True when the last `receive_data` stopped because it was given no more `room`, or none to inflate to."""
         self._inflater: Inflater | None = None
@@ -413,7 +414,9 @@ class WebSocketConnection(Sender):
             except ValueError as error:
                 self._fail(frames.PROTOCOL_ERROR, str(error))
                 return -1
-            done = 1 + (len(data) >> _INFLATED_SHIFT) + inflater.restarts * _RESTART_WORK
+            made = len(data) >> _INFLATED_SHIFT
+            taken = inflater.taken >> _TAKEN_SHIFT
+            done = 1 + (made if made > taken else taken) + inflater.restarts * _RESTART_WORK
             left -= done
             self.work_done += done
             self._size += len(data)
