@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from headrace.wsgi import spools as spools_module
 from headrace.wsgi.addresses import Address
-from headrace.wsgi.spool import STEP, Spool
+from headrace.wsgi.spool import PIECES, STEP, Spool
 from headrace.wsgi.spools import FILES, MEMORY, SpoolFile, Spools
 from headrace.wsgi.upload import CRUMBS, Upload
 
@@ -117,6 +117,38 @@ def test_a_spool_between_a_thread_and_the_loop() -> None:
         thread.join(LIMIT_S)
         spool.close()
         assert b"".join(out) == b"".join(pieces)
+    assert spools.usage() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_small_pieces_are_joined_and_counted(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write to the disk for each byte would be what an endless generator of bytes keeps its thread busy with."""
+    writes: list[int] = []
+
+    def write(target: Any, data: memoryview, offset: int) -> int:
+        writes.append(len(data))
+        return os.pwrite(target.fileno(), data, offset)
+
+    monkeypatch.setattr(spools_module, "_write_at", write)
+    spools, address = Spools(2**20, 2**26, 2**30), Address(ADDRESS)
+    spool = Spool(spools, address)
+    piece = memoryview(b"x" * size)
+    for _ in range(2):
+        count = 0
+        while spool.put(piece):
+            count += 1
+        assert PIECES <= count <= PIECES + 2**20 // 256
+        got = 0
+        while not spool.has_room():
+            got += len(spool.take() or spool.read())
+        assert got == count * size
+    assert len(writes) <= 2 * PIECES * size // STEP
+    large = memoryview(bytes(STEP))
+    count = 0
+    while spool.put(large):
+        count += 1
+    assert count >= 2**26 // STEP  # the control: pieces of a size to be written go on until the file is full
+    spool.close()
     assert spools.usage() == (0, 0, 0)
 
 

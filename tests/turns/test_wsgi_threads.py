@@ -70,9 +70,19 @@ class Site:
                 return environ["wsgi.file_wrapper"](self.file.open("rb"))
             case "endless":
                 return iter(lambda: bytes(16_384), b"")
+            case "crumbs":
+                return iter(lambda: b"x", b"")
+            case "working":
+                return self.working()
             case "gate":
                 assert self.go_on.wait(LIMIT_S)
         return [b"here"]
+
+    def working(self) -> Iterator[bytes]:
+        """Give some content, work on, and give the rest."""
+        yield from (CONTENT[start : start + 10_000] for start in range(0, len(CONTENT), 10_000))
+        assert self.go_on.wait(LIMIT_S)
+        yield b"rest"
 
 
 @contextlib.asynccontextmanager
@@ -304,6 +314,48 @@ def test_one_connection_that_takes_all_threads_leaves_some_for_others(run: Run, 
                 else:  # the control
                     await other.ping()
                     assert "/" not in site.seen
+
+    run(main())
+
+
+def test_an_endless_generator_of_bytes_waits_soon(run: Run) -> None:
+    # With the sizes of spools that are the default: what it makes is nowhere near them.
+    site = Site()
+
+    async def main() -> None:
+        async with serving(site, wsgi_threads=4, wsgi_spare_threads=4) as server, reader(server) as peer:
+            for _ in range(100):
+                peer.open("/crumbs")
+            cycles = application(server).stalls
+            await settled(lambda: sum(each.awaits_room() for each in list(cycles._held)) == 4)
+            await answered(server)
+            assert application(server).spools.usage()[1] < 2**20
+
+    run(main())
+
+
+@pytest.mark.parametrize("spare", [4, 0])
+def test_a_thread_that_makes_what_is_not_taken_counts_as_waiting(run: Run, spare: int) -> None:
+    site = Site()
+
+    async def main() -> None:
+        settings: dict[str, Any] = {"wsgi_threads": 2, "wsgi_spool_memory": 100_000, "wsgi_spare_threads": spare}
+        async with serving(site, **settings, wsgi_stall_s=0) as server, reader(server) as peer:
+            streams = [peer.open("/working") for _ in range(2)]
+            await settled(lambda: application(server).spools.usage()[1] > 2 * (len(CONTENT) - 200_000))
+            async with H2Peer.connected(port(server)) as other:
+                stream_id = other.open("/")
+                if spare:
+                    assert (await other.over(stream_id)).body == b"here"
+                else:  # the control
+                    await other.ping()
+                    assert "/" not in site.seen
+            site.go_on.set()
+            let_go(peer, streams)
+            for each in streams:
+                assert (await peer.over(each)).body == CONTENT + b"rest"
+            await settled(lambda: unspooled(server))
+            assert application(server).threads.stats()["waiting"] == 0
 
     run(main())
 

@@ -42,6 +42,8 @@ class WSGICycle(Exchange):
     """Bytes of pieces that came from the thread directly and were accepted, with what a piece costs beside."""
     is_spooled: bool = False
     """True once the thread puts content into its spool, and no longer hands it over."""
+    is_counted: bool = False
+    """True while the thread counts as one that waits for its client. The thread says so."""
     _failure: BaseException | None = None
     """What became of a part of the response that the thread did not wait for."""
     _has_ended: bool = False
@@ -274,7 +276,7 @@ class WSGICycle(Exchange):
 
     def is_waited_for(self) -> bool:
         """Tell whether a thread waits for the client."""
-        return self._awaits_content or self.awaits_room()
+        return self._awaits_content or self.awaits_room() or self.is_counted
 
     def moved(self) -> int:
         """Bytes that the client has sent to a thread that waited, and has taken."""

@@ -48,7 +48,11 @@ class Outlet(Line):
         """As `Line.ask`. Content that is to go on is waited for only when there is no room for it."""
         with self._mutex:
             if verb == "go_on":
-                self._go_on(*arguments, is_last=False)
+                try:
+                    self._go_on(*arguments, is_last=False)
+                except ClientDisconnected:
+                    self._count(False)
+                    raise
                 return None
             return self._wait(verb, *arguments)
 
@@ -56,6 +60,8 @@ class Outlet(Line):
         """As `Line.tell`, but content is waited for here as well when there is no room for it."""
         with self._mutex:
             try:
+                if verb == "ended":
+                    self._count(False)
                 if verb == "finish":
                     self._go_on(arguments[0], None, is_last=True)
                 elif verb == "respond_whole" and len(arguments[2]) > WHOLE:
@@ -74,12 +80,19 @@ class Outlet(Line):
 
     def _wait(self, verb: str, *arguments: Any) -> Any:
         """Ask for what may take as long as the client likes: this thread is counted meanwhile."""
-        threads, connection = self._application.threads, self._cycle.driver
-        threads.wait_began(self._address, connection)
+        self._count(True)
         try:
             return self._ask(verb, *arguments)
         finally:
-            threads.wait_ended(self._address, connection)
+            self._count(False)
+
+    def _count(self, waits: bool) -> None:
+        """Count this thread among those that wait for their clients, or no longer."""
+        cycle = self._cycle
+        if waits != cycle.is_counted:
+            cycle.is_counted = waits
+            threads = self._application.threads
+            (threads.wait_began if waits else threads.wait_ended)(self._address, cycle.driver)
 
     def _respond_whole(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
         if is_bodiless(status) or self._cycle.head.method == b"HEAD" or self._open().keep(len(data)):
@@ -114,6 +127,8 @@ class Outlet(Line):
             left = left[count:]
             if spool.must_tell():
                 self._tell("look")
+            # A thread that is so far ahead of its client is no more there for others than one that waits.
+            self._count(spool.is_filed)
             if left and not count:
                 self._wait("make_room")
         if is_last:

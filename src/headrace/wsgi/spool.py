@@ -2,7 +2,7 @@
 
 What the client has not taken waits here, not in the thread: in memory up to a size, then in a temporary file up to
 another. Content goes out in the order in which it came in: what is in memory is older than what is in the file, as
-nothing goes into memory while the file has some.
+nothing goes into memory while the file has some. Small pieces are joined on their way to the file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ STEP: Final = 65_536
 all, so that a response goes on without any spool."""
 READ: Final = 131_072  # bytes of the file that are read at once
 PIECE: Final = 256  # what a piece in memory costs beside its bytes
+PIECES: Final = 16_384
+"""Pieces that a file takes until everything has gone out: an application that makes small ones without an end soon
+waits for its client, and does not compute until the file is full. Pieces of 4 KiB fill `wsgi_spool_size` before."""
 
 
 class Spool:
@@ -41,6 +44,12 @@ class Spool:
         self._written = 0
         self._read = 0
         """The file's bytes between `_read` and `_written` have not been given out."""
+        self._tail = bytearray()
+        """What comes behind the file's, until there is enough of it to be written."""
+        self._tail_room = 0
+        """What was taken for that, until the spool is closed."""
+        self._filed = 0
+        """Pieces that went to the file, or to the tail, since everything had gone out."""
         self.is_ended = False
         """True once no more comes."""
         self._is_awaited = False
@@ -56,30 +65,67 @@ class Spool:
         with self._lock:
             if self.is_closed:
                 return 0
-            if self._read == self._written:
+            if self._read == self._written and not self._tail:
+                self._filed = 0
                 cost = len(data) + PIECE
-                if self._take_memory(cost):
+                if self._take_memory(cost, self._spools.memory - self._join):
                     self._pieces.append((bytes(data), cost))
                     return len(data)
                 self._read = self._written = 0  # all of it has gone out: from its beginning again
-            start = self._written
-            if self._file is None:
-                self._file = SpoolFile(self._spools, self._address)
-        count = self._file.write(data, start)
+                if not self._tail_room and self._take_memory(self._join, self._spools.memory):
+                    self._tail_room = self._join
+            if self._filed >= PIECES:
+                return 0
+            self._filed += 1
+            if len(self._tail) + len(data) <= self._tail_room:
+                self._tail += data
+                return len(data)
+            tail, self._tail = self._tail, bytearray()  # the task finds nothing there meanwhile, and waits to be told
+        if tail:
+            written = self._write(memoryview(tail))
+            if written < len(tail):
+                with self._lock:
+                    self._tail = tail[written:]
+                return 0
+            if len(data) <= self._tail_room:
+                with self._lock:
+                    self._tail += data
+                return len(data)
+        count = self._write(data)
         with self._lock:
-            self._written = start + count
             if not count and not self._pieces and self._read == self._written and not self.is_closed:
                 count = min(len(data), STEP)
                 self._pieces.append((bytes(data[:count]), 0))
         return count
 
+    def _write(self, data: memoryview) -> int:
+        """Write to the file, without the lock, as much as there is room for; returns how many bytes that is."""
+        with self._lock:
+            if self._file is None:
+                self._file = SpoolFile(self._spools, self._address)
+            start = self._written
+        count = self._file.write(data, start)
+        with self._lock:
+            self._written = start + count
+        return count
+
+    @property
+    def _join(self) -> int:
+        """Bytes that small pieces are joined to before they are written."""
+        return min(STEP, self._spools.memory // 2)
+
+    @property
+    def is_filed(self) -> bool:
+        """True while the client is so far behind that what comes goes to the file."""
+        return self._filed > 0
+
     def keep(self, size: int) -> bool:
         """Take room in memory, until the spool is closed, for a response that goes out in one piece; False without."""
         with self._lock:
-            return not self.is_closed and self._take_memory(size)
+            return not self.is_closed and self._take_memory(size, self._spools.memory)
 
-    def _take_memory(self, size: int) -> bool:
-        if self._kept + size > self._spools.memory or not self._spools.take_memory(self._address, size):
+    def _take_memory(self, size: int, limit: int) -> bool:
+        if self._kept + size > limit or not self._spools.take_memory(self._address, size):
             return False
         self._kept += size
         return True
@@ -101,7 +147,10 @@ class Spool:
         with self._lock:
             self._forget()
             if not self._pieces:
-                return b""
+                if self._read < self._written:
+                    return b""
+                tail, self._tail = self._tail, bytearray()
+                return bytes(tail)
             taken = [self._pieces.popleft()]
             size = len(taken[0][0])
             while self._pieces and size + len(self._pieces[0][0]) <= STEP:
@@ -127,17 +176,17 @@ class Spool:
     def is_over(self) -> bool:
         """Tell whether everything has been given out, and no more comes."""
         with self._lock:
-            return self.is_ended and not self._pieces and self._read == self._written
+            return self.is_ended and self._is_empty()
 
     def has_room(self) -> bool:
         """Tell whether everything has been given out, so that what comes now has room for certain."""
         with self._lock:
-            return self._read == self._written and not self._pieces
+            return self._is_empty()
 
     def await_content(self) -> bool:
         """False when there is content, or the end; else True: `must_tell` will say so when there is."""
         with self._lock:
-            self._is_awaited = not self._pieces and self._read == self._written and not self.is_ended
+            self._is_awaited = self._is_empty() and not self.is_ended
             return self._is_awaited
 
     def close(self) -> None:
@@ -145,11 +194,16 @@ class Spool:
         with self._lock:
             self.is_closed = True
             self._pieces.clear()
+            self._tail.clear()
+            self._tail_room = 0
             self._given = self._kept
             self._forget()
             file = self._file
         if file is not None:
             file.close()
+
+    def _is_empty(self) -> bool:
+        return not self._pieces and self._read == self._written and not self._tail
 
     def _forget(self) -> None:
         if self._given:
