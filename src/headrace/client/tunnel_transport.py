@@ -41,7 +41,7 @@ class TunnelTransport(asyncio.Transport):
         self._protocol: asyncio.Protocol | None = None
         self._tunnel: Tunnel | None = None
         self._unwritten: list[bytes] = []
-        self._unread: list[bytes] = []
+        self._unread = bytearray()  # in one piece: an object of its own costs more than the bytes of a small one
         self._owed = 0
         self._peer_ended = False
         self._has_ended = False
@@ -65,8 +65,7 @@ class TunnelTransport(asyncio.Transport):
         """Octets have come."""
         self._owed += owed
         self._peer_ended = self._peer_ended or ended
-        if data:
-            self._unread.append(data)
+        self._unread += data
         if not self._is_paused:
             self._deliver()
 
@@ -167,8 +166,8 @@ class TunnelTransport(asyncio.Transport):
     def _deliver(self) -> None:
         protocol = self._protocol
         while self._unread and not self._is_paused and not self._is_closing and protocol is not None:
-            data = b"".join(self._unread)
-            self._unread = []
+            data = bytes(self._unread)
+            self._unread = bytearray()
             protocol.data_received(data)
         if self._unread and not self._is_closing:
             return

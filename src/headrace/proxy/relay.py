@@ -20,7 +20,8 @@ class Direction:
         self.sink: Tunnel | None = None
         self.has_ended = False
         self._relay = relay
-        self._waiting: list[bytes] = []
+        # In one piece: the window bounds its bytes, and as an object of its own each piece of two would cost fifty.
+        self._waiting = bytearray()
         self._owed = 0
         self._is_last = False
 
@@ -28,9 +29,7 @@ class Direction:
         """Octets came out of `source`."""
         self._owed += owed
         self._is_last = self._is_last or ended
-        if data:
-            self._waiting.append(data)
-        self.pump()
+        self.pump(data)
 
     def on_writable(self) -> None:
         """`source` takes more of what goes the other way."""
@@ -40,14 +39,16 @@ class Direction:
         """`source` is gone: so is the whole."""
         self._relay.end()
 
-    def pump(self) -> None:
-        """Hand on what there is, as far as it is taken."""
+    def pump(self, data: bytes = b"") -> None:
+        """Hand on what waits and `data` behind it, if that is taken; else it waits."""
         sink, source = self.sink, self.source
         if sink is None or source is None or self.has_ended or sink.blocked:
+            self._waiting += data
             return
-        if self._waiting or self._is_last:
-            data = b"".join(self._waiting)
-            self._waiting.clear()
+        if data or self._waiting or self._is_last:
+            if self._waiting:
+                data = bytes(self._waiting + data)
+                self._waiting = bytearray()
             try:
                 sink.write(data, self._is_last)
             except OSError:
