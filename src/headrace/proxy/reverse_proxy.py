@@ -15,11 +15,13 @@ from headrace.client.websocket import is_granted
 from headrace.engine.errors import INTERNAL_ERROR, LocalError
 from headrace.proxy.fields import ForwardedKind, Pairs, add_forwarded, end_to_end, trailers_that_go_on
 from headrace.proxy.hops import add_via, forwards_left, has_passed, with_forwards
+from headrace.proxy.places import SHARE_OF_ADDRESS, SHARE_OF_CONNECTION, Capacity, Hold, Places
 from headrace.proxy.relay import Relay
 from headrace.proxy.target import leaves_its_base
 from headrace.server.exchange import ClientDisconnected
 from headrace.server.handler import Request
 from headrace.server.logs import printable
+from headrace.server.middleware.rate_limit import client_key
 from headrace.server.response import AnyResponse, HeaderList, Headers, Response, checked_headers
 from headrace.server.websocket import ServerTunnel, TunnelInbox, refuse_handshake
 from headrace.transport.log import get_logger
@@ -45,8 +47,13 @@ class ReverseProxy:
     left out, unless `append_forwarded`, which is for a proxy behind one that is trusted. `via` is our name, one of this
     proxy's own when None: a request that has passed it is answered with 508, so proxies that stand behind one another
     must not share a name. Content of more than `max_body_size` octets is 413. A path that has `..` in it, however
-    written, is 400. OPTIONS and TRACE whose `max-forwards` is 0 are answered here. Raises ValueError for a URL that
-    cannot be an upstream, and for a name that is none.
+    written, is 400. OPTIONS and TRACE whose `max-forwards` is 0 are answered here.
+
+    One visitor may hold `share_of_connection` of what the upstream takes at once (connections of HTTP/1.1, streams of
+    HTTP/2) with the requests and WebSockets of one connection, and `share_of_address` with all of its address, which in
+    IPv6 is its /64 network; what a trusted Forwarded says counts. What is beyond waits, up to the timeout `pool`, and
+    takes nothing from others. 1.0 lets one visitor take all. Raises ValueError for a URL that cannot be an upstream, a
+    name that is none, and a share that is not above 0 and at most 1.
     """
 
     takes_websockets: Final = True
@@ -62,6 +69,8 @@ class ReverseProxy:
         via: str | None = None,
         max_body_size: int | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        share_of_connection: float = SHARE_OF_CONNECTION,
+        share_of_address: float = SHARE_OF_ADDRESS,
     ) -> None:
         url = urlsplit(upstream)
         if url.scheme not in _PORTS or not url.hostname or url.query or url.fragment or url.username is not None:
@@ -72,11 +81,14 @@ class ReverseProxy:
             raise ValueError(f"the option forwarded is x-forwarded, forwarded or none, not {forwarded!r}")
         if via is not None and not _NAME.fullmatch(via):
             raise ValueError(f"the name in via is a word such as edge-1, or host and port, not {via!r}")
+        for option, share in (("share_of_connection", share_of_connection), ("share_of_address", share_of_address)):
+            if not 0 < share <= 1:
+                raise ValueError(f"the option {option} is a part of all places, above 0 and at most 1, not {share!r}")
         if transport is None:
             from headrace.client.network import NetworkTransport
-            from headrace.client.network_config import NetworkConfig
+            from headrace.proxy.network import UPSTREAM_NETWORK
 
-            transport = NetworkTransport(NetworkConfig(trust_env=False))  # the way there is said here
+            transport = NetworkTransport(UPSTREAM_NETWORK)
         self.transport: Any = transport
         self.origin = Origin(url.scheme, url.hostname, url.port or _PORTS[url.scheme])
         self._authority = url.netloc.encode("ascii")
@@ -87,6 +99,11 @@ class ReverseProxy:
         self._via = via if via is not None else f"headrace-{token_hex(4)}"
         self._max_body_size = max_body_size
         self._timeouts = timeouts
+        self._capacity = Capacity(transport, self.origin)
+        self.places = Places(self._capacity.of_requests, share_of_connection, share_of_address)
+        """Who holds how many places for requests."""
+        self.tunnel_places = Places(self._capacity.of_tunnels, share_of_connection, share_of_address)
+        """The same for WebSockets over HTTP/1.1; over HTTP/2 they need streams, as requests do."""
 
     async def __call__(self, request: Request) -> AnyResponse:
         """The handler."""
@@ -98,12 +115,23 @@ class ReverseProxy:
         if refusal is not None:
             return refusal
         outgoing = self._outgoing(request)
-        send = self.transport.tunnel if outgoing.protocol is not None else self.transport.send
+        places, send = self.places, self.transport.send
+        if outgoing.protocol is not None:
+            send = self.transport.tunnel
+            if not self._capacity.shares_streams:
+                places = self.tunnel_places
+        hold: Hold | None = None
         try:
+            address = client_key(request) if request.client is not None else ""
+            hold = await places.take(request.driver, address, self._timeouts.pool, outgoing.url)
             incoming: Incoming = await send(outgoing)
-        except RequestError as error:
-            return self._refusal(request, error)
-        return Forwarded(self, outgoing, incoming)
+        except BaseException as error:
+            if hold is not None:
+                hold.give_back()
+            if isinstance(error, RequestError):
+                return self._refusal(request, error)
+            raise
+        return Forwarded(self, outgoing, incoming, hold)
 
     async def aclose(self) -> None:
         """Close the connections to the upstream."""
@@ -233,12 +261,13 @@ class Upload:
 class Forwarded(AnyResponse):
     """The upstream's response, as the answer to the client. Middleware sees its `status`, and changes `headers`."""
 
-    __slots__ = ("_incoming", "_outgoing", "headers", "status")
+    __slots__ = ("_hold", "_incoming", "_outgoing", "headers", "status")
 
     answers_once = True
 
-    def __init__(self, proxy: ReverseProxy, outgoing: Outgoing, incoming: Incoming) -> None:
+    def __init__(self, proxy: ReverseProxy, outgoing: Outgoing, incoming: Incoming, hold: Hold) -> None:
         self._outgoing = outgoing
+        self._hold = hold
         self._incoming = incoming
         self.status = incoming.head.status
         self.headers: Headers = proxy.response_headers(incoming)
@@ -264,6 +293,7 @@ class Forwarded(AnyResponse):
             request.reset(error.code if isinstance(error, StreamReset) else INTERNAL_ERROR)
         finally:
             incoming.close()
+            self._hold.give_back()
 
     async def _relay(self, request: Request, headers: HeaderList) -> None:
         relay = Relay()

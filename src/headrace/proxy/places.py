@@ -1,0 +1,230 @@
+"""Who may have how many requests at the upstream at once: one visitor a share of the places, so that others have some.
+
+A place is what a request needs at the upstream: a connection of HTTP/1.1, or a stream of HTTP/2. Their number is the
+transport's limit, and the transport has one queue for all. So a request comes there only when its visitor has a place
+left; until then it waits in a queue of its connection. Connections of one address take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from headrace.client.errors import PoolTimeout
+from headrace.client.interface import Origin
+
+SHARE_OF_CONNECTION: Final = 0.25
+"""The part of all places that requests of one connection may hold: three like it leave the fourth as much."""
+SHARE_OF_ADDRESS: Final = 0.5
+"""The same for one address (IPv4, or a /64 of IPv6): an office or a carrier has many users behind one, and half of the
+places is left when it is one attacker with many connections."""
+_STREAMS: Final = 100  # what most servers allow on a connection, for as long as ours has not said
+
+
+class Places:
+    """Gives places to visitors, of which there are `capacity()`: asked each time, so it may change; with None nobody
+    waits. A visitor gets one at least."""
+
+    def __init__(self, capacity: Callable[[], int | None], of_connection: float, of_address: float) -> None:
+        self._capacity = capacity
+        self._of_connection = of_connection
+        self._of_address = of_address
+        self._addresses: dict[str, _Address] = {}
+
+    @property
+    def held(self) -> int:
+        """Places that are taken."""
+        return sum(address.held for address in self._addresses.values())
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait because their visitor has its share."""
+        return sum(len(each.waiting) for address in self._addresses.values() for each in address.connections.values())
+
+    @property
+    def visitors(self) -> int:
+        """Addresses of which anything is remembered: those that hold a place or wait."""
+        return len(self._addresses)
+
+    async def take(self, connection: object, address: str, timeout: float | None, url: str) -> Hold:
+        """A place for a request of `connection`, as soon as this visitor may have it, first come first served. An empty
+        `address` is an unknown one, which has no share of its own. Raises PoolTimeout after `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        visitor = self._addresses.get(address)
+        if visitor is None:
+            visitor = self._addresses[address] = _Address(address)
+        line = visitor.connections.get(connection)
+        if line is None:
+            line = visitor.connections[connection] = _Line(connection)
+        of_connection, of_address = self._shares(visitor)
+        if not line.waiting and not visitor.ready and line.held < of_connection and visitor.held < of_address:
+            line.held += 1
+            visitor.held += 1
+            return Hold(self, visitor, line, loop)
+        future: asyncio.Future[None] = loop.create_future()
+        line.waiting[future] = None
+        if line.held < of_connection:
+            visitor.ready[line] = None
+        self._serve(visitor)
+        timer = None if timeout is None else loop.call_later(timeout, _time_out, future, timeout, url)
+        try:
+            await future
+        except BaseException:
+            line.waiting.pop(future, None)
+            if future.cancelled() or future.exception() is not None:
+                self._forget(visitor, line)
+            else:  # the place had been given, and this task was cancelled before it heard of it
+                self.give_back(visitor, line)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return Hold(self, visitor, line, loop)
+
+    def give_back(self, visitor: _Address, line: _Line) -> None:
+        """A request has ended; whoever is next of its visitor's gets its place."""
+        line.held -= 1
+        visitor.held -= 1
+        if line.waiting:
+            visitor.ready[line] = None
+        self._serve(visitor)
+        self._forget(visitor, line)
+
+    def _shares(self, visitor: _Address) -> tuple[float, float]:
+        """How many places one connection of `visitor` may hold, and how many all of them together."""
+        capacity = self._capacity()
+        if capacity is None:
+            return float("inf"), float("inf")
+        of_address = max(1, int(capacity * self._of_address)) if visitor.name else float("inf")
+        return max(1, int(capacity * self._of_connection)), of_address
+
+    def _serve(self, visitor: _Address) -> None:
+        of_connection, of_address = self._shares(visitor)
+        ready = visitor.ready
+        while ready and visitor.held < of_address:
+            line = next(iter(ready))
+            del ready[line]
+            while line.waiting and line.held < of_connection:
+                future = next(iter(line.waiting))
+                del line.waiting[future]
+                if not future.done():
+                    line.held += 1
+                    visitor.held += 1
+                    future.set_result(None)
+                    break
+            if line.waiting and line.held < of_connection:
+                ready[line] = None  # behind the other connections: they take turns
+            else:
+                self._forget(visitor, line)
+
+    def _forget(self, visitor: _Address, line: _Line) -> None:
+        """Keep nothing of a connection that holds nothing and waits for nothing."""
+        if line.waiting:
+            return
+        visitor.ready.pop(line, None)
+        if line.held or visitor.connections.get(line.connection) is not line:
+            return
+        del visitor.connections[line.connection]
+        if not visitor.connections and self._addresses.get(visitor.name) is visitor:
+            del self._addresses[visitor.name]
+
+
+class _Line:
+    """The requests of one connection: how many hold a place, and who waits."""
+
+    __slots__ = ("connection", "held", "waiting")
+
+    def __init__(self, connection: object) -> None:
+        self.connection = connection
+        self.held = 0
+        self.waiting: dict[asyncio.Future[None], None] = {}
+
+
+class _Address:
+    """The connections of one address. Those in `ready` have somebody who waits, and may hold more themselves."""
+
+    __slots__ = ("connections", "held", "name", "ready")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.held = 0
+        self.connections: dict[object, _Line] = {}
+        self.ready: dict[_Line, None] = {}
+
+
+class Hold:
+    """One place that is held, until `give_back`, or until nobody refers to it: such as a response that a middleware
+    has replaced."""
+
+    __slots__ = ("_line", "_loop", "_places", "_visitor")
+
+    def __init__(self, places: Places, visitor: _Address, line: _Line, loop: asyncio.AbstractEventLoop) -> None:
+        self._places: Places | None = places
+        self._loop = loop
+        self._visitor = visitor
+        self._line = line
+
+    def give_back(self) -> None:
+        """Give it back. A no-op after the first time."""
+        places, self._places = self._places, None
+        if places is not None:
+            places.give_back(self._visitor, self._line)
+
+    def __del__(self) -> None:
+        places = self._places
+        if places is not None and not self._loop.is_closed():  # any thread may be the one that collects garbage
+            self._loop.call_soon_threadsafe(places.give_back, self._visitor, self._line)
+
+
+def _time_out(future: asyncio.Future[None], timeout: float, url: str) -> None:
+    if not future.done():
+        text = f"this visitor's other requests have held its share of the places for {timeout:g} s"
+        future.set_exception(PoolTimeout(text, url=url))
+
+
+class Capacity:
+    """How many requests, and WebSockets, the upstream takes at once over `transport`."""
+
+    def __init__(self, transport: Any, origin: Origin) -> None:
+        self._config: Any = getattr(transport, "config", None)
+        self._pool: Any = getattr(transport, "pool", None)
+        self._origin = origin
+
+    @property
+    def speaks(self) -> str | None:
+        """What the upstream speaks: "2" or "1.1"; None while it is not known."""
+        if not self._config.http1:
+            return "2"
+        if self._origin.scheme == "http" or not self._config.http2:
+            return "1.1"
+        place = self._pool.places.get(self._origin)
+        speaks: str | None = None if place is None else place.speaks
+        return speaks
+
+    @property
+    def shares_streams(self) -> bool:
+        """True when WebSockets need the same places as requests: streams of HTTP/2."""
+        return self._pool is not None and self.speaks != "1.1"
+
+    def of_requests(self) -> int | None:
+        """Places for requests, WebSockets over HTTP/2 included; None for a transport that has no such limits."""
+        config = self._config
+        if self._pool is None:
+            return None
+        speaks = self.speaks
+        connections: int = min(config.max_h1_connections_per_origin, config.max_connections)
+        if speaks == "1.1":
+            return connections
+        place = self._pool.places.get(self._origin)
+        allowed = [each.capacity for each in place.members if each.http_version == "2"] if place is not None else []
+        streams: int = config.max_h2_connections_per_origin * min(allowed, default=_STREAMS)
+        return streams if speaks == "2" else min(connections, streams)
+
+    def of_tunnels(self) -> int | None:
+        """Places for WebSockets over HTTP/1.1: the connections that requests leave, half of all at least."""
+        config = self._config
+        if self._pool is None:
+            return None
+        most: int = config.max_connections
+        return max(most - int(config.max_h1_connections_per_origin), most // 2)
