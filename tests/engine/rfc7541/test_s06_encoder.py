@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hpack
 import pytest
 
 from headrace.engine.hpack import Decoder, Encoder
@@ -186,3 +187,17 @@ def test_generation_changes_with_the_table_and_with_a_pending_update() -> None:
 def test_any_iterable_of_pairs_will_do() -> None:
     pairs = ((b":method", b"GET"), (b":scheme", b"https"))
     assert Encoder().encode(iter(pairs)) == Encoder().encode(pairs) == Encoder().encode(list(pairs)) == b"\x82\x87"
+
+
+def test_the_coded_form_of_a_credential_is_kept_by_its_value_alone() -> None:
+    encoder, decoder = Encoder(), hpack.Decoder()
+    values = [b"session=%d; theme=dark" % number for number in range(20)] + [b"x" * 5_000, b"", b"\xff\x00"]
+    for value in values * 2 + values[::-1]:
+        fields = [(b"cookie", value), (b"authorization", value), (b"x-api-key", value), (b"set-cookie", value)]
+        assert encoder.encode(fields) == Encoder().encode(fields)
+        assert [(bytes(n), bytes(v)) for n, v in decoder.decode(encoder.encode(fields), raw=True)] == fields
+        encoder.set_max_table_size(len(value) * 10)
+        decoder.max_allowed_table_size = 4_096
+        encoder.set_max_table_size(4_096)
+        decoder.decode(encoder.encode([(b":status", b"200")]), raw=True)
+    assert encoder.table_fields() == []

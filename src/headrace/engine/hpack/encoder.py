@@ -73,6 +73,10 @@ _VARYING_NAMES: Final = (
 )
 
 
+_SECRETS: Final = 8  # coded credentials that an encoder keeps, of at most so many bytes each: 16 KiB a connection
+_SECRET_SIZE: Final = 1_024
+
+
 class _Name:
     """What is known about a field name in every connection: its static index or 0, and how to treat its values."""
 
@@ -124,6 +128,7 @@ class Encoder:
         "_indexed",
         "_inserted",
         "_pending_lowest",
+        "_secrets",
         "_sightings",
         "_table",
         "_update_pending",
@@ -142,6 +147,7 @@ class Encoder:
         self._pending_lowest: i64 = MAX_TABLE_SIZE
         self._update_pending = False
         self._sightings: Sightings | None = None
+        self._secrets: dict[bytes, bytes] = {}
         self.generation = 0
         self.settled = True
         if cap < MAX_TABLE_SIZE:
@@ -224,7 +230,7 @@ class Encoder:
             elif known is None and is_secret(name):  # it cannot be in the table
                 policy = _NEVER
             if policy == _NEVER:
-                self._write_literal(out, name_index, 4, 0x10, name, value)
+                self._write_secret(out, name_index, name, value)
             elif policy != _WITHOUT and self._wants_index(name, value, policy):
                 self._write_literal(out, name_index, 6, 0x40, name, value)
                 self._insert(name, value)
@@ -257,6 +263,26 @@ class Encoder:
         if name_index == 0:
             _write_string(out, name)
         _write_string(out, value)
+
+    def _write_secret(self, out: BytesWriter, name_index: i64, name: bytes, value: bytes) -> None:
+        """Append a credential as a never-indexed literal (RFC 7541 §6.2.3).
+
+        No table holds it, so its string is coded for each message: 4,200 instructions for a cookie of 52 bytes. The
+        coded form depends on the value alone, and that of the last ones is kept.
+        """
+        encode_integer(out, name_index, 4, 0x10)
+        if name_index == 0:
+            _write_string(out, name)
+        coded = self._secrets.get(value)
+        if coded is None:
+            writer = BytesWriter()
+            _write_string(writer, value)
+            coded = writer.getvalue()
+            if len(self._secrets) >= _SECRETS:
+                self._secrets = {}
+            if len(value) <= _SECRET_SIZE:
+                self._secrets[value] = coded
+        out.write(coded)
 
     def _write_size_updates(self, out: BytesWriter) -> None:
         size = self._table.max_size
