@@ -259,3 +259,33 @@ def test_what_there_is_to_share() -> None:
     own.pool.place(Origin("https", "a", 443)).speaks = "2"
     assert secure.of_requests() == 400
     assert Capacity(object(), Origin("http", "a", 80)).of_requests() is None
+
+
+def test_visitors_behind_a_trusted_proxy_are_told_apart(run: Run) -> None:
+    """One connection may carry many visitors: each address that a middleware believes has shares of its own."""
+
+    async def main() -> None:
+        chain = Chain("h2", "http/1.1")
+        async with (
+            chain.upstream(app) as upstream,
+            ReverseProxy(f"http://127.0.0.1:{port(upstream)}", transport=chain.transport(**SMALL_POOL)) as proxy,
+        ):
+
+            async def front(request: Request) -> Any:
+                request.client = (request.header("x-visitor") or "", None)
+                return await proxy(request)
+
+            async with chain.front.serving(front) as server, H2Peer.connected(port(server)) as peer:
+                peer.gives_credit = False
+                for _ in range(6):
+                    peer.open("/large", headers=[("x-visitor", "2001:db8::1")])
+                await settled(lambda: proxy.places.waiting == 1)
+                peer.open("/small", headers=[("x-visitor", "2001:db8::2")])  # the same /64
+                await settled(lambda: proxy.places.waiting == 2)
+                other = peer.open("/large", headers=[("x-visitor", "2001:db8:0:1::1")])
+                await settled(lambda: proxy.places.visitors == 2)
+                await peer.started(other)
+                assert (proxy.places.held, proxy.places.waiting) == (6, 2)
+            await settled(lambda: proxy.places.visitors == 0)
+
+    run(main())
