@@ -22,6 +22,7 @@ class FakeEngine:
         self.deadline = math.inf
         self.input_pending = False
         self.read_paused = False
+        self.work = self.work_due = 0
         self.bodies_queued = False
         self.output: list[bytes] = []
         self.received: list[bytes] = []

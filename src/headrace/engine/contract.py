@@ -38,6 +38,9 @@ class Engine:
         """When `handle_deadline` must be called. Between its calls it can only become earlier."""
         self.turns: Turns | None = None
         """What goes before `Limits.frames_per_turn`."""
+        self.work = -1
+        """Work that the last `receive_data` did, counted as `Turns.frames` are; also what of it was more than a turn
+        has. -1 before the first one, 0 where turns have no limit."""
         self.drop_connection_fields = False
         """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2)."""
         self.drop_underscore_fields = False
@@ -98,6 +101,11 @@ class Engine:
     def input_pending(self) -> bool:
         """True when `receive_data` stopped early: call it again, with b"", in a later turn."""
         raise NotImplementedError
+
+    @property
+    def work_due(self) -> int:
+        """Work that what comes next, however small, may bring at once: a field block that is not whole."""
+        return 0
 
     @property
     def output_pending(self) -> bool:

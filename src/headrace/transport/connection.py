@@ -19,6 +19,7 @@ import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from headrace.transport.log import get_logger
+from headrace.transport.loop_work import LIGHT_READ, LIGHT_WORK, loop_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
         "_ending",
         "_eof_due",
         "_held",
+        "_is_kept",
         "_loss_due",
         "_read_blocked",
         "_read_paused",
@@ -64,6 +66,7 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_timer_at",
         "_turn_due",
+        "_work",
         "context",
         "flush_due",
         "loop",
@@ -103,6 +106,8 @@ class Connection(asyncio.Protocol):
         self._read_blocked = 0
         self._reads = 0
         self._turn_due = False
+        self._is_kept = False
+        self._work = loop_work(loop)
         self._held = b""
         self._eof_due = False
         self._loss_due = False
@@ -149,6 +154,12 @@ class Connection(asyncio.Protocol):
         if self._turn_due:
             self._hold(data)
             return
+        work = self._work
+        if work.left <= 0 and self._is_heavy(len(data)):
+            self._is_kept = self._turn_due = True
+            self._hold(data)
+            work.wait(self)
+            return
         self.flush_due = True
         engine = self.engine
         now = self.loop.time()
@@ -161,6 +172,11 @@ class Connection(asyncio.Protocol):
         except Exception:
             self._fail()
             return
+        spent = self.engine.work
+        if spent > 0:
+            work.left -= spent
+            if work.left <= 0:
+                work.used_up()
         if self.write_blocked:
             self._read_blocked += len(data)
             if self._read_blocked > READ_WHILE_BLOCKED:
@@ -273,8 +289,14 @@ class Connection(asyncio.Protocol):
     def _next_turn(self) -> None:
         """Parse what the last turn left over, and what has come since, so that one busy connection does not hold up the
         others."""
+        if self._work.left <= 0 and self._is_heavy(len(self._held)):
+            self._work.wait(self)
+            return
         self._turn_due = False
-        self.on_turn(-1)
+        if self._is_kept:
+            self._is_kept = False
+        else:
+            self.on_turn(-1)
         held, self._held = self._held, b""
         if self._ending or (self.transport is None and not self._loss_due):
             return
@@ -287,6 +309,17 @@ class Connection(asyncio.Protocol):
         elif self._eof_due and not self._ending:
             self._lose()
             self._close_transport()
+
+    def go_on(self) -> None:
+        """Take the turn that was waited for, when the loop's work was used up."""
+        self.context.copy().run(self._next_turn)
+
+    def _is_heavy(self, size: int) -> bool:
+        """Tell whether input of so many bytes may be more than a request or two, from what this connection did last:
+        only such input waits for others. What comes first on a connection never does."""
+        engine = self.engine
+        last = engine.work
+        return last > LIGHT_WORK or (last >= 0 and size > LIGHT_READ) or engine.work_due > LIGHT_WORK
 
     def _hold(self, data: bytes) -> None:
         """Keep what comes while this turn's work is done already."""

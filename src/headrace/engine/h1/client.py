@@ -76,6 +76,7 @@ class H1ClientConnection(ClientSender):
         self._now_is_fresh = True
         self._take_input(data)
         self._go_on()
+        self.work = self._whole_turn - self._turn
         self._now_is_fresh = False
         return self.take_events()
 

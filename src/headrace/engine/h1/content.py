@@ -45,6 +45,7 @@ class ContentConnection(OutputQueue):
         self._position: int = 0
         self._receiving: int = HEAD
         self._turn: int = -1  # work left in this turn, in frames; -1: no limit
+        self._whole_turn: int = -1
         self._turn_is_over = False
         self._recv_left: int = 0
         self._chunks: ChunkedDecoder | None = None
@@ -122,7 +123,7 @@ class ContentConnection(OutputQueue):
             self._position = 0
         turns = self.turns
         turn = self.limits.frames_per_turn if turns is None else turns.frames
-        self._turn = turn if turn > 0 else -1
+        self._turn = self._whole_turn = turn if turn > 0 else -1
         self._turn_is_over = False
 
     def _spend(self, work: int) -> None:

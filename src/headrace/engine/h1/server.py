@@ -87,6 +87,7 @@ class H1ServerConnection(Deadlines):
         self._take_input(data)
         self._held = False
         self._go_on()
+        self.work = self._whole_turn - self._turn
         self._now_is_fresh = False
         return self.take_events()
 

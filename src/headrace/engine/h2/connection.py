@@ -95,6 +95,11 @@ class Connection(Credit):
         """True when `receive_data` stopped at `frames_per_turn`: call it again, with b"", in a later turn."""
         return self._position > 0 and not self.closed
 
+    @property
+    def work_due(self) -> int:
+        """Work that the end of a field block would bring, which is decoded whole."""
+        return self._block_size // BYTES_A_FRAME if self._block_parts is not None else 0
+
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         """Take octets from the peer and return what happened, in order. Never raises for what the peer sent.
 
@@ -110,6 +115,7 @@ class Connection(Credit):
         turn = self.limits.frames_per_turn if turns is None else turns.frames
         if turn == 0:
             turn = -1
+        self.work = 0
         try:
             if not self._input:
                 self._input = data
@@ -196,6 +202,8 @@ class Connection(Credit):
                 if left != 0 and not self.closed:
                     continue
             break
+        if turn > 0:
+            self.work += turn - left
         if self._control_queued > self.limits.control_queue_end and not self.closed:
             raise ConnectionFault(
                 errors.ENHANCE_YOUR_CALM, "our answers are not read", "RFC 9113 §10.5", "control_queue_end"
