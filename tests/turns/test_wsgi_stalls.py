@@ -16,7 +16,7 @@ from headrace.wsgi.threads import Threads
 from tests.h1_peer import H1Peer
 from tests.h2_peer import H2Peer
 from tests.serving import Run, port, run, serving, settled
-from tests.turns.test_wsgi_threads import ENDLESS, Site, answered, application, reader, unspooled
+from tests.turns.test_wsgi_threads import ENDLESS, NO_SPOOL, Site, answered, application, reader, unspooled
 
 __all__ = ["run"]
 
@@ -61,11 +61,11 @@ def test_clients_that_read_nothing_leave_a_thread_for_their_neighbours(run: Run,
 
 @pytest.mark.parametrize("stall_s", [0.1, 0.0])
 def test_clients_that_send_nothing_leave_a_thread_for_their_neighbours(run: Run, stall_s: float) -> None:
-    """A client that waits for 100 (Continue) has a thread before any of its content."""
+    """Where nothing is spooled, a thread waits for content from its first byte."""
     site = Site()
 
     async def main() -> None:
-        settings = {**ENDLESS, "wsgi_stall_s": stall_s}
+        settings = {**ENDLESS, **NO_SPOOL, "wsgi_stall_s": stall_s}
         fields = [("expect", "100-continue"), ("content-length", "9")]
         async with serving(site, **settings) as server, contextlib.AsyncExitStack() as stack:
             first = [await stack.enter_async_context(H1Peer.connected(port(server))) for _ in range(3)]

@@ -190,10 +190,64 @@ def test_uploads_that_threads_wait_for_leave_some_for_others(run: Run, spare: in
                 else:  # the control
                     await other.ping()
                     assert "/" not in site.seen
-            for each in streams:
+            # Those that have no thread yet come last: of the clients that wait for 100 it is only half of them.
+            for each in (*streams[:2], *streams[4:], *streams[2:4]):
                 await peer.send(each, CONTENT[250_000 * (each in streams[4:]) :], end=True)
                 assert (await peer.over(each)).body == CONTENT
             await settled(lambda: unspooled(server))
+
+    run(main())
+
+
+@pytest.mark.parametrize("wire", ["h2", "http/1.1"])
+def test_clients_that_wait_for_100_hold_half_of_the_threads(run: Run, wire: str) -> None:
+    # The others are invited, and what they send is gathered.
+    site = Site()
+    expecting = [("expect", "100-continue"), ("content-length", str(len(CONTENT)))]
+
+    async def main() -> None:
+        settings: dict[str, Any] = {"wsgi_threads": 4, "wsgi_spare_threads": 0, "wsgi_stall_s": 0}
+        async with serving(site, **settings) as server, contextlib.AsyncExitStack() as stack:
+            peers: list[Any] = []
+            for _ in range(20):
+                if wire == "h2":
+                    peers.append(await stack.enter_async_context(H2Peer.connected(port(server))))
+                else:
+                    peers.append(await stack.enter_async_context(H1Peer.connected(port(server))))
+            numbers = []
+            for peer in peers:
+                opened = peer.open("/echo", "POST", expecting, end=False)
+                numbers.append(opened if wire == "h2" else await opened or 0)
+            await settled(lambda: live_handlers(server) == 20)
+            await settled(lambda: application(server).threads.stats()["waiting"] == 2)
+            await answered(server)
+            assert site.seen.count("/echo") == 2
+            for peer, number in zip(peers, numbers, strict=True):
+                await peer.send(number, CONTENT, end=True)
+                answer = await peer.over(number)
+                assert answer.body == CONTENT
+                assert wire != "h2" or len(answer.informational) == 1
+            await settled(lambda: unspooled(server))
+
+    run(main())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_application_may_refuse_before_100_while_threads_are_free(run: Run, threads: int) -> None:
+    # The control of the test above. With one thread there is never another one.
+    site = Site()
+
+    async def main() -> None:
+        expecting = [("expect", "100-continue"), ("content-length", "4")]
+        async with serving(site, wsgi_threads=threads) as server, H2Peer.connected(port(server)) as peer:
+            stream_id = peer.open("/", "POST", expecting, end=False)
+            if threads == 1:
+                await peer.until(lambda: bool(peer.answers[stream_id].informational))
+                assert site.seen == []
+                await peer.send(stream_id, b"1234", end=True)
+            answer = await peer.over(stream_id)
+            assert answer.body == b"here"
+            assert len(answer.informational) == (1 if threads == 1 else 0)
 
     run(main())
 

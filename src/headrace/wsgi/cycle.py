@@ -74,7 +74,7 @@ class WSGICycle(Exchange):
         address = application.addresses.enter(None if client is None else client[0], driver)
         self.address = address
         try:
-            if self.inbox is not None and application.spools.is_used and not self.head.expect_continue:
+            if self.inbox is not None and application.spools.is_used and not self._asks_first(application):
                 await self._gather(Upload(application.spools, address))
             if self.gone is None:
                 line = self._line = Outlet(driver.loop, self, application, address)
@@ -105,6 +105,13 @@ class WSGICycle(Exchange):
             if self.inbox is not None or self.task is not None:
                 self.end()
 
+    def _asks_first(self, application: WSGIApplication) -> bool:
+        """Tell whether the application is to say if the client, which waits for 100 (Continue), sends its content.
+
+        Its thread waits for the client then, so only half of the threads are there for that: others are invited.
+        """
+        return self.head.expect_continue and application.threads.is_half_free()
+
     def _call(self, application: WSGIApplication, line: Outlet) -> Call:
         variables = environ(self, application.root_path)
         content = None
@@ -128,6 +135,8 @@ class WSGICycle(Exchange):
         self.upload = upload
         inbox = self.inbox
         assert inbox is not None
+        if self.head.expect_continue:
+            self.invite()
         while self.gone is None and not upload.is_full:
             if inbox.owed:
                 data, owed = inbox.take(), inbox.take_owed()

@@ -52,6 +52,10 @@ class Threads:
         """Tell whether jobs wait for a thread while more than half of the threads wait for clients."""
         return self._queued > 0 and self._waiting > self.size // 2
 
+    def is_half_free(self) -> bool:
+        """Tell whether less than half of the threads run, so that one that is to wait for its client leaves enough."""
+        return self._running < self.size // 2
+
     def start(self, job: Job, address: Address, connection: Hashable) -> bool:
         """Run `job` in a thread, as soon as one is free and it is its turn. It must not raise.
 

@@ -1,7 +1,8 @@
 """A request's content on its way to the application: gathered before a thread is taken, as far as there is room.
 
 It is gathered in memory up to a size, then in a temporary file up to another. What comes beyond goes to the thread as
-the client sends it; so does everything of a client that waits for 100 (Continue), as the application may not want it.
+the client sends it; so does everything of a client that waits for 100 (Continue) while less than half of the threads
+run, as the application may not want it. Otherwise such a client is invited, and its content gathered.
 """
 
 from __future__ import annotations
