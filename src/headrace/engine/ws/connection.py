@@ -38,7 +38,9 @@ NO_BOUND: Final = 1 << 60
 _MESSAGE_WORK: Final = 2  # for a message, which a handler takes: the least that this costs
 _PAYLOAD_SHIFT: Final = 12  # a unit for each 4 KiB of payload
 _INFLATED_SHIFT: Final = 8  # a unit for each 256 bytes that are inflated
-_TAKEN_SHIFT: Final = 6  # or for each 64 bytes of input, which may inflate to nothing: whichever is more
+_TAKEN_SHIFT: Final = 6  # or for each 64 bytes of input, whichever is more: blocks of nothing may hide among others
+_NOTHING_SHIFT: Final = 4  # or for each 16 bytes of input that shrank, so that most of it is such blocks
+_LITTLE: Final = 512  # input of a step that `_DEFLATED_WORK` covers
 _DEFLATED_WORK: Final = 8  # for a deflated frame
 _RESTART_WORK: Final = 24  # for a DEFLATE stream that begins anew
 _CONTROL_WORK: Final = 2  # for a ping or a pong
@@ -74,7 +76,7 @@ class WebSocketConnection(Sender):
         """Set it True when messages are of no use any more: they are read over, and only control frames are told."""
         self.work_done: int = 0
         """What the last `receive_data` did: a unit for each frame and each 4 KiB, four for each KiB that was inflated
-        or 16 for each KiB that it was inflated from, whichever is more, two for each message."""
+        or 16 for each KiB that it was inflated from (64 where that made less than half of it), two for each message."""
         self.wants_room = False
         """True when the last `receive_data` stopped because it was given no more `room`, or none to inflate to."""
         self._inflater: Inflater | None = None
@@ -415,8 +417,10 @@ class WebSocketConnection(Sender):
                 self._fail(frames.PROTOCOL_ERROR, str(error))
                 return -1
             made = len(data) >> _INFLATED_SHIFT
-            taken = inflater.taken >> _TAKEN_SHIFT
-            done = 1 + (made if made > taken else taken) + inflater.restarts * _RESTART_WORK
+            taken = inflater.taken
+            if taken > _LITTLE:
+                made = max(made, taken >> (_NOTHING_SHIFT if len(data) * 2 < taken else _TAKEN_SHIFT))
+            done = 1 + made + inflater.restarts * _RESTART_WORK
             left -= done
             self.work_done += done
             self._size += len(data)
