@@ -61,7 +61,9 @@ class LoopWork:
 
     def _turn(self) -> None:
         self._due = False
-        self.left = WORK_A_TURN
+        # What was done beyond a turn, such as one large field block, is made up for by turns without the busy: others
+        # get what they come for, which takes some turns of the loop, between two blocks and not one block a turn.
+        self.left = min(self.left + WORK_A_TURN, WORK_A_TURN)
         waiting = self._waiting
         try:
             while waiting and self.left > 0:
@@ -69,6 +71,7 @@ class LoopWork:
         finally:
             if waiting:
                 self.left = min(self.left, 0)
+            if self.left <= 0:
                 self.used_up()
 
 
