@@ -12,14 +12,12 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from headrace.engine.build import engine_is_compiled
-
 if TYPE_CHECKING:
     import asyncio
 
-WORK_A_TURN: Final = 400 if engine_is_compiled() else 150
-"""Frames, and what counts as one, that one turn of the loop takes of all its connections, and a turn of one more: 400
-requests that are reset are 25 ms of handlers to cancel."""
+WORK_A_TURN: Final = 100
+"""Frames, and what counts as one, that one turn of the loop takes of all its connections, and a turn of one more. 100
+requests that are reset are 6 ms of handlers to cancel, and who comes with a request waits for some such turns."""
 LIGHT_WORK: Final = 8
 """Frames of its last turn with which a connection is not busy: a request or two with what belongs to them."""
 LIGHT_READ: Final = 512
