@@ -52,6 +52,8 @@ VERDICTS = {
     "client/transports/memory.py MemoryTransport.abort call_soon": NO_CODE,
     "client/transports/memory.py MemoryTransport.close call_soon": NO_CODE,
     "client/transports/memory.py MemoryTransport.resume_reading call_soon": NO_CODE,
+    "proxy/places.py Hold.__del__ call_soon_threadsafe": NO_CODE,
+    "proxy/places.py Places.take call_later": NO_CODE,
     "client/transports/memory.py MemoryTransport.write call_soon": NO_CODE,
     "client/transports/memory.py MemoryTransport.write_eof call_soon": NO_CODE,
     "client/transports/mock_server.py MockConnection._begin add_done_callback": NO_CODE,

@@ -377,11 +377,13 @@ def test_an_endless_generator_of_bytes_waits_soon(run: Run) -> None:
     site = Site()
 
     async def main() -> None:
-        async with serving(site, wsgi_threads=4, wsgi_spare_threads=4) as server, reader(server) as peer:
+        # Nobody is ended here for standing still, however long the threads take to come to their wait.
+        settings: dict[str, Any] = {"wsgi_threads": 4, "wsgi_spare_threads": 4, "wsgi_stall_s": 0}
+        async with serving(site, **settings) as server, reader(server) as peer:
             for _ in range(100):
                 peer.open("/crumbs")
             cycles = application(server).stalls
-            await settled(lambda: sum(each.awaits_room() for each in list(cycles._held)) == 4)
+            await settled(lambda: sum(each.awaits_room() for each in list(cycles._held)) >= 4)
             await answered(server)
             assert application(server).spools.usage()[1] < 2**20
 
