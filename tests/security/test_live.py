@@ -135,7 +135,7 @@ def test_internal_data_buffering(tls: bool, count: int) -> None:
         with bystander.watching() as seen, asking(server, tls, count, {wire.INITIAL_WINDOW_SIZE: 2**31 - 1}, 100):
             server.until(lambda stats: stats["started"] == 100 * count)
             after = server.settled(live=0, connections=2)  # the bystander's may be the second
-        # A connection has 1 MiB of send buffer, 256 KiB in the transport, and a hundred tasks, each with 16 KiB in hand
+        # A connection has 768 KiB of send buffer, 256 KiB in the transport, and a hundred tasks with 16 KiB each
         assert after["peak"] - before["rss"] <= 4 * MB * count, (before, after)
         assert (after["started"], after["live"]) == (100 * count, 0), after
         assert after["most"] <= 100 and after["connections"] <= 2, after

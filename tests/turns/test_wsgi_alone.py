@@ -10,6 +10,7 @@ import pytest
 
 from tests import wire
 from tests.security.harness import victim
+from tests.security.rows import READINGS
 from tests.turns import Flood, besieged
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -77,8 +78,11 @@ def test_responses_that_one_connection_does_not_read(streams: int, path: bytes) 
 @WAYS
 @RESPONSES
 def test_responses_that_twenty_connections_do_not_read(path: bytes, alpn: str) -> None:
-    with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
-        siege = besieged(server, unread(path, 1), count=20, alpn=alpn, reads=False, longest_s=1.5)
+    for _ in range(READINGS):  # as below
+        with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
+            siege = besieged(server, unread(path, 1), count=20, alpn=alpn, reads=False, longest_s=1.5)
+        if siege.holds():
+            break
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -86,8 +90,13 @@ def test_responses_that_twenty_connections_do_not_read(path: bytes, alpn: str) -
 @pytest.mark.parametrize("path", [b"/pieces", b"/list", b"/file", b"/read"])
 def test_slow_clients_of_http_1(path: bytes, count: int) -> None:
     make = upload_of_http_1 if path == b"/read" else unread_of_http_1(path)
-    with victim("wsgi", uvloop=1, drain_timeout_s=0.2) as server:
-        siege = besieged(server, make, count=count, reads=False, longest_s=1.0)
+    # A reading beyond its bounds is taken again, twice at most, as in tests/security/rows.py: what the attack causes
+    # comes back every time; a machine whose disk or cores are busy does not.
+    for _ in range(READINGS):
+        with victim("wsgi", uvloop=1, drain_timeout_s=0.2) as server:
+            siege = besieged(server, make, count=count, reads=False, longest_s=1.0)
+        if siege.holds():
+            break
     assert siege.holds() and siege.closed == 0, siege
 
 

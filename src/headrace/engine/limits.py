@@ -54,9 +54,10 @@ class Limits:
     max_stream_send_buffer: int = 65_536
     """Octets of a stream that may wait for the peer's window before a write blocks; each piece beyond the first counts
     for 256 more than it has."""
-    max_connection_send_buffer: int = 1_048_576
+    max_connection_send_buffer: int = 786_432
     """Octets of all streams of a connection that are accepted and wait. A piece for which there is no room stays its
-    writer's, one a stream, until there is: first come first served."""
+    writer's, one a stream, until there is: first come first served. With 100 such pieces of 16 KiB, and what is written
+    under way, a connection whose peer takes nothing stays within 4 MB."""
     header_table_size: int = 4_096
     """HPACK dynamic table for what we receive; our encoder never uses a larger one either."""
     preface_timeout_s: float = 10.0
