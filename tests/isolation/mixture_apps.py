@@ -19,7 +19,7 @@ from typing import Any
 from headrace import Request, Response, StreamResponse, WebSocketResponse
 from headrace.server.response import AnyResponse
 
-TOKEN = re.compile(rb"u\d{3}")
+TOKEN = re.compile(rb"u0[0-3]\d")  # forty users; a random sec-websocket-key seldom looks like one
 USER: contextvars.ContextVar[str] = contextvars.ContextVar("USER", default="")
 SHAPES = (  # heads that move the HPACK table, and heads that do not
     (),
