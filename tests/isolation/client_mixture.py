@@ -9,19 +9,17 @@ clients that are not ours shows that it keeps users apart.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextvars
 import random
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
 import headrace
 
-from tests.isolation.mixture import Request, mixing
+from tests.isolation.mixture import Request, main, mixing
 from tests.isolation.mixture_apps import TOKEN
 
 CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("CALLER", default="nobody")
@@ -131,19 +129,5 @@ async def run(count: int, seed: int) -> tuple[Counter[str], list[str]]:
     return served, wrong
 
 
-def main() -> int:
-    """The command; exits with 1 when anything was wrong."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--requests", type=int, default=20_000)
-    options.add_argument("--seed", type=int, default=1)
-    chosen = options.parse_args()
-    begin = time.monotonic()
-    served, wrong = asyncio.run(run(chosen.requests, chosen.seed))
-    for sentence in wrong[:20]:
-        print(sentence)
-    print(f"{served.total()} answers in {time.monotonic() - begin:.0f} s, {dict(served)}; {len(wrong)} wrong")
-    return bool(wrong)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, 20_000, run))

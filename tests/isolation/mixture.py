@@ -19,7 +19,7 @@ import ssl
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import h2.events
@@ -33,6 +33,7 @@ from tests.isolation.mixture_apps import TOKEN
 from tests.process import serving
 from tests.ws_peer import open_websocket
 
+Outcome = tuple[Counter[str], list[str]]
 LIMIT_S = 60.0
 WHATS = ("plain",) * 5 + ("kept", "changed", "refused", "hints", "trailers", "unread")
 SIZES = (1, 1, 1, 30, 3_000, 90_000)
@@ -377,14 +378,14 @@ async def run(count: int, seed: int, servers: tuple[tuple[str, str], ...] = SERV
     return served, wrong
 
 
-def main() -> int:
-    """The command; exits with 1 when anything was wrong."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--requests", type=int, default=50_000)
+def main(description: str | None, count: int, mix: Callable[[int, int], Coroutine[Any, Any, Outcome]]) -> int:
+    """Run a mixture as a command; returns 1 when anything was wrong."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--requests", type=int, default=count)
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
     begin = time.monotonic()
-    served, wrong = asyncio.run(run(chosen.requests, chosen.seed))
+    served, wrong = asyncio.run(mix(chosen.requests, chosen.seed))
     for sentence in wrong[:20]:
         print(sentence)
     print(f"{served.total()} answers in {time.monotonic() - begin:.0f} s, {dict(served)}; {len(wrong)} wrong")
@@ -392,4 +393,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, 50_000, run))

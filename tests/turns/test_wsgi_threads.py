@@ -18,8 +18,9 @@ import h2.settings
 import pytest
 
 from headrace.server.app import Server
+from headrace.transport.addresses import client_network
 from headrace.transport.tls import local_certificate
-from headrace.wsgi.addresses import Address, Addresses, network
+from headrace.wsgi.addresses import Address, Addresses
 from headrace.wsgi.application import WSGIApplication
 from headrace.wsgi.threads import Threads
 
@@ -549,7 +550,7 @@ def test_addresses_take_turns_whatever_the_number_of_their_connections() -> None
     ],
 )
 def test_a_client_is_an_ipv4_address_or_an_ipv6_network(one: str, other: str, are_one: bool) -> None:
-    assert (network(one) == network(other)) is are_one
+    assert (client_network(one) == client_network(other)) is are_one
 
 
 def test_addresses_are_forgotten_with_their_last_request() -> None:

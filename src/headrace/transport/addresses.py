@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
 
 def address_pair(name: object) -> tuple[str, int] | None:
     """Host and port of a TCP socket's name; None for a unix socket, or when there is no name."""
@@ -16,3 +19,18 @@ def peer_text(pair: tuple[str, int] | None) -> str:
         return "unix"
     host, port = pair
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@lru_cache(1024)
+def client_network(host: str) -> str:
+    """Return what stands for the client at an address: an IPv4 address itself, also one within IPv6, and the /64
+    network of an IPv6 address, as one customer has all of it. What is no address stands for itself."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> 64 << 64))

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
-from functools import lru_cache
-from ipaddress import ip_address
-from typing import Final
+
+from headrace.transport.addresses import client_network
 
 Job = Callable[[], None]
-
-_PREFIX: Final = 64  # bits of an IPv6 address that a client cannot choose; the others it has to itself
 
 
 class Address:
@@ -70,7 +67,7 @@ class Addresses:
 
     def enter(self, host: str | None, connection: Hashable) -> Address:
         """The record of a new request from `host`; `leave` when it ends. On a unix socket each connection has one."""
-        key = connection if host is None else network(host) if ":" in host else host
+        key = connection if host is None else client_network(host) if ":" in host else host
         record = self._records.get(key)
         if record is None:
             record = self._records[key] = Address(key)
@@ -82,17 +79,3 @@ class Addresses:
         record.requests -= 1
         if not record.requests:
             del self._records[record.key]
-
-
-@lru_cache(1024)
-def network(host: str) -> str:
-    """What stands for an IPv6 address: its first 64 bits, as one client has all of the others; IPv4 within it whole."""
-    try:
-        found = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if found.version == 4:
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return found.packed[: _PREFIX // 8].hex(":", 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -12,6 +11,7 @@ from headrace.server.exchange import PLAIN_TEXT
 from headrace.server.handler import Request
 from headrace.server.response import AnyResponse, Response
 from headrace.server.routing.route import Next
+from headrace.transport.addresses import client_network
 
 KEPT_CLIENTS = 10_000
 
@@ -19,17 +19,7 @@ KEPT_CLIENTS = 10_000
 def client_key(request: Request) -> str:
     """Who asks: the address of an IPv4 client, the /64 network of an IPv6 one (one customer's share), or `local`."""
     client = request.client
-    if client is None:
-        return "local"
-    try:
-        address = ipaddress.ip_address(client[0])
-    except ValueError:
-        return client[0]
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+    return "local" if client is None else client_network(client[0])
 
 
 class RateLimit:
