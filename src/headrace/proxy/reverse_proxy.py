@@ -176,7 +176,7 @@ class ReverseProxy:
             request.body_limit = self._max_body_size
         has_content = request.inbox is not None and head.protocol is None
         path = head.path if head.path == b"*" else self._base + head.path
-        informational = Informational(self, request)
+        informational = Informational(request)
         upload = Upload(request) if has_content else None
         outgoing = Outgoing(
             head.method if head.protocol is None else b"CONNECT",
@@ -211,12 +211,11 @@ class ReverseProxy:
 class Informational:
     """Hands interim responses on, but for 100, which is between each two neighbours (RFC 9110 §15.2)."""
 
-    __slots__ = ("_proxy", "_request", "outgoing")
+    __slots__ = ("_request", "outgoing")
 
     outgoing: Outgoing
 
-    def __init__(self, proxy: ReverseProxy, request: Request) -> None:
-        self._proxy = proxy
+    def __init__(self, request: Request) -> None:
         self._request = request
 
     def __call__(self, status: int, headers: Pairs) -> None:

@@ -33,9 +33,8 @@ _EARLY_S: Final = 0.010
 _EARLY_AN_ANSWER: Final = 2.0  # hedged calls: of three attempts at once, one is answered and two are taken back
 _PROVOKED_AN_ANSWER: Final = 0.1  # through a proxy, also of those who have nothing to do with it
 MOST_FREE_FRAMES: Final = 10_000
-_OVERSIZE_COST: Final = (
-    4  # frames that a response with too many or too large fields counts for; its request pays as many
-)
+# Frames that a response with too many or too large fields counts for; its request pays as many.
+_OVERSIZE_COST: Final = 4
 
 
 class Faults(Deadlines):
