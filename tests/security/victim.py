@@ -164,7 +164,8 @@ async def main() -> None:
     await server.start()
     loop = asyncio.get_running_loop()
     if victim.mode == "unbounded":
-        fair_share._shares[loop] = fair_share.LoopShare(loop, ENDLESS)
+        endless = fair_share.loop_share(loop)  # held until the end, so that connections find it
+        endless.left = endless._work = ENDLESS
         setattr(intake, "SLICE", ENDLESS)  # noqa: B010
     loop.add_signal_handler(signal.SIGTERM, server.begin_drain)
     ports = [address.rpartition(":")[2] for _, address in sorted(server.addresses, key=lambda each: each[0].tls)]

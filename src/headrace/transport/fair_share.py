@@ -18,6 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.engine.build import engine_is_compiled
+from headrace.transport.per_loop import PerLoop
 
 if TYPE_CHECKING:
     import asyncio
@@ -90,25 +91,24 @@ class LoopShare:
     def _turn(self) -> None:
         self.left = self._work
         waiting = self._waiting
-        while waiting and self.left > 0:
-            share = waiting.popleft()
-            if share.go_on():
-                waiting.append(share)
-        self._due = False
-        if waiting:
-            self._schedule()
-        self.left = self._work  # for those who come with little, meanwhile
+        try:
+            while waiting and self.left > 0:
+                share = waiting.popleft()
+                if share.go_on():
+                    waiting.append(share)
+        finally:  # one WebSocket's fault is not the end of the others' turns
+            self._due = False
+            if waiting:
+                self._schedule()
+            self.left = self._work  # for those who come with little, meanwhile
 
 
-_shares: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopShare]] = weakref.WeakKeyDictionary()
+_shares: Final = PerLoop(LoopShare)
 
 
 def loop_share(loop: asyncio.AbstractEventLoop) -> LoopShare:
-    """Return what the WebSockets of a loop share."""
-    share = _shares.get(loop)
-    if share is None:
-        share = _shares[loop] = LoopShare(loop)
-    return share
+    """Return what the WebSockets of a loop share. Hold it as long as it shall be shared."""
+    return _shares.of(loop)
 
 
 class ProcessRoom:
@@ -177,8 +177,14 @@ class ConnectionShare:
 
     def go_on(self) -> bool:
         """Let the next socket have its turn. True while there are more."""
-        if self._ready:
-            self._ready.popleft().resume()
+        try:
+            if self._ready:
+                self._ready.popleft().resume()
+        except BaseException:  # one WebSocket's fault is not the end of the others' turns
+            self._is_waiting = bool(self._ready)
+            if self._is_waiting:
+                self.turn.wait(self)
+            raise
         self._is_waiting = bool(self._ready)
         return self._is_waiting
 

@@ -12,6 +12,8 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
+from headrace.transport.per_loop import PerLoop
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -73,12 +75,9 @@ class LoopWork:
                 self.used_up()
 
 
-_works: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWork]] = weakref.WeakKeyDictionary()
+_works: Final = PerLoop(LoopWork)
 
 
 def loop_work(loop: asyncio.AbstractEventLoop) -> LoopWork:
-    """Return what the connections of a loop share."""
-    work = _works.get(loop)
-    if work is None:
-        work = _works[loop] = LoopWork(loop)
-    return work
+    """Return what the connections of a loop share. Hold it as long as it shall be shared."""
+    return _works.of(loop)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
+from typing import Any
+
 import pytest
 
 from headrace.engine import events as ev
@@ -141,17 +144,21 @@ def test_a_repeated_head_is_shared() -> None:
 def test_alternating_heads_are_remembered_on_second_sight() -> None:
     """The same with other requests between them, within a bounded memory (docs/adr/0015)."""
     rig = H1Rig(auto=True)
-    paths = [b"/%d" % number for number in range(8)]
+    heads: dict[int, bytes] = {}
+    for number in count():  # two whose hashes share one of the 64 places would keep each other out
+        octets = head(request=b"GET /%d HTTP/1.1" % number)
+        heads.setdefault(hash(octets) % 64, octets)
+        if len(heads) == 8:
+            break
     for _ in range(4):
-        for path in paths:
-            rig.feed(head(request=b"GET " + path + b" HTTP/1.1"))
-    shared = 0
-    for path in paths:
-        seen = [event.shared for event in rig.requests if event.path == path]
-        if seen[2] is seen[3]:
-            assert seen[3].is_repeated
-            shared += 1
-    assert shared >= 4  # two whose hashes share one of the 64 places keep each other out
+        for octets in heads.values():
+            rig.feed(octets)
+    shared: dict[bytes, list[Any]] = {}
+    for event in rig.requests:
+        shared.setdefault(event.path, []).append(event.shared)
+    assert len(shared) == 8
+    for first, second, third, fourth in shared.values():
+        assert first is not third and second is third is fourth and fourth.is_repeated
 
 
 def test_a_head_that_is_a_beginning_of_another_is_not_mistaken_for_it() -> None:

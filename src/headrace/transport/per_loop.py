@@ -1,0 +1,34 @@
+"""What belongs to an event loop: one object for each, as long as somebody uses it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+
+class PerLoop(Generic[T]):
+    """Makes one object for each event loop, and keeps none of them alive.
+
+    The connections of a loop hold the object. It may refer to them and to the loop: all of it goes together, also when
+    the loop was stopped in the middle of its work and closed.
+    """
+
+    def __init__(self, make: Callable[[asyncio.AbstractEventLoop], T]) -> None:
+        self._make = make
+        # A value that refers to its key would keep a dead loop, and all that waits on it, for ever.
+        self._known: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[T]] = weakref.WeakKeyDictionary()
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> T:
+        """Return the object of `loop`, a new one when nobody holds any."""
+        known = self._known.get(loop)
+        found = None if known is None else known()
+        if found is None:
+            found = self._make(loop)
+            self._known[loop] = weakref.ref(found)
+        return found
