@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from headrace.engine import events as ev
-from headrace.engine.build import engine_is_compiled
 from headrace.engine.h1 import H1ClientConnection
 from headrace.engine.h2 import ServerConnection
 from headrace.engine.limits import BYTES_A_FRAME, CHUNKS_A_FRAME, Limits
@@ -141,6 +140,22 @@ def test_who_comes_with_a_single_request_waits_for_nobody() -> None:
     in_a_house(main)
 
 
+def test_first_reads_get_little_once_the_work_is_used_up() -> None:
+    """Nobody knows yet whether more comes of a first read than a request, so none waits; but none gets a whole turn."""
+    requests = b"".join(wire.headers(n, REQUEST, end_stream=True) for n in range(1, 2 * EACH, 2))
+
+    async def main(house: House) -> None:
+        drivers = [house.connect(H2_OPENING + requests) for _ in range(COUNT)]
+        assert [frames_in(each) for each in drivers] == [EACH + 2, EACH + 2] + [LIGHT_WORK] * (COUNT - 2)
+        bystander = house.connect(H2_OPENING + wire.headers(1, REQUEST, end_stream=True))
+        await asyncio.sleep(0)
+        assert house.requests == 2 * EACH + (COUNT - 2) * (LIGHT_WORK - 2) + 1 and frames_in(bystander) == 3
+        await settled(lambda: house.requests == COUNT * EACH + 1)
+        assert house.service.crowd == 0
+
+    in_a_house(main)
+
+
 def test_a_connection_that_is_lost_while_it_waits_holds_nobody_up() -> None:
     async def main(house: House) -> None:
         drivers = [house.connect(H2_OPENING) for _ in range(COUNT)]
@@ -250,20 +265,7 @@ def large_blocks() -> Iterable[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.alone
-@pytest.mark.parametrize(
-    "flood",
-    [
-        pytest.param(
-            held_places,
-            marks=pytest.mark.xfail(
-                engine_is_compiled(),
-                strict=False,
-                reason="most waits are within 10 ms, the longest 55 to 141; the bar is 100",
-            ),
-        ),
-        large_blocks,
-    ],
-)
+@pytest.mark.parametrize("flood", [held_places, large_blocks])
 def test_busy_connections_that_have_no_input_left_over(flood: Callable[[], Iterable[bytes]]) -> None:
     with victim("sleep", drain_timeout_s=0.3) as server:
         siege = besieged(server, flood, count=COUNT, longest_s=2.5)

@@ -30,6 +30,7 @@ from headrace.engine.events import (
 )
 from headrace.engine.h1 import H1ServerConnection
 from headrace.engine.h2 import ServerConnection
+from headrace.server.service import FIRST_TURN, Service
 from headrace.server.worker import start_worker, start_worker_in
 from headrace.transport.addresses import address_pair, peer_text
 from headrace.transport.connection import Connection
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.server.exchange import Exchange
-    from headrace.server.service import Service
     from headrace.transport.fair_share import ConnectionShare
 
 protocol_log: Final = get_logger("headrace.protocol")
@@ -153,8 +153,13 @@ class ServerDriver(Connection):
         if now >= clock.valid_until:
             clock.renew(now)
         if clock.fields is not self._date:
-            self._date = clock.fields
-            self.engine.set_default_fields(clock.fields)
+            engine = self.engine
+            engine.set_default_fields(clock.fields)
+            if engine.work < 0 and self._work.left <= 0:
+                engine.turns = FIRST_TURN  # `_date` stays, so that the next input comes here again
+            else:
+                engine.turns = self.service.turns
+                self._date = clock.fields
 
     def on_turn(self, change: int) -> None:
         self.service.share_turns(change)
