@@ -63,9 +63,5 @@ def live_handlers(server: Server) -> int:
 async def settled(is_true: Callable[[], bool]) -> None:
     """Give the event loop its turns until `is_true`, which must become so by what is under way already."""
     async with asyncio.timeout(10.0):
-        for _ in range(200):  # turn by turn, so that no state is missed that lasts for a moment
-            if is_true():
-                return
-            await asyncio.sleep(0)
         while not is_true():
             await asyncio.sleep(0.001)

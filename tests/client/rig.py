@@ -140,9 +140,12 @@ def post(content: Any, path: str = "/", **options: Any) -> Outgoing:
 async def settled(is_true: Callable[[], bool]) -> None:
     """Give the event loop its turns until `is_true`, which must become so by what is under way already."""
     async with asyncio.timeout(10.0):
-        for _ in range(200):  # turn by turn, so that no state is missed that lasts for a moment
-            if is_true():
-                return
-            await asyncio.sleep(0)
         while not is_true():
             await asyncio.sleep(0.001)
+
+
+async def seen(is_true: Callable[[], bool]) -> None:
+    """Look at each turn of the event loop until `is_true`: for a state that may last for less than a millisecond."""
+    async with asyncio.timeout(10.0):
+        while not is_true():
+            await asyncio.sleep(0)

@@ -29,7 +29,7 @@ from headrace.server.response import Response
 from tests import wire
 from tests.client.network_rig import H2C, ask, fetch, network, server_tls, silence, trusting
 from tests.client.peer import H1Peer, H2Peer, listening
-from tests.client.rig import settled
+from tests.client.rig import seen, settled
 from tests.serving import Run, port, serving
 
 
@@ -249,7 +249,7 @@ def test_who_is_cancelled_just_when_its_turn_has_come_gives_its_place_back(run: 
             request = await peer.request()
             second = asyncio.create_task(fetch(transport, ask(server.port, "/second")))
             third = asyncio.create_task(fetch(transport, ask(server.port, "/third")))
-            await settled(lambda: transport.stats().waiting == 2)
+            await seen(lambda: transport.stats().waiting == 2)
             waiter: Any = transport.pool.places[ask(server.port).origin].requests[0]
             waiter.future.add_done_callback(lambda _: second.cancel())  # before the task itself wakes up
             peer.respond(request.stream_id, b"1")
@@ -273,7 +273,7 @@ def test_who_gives_up_during_the_handshake_takes_nothing_from_those_who_share_it
         ):
             asks = [ask(server.port, f"/{number}", scheme="https", host="localhost") for number in range(3)]
             tasks = [asyncio.create_task(fetch(transport, each)) for each in asks]
-            await settled(lambda: transport.stats().waiting == 3)
+            await seen(lambda: transport.stats().waiting == 3)
             tasks[0].cancel()
             assert await asyncio.gather(*tasks[1:]) == [b"/1", b"/2"]
             assert len(server.peers) == 1
@@ -458,7 +458,7 @@ def test_closing_lets_requests_finish_and_those_who_wait_fail(run: Run) -> None:
             peer = await server.accepted()
             request = await peer.request()
             waiting = asyncio.create_task(fetch(transport, ask(server.port, "/waiting")))
-            await settled(lambda: transport.stats().waiting == 1)
+            await seen(lambda: transport.stats().waiting == 1)
             closing = asyncio.create_task(transport.aclose())
             with pytest.raises(PoolError, match="the client was closed"):
                 await waiting
