@@ -21,7 +21,9 @@ def text(request):
     return "text"
 
 async def crash(request):
-    raise RuntimeError("boom\\nGET /forged from nowhere")
+    error = RuntimeError("boom\\nGET /forged from nowhere")
+    error.add_note("a note, which is not what happened")
+    raise error
 
 async def bad_field(request):
     return Response(200, [("bad name", "value")])

@@ -404,7 +404,9 @@ def _text(error: BaseException) -> str:
 
 def _summary(error: BaseException) -> str:
     """The exception's type and the first line of its message, safe for a log."""
-    text = traceback.format_exception_only(error)[-1].strip().partition("\n")[0][:512]
+    found = traceback.TracebackException.from_exception(error, limit=0)
+    found.__notes__ = None  # they would stand behind the message
+    text = list(found.format_exception_only())[-1].strip().partition("\n")[0][:512]
     return printable(text)
 
 
