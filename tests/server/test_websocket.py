@@ -585,7 +585,7 @@ def test_another_version_is_refused(run: Run, over: str) -> None:
     run(main())
 
 
-async def _by_and_by(request: Any) -> bool:
+async def _by_and_by(request: Request) -> bool:
     return request.header("origin") != "https://evil.example"
 
 

@@ -30,9 +30,9 @@ class RateLimit:
     `retry-after`, in whole seconds, when the next token is there (RFC 6585 §4); a refused request takes none.
 
     `key`, plain or async, tells clients apart; by default it is `client_key` on `request.client`, so put Forwarded
-    before it behind a proxy. At most `max_clients` are remembered: beyond that the one that has been silent longest is forgotten, whose
-    bucket is the fullest. `clock` gives seconds. Counts are kept by each worker process for itself. Raises ValueError
-    for numbers that let nobody in.
+    before it behind a proxy. At most `max_clients` are remembered: beyond that the one that has been silent longest is
+    forgotten, whose bucket is the fullest. `clock` gives seconds. Counts are kept by each worker process for itself.
+    Raises ValueError for numbers that let nobody in.
     """
 
     def __init__(
