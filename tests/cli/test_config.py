@@ -171,24 +171,6 @@ def test_a_copy_with_changes_reads_its_addresses_anew() -> None:
             {},
             "--root-path: root_path is 'api/'; it must begin with a slash and not end with one",
         ),
-        ({"max_fields": "-1"}, {}, "--max-fields: max_fields is -1; it must be between 8 and 65536"),
-        (
-            {"server_names": ("a.example,b.example",)},
-            {},
-            "--server-names: 'a.example,b.example' is not the name of a host, such as example.com, *.example.com or"
-            " 192.0.2.1",
-        ),
-        (
-            {},
-            {"HEADRACE_METRICS_BIND": "here"},
-            "HEADRACE_METRICS_BIND: the address 'here' is none of HOST:PORT, [IPV6]:PORT, unix:PATH and fd:N",
-        ),
-        (
-            {"request_id_header": "x_request_id"},
-            {},
-            "--request-id-header: request_id_header is 'x_request_id', but requests lose fields with an underscore in"
-            " their name; underscore_fields keeps them",
-        ),
         ({"bind": ("127.0.0.1:1", "127.0.0.1:1")}, {}, "--bind: the address '127.0.0.1:1' is given twice"),
     ],
 )
@@ -208,7 +190,7 @@ def test_a_bad_value_is_one_sentence_that_names_its_place(
         ("max_fields = 30", "max_fields is not a setting; did you mean limits.max_fields?"),
         ("[limits]\nbind = 'x'", "limits.bind is not a setting; did you mean bind?"),
         ("limits = 3", "limits must be a table, [limits]"),
-        ("bind = 8000", "bind: 8000 is neither text nor a list of texts"),
+        ("bind = 8000", "bind: 8000 is not a list of addresses"),
         ("dev_tls = 'perhaps'", "dev_tls: 'perhaps' is neither true nor false"),
         ("log_level = 3", "log_level: 3 is not text"),
         ("[limits]\nmax_fields = 3.5", "limits.max_fields: 3.5 is not a whole number (KiB, MiB and GiB may follow)"),

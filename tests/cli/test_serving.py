@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import resource
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from headrace.server.files.open_limit import MOST, open_limit, raise_open_limit
 
 from tests import wire
 from tests.cli.command import run, serving
@@ -26,6 +30,10 @@ def say(text):
 
 async def hello(request):
     return Response.text("hello")
+
+async def open_limit(request):
+    import resource
+    return Response.text(str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
 
 async def until_drain(request):
     say("the handler runs")
@@ -120,6 +128,44 @@ def test_one_line_a_bind_says_address_protocol_app_engine_loop_and_pid(folder: P
         assert server.wait() == 0
     assert not (folder / "a.sock").exists()
     assert (folder / "headrace" / "localhost.pem").exists()
+
+
+@pytest.fixture
+def few_open_files() -> Iterator[int]:
+    """Let processes that are started here have 256 descriptors at first; gives their hard limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_limit_of_open_files_is_raised_for_the_process(folder: Path, few_open_files: int) -> None:
+    """256 connections, or files that clients leave unread, would be all that it can have."""
+    most = MOST if few_open_files == resource.RLIM_INFINITY else min(few_open_files, MOST)
+    with serving("apps:open_limit", *ANY_PORT, "--log-level", "debug", cwd=folder) as server:
+        server.wait_for(rf"debug headrace: the limit of open files \(ulimit -n\) is raised from 256 to {most}$")
+        assert fetch(server.port(), "/").text == str(most)
+
+
+@pytest.mark.parametrize("hard", [resource.RLIM_INFINITY, 2 * MOST, 300])
+def test_the_limit_of_open_files_is_raised_within_bounds(hard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [(256, hard)]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, pair: limits.append(pair))
+    assert raise_open_limit() is None
+    assert limits[1:] == [(300 if hard == 300 else MOST, hard)]
+    assert raise_open_limit() is None
+    assert open_limit() == (300 if hard == 300 else MOST)
+    assert len(limits) == 2
+
+
+def test_a_limit_of_open_files_that_cannot_be_raised_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kind: int, pair: tuple[int, int]) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, 4_096))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert "exceeds" in str(raise_open_limit())
 
 
 def test_an_inherited_socket_is_served(folder: Path) -> None:

@@ -78,15 +78,6 @@ def test_bearer(run: Run) -> None:
         go(run, auth=BearerAuth("abc\r\nx: y"))
 
 
-def test_a_function_that_has_to_be_awaited_is_refused_before_anything_is_sent(run: Run) -> None:
-    async def token(*_: Request) -> str:
-        return "abc"
-
-    for auth in (BearerAuth(token), token):  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match=r"not coroutine; what has to wait is an Auth with async_auth_flow"):
-            go(run, auth=auth)
-
-
 def test_netrc(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "netrc"
     path.write_text("machine example.org login me password secret\ndefault login any password leak\n")

@@ -86,18 +86,6 @@ def test_what_looked_like_an_answer_on_the_way_and_is_the_last_one_is_whole(run:
     run(main())
 
 
-def test_what_is_no_limit_is_refused_before_anything_is_sent(run: Run) -> None:
-    async def main() -> None:
-        async with Client(transport=MockTransport([])) as one:
-            for wrong in (-1, "1MiB", 1.5):
-                with pytest.raises(ValueError, match="it is a number of bytes, or None for no limit"):
-                    Client(max_response_size=wrong)  # type: ignore[arg-type]
-                with pytest.raises(ValueError, match="it is a number of bytes, or None for no limit"):
-                    await one.get("http://a.example/", max_response_size=wrong)  # type: ignore[arg-type]
-
-    run(main())
-
-
 @BOTH
 def test_the_limit_is_the_last_byte_that_may_come(run: Run, http2: bool) -> None:
     async def main() -> None:

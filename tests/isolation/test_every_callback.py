@@ -62,6 +62,7 @@ VERDICTS = {
     "server/exchange.py Exchange.on_reset call_later": NO_CODE,
     "server/file.py _send_chunks run_in_executor": THREAD,
     "server/file.py send_file run_in_executor": THREAD,
+    "server/files/places.py Places._grant call_soon_threadsafe": NO_CODE,
     "server/files/sendfile.py KernelSend.run add_writer": OWN,
     "server/files/static.py StaticFiles.__call__ run_in_executor": THREAD,
     "server/files/static.py _parts.pieces run_in_executor": THREAD,

@@ -60,7 +60,7 @@ def test_what_is_not(authority: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a b", "http://a", "a:80", "*", "*.", "a.*.b", "*.*.a", "*a.b", "a/", "é.com", "a.", "a.b,c.d"]
+    "name", ["", "a b", "http://a", "a:80", "*", "*.", "a.*.b", "*.*.a", "*a.b", "a/", "é.com", "a."]
 )
 def test_what_is_no_name(name: str) -> None:
     with pytest.raises(ConfigError, match="server_names"):

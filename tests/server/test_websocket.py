@@ -585,18 +585,9 @@ def test_another_version_is_refused(run: Run, over: str) -> None:
     run(main())
 
 
-async def _by_and_by(request: Request) -> bool:
-    return request.header("origin") != "https://evil.example"
-
-
 @BOTH
 @pytest.mark.parametrize(
-    "check",
-    [
-        {},
-        {"check_origin": lambda request: request.header("origin") != "https://evil.example"},
-        {"check_origin": _by_and_by},
-    ],
+    "check", [{}, {"check_origin": lambda request: request.header("origin") != "https://evil.example"}]
 )
 def test_a_foreign_origin_gets_403(run: Run, over: str, check: Any) -> None:
     # SECURITY.md 3.5, CSWSH: a page elsewhere opens a WebSocket with its visitor's cookies.
@@ -644,9 +635,6 @@ def test_options_that_make_no_sense() -> None:
         WebSocketResponse(echo, ("a b",))
     with pytest.raises(ValueError, match="at least 1"):
         WebSocketResponse(echo, max_queue=0)
-    for check in ("samehost", True, ["https://a.example"]):
-        with pytest.raises(ValueError, match="check_origin is same-host, same-origin, a function or None, not"):
-            WebSocketResponse(echo, check_origin=check)  # type: ignore[arg-type]
 
 
 @BOTH

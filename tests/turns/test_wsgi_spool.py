@@ -172,6 +172,17 @@ def test_an_address_gets_half_of_everything() -> None:
     assert spools.usage()[2] == 0
 
 
+def test_files_are_a_quarter_of_the_descriptors_where_those_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.wsgi.spools.most_files", lambda: 4)
+    spools = Spools(MEMORY, 10_000, 10_000)
+    one = Address("one")
+    files = [spools.open_file(one) for _ in range(3)]
+    assert [file is not None for file in files] == [True, True, False]
+    for file in files[:2]:
+        assert file is not None
+        spools.close_file(one, file)
+
+
 def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     # Its descriptor must not become another file's under the thread that writes.
     spools, address = Spools(0, 10_000, 10_000), Address(ADDRESS)

@@ -16,6 +16,7 @@ from headrace.cli.process import run_process
 from headrace.cli.target import load_target
 from headrace.server.config import Config, ConfigError
 from headrace.server.config_sources import load_config
+from headrace.server.files.open_limit import open_limit, raise_open_limit
 from headrace.server.files.static import StaticFiles
 from headrace.server.logs import configure_logging
 from headrace.transport.tls import TLSConfigError, local_certificate, server_context
@@ -70,7 +71,21 @@ def serve(
     if check_config or target is None:
         click.echo("headrace: the configuration is good")
         return 0
+    _raise_open_limit(config)
     return run_process(app, target, config, context)
+
+
+def _raise_open_limit(config: Config) -> None:
+    """Let the process have as many descriptors as the system lets it, as servers do: each connection is one."""
+    before = open_limit()
+    failure = raise_open_limit()
+    limit = open_limit()
+    if failure is not None:
+        logger.warning("the limit of open files (ulimit -n) stays %d: %s", limit, failure)
+    elif limit > before:
+        logger.debug("the limit of open files (ulimit -n) is raised from %d to %d", before, limit)
+    if limit <= config.max_connections:
+        logger.info("at most %d files and connections can be open (ulimit -n), fewer than max_connections", limit)
 
 
 def _tls_context(config: Config) -> ssl.SSLContext | None:

@@ -85,8 +85,10 @@ class Client(Defaults):
         self.transport = transport
         self.follow_redirects = follow_redirects
         self.max_redirects = max_redirects
+        if max_response_size is not None and max_response_size < 0:
+            raise ValueError(f"max_response_size is {max_response_size}; it must not be below 0, or None for no limit")
         self._max_ratio = max_decompression_ratio
-        self._max_size = _limit(max_response_size)
+        self._max_size = max_response_size
         self._most = sys.maxsize if max_response_size is None else max_response_size
         self._is_closed = False
         super().__init__(
@@ -142,7 +144,7 @@ class Client(Defaults):
             retry=options.get("retry", self._retry),
             hooks=self._hooks,
             max_ratio=self._max_ratio,
-            max_size=_limit(options.get("max_response_size", self._max_size)),
+            max_size=options.get("max_response_size", self._max_size),
             deadline=deadline,
         )
         if deadline is None:
@@ -388,9 +390,3 @@ class ForgetfulClient(Client):
 
     def _jar_of_call(self) -> JarHolder:
         return JarHolder()
-
-
-def _limit(max_response_size: int | None) -> int | None:
-    if max_response_size is not None and (not isinstance(max_response_size, int) or max_response_size < 0):
-        raise ValueError(f"max_response_size is {max_response_size!r}; it is a number of bytes, or None for no limit")
-    return max_response_size

@@ -474,19 +474,3 @@ def check_outgoing(headers: Iterable[Any], drop_connection_fields: bool) -> tupl
                 raise InvalidFieldError(f"content-length {value!r} is not a number (RFC 9110 §8.6)")
         result.append((name, value))
     return result, length
-
-
-def check_trailers(headers: Iterable[Any], drop_connection_fields: bool) -> list[tuple[bytes, bytes]]:
-    """Check trailers that the application wants to send as `check_outgoing` does; what says how the message is read
-    comes too late there (RFC 9110 §6.5.1), and counts as connection-specific.
-
-    Raises InvalidFieldError with one sentence that names the field.
-    """
-    result: list[tuple[bytes, bytes]] = []
-    for pair in check_outgoing(headers, drop_connection_fields)[0]:
-        kind = _KINDS.get(pair[0], REGULAR)
-        if kind != CONTENT_LENGTH and kind != HOST and kind != BAD_TE:
-            result.append(pair)
-        elif not drop_connection_fields:
-            raise InvalidFieldError(f"{pair[0]!r} says how a message is read and is no trailer (RFC 9110 §6.5.1)")
-    return result

@@ -20,7 +20,7 @@ class ServerNames:
         for each in names:
             name = each.lower().encode("ascii", "replace")
             host = name[2:] if name.startswith(_WILDCARD) else name
-            if not is_host(host) or _host(host) != host or b"*" in host or b"," in host:
+            if not is_host(host) or _host(host) != host or b"*" in host:
                 raise ValueError(f"{each!r} is not the name of a host, such as example.com, *.example.com or 192.0.2.1")
             if name.startswith(_WILDCARD):
                 above.add(host)

@@ -68,17 +68,13 @@ class ReverseProxy:
         append_forwarded: bool = False,
         via: str | None = None,
         max_body_size: int | None = None,
-        timeouts: float | Timeouts | None = DEFAULT_TIMEOUTS,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
         share_of_connection: float = SHARE_OF_CONNECTION,
         share_of_address: float = SHARE_OF_ADDRESS,
     ) -> None:
         url = urlsplit(upstream)
         if url.scheme not in _PORTS or not url.hostname or url.query or url.fragment or url.username is not None:
-            shown = upstream if url.username is None else "one with credentials"
-            raise ValueError(
-                "an upstream is a URL of http or https, such as http://10.0.0.7:8000/base, without credentials, query"
-                f" and fragment, not {shown}"
-            )
+            raise ValueError(f"an upstream is a URL of http or https, such as http://10.0.0.7:8000, not {upstream!r}")
         if host not in ("upstream", "preserve"):
             raise ValueError(f"the option host is upstream or preserve, not {host!r}")
         if forwarded not in ("x-forwarded", "forwarded", "none"):
@@ -88,8 +84,6 @@ class ReverseProxy:
         for option, share in (("share_of_connection", share_of_connection), ("share_of_address", share_of_address)):
             if not 0 < share <= 1:
                 raise ValueError(f"the option {option} is a part of all places, above 0 and at most 1, not {share!r}")
-        if max_body_size is not None and max_body_size < 0:
-            raise ValueError(f"the option max_body_size is a number of bytes or None, not {max_body_size!r}")
         if transport is None:
             from headrace.client.network import NetworkTransport
             from headrace.proxy.network import UPSTREAM_NETWORK
@@ -104,7 +98,7 @@ class ReverseProxy:
         self._appends = append_forwarded
         self._via = via if via is not None else f"headrace-{token_hex(4)}"
         self._max_body_size = max_body_size
-        self._timeouts = Timeouts.of(timeouts)
+        self._timeouts = timeouts
         self._capacity = Capacity(transport, self.origin)
         self.places = Places(self._capacity.of_requests, share_of_connection, share_of_address)
         """Who holds how many places for requests."""

@@ -6,14 +6,14 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-_DOTS: Final = re.compile(rb"(?:\A|[/\\])\.\.?(?=[/\\;?#\0]|\Z)")  # a segment of one or two dots
+_DOTS: Final = re.compile(rb"(?:\A|[/\\])\.\.?(?=[/\\;]|\Z)")  # a segment of one or two dots
 _READINGS: Final = 3  # as it is, decoded, and decoded twice, as careless upstreams do
 
 
 def leaves_its_base(path: bytes) -> bool:
     """Tell whether a path, without its query, has a segment that stands for this place or the one above (RFC 3986
     §5.2.4), in any of the ways that servers read one: `..`, `%2e%2e`, encoded twice, behind a backslash or an encoded
-    slash (`..%2fadmin`, `..\\admin`), with a parameter (`..;a=b`), before an encoded end (`..%3f`, `..%23`, `..%00`).
+    slash (`..%2fadmin`, `..\\admin`), with a parameter (`..;a=b`).
 
     A client takes such segments out before it asks. Left in, they lead a route's request to another place of the
     upstream: `/public/../admin`.

@@ -28,8 +28,7 @@ class Server:
 
     `ssl_context` serves the addresses that speak TLS; None makes one from the certificate that `config` names.
     `telemetry` is told of what happens, beside the access log and the metrics if `config` asks for these.
-    As a context manager it starts and, at the end of the block, drains. `addresses` are then pairs of a `Bind` and the
-    address as text, with the port that port 0 became.
+    As a context manager it starts and, at the end of the block, drains.
 
         server = Server(app, Config(bind="127.0.0.1:8000"))
         await server.start()

@@ -218,11 +218,6 @@ class Config:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be between 0 and {most}")
         if self.request_id_header and not _FIELD_NAME.fullmatch(self.request_id_header):
             raise ConfigError(f"request_id_header is '{self.request_id_header}', which is not the name of a field")
-        if "_" in self.request_id_header and not self.underscore_fields:
-            raise ConfigError(
-                f"request_id_header is '{self.request_id_header}', but requests lose fields with an underscore in their"
-                " name; underscore_fields keeps them"
-            )
         object.__setattr__(self, "request_id_header", self.request_id_header.lower())
         if self.metrics_bind:
             try:

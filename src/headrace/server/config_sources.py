@@ -151,12 +151,12 @@ def _build(given: Mapping[str, Given]) -> Config:
 
 def _placed(sentence: str, given: Mapping[str, Given]) -> str:
     """Puts the place of the setting that a sentence begins with before it."""
-    name = sentence.split(" ", 1)[0].removesuffix(":")
+    name = sentence.split(" ", 1)[0]
     for candidate in (name, "bind", "cleartext_bind"):
         if candidate in given and (candidate == name or sentence.startswith("the address '")):
             if candidate != name and not any(f"'{text}'" in sentence for text in given[candidate].value):
                 continue
-            return f"{given[candidate].origin}: {sentence.removeprefix(f'{name}: ')}"
+            return f"{given[candidate].origin}: {sentence}"
     return sentence
 
 

@@ -5,8 +5,8 @@ of which returns when what it sends is *accepted*: at once when it fits the wind
 does. A wait ends in one of four ways: accepted, the stream reset, the connection lost, a deadline (which the engine
 turns into a reset).
 
-What happens when things go wrong is the crash ladder in `fail`: 500 before the headers, RST_STREAM(INTERNAL_ERROR)
-after them, silence once the peer has gone. Siblings never notice.
+What happens when things go wrong is the crash ladder in `fail`: 500 before the headers, or 503 when the process has no
+descriptor left, RST_STREAM(INTERNAL_ERROR) after them, silence once the peer has gone. Siblings never notice.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.engine.text import utf8
+from headrace.server.files.open_limit import is_exhaustion, open_limit
 from headrace.server.inbox import Inbox
 from headrace.server.logs import printable
 from headrace.transport.log import get_logger
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Fields = "Sequence[tuple[bytes, bytes]]"
 
 PLAIN_TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"),)
+_TRY_LATER: Final = (*PLAIN_TEXT, (b"retry-after", b"1"))
 DISCONNECT_GRACE_S: Final = 1.0
 """Time for a handler that was told of the peer's going, before its task is cancelled."""
 
@@ -337,6 +339,12 @@ class Exchange:
                 self.reset(CANCEL if self.driver.service.is_ending else INTERNAL_ERROR)
         elif self.progress == COMPLETE:
             self._log(error, "after its response")
+        elif is_exhaustion(error):
+            self._tell_exhaustion(error)
+            if self.progress <= HELD:
+                self._answer(503, "Service Unavailable", _TRY_LATER)
+            else:
+                self.reset(INTERNAL_ERROR)
         elif self.progress <= HELD:
             if isinstance(error, HTTPError):
                 self._answer(error.status, error.reason)
@@ -359,11 +367,11 @@ class Exchange:
         if self.task is not None:
             driver.exchange_ended(self)
 
-    def _answer(self, status: int, text: str) -> None:
+    def _answer(self, status: int, text: str, fields: Sequence[tuple[bytes, bytes]] = PLAIN_TEXT) -> None:
         driver = self.driver
         body = utf8(text) + b"\n"
         try:
-            driver.engine.send_response(self.stream_id, status, PLAIN_TEXT, body)
+            driver.engine.send_response(self.stream_id, status, fields, body)
         except LocalError:
             self.reset(INTERNAL_ERROR)
             return
@@ -372,6 +380,21 @@ class Exchange:
         self.complete()
         if not driver.flush_due:
             driver.schedule_flush()
+
+    def _tell_exhaustion(self, error: BaseException) -> None:
+        """Tell the operator, now and then, that more descriptors are needed."""
+        seldom = self.driver.service.exhaustion
+        if seldom.is_due():
+            error_log.error(
+                "%s: %s found no descriptor left (%s), as %d did before it without being told; the limit of open files "
+                "(ulimit -n) is %d",
+                self,
+                self.handler_text,
+                _text(error),
+                seldom.silent,
+                open_limit(),
+            )
+            seldom.silent = 0
 
     def _log(self, error: BaseException, when: str) -> None:
         error_log.error("%s: %s failed %s: %s", self, self.handler_text, when, _summary(error), exc_info=error)
@@ -404,9 +427,7 @@ def _text(error: BaseException) -> str:
 
 def _summary(error: BaseException) -> str:
     """The exception's type and the first line of its message, safe for a log."""
-    found = traceback.TracebackException.from_exception(error, limit=0)
-    found.__notes__ = None  # they would stand behind the message
-    text = list(found.format_exception_only())[-1].strip().partition("\n")[0][:512]
+    text = traceback.format_exception_only(error)[-1].strip().partition("\n")[0][:512]
     return printable(text)
 
 

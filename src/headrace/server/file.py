@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import mimetypes
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine.message import is_bodiless
 from headrace.server.files.open_file import OpenFile
+from headrace.server.files.places import PLACES, client_of
 from headrace.server.files.sendfile import KernelSend, can_sendfile
 from headrace.server.response import AnyResponse, Headers, header_list
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from headrace.server.exchange import Exchange
     from headrace.server.handler import Request
@@ -68,24 +70,29 @@ class FileResponse(AnyResponse):
     TLS, threads read 128 KiB at a time, as the client's windows take them. A file that turns out shorter while it is
     sent resets the stream, so that nobody takes it for whole; what it grows by is not sent.
 
+    Clients that read slowly keep files open. One client holds no more of them than it leaves free for others, of a
+    quarter of the descriptors that the process may have: then its requests wait until some have ended. That is for
+    paths; a descriptor is open already, and does not wait.
+
     Raises TypeError without a file, ValueError for a negative `offset` or `length`. OSError is raised when the
     response is sent, and becomes a 500, when the file is not there, cannot be read, has less than was asked for, or is
-    no regular file: answer 404 before, where that is a possibility, or catch it by opening the file yourself.
+    no regular file: answer 404 before, where that is a possibility, or catch it by opening the file yourself. It
+    becomes a 503 when the process has no descriptor left.
     """
 
-    __slots__ = ("_descriptor", "content_type", "file", "headers", "length", "offset", "status")
+    __slots__ = ("_opened", "content_type", "file", "headers", "length", "offset", "status")
 
     def __init__(
         self,
         status: int = 200,
         headers: Headers = (),
-        file: str | os.PathLike[str] | int | None = None,
+        file: str | os.PathLike[str] | int | OpenFile | None = None,
         offset: int = 0,
         length: int | None = None,
         *,
         content_type: str | None = None,
     ) -> None:
-        if file is None or isinstance(file, bool) or not isinstance(file, (str, os.PathLike, int)):
+        if file is None or isinstance(file, bool) or not isinstance(file, (str, os.PathLike, int, OpenFile)):
             raise TypeError("a FileResponse needs a file: its path, or an open descriptor")
         if isinstance(file, int) and file < 0:
             raise ValueError(f"{file} is not the descriptor of an open file")
@@ -97,22 +104,25 @@ class FileResponse(AnyResponse):
         self.offset = offset
         self.length = length
         self.content_type = content_type or (
-            "application/octet-stream" if isinstance(file, int) else guess_content_type(file)
+            "application/octet-stream" if isinstance(file, (int, OpenFile)) else guess_content_type(file)
         )
-        self._descriptor = OpenFile(file) if isinstance(file, int) else None
+        self._opened = OpenFile(file) if isinstance(file, int) else file if isinstance(file, OpenFile) else None
 
     async def send_on(self, request: Request) -> None:
         """Send the headers, and the file if that is asked for."""
         headers = [pair for pair in header_list(self.headers) if pair[0] != b"content-length"]
         if not any(name == b"content-type" for name, _ in headers):
             headers.insert(0, (b"content-type", self.content_type.encode("latin-1")))
-        file = self._descriptor or OpenFile(self.file)
+        file = self._opened
+        if file is None:
+            assert not isinstance(self.file, OpenFile)
+            file = OpenFile(self.file)
         await send_file(request, self.status, headers, file, self.offset, self.length)
 
     def close(self) -> None:
         """Close the descriptor of a response that is not sent after all; one that is sent does so itself."""
-        if self._descriptor is not None:
-            self._descriptor.close()
+        if self._opened is not None:
+            self._opened.close()
 
 
 _under_way = 0
@@ -140,11 +150,21 @@ async def send_file(
     _under_way += 1
     try:
         # In one visit to a thread: what is small, or goes out by chunks, is begun to be read there.
-        length, first = await loop.run_in_executor(None, _begin, file, offset, wanted, has_content, by_kernel)
+        begin = partial(_begin, file, client_of(exchange), offset, wanted, has_content, by_kernel)
+        begun = await loop.run_in_executor(None, begin)
+        while begun is None:
+            _under_way -= 1
+            try:
+                file.place = await PLACES.wait(exchange)
+            finally:
+                _under_way += 1
+            begun = await loop.run_in_executor(None, begin)
+        length, first = begun
         declared = [value for name, value in headers if name == b"content-length"]
         if not declared and status != 204:
             headers = [*headers, (b"content-length", b"%d" % length)]
         if not has_content or len(first) == length:
+            file.close()
             await exchange.respond(status, headers, first)
             return
         exchange.start(status, headers)
@@ -166,12 +186,19 @@ def _chunk() -> int:
     return max(LEAST, min(CHUNK, ALL_CHUNKS // max(1, _under_way)))
 
 
-def _begin(file: OpenFile, offset: int, wanted: int | None, has_content: bool, by_kernel: bool) -> tuple[int, bytes]:
-    """In a thread: open the file, and read its beginning unless the kernel sends it. Returns the length and that."""
+def _begin(
+    file: OpenFile, client: Hashable, offset: int, wanted: int | None, has_content: bool, by_kernel: bool
+) -> tuple[int, bytes] | None:
+    """In a thread: open the file, and read its beginning unless the kernel sends it. Returns the length and that.
+
+    None when it would stay open and `client` has its share of files that do: then it is closed again.
+    """
     size = file.open()
     length = size - offset if wanted is None else wanted
     if length < 0 or offset + length > size:
         raise OSError(f"{file} has {size} octets, too few for {max(length, 0)} from {offset} on")
+    if has_content and length > SMALL and not file.take_place(client):
+        return None
     if not has_content or length == 0 or (by_kernel and length > SMALL):
         return length, b""
     first = file.read(offset, length if length <= SMALL else min(length, _chunk()))
@@ -190,6 +217,7 @@ async def _send_chunks(exchange: Exchange, file: OpenFile, offset: int, left: in
         offset += len(chunk)
         left -= len(chunk)
         if not left:
+            file.close()  # it is read, however long the client takes
             await exchange.write(chunk, True)
             return
         reading = loop.run_in_executor(None, file.read, offset, min(left, _chunk()))

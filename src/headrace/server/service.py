@@ -15,7 +15,7 @@ from headrace.server.telemetry.request_id import RequestIds
 from headrace.transport.addresses import address_pair
 from headrace.transport.clock import DateClock
 from headrace.transport.fair_share import ProcessRoom
-from headrace.transport.log import get_logger
+from headrace.transport.log import Seldom, get_logger
 from headrace.transport.loop_work import LIGHT_WORK
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Service:
         self.max_body_size = config.max_body_size
         self.root_path = config.root_path
         self.clock = DateClock()
+        self.exhaustion = Seldom()
+        """Says when the operator is told that the process has no descriptor left."""
         self.context = contextvars.copy_context()
         """The context in which the server is started. Workers, timers and callbacks run in copies of it, whoever makes
         them: what one request sets is seen by no other one."""

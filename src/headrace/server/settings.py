@@ -27,7 +27,7 @@ from headrace.server.config import (
 )
 
 ENVIRONMENT_PREFIX: Final = "HEADRACE_"
-_SIZE: Final = re.compile(r"(-?[0-9][0-9_]*)\s*(|KiB|MiB|GiB)")
+_SIZE: Final = re.compile(r"([0-9][0-9_]*)\s*(|KiB|MiB|GiB)")
 _UNITS: Final = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -93,7 +93,7 @@ def _read_addresses(raw: object) -> tuple[str, ...]:
         return tuple(part.strip() for part in raw.split(",") if part.strip())
     if isinstance(raw, list | tuple) and all(isinstance(part, str) for part in raw):
         return tuple(raw)
-    raise ConfigError(f"{raw!r} is neither text nor a list of texts")
+    raise ConfigError(f"{raw!r} is not a list of addresses")
 
 
 def _read_whole_number(raw: object) -> int:

@@ -7,7 +7,6 @@ handshake, the tunnel, and what becomes of the handler when one of the two ends.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from headrace.server.handler import Request
 
 WebSocketHandler = Callable[[WebSocket], Awaitable[object]]
-OriginCheck = Callable[["Request"], bool | Awaitable[bool]] | Literal["same-host", "same-origin"] | None
+OriginCheck = Callable[["Request"], bool] | Literal["same-host", "same-origin"] | None
 
 VERSION: Final = b"13"
 _PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
@@ -241,9 +240,9 @@ class WebSocketResponse(AnyResponse):
     `subprotocols` are those that the handler speaks, best first; the first that the client offers is agreed on.
     `headers` go into the response. `compression` agrees to permessage-deflate when the client offers it.
     `check_origin` tells whether a browser's page may open it: `"same-origin"`; `"same-host"`, the default, which lets
-    pages of https in on cleartext, where a proxy may have ended TLS; a function of the request, plain or async; or None
-    for all pages. The answer to others is 403. Browsers send cookies along whatever page asks, and nothing else of
-    theirs stands before it. Clients that are no browsers send no `origin`: only a function is asked about them.
+    pages of https in on cleartext, where a proxy may have ended TLS; a function of the request; or None for all pages.
+    The answer to others is 403. Browsers send cookies along whatever page asks, and nothing else
+    of theirs stands before it. Clients that are no browsers send no `origin` and are not asked.
 
     The rest is as the server's limits have it, unless given here. `max_message_size` (1 MiB) bounds a message in
     octets, inflated, with 256 more for each fragment of a fragmented one: 1009. `max_queue` (16) messages wait for the
@@ -252,7 +251,7 @@ class WebSocketResponse(AnyResponse):
     that the client has for its close frame.
 
     A request that is none for a WebSocket gets 426 over HTTP/1.1, 400 over HTTP/2. Raises ValueError for a subprotocol
-    that is no token, for another `check_origin`, and for numbers that make no sense.
+    that is no token, and for numbers that make no sense.
     """
 
     __slots__ = ("_options", "check_origin", "handler", "headers", "subprotocols")
@@ -277,8 +276,6 @@ class WebSocketResponse(AnyResponse):
         for value in (max_message_size, max_queue):
             if value is not None and value < 1:
                 raise ValueError("max_message_size and max_queue must be at least 1")
-        if check_origin not in ("same-host", "same-origin", None) and not callable(check_origin):
-            raise ValueError(f"check_origin is same-host, same-origin, a function or None, not {check_origin!r}")
         self.handler = handler
         self.subprotocols = subprotocols
         self.headers = header_list(headers)
@@ -295,7 +292,7 @@ class WebSocketResponse(AnyResponse):
     async def send_on(self, request: Request) -> None:
         """Open the WebSocket and run the handler to its end."""
         refusal = refuse_handshake(request.head)
-        if refusal is None and not await self._is_allowed(request):
+        if refusal is None and not self._is_allowed(request):
             refusal = Response(403, [_PLAIN], _FOREIGN)
         if refusal is not None:
             await refusal.send_on(request)
@@ -304,13 +301,12 @@ class WebSocketResponse(AnyResponse):
         socket = open_tunnel(request, self.headers, subprotocol=subprotocol, **self._options)
         await run_handler(request, socket, self.handler(socket))
 
-    async def _is_allowed(self, request: Request) -> bool:
+    def _is_allowed(self, request: Request) -> bool:
         check = self.check_origin
         if check is None:
             return True
         if callable(check):
-            verdict = check(request)
-            return bool(await verdict if inspect.isawaitable(verdict) else verdict)
+            return check(request)
         compare = is_same_host if check == "same-host" else is_same_origin
         return compare(request.head.headers, request.scheme.encode(), request.authority.encode("latin-1"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +21,8 @@ _BODILESS: Final = (204, 304)
 class Call:
     """One call of `app`. `line` leads to the request's task, whose methods do what is asked.
 
-    `content` is what the application reads; without it, it is asked for if the request `has_body`.
+    `content` is what the application reads; without it, it is asked for if the request `has_body`. `client` stands for
+    whom the files are counted that it leaves to the server.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class Call:
         line: Line,
         has_body: bool,
         content: io.BytesIO | io.BufferedReader | None = None,
+        client: Hashable = None,
     ) -> None:
         self._app = app
         self._environ = environ
         self._line = line
+        self._client = client
         self._head: Head | None = None
         """Status and fields, once the application has said them."""
         self._left: int | None = None
@@ -139,7 +142,7 @@ class Call:
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Leave the content to the task, if it is the rest of a file that it can read for itself."""
-        part = wrapper.part() if self._head is not None and not self._is_begun else None
+        part = wrapper.part(self._client) if self._head is not None and not self._is_begun else None
         if part is None or self._head is None:
             return False
         file, offset, size = part

@@ -17,6 +17,7 @@ from headrace.engine.errors import CANCEL
 from headrace.engine.message import COMPLETE
 from headrace.server.exchange import ClientDisconnected, Exchange
 from headrace.server.file import send_file
+from headrace.server.files.places import client_of
 from headrace.server.worker import start_worker
 from headrace.wsgi.call import Call
 from headrace.wsgi.environ import environ
@@ -121,7 +122,7 @@ class WSGICycle(Exchange):
             content = self.upload.reader(None if is_whole else partial(line.ask, "read"))
             if is_whole:
                 variables["CONTENT_LENGTH"] = str(self.upload.size)  # which a client of HTTP/2 need not say
-        return Call(self.driver.handler, variables, line, inbox is not None, content)
+        return Call(self.driver.handler, variables, line, inbox is not None, content, client_of(self))
 
     def _begin(self, context: contextvars.Context, call: Call, line: Outlet) -> None:
         """In the thread: run the application, unless the request has ended while it waited for a thread."""

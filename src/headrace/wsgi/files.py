@@ -6,10 +6,11 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.server.files.open_file import OpenFile
+from headrace.server.files.places import PLACES
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -69,11 +70,12 @@ class FileWrapper:
         if hasattr(file, "close"):
             self.close = file.close
 
-    def part(self) -> tuple[OpenFile, int, int] | None:
+    def part(self, client: Hashable) -> tuple[OpenFile, int, int] | None:
         """The file with a descriptor of its own, where its rest begins, and how many bytes that has.
 
         None when it is small, or may read otherwise than its descriptor does: what is no plain file of Python's `open`,
-        such as one that unpacks, or whose content has no size, as in /proc.
+        such as one that unpacks, or whose content has no size, as in /proc. None as well when `client` has as many
+        files open as it may.
         """
         file = self._file
         if isinstance(file, tempfile._TemporaryFileWrapper):
@@ -87,7 +89,14 @@ class FileWrapper:
             size = status.st_size - offset
             if not stat.S_ISREG(status.st_mode) or size <= _SMALL:
                 return None
-            return OpenFile(os.dup(raw.fileno())), offset, size
+            place = PLACES.take(client)
+            if place is None:
+                return None
+            try:
+                return OpenFile(os.dup(raw.fileno()), place), offset, size
+            except OSError:
+                place.give_back()
+                raise
         except (OSError, ValueError):  # the thread meets the same, and tells of it
             return None
 

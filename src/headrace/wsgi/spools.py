@@ -11,6 +11,7 @@ import threading
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from headrace.server.files.places import most_files
 from headrace.transport.log import Seldom, get_logger
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MEMORY: Final = 33_554_432
 """Bytes that all spools of the process keep in memory: as much again as the engine's buffers of five connections."""
 FILES: Final = 256
-"""Temporary files of the process: a quarter of the descriptors that a process commonly has."""
+"""Temporary files of the process: a quarter of the descriptors that a process commonly has, or of those it has."""
 
 error_log: Final = get_logger("headrace.error")
 
@@ -79,7 +80,8 @@ class Spools:
     def open_file(self, address: Address) -> BinaryIO | None:
         """A temporary file without a name, gone with its descriptor; None when there are enough. Raises OSError."""
         with self._lock:
-            if self._files_used >= FILES or address.files >= FILES // 2:
+            most = min(FILES, most_files())
+            if self._files_used >= most or address.files >= most // 2:
                 return None
             self._files_used += 1
             address.files += 1

@@ -267,21 +267,6 @@ def test_fields_that_must_not_be_sent(field: Any) -> None:
     assert only(rig).whole
 
 
-@pytest.mark.parametrize("field", [(b"Content-Length", b"5"), (b"host", b"elsewhere"), (b"te", b"trailers")])
-@pytest.mark.parametrize("drops", [False, True])
-def test_trailers_that_come_too_late_to_say_how_a_message_is_read(field: tuple[bytes, bytes], drops: bool) -> None:
-    """RFC 9110 §6.5.1: our own reader refuses them, so they are not written; a gateway leaves them out."""
-    rig = asked()
-    rig.conn.drop_connection_fields = drops
-    rig.conn.send_headers(1, 200, ())
-    if not drops:
-        with pytest.raises(InvalidFieldError, match=r"is no trailer \(RFC 9110 §6\.5\.1\)"):
-            rig.conn.send_trailers(1, [(b"a", b"b"), field])
-    rig.conn.send_trailers(1, [(b"a", b"b"), field] if drops else [(b"a", b"b")])
-    response = only(rig)
-    assert response.whole and response.trailers == [(b"a", b"b")]
-
-
 @pytest.mark.parametrize(
     "field",
     [

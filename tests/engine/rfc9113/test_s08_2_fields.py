@@ -122,16 +122,6 @@ def try_to_send(rig: ServerRig, name: bytes, value: bytes, how: str) -> list[tup
     return [pair for pair in rig.fields[1][-1] if not pair[0].startswith(b":")]
 
 
-@pytest.mark.parametrize("name", [b"content-length", b"host", b"te"])
-def test_a_sent_trailer_does_not_say_how_the_message_is_read(name: bytes) -> None:
-    """RFC 9110 §6.5.1, as over HTTP/1.1."""
-    value = b"trailers" if name == b"te" else b"0"
-    assert try_to_send(ServerRig(), name, value, "trailers") is None
-    rig = ServerRig()
-    rig.conn.drop_connection_fields = True
-    assert try_to_send(rig, name, value, "trailers") == []
-
-
 @pytest.mark.parametrize("how", ["buffered", "streamed", "informational", "trailers"])
 @pytest.mark.parametrize("octet", range(256))
 def test_each_octet_in_a_sent_name(octet: int, how: str) -> None:

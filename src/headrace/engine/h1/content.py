@@ -8,7 +8,7 @@ from typing import Any, Final
 from headrace.engine import errors
 from headrace.engine.errors import LocalProtocolError
 from headrace.engine.events import TrailersReceived
-from headrace.engine.fields import check_trailers
+from headrace.engine.fields import check_outgoing
 from headrace.engine.fixed_fields import fixed_fields
 from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.faults import MessageFault
@@ -275,7 +275,7 @@ class ContentConnection(OutputQueue):
         self._check_sending(stream_id)
         if self._is_tunnel:
             raise LocalProtocolError(f"stream {stream_id}: a tunnel has no trailers")
-        checked = check_trailers(fixed_fields(headers), self.drop_connection_fields)
+        checked, _ = check_outgoing(fixed_fields(headers), self.drop_connection_fields)
         self._check_length(stream_id, 0, True)
         if self._is_chunked:
             self._write(write_trailers(checked))

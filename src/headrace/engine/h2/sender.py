@@ -13,7 +13,7 @@ from headrace.engine.errors import (
     LocalProtocolError,
     StreamClosedError,
 )
-from headrace.engine.fields import check_trailers
+from headrace.engine.fields import check_outgoing
 from headrace.engine.fixed_fields import fixed_fields
 from headrace.engine.h2 import frames
 from headrace.engine.h2.heads import EncodedHead
@@ -137,7 +137,7 @@ class Sender(Output):
         """
         stream = self._stream(stream_id)
         self._check_sending(stream)
-        checked = check_trailers(fixed_fields(headers), self.drop_connection_fields)
+        checked, _ = check_outgoing(fixed_fields(headers), self.drop_connection_fields)
         self._check_length(stream, 0, True)
         stream.end_queued = True
         if not checked or stream.bodiless:

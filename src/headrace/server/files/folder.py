@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from headrace.server.files.open_limit import is_exhaustion
+
 OPENS_BELOW: Final = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
@@ -98,14 +100,19 @@ class Folder:
             raise
 
     def rows(self, names: Sequence[str], hidden: bool, most: int) -> list[Listed] | None:
-        """The regular files and folders in a folder, at most so many; None when it may not be seen."""
+        """The regular files and folders in a folder, at most so many; None when it may not be seen.
+
+        Raises OSError when no descriptor is left.
+        """
         try:
             real = self._names(names)
             if real is None:
                 return None
             with self._below(real) as place, place.scan() as entries:
                 rows = [row for entry in entries if (row := self._row(entry, names, hidden)) is not None]
-        except OSError:
+        except OSError as error:
+            if is_exhaustion(error):
+                raise
             return None
         return sorted(rows, key=lambda row: (not row.is_folder, row.name.casefold(), row.name))[:most]
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Hashable
 from typing import Final
+
+from headrace.server.files.places import PLACES, Place
 
 _FLAGS: Final = (
     os.O_RDONLY
@@ -17,17 +20,18 @@ _FLAGS: Final = (
 
 
 class OpenFile:
-    """A regular file by its path, or by a descriptor that it takes over.
+    """A regular file by its path, or by a descriptor that it takes over. It gives its `place` back when it is closed.
 
     `open` and `read` block, and are for threads; `close` is for the event loop, and waits for none: when a thread is
     reading, the descriptor is closed as it ends, so that its number cannot become another file's under a reader.
     """
 
-    __slots__ = ("_fd", "_is_closed", "_is_in_use", "_lock", "_source")
+    __slots__ = ("_fd", "_is_closed", "_is_in_use", "_lock", "_source", "place")
 
-    def __init__(self, source: str | os.PathLike[str] | int) -> None:
+    def __init__(self, source: str | os.PathLike[str] | int, place: Place | None = None) -> None:
         self._source = source
         self._fd = source if isinstance(source, int) else -1
+        self.place = place
         self._is_closed = False
         self._is_in_use = False
         self._lock = threading.Lock()
@@ -47,14 +51,36 @@ class OpenFile:
         """Open it and return its size. Raises OSError, also for what is no regular file."""
         self._begin()
         try:
-            if self._fd < 0 and not isinstance(self._source, int):
-                self._fd = os.open(self._source, _FLAGS)
+            if self._fd < 0:
+                self._fd = self._find()
             status = os.fstat(self._fd)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(f"{self} is not a regular file")
             return status.st_size
         finally:
             self._end()
+
+    def take_place(self, client: Hashable) -> bool:
+        """Take a place for it, for `client`, unless it has one. False without one: then it is closed until `open`.
+
+        A descriptor that it took over could not be opened again, so it stays open without a place.
+        """
+        self._begin()
+        try:
+            if self.place is None:
+                self.place = PLACES.take(client)
+            if self.place is not None or isinstance(self._source, int):
+                return True
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+            return False
+        finally:
+            self._end()
+
+    def _find(self) -> int:
+        """Return a descriptor of the file. Raises OSError."""
+        assert not isinstance(self._source, int)
+        return os.open(self._source, _FLAGS)
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` octets from `offset` on; b"" at its end. Raises OSError."""
@@ -91,3 +117,6 @@ class OpenFile:
         if fd >= 0:
             self._fd = -1
             os.close(fd)
+        place, self.place = self.place, None
+        if place is not None:
+            place.give_back()

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine.errors import StreamClosedError
+from headrace.server.files.open_limit import is_exhaustion
 from headrace.transport.connection import STALL_PROGRESS
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class KernelSend:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> bool:
-        """Return True when all is sent, False when the kernel cannot send this file and nothing was.
+        """Return True when all is sent, False when the kernel cannot send this file, or no descriptor is left for it,
+        and nothing was.
 
         Raises ClientDisconnected when the client goes or takes nothing for `stalled_send_timeout_s`, OSError when the
         file ends too early.
@@ -63,7 +65,12 @@ class KernelSend:
         transport = driver.transport
         if transport is None:
             raise exchange.disconnected(None)
-        self._socket_fd = os.dup(transport.get_extra_info("socket").fileno())
+        try:
+            self._socket_fd = os.dup(transport.get_extra_info("socket").fileno())
+        except OSError as error:
+            if is_exhaustion(error):
+                return False
+            raise
         try:
             loop.add_writer(self._socket_fd, self._on_room)
             self._watch_stall()

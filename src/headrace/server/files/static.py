@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 from headrace.server.content_coding import IDENTITY, choose
-from headrace.server.exchange import PLAIN_TEXT
+from headrace.server.exchange import PLAIN_TEXT, HTTPError
 from headrace.server.file import CHUNK, SMALL, FileResponse, guess_content_type
 from headrace.server.files.conditions import FAILED, PROCEED, evaluate, range_holds
 from headrace.server.files.folder import Folder, Found, check_names
 from headrace.server.files.http_date import write_date
 from headrace.server.files.listing import MOST, page
 from headrace.server.files.open_file import OpenFile
+from headrace.server.files.places import PLACES, client_of
 from headrace.server.files.ranges import Range, content_range, parse_ranges
 from headrace.server.handler import Request
 from headrace.server.response import AnyResponse, Response, StreamResponse
@@ -171,14 +172,40 @@ class StaticFiles:
         if wanted is not None and range_holds(request, etag, modified, now):
             ranges = parse_ranges(wanted, size)
         if ranges is None:
-            return _part(request, found, 200, fields, content_type, (0, size))
+            return self._part(request, names, found, 200, fields, content_type, (0, size))
         if not ranges:
             unsatisfied = (b"content-range", b"bytes */%d" % size)
             return Response(416, [*PLAIN_TEXT, *fields[:1], unsatisfied], b"Range Not Satisfiable\n")
         if len(ranges) > 1:
-            return _parts(found, fields, content_type, ranges)
+            return _parts(request, self._keep(request, names, found), size, fields, content_type, ranges)
         fields.append((b"content-range", content_range(ranges[0], size)))
-        return _part(request, found, 206, fields, content_type, ranges[0])
+        return self._part(request, names, found, 206, fields, content_type, ranges[0])
+
+    def _part(
+        self,
+        request: Request,
+        names: Sequence[str],
+        found: Found,
+        status: int,
+        fields: Fields,
+        content_type: str,
+        part: Range,
+    ) -> Response | FileResponse:
+        offset, length = part
+        if length > SMALL and request.head.method != b"HEAD":
+            file = self._keep(request, names, found)
+            return FileResponse(status, fields, file, offset, length, content_type=content_type)
+        kind = (b"content-type", content_type.encode("latin-1"))
+        fields = [kind, *fields, (b"content-length", b"%d" % length)]
+        return Response(status, fields, b"" if request.head.method == b"HEAD" else _read(found.fd, offset, length))
+
+    def _keep(self, request: Request, names: Sequence[str], found: Found) -> OpenFile:
+        """Return the file, still open; to be opened again later when its client has its share of them."""
+        place = PLACES.take(client_of(request))
+        if place is None:
+            return _LaterFile(self._folder, names, found)
+        fd, found.fd = found.fd, -1
+        return OpenFile(fd, place)
 
     def _fields(self, names: Sequence[str], found: Found, etag: str) -> Fields:
         """What goes with every answer about a file, 304 included (§15.4.5)."""
@@ -198,17 +225,25 @@ def entity_tag(status: os.stat_result) -> str:
     return f'"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"'
 
 
-def _part(
-    request: Request, found: Found, status: int, fields: Fields, content_type: str, part: Range
-) -> Response | FileResponse:
-    offset, length = part
-    if length > SMALL and request.head.method != b"HEAD":
-        response = FileResponse(status, fields, found.fd, offset, length, content_type=content_type)
-        found.fd = -1
-        return response
-    kind = (b"content-type", content_type.encode("latin-1"))
-    fields = [kind, *fields, (b"content-length", b"%d" % length)]
-    return Response(status, fields, b"" if request.head.method == b"HEAD" else _read(found.fd, offset, length))
+class _LaterFile(OpenFile):
+    """What was found is opened again when there is a place for it, unless it is another file by then."""
+
+    __slots__ = ("_folder", "_found", "_names")
+
+    def __init__(self, folder: Folder, names: Sequence[str], found: Found) -> None:
+        super().__init__("/".join(names))
+        self._folder = folder
+        self._names = names
+        self._found = found
+
+    def _find(self) -> int:
+        suffix = self._found.suffix
+        again = self._folder.find(self._names, (suffix,) if suffix else (), max)
+        if again is not None and again.fd >= 0:
+            if entity_tag(again.status) == entity_tag(self._found.status):
+                return again.fd
+            os.close(again.fd)
+        raise HTTPError(503, "The file has changed meanwhile: try again")
 
 
 def _read(fd: int, offset: int, length: int) -> bytes:
@@ -219,9 +254,10 @@ def _read(fd: int, offset: int, length: int) -> bytes:
     return octets
 
 
-def _parts(found: Found, fields: Fields, content_type: str, ranges: Sequence[Range]) -> StreamResponse:
+def _parts(
+    request: Request, file: OpenFile, size: int, fields: Fields, content_type: str, ranges: Sequence[Range]
+) -> StreamResponse:
     """Several ranges in one response (§14.6)."""
-    size = found.status.st_size
     boundary = os.urandom(16).hex().encode("ascii")
     heads = [
         b"--%b\r\ncontent-type: %b\r\ncontent-range: %b\r\n\r\n"
@@ -230,12 +266,13 @@ def _parts(found: Found, fields: Fields, content_type: str, ranges: Sequence[Ran
     ]
     tail = b"--%b--\r\n" % boundary
     length = sum(len(head) + part[1] + 2 for head, part in zip(heads, ranges, strict=True)) + len(tail)
-    file = OpenFile(found.fd)
-    found.fd = -1
 
     async def pieces() -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         try:
+            if file.fd < 0:
+                file.place = await PLACES.wait(request)
+                await loop.run_in_executor(None, file.open)
             for head, part in zip(heads, ranges, strict=True):
                 yield head
                 offset, left = part

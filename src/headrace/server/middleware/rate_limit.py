@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from headrace.server.exchange import PLAIN_TEXT
 from headrace.server.handler import Request
@@ -29,10 +28,10 @@ class RateLimit:
     A client's bucket holds `burst` tokens and is refilled with time; a request takes one. The answer says in
     `retry-after`, in whole seconds, when the next token is there (RFC 6585 §4); a refused request takes none.
 
-    `key`, plain or async, tells clients apart; by default it is `client_key` on `request.client`, so put Forwarded
-    before it behind a proxy. At most `max_clients` are remembered: beyond that the one that has been silent longest is
-    forgotten, whose bucket is the fullest. `clock` gives seconds. Counts are kept by each worker process for itself.
-    Raises ValueError for numbers that let nobody in.
+    `key` tells clients apart; by default it is `client_key` on `request.client`, so put Forwarded before it behind a
+    proxy. At most `max_clients` are remembered: beyond that the one that has been silent longest is forgotten, whose
+    bucket is the fullest. `clock` gives seconds. Counts are kept by each worker process for itself. Raises ValueError
+    for numbers that let nobody in.
     """
 
     def __init__(
@@ -40,12 +39,12 @@ class RateLimit:
         per_second: float,
         burst: int = 1,
         *,
-        key: Callable[[Request], str | Awaitable[str]] = client_key,
+        key: Callable[[Request], str] = client_key,
         max_clients: int = KEPT_CLIENTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not (math.isfinite(per_second) and per_second > 0):
-            raise ValueError(f"per_second of a RateLimit is {per_second}; it must be above 0, and finite")
+            raise ValueError(f"per_second of a RateLimit is {per_second}; it must be above 0")
         if burst < 1 or max_clients < 1:
             raise ValueError(f"burst ({burst}) and max_clients ({max_clients}) of a RateLimit must be 1 or more")
         self._rate = per_second
@@ -58,8 +57,7 @@ class RateLimit:
 
     async def __call__(self, request: Request, following: Next) -> AnyResponse:
         """Take a token, or refuse."""
-        key = self._key(request)
-        wait_s = self.take(await key if inspect.isawaitable(key) else key)
+        wait_s = self.take(self._key(request))
         if wait_s <= 0:
             return await following(request)
         after = (b"retry-after", b"%d" % math.ceil(wait_s))
