@@ -86,6 +86,18 @@ def test_responses_that_twenty_connections_do_not_read(path: bytes, alpn: str) -
     assert siege.holds() and siege.closed == 0, siege
 
 
+@WAYS
+@pytest.mark.parametrize("path", [b"/pieces", b"/list"])
+def test_responses_that_twenty_connections_of_a_hundred_streams_do_not_read(path: bytes, alpn: str) -> None:
+    """Far more than an address has files for; long enough for `wsgi_stall_s` to end some, and others to begin."""
+    for _ in range(READINGS):  # as below
+        with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
+            siege = besieged(server, unread(path, 100), count=20, alpn=alpn, reads=False, longest_s=3.5)
+        if siege.holds():
+            break
+    assert siege.holds() and siege.closed == 0, siege
+
+
 @pytest.mark.parametrize("count", [1, 20])
 @pytest.mark.parametrize("path", [b"/pieces", b"/list", b"/file", b"/read"])
 def test_slow_clients_of_http_1(path: bytes, count: int) -> None:

@@ -161,14 +161,14 @@ def test_an_address_gets_half_of_everything() -> None:
     assert spools.take_disk(one, 10_000) == 5_000
     assert spools.take_disk(one, 1) == 0
     assert spools.take_disk(other, 10_000) == 5_000
-    files = [spools.open_file(one) for _ in range(FILES // 2)]
-    assert spools.open_file(one) is None
-    theirs = spools.open_file(other)
+    files = [spools.open_file(one, None) for _ in range(FILES // 2)]
+    assert spools.open_file(one, None) is None
+    theirs = spools.open_file(other, None)
     assert theirs is not None
-    spools.close_file(other, theirs)
+    spools.close_file(other, None, theirs)
     for file in files:
         assert file is not None
-        spools.close_file(one, file)
+        spools.close_file(one, None, file)
     assert spools.usage()[2] == 0
 
 
@@ -176,11 +176,46 @@ def test_files_are_a_quarter_of_the_descriptors_where_those_are_few(monkeypatch:
     monkeypatch.setattr("headrace.wsgi.spools.most_files", lambda: 4)
     spools = Spools(MEMORY, 10_000, 10_000)
     one = Address("one")
-    files = [spools.open_file(one) for _ in range(3)]
+    files = [spools.open_file(one, None) for _ in range(3)]
     assert [file is not None for file in files] == [True, True, False]
     for file in files[:2]:
         assert file is not None
-        spools.close_file(one, file)
+        spools.close_file(one, None, file)
+
+
+@pytest.mark.parametrize("what", ["files", "disk"])
+def test_the_last_quarter_of_the_room_is_kept_for_connections_that_have_none(what: str) -> None:
+    spools = Spools(MEMORY, 16_384, 16_384)
+    one, other, third = Address("one"), Address("other"), Address("third")
+    files: list[SpoolFile] = []
+
+    def fill(address: Address, count: int, connection: Any) -> None:
+        """Take `count` files, or as many parts in 128 of the disk that an address may have."""
+        for _ in range(count if what == "files" else 1):
+            files.append(SpoolFile(spools, address, connection))
+            size = 1 if what == "files" else count * 64
+            assert files[-1].write(memoryview(bytes(size)), 0) == size
+
+    fill(one, 1, "a")
+    fill(one, 94, "b")
+    assert not spools.is_short(one)
+    fill(one, 1, "b")
+    assert spools.is_short(one)
+    assert set(one.unread) == {"a", "b"}
+    fill(other, 96, None)  # uploads
+    assert other.unread == {}
+    fill(third, 1, "c")
+    assert not spools.is_short(third)  # one connection alone
+    fill(third, 1, "d")
+    assert spools.is_short(third)  # three quarters of what the process has are taken
+    given: list[bool] = []
+    spools.room_given = lambda: given.append(spools.is_short(one))
+    files.pop(0).close()
+    assert given == [False]
+    while files:
+        files.pop().close()
+    assert one.unread == third.unread == {}
+    assert spools.usage() == (0, 0, 0)
 
 
 def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

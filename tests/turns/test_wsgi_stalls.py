@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headrace.wsgi import spools as spools_module
 from headrace.wsgi.addresses import Address
 from headrace.wsgi.stalls import LOOKS, PROGRESS, Stalls
 from headrace.wsgi.threads import Threads
@@ -16,7 +17,17 @@ from headrace.wsgi.threads import Threads
 from tests.h1_peer import H1Peer
 from tests.h2_peer import H2Peer
 from tests.serving import Run, port, run, serving, settled
-from tests.turns.test_wsgi_threads import ENDLESS, NO_SPOOL, Site, answered, application, reader, unspooled
+from tests.turns.test_wsgi_threads import (
+    ENDLESS,
+    NO_SPOOL,
+    PAGE,
+    Site,
+    answered,
+    application,
+    let_go,
+    reader,
+    unspooled,
+)
 
 __all__ = ["run"]
 
@@ -55,6 +66,44 @@ def test_clients_that_read_nothing_leave_a_thread_for_their_neighbours(run: Run,
                     await peers[0].ping()
                     assert "/" not in site.seen
                     assert application(server).threads.stats()["waiting"] == 6
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_reserved", [True, False])
+def test_what_is_not_read_leaves_room_and_threads_for_neighbours(
+    run: Run, is_reserved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six connections with forty streams each, more than the address has files for; nothing is ended here."""
+    site = Site()
+    monkeypatch.setattr(spools_module, "FILES", 128)
+    if not is_reserved:  # the control
+        monkeypatch.setattr(spools_module.Spools, "is_short", lambda spools, address: False)
+
+    async def main() -> None:
+        settings: dict[str, Any] = {"wsgi_threads": 4, "wsgi_spool_memory": 65_536, "wsgi_stall_s": 0}
+        async with serving(site, **settings) as server, contextlib.AsyncExitStack() as stack:
+            threads = application(server).threads
+            peers = [await stack.enter_async_context(reader(server)) for _ in range(6)]
+            streams = [[peer.open("/page") for _ in range(40)] for peer in peers]
+            for peer in peers:
+                await peer.ping()
+            if is_reserved:
+                await settled(lambda: threads.stats()["running"] == 0)
+                assert threads.stats()["queued"] > 0
+                await answered(server)
+            else:
+                await settled(lambda: threads.stats()["waiting"] == 6)
+                async with H2Peer.connected(port(server)) as other:
+                    other.open("/")
+                    await other.ping()
+                    assert "/" not in site.seen
+            for peer, theirs in zip(peers, streams, strict=True):  # what was held back starts as there is room
+                let_go(peer, theirs)
+            for peer, theirs in zip(peers, streams, strict=True):
+                for stream_id in theirs:
+                    assert len((await peer.over(stream_id)).body) == PAGE
+            await settled(lambda: unspooled(server))
 
     run(main())
 
@@ -116,8 +165,11 @@ class Loop:
 class Cycle:
     """A request as `Stalls` sees it; `step` bytes move with each look."""
 
-    def __init__(self, address: Address, *, holds: bool = True, blocked: bool = True, step: int = 0) -> None:
+    def __init__(
+        self, address: Address, *, holds: bool = True, blocked: bool = True, step: int = 0, driver: str = ""
+    ) -> None:
         self.address = address
+        self.driver = driver
         self.holds, self.blocked, self.step = holds, blocked, step
         self.bytes = 0
         self.is_over = False
@@ -147,7 +199,7 @@ class House:
     """Four threads, all of which wait, and a request that waits for one."""
 
     def __init__(self, limit_s: float = 1.0) -> None:
-        self.threads = Threads(4)
+        self.threads = Threads(4, is_short=lambda address: True)
         self.address, self.other = Address("one"), Address("other")
         self.stalls = Stalls(self.threads, limit_s)
         self.loop = Loop()
@@ -222,6 +274,41 @@ def test_room_is_taken_from_the_address_that_wants_some() -> None:
     house.loop.wait(1)
     assert [each.is_over for each in (others, *old, wants)] == [False, True, True, False, False]
     assert wants.looked == 1
+
+
+@pytest.mark.parametrize("is_held_back", [True, False])
+def test_a_connection_that_is_held_back_has_some_of_its_own_ended(is_held_back: bool) -> None:
+    """All threads are free, but what a connection leaves unread keeps its own requests from starting."""
+    house = House()
+    house.threads._queued, house.threads._waiting = 2, 0
+    for _ in range(2):
+        house.address.add("a", lambda: None)
+    house.threads._turns.append(house.address)
+    if is_held_back:
+        house.address.unread["a"] = 4
+    reads = Cycle(house.address, holds=False, step=PROGRESS, driver="a")
+    neighbour = Cycle(house.address, driver="b")
+    old = [Cycle(house.address, holds=False, driver="a") for _ in range(3)]
+    house.enter(reads, neighbour, *old)
+    house.watch()
+    house.loop.wait(1)
+    ended = [each.is_over for each in (reads, neighbour, *old)]
+    assert ended == [False, False, is_held_back, is_held_back, False]
+
+
+def test_who_is_held_back_by_others_has_some_of_theirs_ended() -> None:
+    house = House()
+    house.threads._queued, house.threads._waiting = 1, 0
+    house.address.add("b", lambda: None)
+    house.address.alone.add("b")
+    house.address.unread["a"] = 2
+    house.threads._turns.append(house.address)
+    foreign = Cycle(house.other, holds=False, driver="c")
+    old = [Cycle(house.address, holds=False, driver="a") for _ in range(2)]
+    house.enter(foreign, *old)
+    house.watch()
+    house.loop.wait(1)
+    assert [each.is_over for each in (foreign, *old)] == [False, True, False]
 
 
 def test_who_has_left_is_forgotten() -> None:

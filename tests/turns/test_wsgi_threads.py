@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import h2.settings
@@ -33,6 +34,7 @@ __all__ = ["run"]
 THREADS = 2
 LIMIT_S = 10.0
 CONTENT = bytes(range(251)) * 6_000  # 1.5 MB: more than is kept in memory
+PAGE = 100_000  # more than goes its way without room
 NO_WINDOW = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
 NO_SPOOL: dict[str, Any] = {"wsgi_spool_memory": 0, "wsgi_spool_size": 0}
 ENDLESS: dict[str, Any] = {"wsgi_threads": 4, "wsgi_spool_memory": 65_536, "wsgi_spool_size": 65_536}
@@ -64,6 +66,8 @@ class Site:
         match path.split("/")[1]:
             case "pieces":
                 return (CONTENT[start : start + 10_000] for start in range(0, len(CONTENT), 10_000))
+            case "page":
+                return [CONTENT[:PAGE]]
             case "list":
                 return [CONTENT]
             case "file":
@@ -480,6 +484,65 @@ def test_there_are_no_more_spare_threads_than_the_setting_says() -> None:
     clients_go_on.set()
     for _ in range(10):
         assert ended.acquire(timeout=LIMIT_S)
+    threads.close()
+
+
+@pytest.mark.parametrize("is_idle", [True, False], ids=["a thread is idle", "a thread is made"])
+def test_a_connection_that_leaves_much_unread_is_held_back_until_there_is_room(is_idle: bool) -> None:
+    is_short = threading.Event()
+    threads = Threads(2, is_short=lambda address: is_short.is_set())
+    seen: SimpleQueue[str] = SimpleQueue()
+    address = Address("one")
+
+    def start(connection: str) -> bool:
+        return threads.start(lambda: seen.put(connection), address, connection)
+
+    if is_idle:
+        start("first")
+        assert seen.get(timeout=LIMIT_S) == "first"
+    address.unread["a"] = 1
+    is_short.set()
+    assert start("a")
+    assert threads.held_back() == {"a": 1}
+    assert start("b")  # "a" waits still
+    assert seen.get(timeout=LIMIT_S) == "b"
+    threads.look()
+    assert threads.held_back() == {"a": 1}
+    is_short.clear()
+    assert threads.held_back() == {}
+    threads.look()
+    assert seen.get(timeout=LIMIT_S) == "a"
+    is_short.set()
+    start("a")
+    del address.unread["a"]  # what it had was read; the others have as much as before
+    threads.look()
+    assert seen.get(timeout=LIMIT_S) == "a"
+    threads.close()
+
+
+def test_while_room_is_short_a_connection_has_one_request_at_a_time() -> None:
+    """All that it asks for could have begun before the first response is in a file."""
+    threads = Threads(4, is_short=lambda address: True)
+    seen: SimpleQueue[str] = SimpleQueue()
+    go_on = threading.Semaphore(0)
+    address = Address("one")
+    address.unread["a"] = 1
+
+    def start(connection: str) -> None:
+        def job() -> None:
+            seen.put(connection)
+            assert go_on.acquire(timeout=LIMIT_S)
+
+        threads.start(job, address, connection)
+
+    for connection in ("b", "b", "b", "c"):
+        start(connection)
+    assert {seen.get(timeout=LIMIT_S) for _ in range(2)} == {"b", "c"}
+    assert {**threads.stats(), "idle": 0} == {"idle": 0, "running": 2, "waiting": 0, "queued": 2}
+    assert threads.held_back() == {address: 2}
+    for _ in range(4):
+        go_on.release()
+    assert [seen.get(timeout=LIMIT_S) for _ in range(2)] == ["b", "b"]
     threads.close()
 
 

@@ -17,7 +17,7 @@ Job = Callable[[], None]
 class Address:
     """The requests of one client address: those that wait for a thread, and what the others hold."""
 
-    __slots__ = ("disk", "files", "jobs", "key", "memory", "requests", "waiting", "waiting_of")
+    __slots__ = ("alone", "disk", "files", "jobs", "key", "memory", "requests", "unread", "waiting", "waiting_of")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -34,6 +34,10 @@ class Address:
         self.disk = 0
         """The same in files."""
         self.files = 0
+        self.unread: dict[Hashable, int] = {}
+        """Those of the files that hold responses, by connection."""
+        self.alone: set[Hashable] = set()
+        """Connections with a request that was started while room in files was short: they have one at a time."""
 
     def add(self, connection: Hashable, job: Job) -> None:
         """Let `job` wait, behind those of its connection."""
@@ -42,20 +46,23 @@ class Address:
             jobs = self.jobs[connection] = deque()
         jobs.append(job)
 
-    def take(self, only_unheld: bool = False) -> Job | None:
-        """The next job, of the connections in turn; None when there is none.
+    def take(self, only_unheld: bool = False, is_short: bool = False) -> tuple[Job, Hashable] | None:
+        """The next job, of the connections in turn, with its connection; None when there is none.
 
-        `only_unheld` leaves out connections that a thread waits for.
+        `only_unheld` leaves out connections that a thread waits for, `is_short` those with responses in files, or with
+        a request that may have one soon.
         """
-        for connection, jobs in self.jobs.items():
+        for connection, jobs in self.jobs.items():  # few are left out: there are not many threads, or files
             if only_unheld and connection in self.waiting_of:
+                continue
+            if is_short and (connection in self.unread or connection in self.alone):
                 continue
             job = jobs.popleft()
             if jobs:
                 self.jobs.move_to_end(connection)
             else:
                 del self.jobs[connection]
-            return job
+            return job, connection
         return None
 
 

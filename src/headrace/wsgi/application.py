@@ -39,9 +39,10 @@ class WSGIApplication:
         self.handler = app
         self.state: dict[str, Any] | None = None
         self.root_path = config.root_path
-        self.threads = Threads(config.wsgi_threads, config.wsgi_spare_threads)
         self.addresses = Addresses()
         self.spools = Spools(config.wsgi_spool_memory, config.wsgi_spool_size, config.wsgi_spool_total)
+        self.threads = Threads(config.wsgi_threads, config.wsgi_spare_threads, self.spools.is_short)
+        self.spools.room_given = self.threads.look
         self.stalls = Stalls(self.threads, config.wsgi_stall_s)
         self.given_up: list[Call] = []
         """Calls that had not come to their end when their request was cancelled, which only the end of a drain does."""

@@ -139,7 +139,7 @@ class Outlet(Line):
     def _open(self) -> Spool:
         spool = self.spool
         if spool is None:
-            spool = self.spool = Spool(self._application.spools, self._address)
+            spool = self.spool = Spool(self._application.spools, self._address, self._cycle.driver)
             if self.is_cut:
                 spool.close()
         return spool

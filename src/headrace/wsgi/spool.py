@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 from headrace.wsgi.spools import SpoolFile
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from headrace.wsgi.addresses import Address
     from headrace.wsgi.spools import Spools
 
@@ -30,9 +32,10 @@ waits for its client, and does not compute until the file is full. Pieces of 4 K
 class Spool:
     """One a response that is not sent in one piece. One thread at a time puts content in, the task takes it out."""
 
-    def __init__(self, spools: Spools, address: Address) -> None:
+    def __init__(self, spools: Spools, address: Address, connection: Hashable | None = None) -> None:
         self._spools = spools
         self._address = address
+        self._connection = connection
         self._lock = threading.Lock()
         self._pieces: deque[tuple[bytes, int]] = deque()
         """What is in memory, each with what was taken for it."""
@@ -102,7 +105,7 @@ class Spool:
         """Write to the file, without the lock, as much as there is room for; returns how many bytes that is."""
         with self._lock:
             if self._file is None:
-                self._file = SpoolFile(self._spools, self._address)
+                self._file = SpoolFile(self._spools, self._address, self._connection)
             start = self._written
         count = self._file.write(data, start)
         with self._lock:

@@ -1,7 +1,8 @@
 """What the spools of a process share: room in memory, room on disk, and descriptors.
 
-One client address gets at most half of each, so that there is always some for the others. Whoever gets none waits in
-its thread, as it would without spools.
+One client address gets at most half of each, so that there is always some for the others. The last part of the room in
+files is for responses of connections that have none there: see `is_short`. Whoever gets none waits in its thread, as it
+would without spools.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from headrace.server.files.places import most_files
 from headrace.transport.log import Seldom, get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from headrace.wsgi.addresses import Address
 
 MEMORY: Final = 33_554_432
 """Bytes that all spools of the process keep in memory: as much again as the engine's buffers of five connections."""
 FILES: Final = 256
 """Temporary files of the process: a quarter of the descriptors that a process commonly has, or of those it has."""
+
+RESERVED: Final = 4
+"""One part in so many of the room in files, and of an address's half of it, is for connections that have none yet. With
+more, users who share a proxy's connections would wait sooner; less would be gone after some 20 connections."""
 
 error_log: Final = get_logger("headrace.error")
 
@@ -40,6 +47,8 @@ class Spools:
         self._disk_used = 0
         self._files_used = 0
         self._full = Seldom()
+        self.room_given: Callable[[], object] = bool
+        """Called by whichever thread gave room in files back, when it has."""
 
     @property
     def is_used(self) -> bool:
@@ -49,6 +58,23 @@ class Spools:
     def usage(self) -> tuple[int, int, int]:
         """Bytes in memory, bytes in files, and files."""
         return self._memory_used, self._disk_used, self._files_used
+
+    def is_short(self, address: Address) -> bool:
+        """Tell whether only the room in files is left for `address` that is for connections without a response there.
+
+        Those that have one start no further request then: what that makes would soon wait for room, in its thread. It
+        is never short where a single connection has responses in files, as a hundred of them are fewer than `FILES`.
+        """
+        if len(address.unread) < 2:
+            return False
+        most = min(FILES, most_files())
+        with self._lock:
+            return (
+                self._files_used >= most - most // RESERVED
+                or address.files >= most // 2 - most // 2 // RESERVED
+                or self._disk_used >= self.total - self.total // RESERVED
+                or address.disk >= self.total // 2 - self.total // 2 // RESERVED
+            )
 
     def take_memory(self, address: Address, size: int) -> bool:
         """Take room for `size` bytes; False when there is none. Give it back with `give_memory`."""
@@ -77,29 +103,40 @@ class Spools:
             self._disk_used -= size
             address.disk -= size
 
-    def open_file(self, address: Address) -> BinaryIO | None:
-        """A temporary file without a name, gone with its descriptor; None when there are enough. Raises OSError."""
+    def open_file(self, address: Address, connection: Hashable | None) -> BinaryIO | None:
+        """A temporary file without a name, gone with its descriptor; None when there are enough. Raises OSError.
+
+        `connection` is that of a response, None for an upload.
+        """
         with self._lock:
             most = min(FILES, most_files())
             if self._files_used >= most or address.files >= most // 2:
                 return None
-            self._files_used += 1
-            address.files += 1
+            self._count(address, connection, 1)
         try:
             return TemporaryFile(prefix="headrace-", buffering=0)
         except BaseException:
-            self._give_file(address)
+            self._give_file(address, connection)
             raise
 
-    def close_file(self, address: Address, file: BinaryIO) -> None:
+    def close_file(self, address: Address, connection: Hashable | None, file: BinaryIO) -> None:
         """Close what `open_file` gave."""
         file.close()
-        self._give_file(address)
+        self._give_file(address, connection)
 
-    def _give_file(self, address: Address) -> None:
+    def _give_file(self, address: Address, connection: Hashable | None) -> None:
         with self._lock:
-            self._files_used -= 1
-            address.files -= 1
+            self._count(address, connection, -1)
+
+    def _count(self, address: Address, connection: Hashable | None, change: int) -> None:
+        self._files_used += change
+        address.files += change
+        if connection is not None:
+            count = address.unread.get(connection, 0) + change
+            if count:
+                address.unread[connection] = count
+            else:
+                del address.unread[connection]
 
     def failed(self, error: OSError) -> None:
         """Tell the operator, now and then, that there is no room for temporary files: threads wait instead."""
@@ -114,9 +151,11 @@ class SpoolFile:
     that its descriptor cannot become another file's under it.
     """
 
-    def __init__(self, spools: Spools, address: Address) -> None:
+    def __init__(self, spools: Spools, address: Address, connection: Hashable | None = None) -> None:
+        """`connection` is that of a response, None for an upload."""
         self._spools = spools
         self._address = address
+        self._connection = connection
         self._file: BinaryIO | None = None
         self._lock = threading.Lock()
         self._users = 0
@@ -140,7 +179,7 @@ class SpoolFile:
                 self._taken += self._spools.take_disk(self._address, offset + size - self._taken)
                 size = max(0, min(size, self._taken - offset))
             if size and self._file is None:
-                self._file = self._spools.open_file(self._address)
+                self._file = self._spools.open_file(self._address, self._connection)
             if self._file is not None:
                 while count < size:
                     count += _write_at(self._file, data[count:size], offset + count)
@@ -187,9 +226,10 @@ class SpoolFile:
     def _release(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            self._spools.close_file(self._address, file)
+            self._spools.close_file(self._address, self._connection, file)
         taken, self._taken = self._taken, 0
         self._spools.give_disk(self._address, taken)
+        self._spools.room_given()
 
 
 if hasattr(os, "pwrite"):

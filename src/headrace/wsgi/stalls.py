@@ -3,7 +3,8 @@
 Room for responses and spare threads are bounded, so clients that never read can use up both. From the moment when
 requests wait for a thread and more than half of the threads wait for clients, each of these clients has `limit_s`
 seconds to make progress. Then the responses without any are ended, those that wait longest first, no more of them than
-requests wait. Nothing is ended as long as nobody waits for a thread, and nobody who reads ever is.
+requests wait. The same goes for responses of a connection whose requests are held back (`Threads.held_back`), whatever
+the threads do. Nothing is ended as long as nobody waits for a thread, and nobody who reads ever is.
 
 Everything here is for the event loop.
 """
@@ -16,6 +17,7 @@ from headrace.transport.log import Seldom, get_logger
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Hashable
     from contextvars import Context
 
     from headrace.wsgi.cycle import WSGICycle
@@ -55,7 +57,9 @@ class Stalls:
 
     def _look(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         held, now = self._held, loop.time()
-        if not self._threads.are_held_up():
+        held_back = self._threads.held_back()
+        are_held_up = self._threads.are_held_up()
+        if not are_held_up and not held_back:
             for cycle in held:
                 held[cycle] = None
             if not self._threads.stats()["queued"]:
@@ -67,24 +71,30 @@ class Stalls:
                     held[cycle] = None
                 elif mark is None or cycle.moved() - mark[1] >= PROGRESS:
                     held[cycle] = now, cycle.moved()
-            self._end_some(now - self._limit_s)
+            self._end_some(now - self._limit_s, held_back, self._threads.stats()["queued"] if are_held_up else 0)
         loop.call_later(self._limit_s / LOOKS, self._look, loop, context, context=context.copy())
 
-    def _end_some(self, before: float) -> None:
-        """End those without progress since `before`, as many as requests wait, the longest without it first."""
+    def _end_some(self, before: float, held_back: dict[Hashable, int], left: int) -> None:
+        """End those without progress since `before`, the longest without it first: `left` that hold a thread, or room
+        for which one waits, and of those in `held_back` as many as requests of theirs wait."""
         stalled = [(mark[0], cycle) for cycle, mark in self._held.items() if mark is not None and mark[0] <= before]
         if not stalled:
             return
         stalled.sort(key=lambda each: each[0])
         wanting = [cycle for cycle in self._held if cycle.awaits_room()]
         addresses = {cycle.address for cycle in wanting}
-        left = self._threads.stats()["queued"]
         for _, cycle in stalled:
+            key = cycle.driver if held_back.get(cycle.driver) else cycle.address
+            if held_back.get(key):
+                held_back[key] -= 1
+                left -= left > 0
             # One that holds no thread is ended only if it has the room for which a thread of its own address waits.
-            if left and (cycle.is_waited_for() or cycle.address in addresses):
+            elif left and (cycle.is_waited_for() or cycle.address in addresses):
                 left -= 1
-                self._held[cycle] = None
-                self._end(cycle)
+            else:
+                continue
+            self._held[cycle] = None
+            self._end(cycle)
         for cycle in wanting:
             cycle.look_for_room()
 

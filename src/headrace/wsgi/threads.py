@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import partial
 from queue import SimpleQueue
 
 from headrace.wsgi.addresses import Address, Job
@@ -24,12 +25,16 @@ class Threads:
     run, for addresses that hold less than half of the threads so; half of the spare ones also for any connection that
     no thread waits for. With one thread there are no spare ones: who asks for one wants one call at a time.
 
+    While `is_short` says that room in files is short for an address, connections that have responses there get no
+    thread, and the others one at a time: they are held back. Call `look` when there may be room again.
+
     Jobs come from the event loop's thread, and waits begin and end in the threads that wait.
     """
 
-    def __init__(self, size: int, spare: int = 0) -> None:
+    def __init__(self, size: int, spare: int = 0, is_short: Callable[[Address], bool] = lambda address: False) -> None:
         self.size = size or min(32, (os.cpu_count() or 1) + 4)
         self._spare = spare if self.size > 1 else 0
+        self._is_short = is_short
         self.share = max(1, self.size // 2)
         """Threads that may wait for one address before others go first."""
         self._handed: SimpleQueue[Job | None] = SimpleQueue()
@@ -63,7 +68,8 @@ class Threads:
         gives no thread at all; then `job` may still run, when one is there again.
         """
         with self._lock:
-            if self._running < self.size and self._idle and not self._queued:
+            is_short = address.unread and self._is_short(address)
+            if self._running < self.size and self._idle and not self._queued and not is_short:
                 self._idle -= 1
                 self._running += 1
                 self._handed.put(job)
@@ -74,6 +80,23 @@ class Threads:
             self._queued += 1
             self._dispatch()
             return self._queued > 0
+
+    def look(self) -> None:
+        """Start what was held back, where there is room in files for it now."""
+        if self._queued:
+            with self._lock:
+                self._dispatch()
+
+    def held_back(self) -> dict[Hashable, int]:
+        """The number of requests that are, by the connection whose own responses take the room, or by address."""
+        found: dict[Hashable, int] = {}
+        with self._lock:
+            for address in self._turns:
+                if self._holds_back(address):
+                    for connection in {*list(address.unread), *address.alone} & address.jobs.keys():
+                        key = connection if connection in address.unread else address
+                        found[key] = found.get(key, 0) + len(address.jobs[connection])
+        return found
 
     def wait_began(self, address: Address, connection: Hashable) -> None:
         """A thread waits for the client of `connection` from now on, until `wait_ended`."""
@@ -126,30 +149,45 @@ class Threads:
             return None
         turns = self._turns
         if not self._waiting and running < self.size:  # the usual case: nobody is to be passed over
-            job = turns[0].take()
-            self._queued -= 1
-            if not turns[0].jobs:
-                turns.popleft()
-            elif len(turns) > 1:
-                turns.rotate(-1)
-            return job
+            job = self._take(turns[0])
+            if job is not None:
+                self._queued -= 1
+                if not turns[0].jobs:
+                    turns.popleft()
+                elif len(turns) > 1:
+                    turns.rotate(-1)
+                return job
         room = self._room(running)
         if not room:
             return None
         for only_modest in (True, False):
             if room == 1 and not only_modest and running >= self.size + self._spare // 2:
                 break
-            for _ in range(len(turns)):  # at most a few are passed over: each of them holds half of the threads
+            for _ in range(len(turns)):  # a few are passed over: each of them holds half of the threads, or files
                 address = turns[0]
                 turns.rotate(-1)
                 if (address.waiting < self.share) == only_modest:
-                    job = address.take(only_unheld=room == 1 and not only_modest)
+                    job = self._take(address, only_unheld=room == 1 and not only_modest)
                     if job is not None:
                         self._queued -= 1
                         if not address.jobs:
                             turns.pop()
                         return job
         return None
+
+    def _holds_back(self, address: Address) -> bool:
+        return bool(address.unread) and self._is_short(address)
+
+    def _take(self, address: Address, only_unheld: bool = False) -> Job | None:
+        is_short = self._holds_back(address)
+        taken = address.take(only_unheld, is_short)
+        if taken is None:
+            return None
+        job, connection = taken
+        if not is_short:
+            return job
+        address.alone.add(connection)
+        return partial(self._run_alone, job, address, connection)
 
     def _grow(self, job: Job) -> bool:
         thread = threading.Thread(
@@ -170,6 +208,12 @@ class Threads:
         return True
 
     # -- in a thread -------------------------------------------------------------------------------------------
+
+    def _run_alone(self, job: Job, address: Address, connection: Hashable) -> None:
+        job()
+        with self._lock:
+            address.alone.discard(connection)
+            self._dispatch()
 
     def _run(self, first: list[Job]) -> None:
         job: Job | None = first.pop()  # a thread keeps its arguments for its life; this list is empty then
