@@ -149,6 +149,7 @@ async def storm(kind: type[H2Chaos | H1Chaos], count: int, **options: Any) -> St
         print(it.told)
         # While connections are open, none of them holds anything of a request that is over.
         assert transport.pool.waiting == 0
+        driver = None
         for driver in transport.links:
             assert not driver.live, it.told
             assert not driver.engine.open_streams, it.told

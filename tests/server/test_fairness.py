@@ -14,7 +14,7 @@ from headrace.server.interface import adapt
 from headrace.server.response import Response
 from headrace.server.service import Service
 from headrace.testing import PREFACE, SETTINGS_ACK, headers_frame, settings_frame
-from headrace.transport.loop_work import LIGHT_WORK, loop_work
+from headrace.transport.loop_work import LIGHT_WORK, WORK_A_TURN, loop_work
 
 from tests.serving import settled
 
@@ -89,7 +89,8 @@ def test_a_turn_is_shorter_in_a_crowd() -> None:
         crowd = Crowd()
         drivers = [crowd.connect() for _ in range(20)]
         at_once = [crowd.send(each) for each in drivers]
-        assert at_once == [TURN] + [LIGHT_WORK] * 19
+        whole = WORK_A_TURN // TURN
+        assert at_once == [TURN] * whole + [LIGHT_WORK] * (20 - whole)
         assert crowd.service.turns.frames == 4 * TURN // 20
         await asyncio.sleep(0)
         assert crowd.parsed(drivers) - sum(at_once) <= 20 * TURN // 4  # not 20 whole turns

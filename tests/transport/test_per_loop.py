@@ -83,7 +83,7 @@ def test_a_loop_that_ends_in_the_middle_of_its_work_leaves_nothing(new_loop: New
         work = loop_work(loop)
         socket.held = work  # type: ignore[attr-defined]
         work.left = 0
-        work.used_up()
+        work.fill_up()
         work.wait(socket)
         marks.append(weakref.ref(work))
         del work
@@ -114,7 +114,7 @@ def test_a_fault_in_one_turn_is_not_the_end_of_the_others(new_loop: NewLoop, sha
         work.left = 0
         for socket in sockets:
             work.wait(socket)
-        work.used_up()
+        work.fill_up()
     else:
         held = loop_share(loop)
         connection = ConnectionShare(loop)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH")}
 _PERCENT: Final = 0x25  # octets are looked for as numbers: `b"%" in path` raises and catches inside, 0.45 us
-_SCHEMES: Final = {b"http": "http", b"https": "https"}
 _EXPECTED: Final = {
     BEFORE: "http.response.start",
     HELD: "http.response.body",
@@ -72,7 +71,7 @@ class HTTPCycle(Exchange):
 
     async def run(self) -> None:
         driver = self.driver
-        self.answer = Answer(driver.engine, self.stream_id)
+        answer = self.answer = Answer(driver.engine, self.stream_id)
         try:
             shared = self.head.shared
             template = shared.memo
@@ -89,8 +88,8 @@ class HTTPCycle(Exchange):
             if state is not None:
                 scope["state"] = state.copy()
             await driver.handler(scope, self.receive, self.send)
-            if self.progress != COMPLETE and self.gone is None:
-                when = "without a response" if self.progress == BEFORE else "before its response was complete"
+            if answer.state != COMPLETE and self.gone is None:
+                when = "without a response" if answer.state == BEFORE else "before its response was complete"
                 raise RuntimeError(f"the ASGI application returned {when}")
         except BaseException as error:
             if self.fail(error):
@@ -118,9 +117,9 @@ class HTTPCycle(Exchange):
         headers = head.shared.headers  # shared; the scope's list is the application's, as frameworks change theirs
         authority = head.authority
         is_missing = authority and not head.shared.has_host
-        scope = base.copy()  # and these six: 0.3 us less than all thirteen, for a request that is new each time
-        scope["http_version"] = head.shared.http_version
-        scope["scheme"] = _SCHEMES.get(head.scheme) or head.scheme.decode("ascii")
+        scope = base.copy()  # and these few: 0.4 us less than all thirteen, for a request that is new each time
+        if driver.http_version != "2":  # else it may be 1.0
+            scope["http_version"] = head.shared.http_version
         scope["method"] = _METHODS.get(head.method) or head.method.decode("ascii")
         scope["path"] = path
         scope["raw_path"] = raw_path
@@ -224,7 +223,7 @@ def _connection_scope(driver: ServerDriver) -> dict[str, Any]:
         "http_version": driver.http_version,
         "server": driver.local,
         "client": driver.client,
-        "scheme": "",
+        "scheme": driver.scheme,  # the connection's, whatever the client says (RFC 9110 §7.4)
         "method": "",
         "root_path": application.root_path,
         "path": "",

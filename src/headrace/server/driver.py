@@ -35,6 +35,7 @@ from headrace.server.worker import start_worker, start_worker_in
 from headrace.transport.addresses import address_pair, peer_text
 from headrace.transport.connection import Connection
 from headrace.transport.log import get_logger
+from headrace.transport.loop_work import CANCELLED_WORK
 
 if TYPE_CHECKING:
     import asyncio
@@ -280,6 +281,7 @@ class ServerDriver(Connection):
             self._waiting.pop(event.stream_id, None)
         exchange = self.live.get(event.stream_id)
         if exchange is not None:
+            self._work.left -= CANCELLED_WORK
             exchange.on_reset(event.reason)
 
     def _on_fault(self, event: PeerFault) -> None:

@@ -19,7 +19,7 @@ import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from headrace.transport.log import get_logger
-from headrace.transport.loop_work import LIGHT_READ, LIGHT_WORK, loop_work
+from headrace.transport.loop_work import LIGHT_READ, LIGHT_WORK, LOW_WORK, loop_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -175,8 +175,8 @@ class Connection(asyncio.Protocol):
         spent = self.engine.work
         if spent > 0:
             work.left -= spent
-            if work.left <= 0:
-                work.used_up()
+            if work.left <= LOW_WORK:
+                work.fill_up()
         if self.write_blocked:
             self._read_blocked += len(data)
             if self._read_blocked > READ_WHILE_BLOCKED:
