@@ -6,7 +6,7 @@ pytest examples/faults.py
 import asyncio
 
 from headrace import Client, RequestError
-from headrace.client.transports.mock import Answer, GoAway, MockRequest, MockTransport, Reset
+from headrace.client.testing.mock import Answer, GoAway, MockRequest, MockTransport, Reset
 
 URL = "https://example.org/large"
 

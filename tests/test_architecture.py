@@ -16,12 +16,13 @@ BELOW = {
     "engine": set(),
     "testing": {"engine"},
     "transport": {"engine"},
-    "server": {"engine", "transport"},
-    "client": {"engine", "transport"},
-    "asgi": {"engine", "transport", "server"},
+    "websocket": {"engine", "transport"},
+    "server": {"engine", "transport", "websocket"},
+    "client": {"engine", "transport", "websocket"},
+    "asgi": {"engine", "transport", "websocket", "server"},
     "wsgi": {"engine", "transport", "server"},
     "bus": {"engine", "transport", "server"},
-    "proxy": {"engine", "transport", "server", "client"},
+    "proxy": {"engine", "transport", "websocket", "server", "client"},
     "pytest_plugin": {"engine", "transport", "server", "client"},
 }
 TOP = {"cli", "demo", "__init__", "__main__"}  # these may import everything below; the demo is an app, beside the cli

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from headrace.engine.limits import Limits
-from headrace.server.config import Config, server_limits
-from headrace.server.settings import SETTINGS, Setting
+from headrace.server.settings.config import Config, server_limits
+from headrace.server.settings.table import SETTINGS, Setting
 
 from tests.conftest import ROOT, engine_is_compiled
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.fetch import fetch
-from tests.process import free_port, serving
+from tests.support.fetch import fetch
+from tests.support.process import free_port, serving
 from tests.test_pytest_plugin import IS_INSTALLED
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

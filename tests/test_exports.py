@@ -141,5 +141,13 @@ def test_a_server_does_not_import_the_client() -> None:
         _ = headrace.Cleint  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("name", ["asgi", "mock"])
+def test_transports_for_tests_are_where_they_were(name: str) -> None:
+    before = importlib.import_module(f"headrace.client.transports.{name}")
+    now = importlib.import_module(f"headrace.client.testing.{name}")
+    assert before.__all__ == now.__all__
+    assert all(getattr(before, each) is getattr(now, each) for each in now.__all__)
+
+
 def test_the_package_says_that_it_is_typed() -> None:
     assert (files("headrace") / "py.typed").is_file()

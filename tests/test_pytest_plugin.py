@@ -17,9 +17,9 @@ import asyncio
 import pytest
 import headrace
 from headrace.client import Client
-from headrace.client.network_config import NetworkConfig
-from headrace.server.response import Response
-from headrace.server.websocket import WebSocketResponse
+from headrace.client.config import NetworkConfig
+from headrace.server.handlers.response import Response
+from headrace.server.handlers.websocket import WebSocketResponse
 
 async def app(request):
     if request.is_websocket:

@@ -9,75 +9,75 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from headrace.client.api import delete, get, head, options, patch, post, put, request, stream
-    from headrace.client.auth import BasicAuth, BearerAuth, NetRCAuth
+    from headrace.client.calls.auth import BasicAuth, BearerAuth, NetRCAuth
+    from headrace.client.calls.digest import DigestAuth
+    from headrace.client.calls.retry import RetryPolicy
+    from headrace.client.calls.sse import ServerSentEvent
+    from headrace.client.calls.websocket import WebSocketRefused
     from headrace.client.client import Client
-    from headrace.client.digest import DigestAuth
+    from headrace.client.config import NetworkConfig
     from headrace.client.errors import ClientError, HTTPStatusError, InvalidURL, RequestError, RequestTimeout
-    from headrace.client.headers import Headers
-    from headrace.client.network_config import NetworkConfig
-    from headrace.client.retry import RetryPolicy
-    from headrace.client.sse import ServerSentEvent
-    from headrace.client.sync import SyncClient
+    from headrace.client.message.headers import Headers
+    from headrace.client.message.url import URL
+    from headrace.client.sync.client import SyncClient
     from headrace.client.timeouts import Timeouts
-    from headrace.client.url import URL
-    from headrace.client.websocket import WebSocketRefused
     from headrace.engine.limits import Limits
     from headrace.proxy.reverse_proxy import ReverseProxy
     from headrace.server.app import AppError, Server, StartupError, serve
-    from headrace.server.config import Config, ConfigError
-    from headrace.server.events import Event, EventStream, last_event_id
-    from headrace.server.exchange import ClientDisconnected, HTTPError
-    from headrace.server.file import FileResponse
+    from headrace.server.connection.exchange import ClientDisconnected, HTTPError
+    from headrace.server.files.response import FileResponse
     from headrace.server.files.static import StaticFiles
-    from headrace.server.handler import ConnectionInfo, Request
-    from headrace.server.loop import STOP, Drain, Idle, LoopResponse, Push
-    from headrace.server.mailbox import Dropped, Mailbox, MailboxOverflow
-    from headrace.server.response import Response, Send, StreamResponse
+    from headrace.server.handlers.events import Event, EventStream, last_event_id
+    from headrace.server.handlers.loop import STOP, Drain, Idle, LoopResponse, Push
+    from headrace.server.handlers.mailbox import Dropped, Mailbox, MailboxOverflow
+    from headrace.server.handlers.request import ConnectionInfo, Request
+    from headrace.server.handlers.response import Response, Send, StreamResponse
+    from headrace.server.handlers.websocket import WebSocketResponse
     from headrace.server.routing.path_pattern import RouteError
     from headrace.server.routing.route import Route
     from headrace.server.routing.router import Mount, Router
+    from headrace.server.settings.config import Config, ConfigError
     from headrace.server.telemetry import RequestIdFilter, Telemetry
-    from headrace.server.websocket import WebSocketResponse
-    from headrace.transport.tunnel import WebSocketClosed
-    from headrace.transport.websocket import WebSocket
+    from headrace.websocket.connection import WebSocket
+    from headrace.websocket.tunnel import WebSocketClosed
 
 # Each is imported when it is asked for: a server does not pay for the client, nor a client for the server.
 _NAMES: Final = {
     "client.api": "delete get head options patch post put request stream",
-    "client.auth": "BasicAuth BearerAuth NetRCAuth",
+    "client.calls.auth": "BasicAuth BearerAuth NetRCAuth",
+    "client.calls.digest": "DigestAuth",
+    "client.calls.retry": "RetryPolicy",
+    "client.calls.sse": "ServerSentEvent",
+    "client.calls.websocket": "WebSocketRefused",
     "client.client": "Client",
-    "client.digest": "DigestAuth",
+    "client.config": "NetworkConfig",
     "client.errors": "ClientError HTTPStatusError InvalidURL RequestError RequestTimeout",
-    "client.headers": "Headers",
-    "client.network_config": "NetworkConfig",
-    "client.retry": "RetryPolicy",
-    "client.sse": "ServerSentEvent",
-    "client.sync": "SyncClient",
+    "client.message.headers": "Headers",
+    "client.message.url": "URL",
+    "client.sync.client": "SyncClient",
     "client.timeouts": "Timeouts",
-    "client.url": "URL",
-    "client.websocket": "WebSocketRefused",
     "engine.limits": "Limits",
     "proxy.reverse_proxy": "ReverseProxy",
     "server.app": "AppError Server StartupError serve",
-    "server.config": "Config ConfigError",
-    "server.events": "Event EventStream last_event_id",
-    "server.exchange": "ClientDisconnected HTTPError",
-    "server.file": "FileResponse",
+    "server.connection.exchange": "ClientDisconnected HTTPError",
+    "server.files.response": "FileResponse",
     "server.files.static": "StaticFiles",
-    "server.handler": "ConnectionInfo Request",
-    "server.loop": "STOP Drain Idle LoopResponse Push",
-    "server.mailbox": "Dropped Mailbox MailboxOverflow",
-    "server.response": "Response Send StreamResponse",
+    "server.handlers.events": "Event EventStream last_event_id",
+    "server.handlers.loop": "STOP Drain Idle LoopResponse Push",
+    "server.handlers.mailbox": "Dropped Mailbox MailboxOverflow",
+    "server.handlers.request": "ConnectionInfo Request",
+    "server.handlers.response": "Response Send StreamResponse",
+    "server.handlers.websocket": "WebSocketResponse",
     "server.routing.path_pattern": "RouteError",
     "server.routing.route": "Route",
     "server.routing.router": "Mount Router",
+    "server.settings.config": "Config ConfigError",
     "server.telemetry": "RequestIdFilter Telemetry",
-    "server.websocket": "WebSocketResponse",
-    "transport.tunnel": "WebSocketClosed",
-    "transport.websocket": "WebSocket",
+    "websocket.connection": "WebSocket",
+    "websocket.tunnel": "WebSocketClosed",
 }
 _HOME_OF: Final = {name: f"headrace.{home}" for home, names in _NAMES.items() for name in names.split()}
-_ROOMS: Final = ("asgi", "bus", "client", "engine", "proxy", "server", "testing", "transport", "wsgi")
+_ROOMS: Final = ("asgi", "bus", "client", "engine", "proxy", "server", "testing", "transport", "websocket", "wsgi")
 
 __all__ = [
     "STOP",

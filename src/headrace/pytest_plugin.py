@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from headrace.client.sync import SyncClient
+    from headrace.client.sync.client import SyncClient
 
 START_S: Final = 30.0
 STOP_S: Final = 10.0
@@ -29,7 +29,7 @@ class RunningServer:
 
     def __init__(self, app: Any, *, tls: bool = False, **settings: Any) -> None:
         from headrace.server.app import Server
-        from headrace.server.config import Config
+        from headrace.server.settings.config import Config
 
         self.client_context: ssl.SSLContext | None = None
         """Trusts the server's certificate; None on cleartext. For `NetworkConfig(verify=...)`."""
@@ -133,8 +133,8 @@ def headrace_server() -> Iterator[Callable[..., RunningServer]]:
 def headrace_client() -> Iterator[Callable[..., SyncClient]]:
     """A function that makes a `headrace.SyncClient` for a server of `headrace_server`, or for a URL; closed with the
     test. `headrace_client(server, timeout=5)`: keyword arguments are the client's."""
-    from headrace.client.network_config import NetworkConfig
-    from headrace.client.sync import SyncClient
+    from headrace.client.config import NetworkConfig
+    from headrace.client.sync.client import SyncClient
 
     clients: list[SyncClient] = []
 

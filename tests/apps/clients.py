@@ -9,10 +9,10 @@ from typing import Any
 
 from headrace.server.app import Server
 
-from tests.h2_peer import Answer
 from tests.protocols.conftest import Peer, Wire
-from tests.serving import port
-from tests.ws_peer import WSPeer, open_websocket
+from tests.support.h2_peer import Answer
+from tests.support.serving import port
+from tests.support.ws_peer import WSPeer, open_websocket
 
 BOUNDARY = "a-boundary"
 FORM = ("content-type", f"multipart/form-data; boundary={BOUNDARY}")

@@ -13,7 +13,7 @@ from asgiref.testing import ApplicationCommunicator
 
 from tests.apps.clients import post, websocket
 from tests.protocols.conftest import Wire
-from tests.serving import Run, settled
+from tests.support.serving import Run, settled
 
 LARGE = bytes(range(256)) * 400
 

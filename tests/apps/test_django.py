@@ -25,8 +25,8 @@ from django.urls import path, re_path
 
 from tests.apps.clients import FORM, everything, form, post, websocket
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
-from tests.ws_peer import Refused
+from tests.support.serving import Run, live_handlers, settled
+from tests.support.ws_peer import Refused
 
 # Django says so of its own FileResponse.
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators:Warning")

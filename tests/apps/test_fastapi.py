@@ -27,8 +27,8 @@ from pydantic import BaseModel, Field
 
 from tests.apps.clients import FORM, everything, form, post, websocket
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
-from tests.ws_peer import Refused
+from tests.support.serving import Run, live_handlers, settled
+from tests.support.ws_peer import Refused
 
 CONTENT = bytes(range(256)) * 1_000
 JSON = ("content-type", "application/json")

@@ -14,7 +14,7 @@ from flask.wrappers import Response as FlaskResponse
 
 from tests.apps.clients import FORM, everything, form, post
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
+from tests.support.serving import Run, live_handlers, settled
 
 CONTENT = bytes(range(256)) * 1_024
 JSON = ("content-type", "application/json")

@@ -28,8 +28,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tests.apps.clients import FORM, everything, form, post, waits_for_content, websocket
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
-from tests.ws_peer import Refused
+from tests.support.serving import Run, live_handlers, settled
+from tests.support.ws_peer import Refused
 
 CONTENT = bytes(range(256)) * 1_000
 GZIP = ("accept-encoding", "gzip")

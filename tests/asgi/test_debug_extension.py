@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.asgi.test_http import OK, body
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])

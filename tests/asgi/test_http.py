@@ -9,8 +9,8 @@ import pytest
 
 from headrace.server.app import Server
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, live_handlers, port, serving, settled
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, live_handlers, port, serving, settled
 
 OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
 

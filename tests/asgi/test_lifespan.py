@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from headrace.server.app import Server, StartupError
-from headrace.server.config import Config
+from headrace.server.settings.config import Config
 
 from tests.asgi.test_http import OK, body
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving
 
 
 async def _answer(send: Any, data: bytes = b"") -> None:

@@ -15,9 +15,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, live_handlers, port, serving, settled
-from tests.ws_peer import Refused, open_websocket
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, live_handlers, port, serving, settled
+from tests.support.ws_peer import Refused, open_websocket
 
 BOTH = pytest.mark.parametrize("over", ["h1", "h2"])
 

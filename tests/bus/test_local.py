@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.bus import LocalBus
-from headrace.server.mailbox import Dropped, Mailbox, MailboxOverflow
+from headrace.server.handlers.mailbox import Dropped, Mailbox, MailboxOverflow
 
 
 def test_a_message_reaches_all_who_subscribe() -> None:

@@ -1,5 +1,5 @@
 """Fixtures of these tests."""
 
-from tests.serving import run
+from tests.support.serving import run
 
 __all__ = ["run"]

@@ -21,11 +21,11 @@ from headrace.client import (
     Timeouts,
     TotalTimeout,
 )
-from headrace.client.decoding import accept_encoding
-from headrace.client.network import NetworkTransport
+from headrace.client.message.decoding import accept_encoding
+from headrace.client.pool.network import NetworkTransport
 
-from tests.client.fake import Answer, FakeTransport
-from tests.serving import Run
+from tests.client.support.fake import Answer, FakeTransport
+from tests.support.serving import Run
 
 HERE = "https://example.org/a?b=c#d"
 
@@ -326,7 +326,7 @@ def test_upload_progress(run: Run) -> None:
 
 
 def test_many_urls_do_not_fill_memory(run: Run) -> None:
-    from headrace.client.defaults import CACHED_TARGETS
+    from headrace.client.calls.defaults import CACHED_TARGETS
 
     async def main() -> None:
         async with Client(transport=FakeTransport(respond=lambda sent: Answer())) as client:

@@ -12,10 +12,10 @@ import pytest
 from headrace import Event, EventStream, Request, Response, Router, StreamResponse, WebSocket, WebSocketResponse
 from headrace.client import Client, LoopThread, NetworkConfig, ServerSentEvent, SyncClient
 from headrace.server.app import Server
-from headrace.server.config import Config
 from headrace.server.middleware import Compression
+from headrace.server.settings.config import Config
 
-from tests.serving import Run, port, serving
+from tests.support.serving import Run, port, serving
 
 HTTP = pytest.mark.parametrize("http1", [True, False], ids=["http/1.1", "h2"])
 PIECE = bytes(range(256)) * 256

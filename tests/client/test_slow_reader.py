@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from headrace.server.handler import Request
-from headrace.server.response import Send, StreamResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Send, StreamResponse
 
-from tests.client.test_websocket import client_of
+from tests.client.calls.test_websocket import client_of
 from tests.protocols.conftest import Wire, certificate, wire
-from tests.serving import Run, port
+from tests.support.serving import Run, port
 
 __all__ = ["certificate", "wire"]
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from headrace.client import Client
-from headrace.client.network_config import NetworkConfig
-from headrace.server.response import Response
+from headrace.client.config import NetworkConfig
+from headrace.server.handlers.response import Response
 
-from tests.serving import Run, port, serving
+from tests.support.serving import Run, port, serving
 
 pytestmark = pytest.mark.slow
 

@@ -33,9 +33,9 @@ from headrace.client import (
 )
 from headrace.client import api as api_module
 from headrace.server.app import Server
-from headrace.server.config import Config
+from headrace.server.settings.config import Config
 
-from tests.client.fake import Answer, FakeTransport, redirect
+from tests.client.support.fake import Answer, FakeTransport, redirect
 
 HERE = "https://example.org/a"
 

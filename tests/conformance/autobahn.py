@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conftest import ROOT, missing, need
-from tests.process import free_port
+from tests.support.process import free_port
 
 QUICK = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
 SLOW = ("9.*", "12.*", "13.*")  # limits, and permessage-deflate in every variant: minutes

@@ -17,13 +17,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from headrace.client import Client
-from headrace.client.network_config import NetworkConfig
-from headrace.transport.tunnel import WebSocketClosed
-from headrace.transport.websocket import WebSocket
+from headrace.client.config import NetworkConfig
+from headrace.websocket.connection import WebSocket
+from headrace.websocket.tunnel import WebSocketClosed
 
 from tests.conformance.autobahn import AGENT, LIMIT_S, Report, wait_open, wstest
 from tests.conftest import need
-from tests.process import free_port
+from tests.support.process import free_port
 
 LARGEST = 64 * 1024 * 1024
 CASE_S = 120.0

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-from tests import wire
+from tests.support import wire
 
 Behaviour = Callable[[socket.socket], None]
 PAGE = b"x" * 1024

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.server.handler import Request
-from headrace.server.response import Response
-from headrace.server.websocket import WebSocketResponse
-from headrace.transport.websocket import WebSocket
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
+from headrace.server.handlers.websocket import WebSocketResponse
+from headrace.websocket.connection import WebSocket
 
 LARGEST = 64 * 1024 * 1024  # case 9.3.1 sends 4 MiB in 65,536 fragments, each of which is charged 256 octets more
 

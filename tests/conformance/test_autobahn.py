@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance import autobahn, controls
-from tests.process import Served, serving
+from tests.support.process import Served, serving
 
 pytestmark = pytest.mark.tool
 

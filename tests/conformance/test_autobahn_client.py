@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from headrace.transport.websocket import WebSocket
+from headrace.websocket.connection import WebSocket
 
 from tests.conformance import autobahn, autobahn_client
 from tests.conformance.test_autobahn import ALL_CASES, FAULT_BEHIND_A_MESSAGE, SLOW_CASES

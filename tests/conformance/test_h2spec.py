@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance import controls, h2spec
-from tests.process import Served, serving
+from tests.support.process import Served, serving
 
 pytestmark = pytest.mark.tool
 

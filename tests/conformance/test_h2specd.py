@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from headrace.client import Origin, Outgoing, RequestError
-from headrace.client.network import NetworkTransport
-from headrace.client.network_config import NetworkConfig
+from headrace.client.config import NetworkConfig
+from headrace.client.pool.network import NetworkTransport
 
-from tests import wire
 from tests.conformance import h2specd
+from tests.support import wire
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
 

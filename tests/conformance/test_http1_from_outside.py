@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conformance import controls
-from tests.process import Served, serving
+from tests.support.process import Served, serving
 
 LIMIT_S = 20.0
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -98,7 +98,7 @@ def holds(port: int, fact: Fact) -> bool:
 @pytest.fixture(scope="module", params=["native", "app"])
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     interface = "native" if request.param == "native" else "asgi"
-    with serving(f"tests.conformance.mirror:{request.param}", "--interface", interface) as server:
+    with serving(f"tests.conformance.garden.mirror:{request.param}", "--interface", interface) as server:
         yield server
 
 

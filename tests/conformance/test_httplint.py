@@ -18,10 +18,10 @@ from headrace.server.files.http_date import write_date
 
 from tests.conformance import everything
 from tests.conformance.everything import MODIFIED, ORIGIN
-from tests.h1_peer import H1Peer
-from tests.h1_rig import read_responses
-from tests.h2_peer import H2Peer
-from tests.serving import port, serving
+from tests.support.h1_peer import H1Peer
+from tests.support.h1_rig import read_responses
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import port, serving
 
 DATE = write_date(MODIFIED).decode()
 

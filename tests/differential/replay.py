@@ -1,4 +1,4 @@
-"""Plays the corpus of tests/sessions.py in a process of its own and prints its digests as one line of JSON.
+"""Plays the corpus of tests/support/sessions.py in a process of its own and prints its digests as one line of JSON.
 
 `python -m tests.differential.replay SESSIONS BATCH` — which engine it plays is decided by what Python imports.
 """
@@ -10,7 +10,7 @@ import sys
 
 from headrace.engine.h2 import connection
 
-from tests.sessions import digest
+from tests.support.sessions import digest
 
 
 def main() -> None:

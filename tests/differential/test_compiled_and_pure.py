@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests import sessions
 from tests.conftest import ROOT
+from tests.support import sessions
 
 SESSIONS, BATCH = 10_000, 100
 

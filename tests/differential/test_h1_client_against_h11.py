@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import H1ClientRig
 from tests.properties.profile import tries
+from tests.support.h1_rig import H1ClientRig
 
 
 class Seen(NamedTuple):

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from headrace.server.response import Response, StreamResponse
+from headrace.server.handlers.response import Response, StreamResponse
 
 BODY = bytes(range(256)) * 39_063
 TEXT = [("content-type", "text/plain")]

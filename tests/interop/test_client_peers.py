@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from headrace.client import Client, Timeouts
-from headrace.client.driver import ClientDriver
-from headrace.client.network import NetworkTransport
-from headrace.client.network_config import NetworkConfig
+from headrace.client.config import NetworkConfig
+from headrace.client.connection.driver import ClientDriver
+from headrace.client.pool.network import NetworkTransport
 
-from tests.client.network_rig import trusting
+from tests.client.support.network_rig import trusting
 from tests.interop.peers.app import BLOCK
 from tests.interop.peers.servers import H1, H1S, H2, H2C, LARGE, PEERS, SMALL, WIRES, Running, running
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.process import Served, serving
+from tests.support.process import Served, serving
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
 

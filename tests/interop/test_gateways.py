@@ -15,8 +15,8 @@ from headrace.server.middleware import Forwarded, SecurityHeaders
 
 from tests.conftest import need
 from tests.interop.peers.servers import NGINX, Starter, program_of
-from tests.process import free_port
-from tests.serving import Run, port, run, serving
+from tests.support.process import free_port
+from tests.support.serving import Run, port, run, serving
 
 __all__ = ["run"]
 

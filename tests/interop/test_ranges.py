@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import missing, need
 from tests.interop.browser import browsing
-from tests.process import Served, free_port, serving
+from tests.support.process import Served, free_port, serving
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
 

@@ -28,10 +28,10 @@ import h2.settings
 
 from headrace.transport.tls import local_certificate
 
-from tests.h2_peer import Answer, H2Peer
 from tests.isolation.mixture_apps import TOKEN
-from tests.process import serving
-from tests.ws_peer import open_websocket
+from tests.support.h2_peer import Answer, H2Peer
+from tests.support.process import serving
+from tests.support.ws_peer import open_websocket
 
 Outcome = tuple[Counter[str], list[str]]
 LIMIT_S = 60.0

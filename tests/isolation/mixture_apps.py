@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from headrace import Request, Response, StreamResponse, WebSocketResponse
-from headrace.server.response import AnyResponse
+from headrace.server.handlers.response import AnyResponse
 
 TOKEN = re.compile(rb"u0[0-3]\d")  # forty users; a random sec-websocket-key seldom looks like one
 USER: contextvars.ContextVar[str] = contextvars.ContextVar("USER", default="")

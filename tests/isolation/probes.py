@@ -16,11 +16,11 @@ from typing import Any
 
 from headrace.engine.limits import Limits
 from headrace.server.app import Server
-from headrace.server.config import Config
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
+from headrace.server.settings.config import Config
 
-from tests.serving import settled
+from tests.support.serving import settled
 
 BIG = b"x" * 4_194_304
 

@@ -1,6 +1,6 @@
 """Nothing of one request reaches another: a live mixture, in which each carries its user everywhere.
 
-The long runs are `python -m tests.isolation.mixture` and `python -m tests.isolation.client_mixture`.
+The long runs are `python -m tests.isolation.mixture` and `python -m tests.isolation.client.mixture`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import random
 
 import pytest
 
-from tests.h2_peer import Answer
-from tests.isolation import client_mixture, mixture
+from tests.isolation import mixture
+from tests.isolation.client import mixture as client_mixture
 from tests.isolation.mixture import Request
+from tests.support.h2_peer import Answer
 
 pytestmark = pytest.mark.slow
 

@@ -12,15 +12,15 @@ from typing import Any
 from headrace.bus import LocalBus
 from headrace.engine.limits import Limits
 from headrace.server.app import Server
-from headrace.server.config import Config
-from headrace.server.handler import Request
-from headrace.server.loop import STOP, Drain, LoopResponse
-from headrace.server.response import Response
+from headrace.server.handlers.loop import STOP, Drain, LoopResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
+from headrace.server.settings.config import Config
 from headrace.server.telemetry.interface import Telemetry
 
-from tests.h2_peer import H2Peer
 from tests.isolation.probes import CLEAN, START, USER, User
-from tests.serving import Run, port, settled
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, settled
 
 
 def who() -> str | None:

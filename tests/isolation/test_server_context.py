@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from headrace.server.app import Server
-from headrace.server.websocket import WebSocketResponse
+from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.transport.connection import Connection
 from headrace.transport.tls import local_certificate
 
-from tests.h2_peer import H2Peer
 from tests.isolation.probes import USER, Probe, started
 from tests.server.test_tls_serving import client_context
-from tests.serving import Run, port, settled
-from tests.ws_peer import open_websocket
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, settled
+from tests.support.ws_peer import open_websocket
 
 KINDS = ["native", "asgi"]
 

@@ -16,25 +16,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.engine.limits import Limits
-from headrace.server.config import Config
-from headrace.server.driver import ServerDriver
-from headrace.server.handler import Request
+from headrace.server.connection.driver import ServerDriver
+from headrace.server.handlers.loop import STOP, LoopResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
+from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.server.interface import adapt
-from headrace.server.loop import STOP, LoopResponse
-from headrace.server.response import Response
 from headrace.server.routing.route import Route
 from headrace.server.routing.router import Router
 from headrace.server.service import Service
-from headrace.server.websocket import WebSocketResponse
+from headrace.server.settings.config import Config
 from headrace.transport.tls import local_certificate
 
-from tests import wire
-from tests.h1_peer import H1Peer
-from tests.h2_peer import H2Peer
-from tests.isolation.vandal import picture, vandalize
-from tests.server.test_fairness import Sink
+from tests.isolation.heads.vandal import picture, vandalize
+from tests.server.connection.test_fairness import Sink
 from tests.server.test_tls_serving import client_context
-from tests.serving import Run, port, serving, settled
+from tests.support import wire
+from tests.support.h1_peer import H1Peer
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving, settled
 
 TIMES = 6
 Fields = Sequence[tuple[bytes, bytes]]

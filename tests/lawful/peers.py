@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.client.driver_owner import CLIENT_LIMITS
+from headrace.client.connection.owner import CLIENT_LIMITS
 from headrace.engine import events as ev
 from headrace.engine.h2 import ClientConnection, ServerConnection
 from headrace.engine.limits import Limits
 
-from tests import wire
+from tests.support import wire
 
 HOUR = 3_600.0
 GRPC = [(b"content-type", b"application/grpc"), (b"te", b"trailers")]

@@ -11,8 +11,8 @@ from headrace.engine import events as ev
 from headrace.engine.budget import Budget
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import ServerRig
+from tests.support import wire
+from tests.support.rig import ServerRig
 
 
 def rounds(rig: ServerRig, held_s: float, *, streams: int = 100, times: int = 40, fields: wire.Fields = ()) -> int:

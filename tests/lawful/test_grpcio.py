@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from headrace.server.handler import Request
-from headrace.server.response import StreamResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import StreamResponse
 
-from tests.serving import Run, port, run, serving
+from tests.support.serving import Run, port, run, serving
 
 __all__ = ["run"]
 

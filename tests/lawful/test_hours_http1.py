@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from headrace.client.driver_owner import CLIENT_LIMITS
+from headrace.client.connection.owner import CLIENT_LIMITS
 from headrace.engine import events as ev
 
-from tests.h1_rig import GET, H1ClientRig, H1Rig, head
+from tests.support.h1_rig import GET, H1ClientRig, H1Rig, head
 
 HOUR = 3_600.0
 

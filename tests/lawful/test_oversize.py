@@ -13,9 +13,9 @@ from headrace.engine import events as ev
 from headrace.engine.hpack import Decoder
 from headrace.engine.hpack.field import HPACKBombError
 
-from tests import wire
-from tests.rig import ClientRig, ServerRig
-from tests.security.attacks import split_block
+from tests.security.support.attacks import split_block
+from tests.support import wire
+from tests.support.rig import ClientRig, ServerRig
 
 GRPC = [(b"content-type", b"application/grpc+proto"), (b"te", b"trailers")]
 KIB = 1_024

@@ -12,9 +12,9 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.h1_rig import H1Rig, head
-from tests.rig import ServerRig
+from tests.support import wire
+from tests.support.h1_rig import H1Rig, head
+from tests.support.rig import ServerRig
 
 MESSAGE = b"\0\0\0\0\x14" + b"m" * 20  # gRPC: five octets, and twenty of a message
 LENGTH = [(b"content-length", b"1000000")]

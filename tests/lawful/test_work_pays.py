@@ -9,13 +9,13 @@ import tracemalloc
 
 import pytest
 
-from headrace.client.driver_owner import CLIENT_LIMITS
+from headrace.client.connection.owner import CLIENT_LIMITS
 from headrace.engine import events as ev
-from headrace.server.inbox import Inbox
+from headrace.server.connection.inbox import Inbox
 
-from tests import wire
-from tests.h1_rig import H1ClientRig
-from tests.rig import ClientRig, ServerRig
+from tests.support import wire
+from tests.support.h1_rig import H1ClientRig
+from tests.support.rig import ClientRig, ServerRig
 
 MESSAGE = b"\0\0\0\0\x14" + b"m" * 20  # a gRPC message of 20 octets
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from headrace.engine.h2 import ClientConnection, ServerConnection
 from headrace.engine.limits import Limits
 
-from tests import sessions, wire
 from tests.properties.profile import tries
+from tests.support import sessions, wire
 
 
 def start(client: bool, frames_per_turn: int = 0) -> Any:

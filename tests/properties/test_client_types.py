@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from headrace.client import URL, Headers, InvalidURL, QueryParams, Request, RequestError
-from headrace.client.redirects import redirected
+from headrace.client.calls.redirects import redirected
 from headrace.engine.fields import is_authority, is_field_name, is_field_value, is_path, is_token
 
 from tests.properties.profile import tries

@@ -17,9 +17,9 @@ from headrace.engine.h2 import ClientConnection, ServerConnection
 from headrace.engine.h2.frames import PREFACE
 from headrace.engine.limits import Limits
 
-from tests import sessions, wire
 from tests.engine.rfc9112.test_s02_2_parsing import STREAMS
 from tests.properties.profile import tries
+from tests.support import sessions, wire
 
 LIMITS = Limits(max_concurrent_streams=10)
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

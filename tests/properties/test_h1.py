@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from headrace.engine.errors import LocalError
 
 from tests.engine.rfc9112.test_s02_2_parsing import STREAMS, story
-from tests.h1_rig import GET, H1Rig
 from tests.properties.profile import tries
+from tests.support.h1_rig import GET, H1Rig
 
 WORDS = [
     *(b"GET ", b"POST ", b"/", b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\r\n\r\n", b"\r", b"\n", b":", b" ", b"x"),

@@ -13,8 +13,8 @@ from headrace.engine import events as ev
 from headrace.engine.errors import LocalError
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import H1ClientRig
 from tests.properties.profile import tries
+from tests.support.h1_rig import H1ClientRig
 
 TIGHT = Limits(max_field_section_size=2_048, max_fields=16, odd_frame_burst=5, odd_frame_rate=0)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"

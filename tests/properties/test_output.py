@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from headrace.engine.h2 import ServerConnection
 from headrace.engine.limits import Limits
 
-from tests import wire
 from tests.properties.profile import tries
+from tests.support import wire
 
 
 def build(seed: int) -> tuple[Any, random.Random]:

@@ -17,7 +17,7 @@ from headrace.server.files.ranges import MAX_RANGES, parse_ranges
 from headrace.server.middleware import Forwarded
 
 from tests.properties.profile import tries
-from tests.requests import request
+from tests.support.requests import request
 
 VALUES = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=60)
 

@@ -11,9 +11,9 @@ from headrace.engine import events as ev
 from headrace.engine.errors import LocalError, LocalProtocolError, StreamClosedError
 from headrace.engine.limits import Limits
 
-from tests import wire
 from tests.properties.profile import tries
-from tests.rig import ServerRig
+from tests.support import wire
+from tests.support.rig import ServerRig
 
 
 class ServerMachine(RuleBasedStateMachine):

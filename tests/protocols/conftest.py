@@ -13,9 +13,9 @@ import pytest
 from headrace.server.app import Server
 from headrace.transport.tls import local_certificate
 
-from tests.h1_peer import H1Peer
-from tests.h2_peer import H2Peer
-from tests.serving import port, run, serving
+from tests.support.h1_peer import H1Peer
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import port, run, serving
 
 __all__ = ["run"]
 

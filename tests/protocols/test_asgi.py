@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from headrace.server.exchange import ClientDisconnected
+from headrace.server.connection.exchange import ClientDisconnected
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
+from tests.support.serving import Run, live_handlers, settled
 
 LARGE = bytes(range(256)) * 4_096
 OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"x-one", b"1"), (b"x-one", b"2")]}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run
+from tests.support.serving import Run
 
 SHORT = {"upload_pause_timeout_s": 0.2, "upload_grace_s": 0.1}
 

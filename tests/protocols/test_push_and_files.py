@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from headrace.bus import LocalBus
-from headrace.server.events import Event, EventStream
-from headrace.server.file import FileResponse
-from headrace.server.handler import Request
-from headrace.server.loop import STOP, LoopResponse
-from headrace.server.response import Response
+from headrace.server.files.response import FileResponse
+from headrace.server.handlers.events import Event, EventStream
+from headrace.server.handlers.loop import STOP, LoopResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
+from tests.support.serving import Run, live_handlers, settled
 
 CONTENT = bytes(range(256)) * 4_000
 

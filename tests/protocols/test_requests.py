@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from headrace.server.exchange import ClientDisconnected
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
+from tests.support.serving import Run, live_handlers, settled
 
 BODY = bytes(range(256)) * 2_048
 

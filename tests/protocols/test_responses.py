@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from headrace.server.exchange import HTTPError
-from headrace.server.handler import Request
-from headrace.server.response import Response, Send, StreamResponse
+from headrace.server.connection.exchange import HTTPError
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response, Send, StreamResponse
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
+from tests.support.serving import Run, live_handlers, settled
 
 LARGE = bytes(range(256)) * 8_192
 

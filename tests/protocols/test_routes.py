@@ -12,7 +12,7 @@ from headrace import EventStream, HTTPError, Mount, Request, Response, Route, Ro
 from headrace.server.middleware import CORS, BodyLimit, Compression, Forwarded, RateLimit, SecurityHeaders
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run
+from tests.support.serving import Run
 
 TEXT = b"the same words again and again, " * 100
 HTML = [("content-type", "text/html")]

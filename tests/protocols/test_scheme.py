@@ -14,11 +14,11 @@ from headrace import Request, Response, Router, WebSocket, WebSocketResponse
 from headrace.proxy import ReverseProxy
 from headrace.server.middleware import Forwarded, SecurityHeaders
 
-from tests.h2_peer import Answer
 from tests.protocols.conftest import Peer, Wire
-from tests.protocols.test_websocket import websocket
-from tests.serving import Run, port, serving
-from tests.ws_peer import Refused
+from tests.protocols.websocket.test_websocket import websocket
+from tests.support.h2_peer import Answer
+from tests.support.serving import Run, port, serving
+from tests.support.ws_peer import Refused
 
 CLAIMS = ("http", "https", "HTTPS", "Http")
 

@@ -8,13 +8,13 @@ import pytest
 
 from headrace import Request, Response, WebSocketResponse
 from headrace.engine.server_names import ServerNames
-from headrace.server.config import Config, ConfigError
+from headrace.server.settings.config import Config, ConfigError
 
-from tests.h2_peer import Answer, H2Peer
 from tests.protocols.conftest import Peer, Wire
-from tests.protocols.test_websocket import websocket
-from tests.serving import Run
-from tests.ws_peer import Refused
+from tests.protocols.websocket.test_websocket import websocket
+from tests.support.h2_peer import Answer, H2Peer
+from tests.support.serving import Run
+from tests.support.ws_peer import Refused
 
 NAMES = ["example.com", "*.example.com", "Other.Example", "192.0.2.1", "[2001:db8::1]"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from headrace.server.handler import Request
-from headrace.server.logs import ACCESS_LOGGER
-from headrace.server.response import Response, Send, StreamResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response, Send, StreamResponse
+from headrace.server.telemetry.logs import ACCESS_LOGGER
 
 from tests.protocols.conftest import Wire
 from tests.server.telemetry.recorder import Recorder
-from tests.serving import Run, live_handlers, settled
+from tests.support.serving import Run, live_handlers, settled
 
 
 async def app(request: Request) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from headrace.asgi.tls import first_certificate
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run
+from tests.support.serving import Run
 
 
 def test_it_is_there_under_tls_only(run: Run, wire: Wire) -> None:

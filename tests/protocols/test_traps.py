@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from headrace import EventStream, LoopResponse, Request, Response, StreamResponse, WebSocket, WebSocketResponse
-from headrace.server.exchange import Exchange
-from headrace.server.response import Send
+from headrace.server.connection.exchange import Exchange
+from headrace.server.handlers.response import Send
 
-from tests import wire as h2
 from tests.apps.clients import client_context, websocket
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, port, settled
+from tests.support import wire as h2
+from tests.support.serving import Run, live_handlers, port, settled
 
 OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
 

@@ -12,7 +12,7 @@ import pytest
 from headrace import Request, Response
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run
+from tests.support.serving import Run
 
 SENT = [("x-real", "1"), ("x_real", "2"), ("_a", "3"), ("a_", "4"), ("content_length", "5"), ("x-last_", "6")]
 ODD = {name for name, _ in SENT if "_" in name}

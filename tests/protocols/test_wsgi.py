@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask, Response, request
 
-from headrace.server.exchange import ClientDisconnected
+from headrace.server.connection.exchange import ClientDisconnected
 
 from tests.protocols.conftest import Wire
-from tests.serving import Run, live_handlers, settled
+from tests.support.serving import Run, live_handlers, settled
 
 TEXT = [("Content-Type", "text/plain")]
 LARGE = bytes(range(256)) * 8_192

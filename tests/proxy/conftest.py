@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from headrace.client.network import NetworkTransport
-from headrace.client.network_config import NetworkConfig
+from headrace.client.config import NetworkConfig
+from headrace.client.pool.network import NetworkTransport
 from headrace.proxy import ReverseProxy
 from headrace.server.app import Server
 
 from tests.protocols.conftest import Peer, Wire
-from tests.serving import port, run, serving
+from tests.support.serving import port, run, serving
 
 __all__ = ["run"]
 

@@ -10,12 +10,12 @@ from headrace import Route, Router
 from headrace.proxy import ReverseProxy
 from headrace.proxy.hops import has_passed
 from headrace.proxy.target import leaves_its_base
-from headrace.server.handler import Request
+from headrace.server.handlers.request import Request
 
-from tests.process import free_port
 from tests.proxy.conftest import Chain
 from tests.proxy.test_reverse_proxy import mirror
-from tests.serving import Run, port
+from tests.support.process import free_port
+from tests.support.serving import Run, port
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_trailers_that_belong_before_the_content_stay_behind(run: Run, chain: Ch
     """RFC 9110 §6.5.1: both ways; what is of the application goes on."""
 
     async def echo(request: Request) -> Any:
-        from headrace.server.response import Send, StreamResponse
+        from headrace.server.handlers.response import Send, StreamResponse
 
         await request.read()
         names = ",".join(name.decode() for name, _ in request.trailers)

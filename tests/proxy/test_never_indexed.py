@@ -11,12 +11,12 @@ from typing import Any
 
 import hpack
 
-from headrace.client.network import NetworkTransport
-from headrace.client.network_config import NetworkConfig
+from headrace.client.config import NetworkConfig
+from headrace.client.pool.network import NetworkTransport
 from headrace.proxy import ReverseProxy
 
-from tests import wire
-from tests.serving import Run, port, serving
+from tests.support import wire
+from tests.support.serving import Run, port, serving
 
 SECRET = (b"x-tenant", b"7")
 PLAIN = (b"x-plain", b"7")

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from headrace.client.interface import Origin
-from headrace.client.network import NetworkTransport
+from headrace.client.pool.network import NetworkTransport
 from headrace.client.timeouts import Timeouts
 from headrace.proxy import ReverseProxy
 from headrace.proxy.network import UPSTREAM_NETWORK
 from headrace.proxy.places import Capacity
 from headrace.server.app import Server
-from headrace.server.handler import Request
-from headrace.server.response import Response, Send, StreamResponse
-from headrace.server.websocket import WebSocketResponse
-from headrace.transport.websocket import WebSocket
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response, Send, StreamResponse
+from headrace.server.handlers.websocket import WebSocketResponse
+from headrace.websocket.connection import WebSocket
 
-from tests.h2_peer import Answer, H2Peer
 from tests.proxy.conftest import Chain
-from tests.serving import Run, live_handlers, port, settled
-from tests.ws_peer import Refused, handshake, open_websocket
+from tests.support.h2_peer import Answer, H2Peer
+from tests.support.serving import Run, live_handlers, port, settled
+from tests.support.ws_peer import Refused, handshake, open_websocket
 
 LARGE = 16 * 1_048_576
 OFF = {"share_of_connection": 1.0, "share_of_address": 1.0}

@@ -9,7 +9,7 @@ import pytest
 from headrace.client.errors import PoolTimeout
 from headrace.proxy.places import Hold, Places
 
-from tests.serving import Run
+from tests.support.serving import Run
 
 
 def taking(places: Places, connection: str, address: str = "a") -> asyncio.Task[Hold]:

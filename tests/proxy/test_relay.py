@@ -7,10 +7,10 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any, cast
 
-from headrace.client.tunnel_transport import TunnelTransport
+from headrace.client.connect.tunnel_transport import TunnelTransport
 from headrace.proxy.relay import Direction, Relay
 
-from tests.serving import Run
+from tests.support.serving import Run
 
 PIECES = 50_000
 LETTERS = b"abcdefghijklmnopqrstuvwxyz" * 2

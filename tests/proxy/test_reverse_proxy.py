@@ -11,13 +11,13 @@ import pytest
 
 from headrace.client.timeouts import Timeouts
 from headrace.proxy import ReverseProxy
-from headrace.server.exchange import ClientDisconnected
-from headrace.server.handler import Request
-from headrace.server.response import Response, Send, StreamResponse
+from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response, Send, StreamResponse
 
-from tests.process import free_port
 from tests.proxy.conftest import Chain
-from tests.serving import Run, live_handlers, port, settled
+from tests.support.process import free_port
+from tests.support.serving import Run, live_handlers, port, settled
 
 LARGE = bytes(range(256)) * 8_192
 

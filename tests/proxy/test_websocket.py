@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from headrace.server.handler import Request
-from headrace.server.response import Response
-from headrace.server.websocket import WebSocketResponse
-from headrace.transport.websocket import WebSocket
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
+from headrace.server.handlers.websocket import WebSocketResponse
+from headrace.websocket.connection import WebSocket
 
 from tests.proxy.conftest import Chain
-from tests.serving import Run, live_handlers, port, settled
-from tests.ws_peer import Refused, open_websocket
+from tests.support.serving import Run, live_handlers, port, settled
+from tests.support.ws_peer import Refused, open_websocket
 
 
 def over(chain: Chain) -> str:

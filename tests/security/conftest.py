@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.security.harness import Bystander, Server, bystander_at, victim
-from tests.serving import run
+from tests.security.support.harness import Bystander, Server, bystander_at, victim
+from tests.support.serving import run
 
 __all__ = ["bystander", "run", "server"]
 

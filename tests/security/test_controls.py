@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.properties import test_windows
-from tests.security import test_exhaustion, test_hpack, test_smuggling, weakened
-from tests.security.weakened import Weakening
+from tests.security import test_exhaustion, test_hpack, test_smuggling
+from tests.security.support import weakened
+from tests.security.support.weakened import Weakening
 
 Control = tuple[Weakening, Callable[..., None], tuple[Any, ...]]
 

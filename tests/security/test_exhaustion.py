@@ -19,10 +19,10 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import ClientRig, ServerRig
-from tests.security import attacks
-from tests.security.memory import OFF, ON, Outcome, attack, calmed, check, only_off
+from tests.security.support import attacks
+from tests.security.support.memory import OFF, ON, Outcome, attack, calmed, check, only_off
+from tests.support import wire
+from tests.support.rig import ClientRig, ServerRig
 
 pytestmark = pytest.mark.slow
 

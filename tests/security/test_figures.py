@@ -14,29 +14,29 @@ from typing import Any
 import pytest
 
 from headrace import Request, Response, Route, Router, StaticFiles
-from headrace.client.cookies import MAX_COOKIE, MAX_COOKIES, Cookies
-from headrace.client.driver import H1_WINDOW
-from headrace.client.driver_owner import CLIENT_LIMITS
+from headrace.client.connection.driver import H1_WINDOW
+from headrace.client.connection.owner import CLIENT_LIMITS
 from headrace.client.errors import InvalidURL
-from headrace.client.url import CACHED_URLS, MAX_URL_LENGTH, URL, _parsed
+from headrace.client.message.cookies import MAX_COOKIE, MAX_COOKIES, Cookies
+from headrace.client.message.url import CACHED_URLS, MAX_URL_LENGTH, URL, _parsed
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 from headrace.server.content_coding import encoder_factory
 from headrace.server.files.listing import MOST
+from headrace.server.handlers.websocket import TunnelInbox, WebSocketResponse
 from headrace.server.routing import routing_table
-from headrace.server.websocket import TunnelInbox, WebSocketResponse
-from headrace.transport.websocket import WebSocket
+from headrace.websocket.connection import WebSocket
 
-from tests import wire
-from tests.client.peer import listening
-from tests.client.rig import connect, get
-from tests.client.rig import settled as client_settled
-from tests.h2_peer import H2Peer
-from tests.requests import answer, request
-from tests.rig import ClientRig, ServerRig
-from tests.security.memory import HUGE, only_off
-from tests.serving import Run, port, serving, settled
-from tests.ws_peer import open_websocket
+from tests.client.support.peer import listening
+from tests.client.support.rig import connect, get
+from tests.client.support.rig import settled as client_settled
+from tests.security.support.memory import HUGE, only_off
+from tests.support import wire
+from tests.support.h2_peer import H2Peer
+from tests.support.requests import answer, request
+from tests.support.rig import ClientRig, ServerRig
+from tests.support.serving import Run, port, serving, settled
+from tests.support.ws_peer import open_websocket
 
 MiB = 1_048_576
 

@@ -13,10 +13,10 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import ServerRig
-from tests.security import attacks
-from tests.security.memory import OFF, attack, check, only_off
+from tests.security.support import attacks
+from tests.security.support.memory import OFF, attack, check, only_off
+from tests.support import wire
+from tests.support.rig import ServerRig
 
 MB = 1_000_000
 

@@ -15,7 +15,7 @@ from headrace.engine import events as ev
 from headrace.engine.h1 import H1ServerConnection
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import GET, OK, SILENT, H1Rig, chunked, head, post, read_responses, refusal
+from tests.support.h1_rig import GET, OK, SILENT, H1Rig, chunked, head, post, read_responses, refusal
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /outer HTTP/1.1"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from headrace.engine import events as ev
 
-from tests import wire
-from tests.rig import ServerRig
-from tests.security import attacks
+from tests.security.support import attacks
+from tests.support import wire
+from tests.support.rig import ServerRig
 
 
 def test_a_browser_cancelling_100_of_200_images() -> None:

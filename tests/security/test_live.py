@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import wire
-from tests.security import attacks
-from tests.security.harness import OFF, Bystander, Server, bystander_at, victim
-from tests.security.probe import ask
-from tests.security.rows import CALM, MB, ROWS, hold, watched
+from tests.security.support import attacks
+from tests.security.support.harness import OFF, Bystander, Server, bystander_at, victim
+from tests.security.support.probe import ask
+from tests.security.support.rows import CALM, MB, ROWS, hold, watched
+from tests.support import wire
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests import wire
-from tests.security import attacks
-from tests.security.harness import Bystander, Seen, Server, victim
-from tests.security.peer import client_context
-from tests.security.rows import MB, READINGS, bound_ms, watched
+from tests.security.support import attacks
+from tests.security.support.harness import Bystander, Seen, Server, victim
+from tests.security.support.peer import client_context
+from tests.security.support.rows import MB, READINGS, bound_ms, watched
+from tests.support import wire
 
 pytestmark = pytest.mark.slow
 

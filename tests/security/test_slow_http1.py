@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.security.harness import Server, victim
-from tests.security.rows import MB
+from tests.security.support.harness import Server, victim
+from tests.security.support.rows import MB
 from tests.security.test_slow_clients import (
     CLIENTS,
     DEADLINE_S,

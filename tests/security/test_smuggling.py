@@ -9,9 +9,9 @@ import pytest
 
 from headrace.engine import events as ev
 
-from tests import wire
-from tests.rig import OK, ServerRig
-from tests.security import attacks
+from tests.security.support import attacks
+from tests.support import wire
+from tests.support.rig import OK, ServerRig
 
 MALFORMED = ("stream", wire.PROTOCOL_ERROR)
 

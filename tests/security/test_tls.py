@@ -19,9 +19,9 @@ from headrace.transport import tls_transport
 from headrace.transport.tls import local_certificate, server_context
 
 from tests.conftest import need
-from tests.security.harness import Bystander, Server, victim
-from tests.security.peer import Attacker, Report, client_context, drive
-from tests.security.rows import MB, watched
+from tests.security.support.harness import Bystander, Server, victim
+from tests.security.support.peer import Attacker, Report, client_context, drive
+from tests.security.support.rows import MB, watched
 from tests.security.test_slow_clients import GRACE_S, TICK_S, hello
 from tests.transport import test_tls_transport
 from tests.transport.test_tls_transport import Bench, ask_for_key_update

@@ -1,7 +1,7 @@
 """WebSocket under attack: the rows of the resource model that bound memory and work of one socket.
 
 Each test is one class of attack that other servers had a CVE for; the server's side of it (slots, drains, resets) is in
-tests/server/test_websocket.py.
+tests/server/handlers/test_websocket.py.
 """
 
 from __future__ import annotations

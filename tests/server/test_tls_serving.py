@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from headrace.server.app import Server
-from headrace.server.config import Config
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
+from headrace.server.settings.config import Config
 from headrace.transport import listener
 from headrace.transport.tls import local_certificate
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving, settled
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving, settled
 
 BODY = bytes(range(256)) * 8192
 

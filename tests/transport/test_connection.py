@@ -12,7 +12,7 @@ import pytest
 from headrace.engine.events import Event, SettingsChanged
 from headrace.transport.connection import HELD, READ_WHILE_BLOCKED, Connection
 
-from tests.serving import settled
+from tests.support.serving import settled
 
 
 class FakeEngine:

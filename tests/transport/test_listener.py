@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 from headrace.transport.listener import Gate, Listener, ListenError, bind_fd, bind_tcp, bind_unix
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving
 
 
 async def who(request: Request) -> Response:

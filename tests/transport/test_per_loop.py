@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from headrace.transport.fair_share import ConnectionShare, LoopShare, loop_share
 from headrace.transport.loop_work import LoopWork, loop_work
 from headrace.transport.per_loop import PerLoop
+from headrace.websocket.fair_share import ConnectionShare, LoopShare, loop_share
 
 NEW_LOOPS: list[Any] = [pytest.param(asyncio.new_event_loop, id="asyncio")]
 try:

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from headrace.server.file import FileResponse
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.files.response import FileResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 from headrace.transport.proxy_protocol import Proxied, ProxyHeader, ProxyProtocolError
 from headrace.transport.tls import local_certificate
 
 from tests.conftest import need
-from tests.h2_peer import H2Peer
-from tests.process import free_port
-from tests.serving import Run, port, serving, settled
+from tests.support.h2_peer import H2Peer
+from tests.support.process import free_port
+from tests.support.serving import Run, port, serving, settled
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 

@@ -11,10 +11,10 @@ import pytest
 
 from headrace.engine.ws import WebSocketConnection
 from headrace.engine.ws.negotiation import accept_deflate
-from headrace.transport import fair_share
-from headrace.transport.fair_share import ConnectionShare, LoopShare, ProcessRoom, loop_share
-from headrace.transport.tunnel import DEFAULT_QUEUE_SIZE, WebSocketClosed
-from headrace.transport.websocket import WebSocket
+from headrace.websocket import fair_share
+from headrace.websocket.connection import WebSocket
+from headrace.websocket.fair_share import ConnectionShare, LoopShare, ProcessRoom, loop_share
+from headrace.websocket.tunnel import DEFAULT_QUEUE_SIZE, WebSocketClosed
 
 from tests.engine.ws.octets import BINARY, CONT, PING, TEXT, close, frame
 

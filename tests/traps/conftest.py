@@ -1,5 +1,5 @@
 """The two event loops that tests of a server run on."""
 
-from tests.serving import run
+from tests.support.serving import run
 
 __all__ = ["run"]

@@ -12,9 +12,9 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.h1_rig import CUT, WHOLE, H1ClientRig, answer
-from tests.rig import ClientRig
+from tests.support import wire
+from tests.support.h1_rig import CUT, WHOLE, H1ClientRig, answer
+from tests.support.rig import ClientRig
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-Status: head\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -11,14 +11,14 @@ import pytest
 
 from headrace.client.errors import BodyConsumed, TLSError
 from headrace.client.interface import Outgoing
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 
-from tests import wire
-from tests.client.network_rig import H2C, ask, authority, fetch, network, server_tls, trusting
-from tests.client.peer import H2Peer, listening
-from tests.client.rig import PATIENT, Pieces, settled
-from tests.serving import Run, port, serving
+from tests.client.support.network_rig import H2C, ask, authority, fetch, network, server_tls, trusting
+from tests.client.support.peer import H2Peer, listening
+from tests.client.support.rig import PATIENT, Pieces, settled
+from tests.support import wire
+from tests.support.serving import Run, port, serving
 
 
 async def hello(request: Request) -> Response:

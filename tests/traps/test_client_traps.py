@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from headrace.client.driver import CLIENT_LIMITS, ClientDriver
+from headrace.client.connection.driver import CLIENT_LIMITS, ClientDriver
+from headrace.client.connection.exchange import Exchange
 from headrace.client.errors import BodyConsumed, ConnectionLost, RequestError, StreamReset, TruncatedBody
-from headrace.client.exchange import Exchange
 
-from tests import wire
-from tests.client.peer import listening
-from tests.client.rig import Pieces, connect, get, post, request, settled
-from tests.serving import Run
-from tests.wire import ENABLE_CONNECT_PROTOCOL, MAX_CONCURRENT_STREAMS
+from tests.client.support.peer import listening
+from tests.client.support.rig import Pieces, connect, get, post, request, settled
+from tests.support import wire
+from tests.support.serving import Run
+from tests.support.wire import ENABLE_CONNECT_PROTOCOL, MAX_CONCURRENT_STREAMS
 
 MIB = 2**20
 

@@ -15,12 +15,12 @@ import pytest
 import trustme
 
 from headrace.server.app import Server
-from headrace.server.config import Config
-from headrace.server.exchange import Exchange
-from headrace.server.response import Response, StreamResponse
+from headrace.server.connection.exchange import Exchange
+from headrace.server.handlers.response import Response, StreamResponse
+from headrace.server.settings.config import Config
 
-from tests import wire
-from tests.serving import Run, live_handlers, port, serving, settled
+from tests.support import wire
+from tests.support.serving import Run, live_handlers, port, serving, settled
 
 
 class Client:

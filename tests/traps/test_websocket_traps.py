@@ -8,15 +8,15 @@ from typing import Any
 import h2.settings
 import pytest
 
-from headrace.server.handler import Request
-from headrace.server.response import Response
-from headrace.server.websocket import WebSocketResponse
-from headrace.transport.websocket import WebSocket
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
+from headrace.server.handlers.websocket import WebSocketResponse
+from headrace.websocket.connection import WebSocket
 
 from tests.engine.ws.octets import TEXT, frame
-from tests.h2_peer import H2Peer
-from tests.serving import Run, live_handlers, port, serving, settled
-from tests.ws_peer import open_websocket
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, live_handlers, port, serving, settled
+from tests.support.ws_peer import open_websocket
 
 
 async def echo(ws: WebSocket) -> None:

@@ -1,7 +1,7 @@
 """How long others wait, and what memory it costs, while connections flood a server or a client (SECURITY.md section 5).
 
-`besieged` floods a victim (tests/security/victim.py, a process of its own) from this process, on any number of raw
-connections in cleartext or TLS, while a bystander asks for something else on connections of its own. Server and
+`besieged` floods a victim (tests/security/support/victim.py, a process of its own) from this process, on any number
+of raw connections in cleartext or TLS, while a bystander asks for something else on connections of its own. Server and
 attackers have a core each where there are two. `Siege.holds` says whether it went as SECURITY.md promises.
 
 `lag_of` measures the event loop of this process instead, for what a hostile server does to a client.
@@ -26,7 +26,7 @@ from typing import Final
 
 from headrace.engine.build import engine_is_compiled
 
-from tests.security.harness import Bystander, Seen, Server
+from tests.security.support.harness import Bystander, Seen, Server
 
 MB: Final = 1_000_000
 P50_MS: Final = 20.0

@@ -12,17 +12,17 @@ import pytest
 import uvloop
 
 from headrace.client import Client, RequestError, Timeouts
-from headrace.client.driver import ClientDriver
-from headrace.client.driver_owner import CLIENT_LIMITS
+from headrace.client.config import NetworkConfig
+from headrace.client.connection.driver import ClientDriver
+from headrace.client.connection.owner import CLIENT_LIMITS
 from headrace.client.errors import ConnectionLost, TruncatedBody
-from headrace.client.network_config import NetworkConfig
 from headrace.engine.build import engine_is_compiled
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.client.rig import Owner, get
-from tests.client.test_driver_failures import Fake
-from tests.security.hostile import Link, hostile
+from tests.client.connection.test_driver_failures import Fake
+from tests.client.support.rig import Owner, get
+from tests.security.support.hostile import Link, hostile
+from tests.support import wire
 from tests.turns import Lag, lag_of
 
 SECONDS = 1.0

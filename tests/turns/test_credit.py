@@ -20,8 +20,8 @@ from headrace.engine import events as ev
 from headrace.engine.h2 import ClientConnection, ServerConnection
 from headrace.engine.limits import Limits
 
-from tests import wire
 from tests.properties.profile import tries
+from tests.support import wire
 
 REQUEST = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.server import file
+from headrace.server.files import response as file
 
 
 def test_what_is_read_of_all_files_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

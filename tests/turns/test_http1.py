@@ -10,7 +10,7 @@ import pytest
 
 from headrace.engine.build import engine_is_compiled
 
-from tests.security.harness import victim
+from tests.security.support.harness import victim
 from tests.turns import Flood, besieged
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]

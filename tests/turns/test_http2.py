@@ -10,8 +10,8 @@ import pytest
 from headrace.engine.build import engine_is_compiled
 from headrace.engine.hpack import Encoder
 
-from tests import wire
-from tests.security.harness import victim
+from tests.security.support.harness import victim
+from tests.support import wire
 from tests.turns import GROWTH, MOST_MS, P50_MS, Flood, besieged
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]

@@ -14,21 +14,21 @@ from headrace.engine import events as ev
 from headrace.engine.h1 import H1ClientConnection
 from headrace.engine.h2 import ServerConnection
 from headrace.engine.limits import BYTES_A_FRAME, CHUNKS_A_FRAME, Limits
-from headrace.server.config import Config
-from headrace.server.driver import ServerDriver
-from headrace.server.handler import Request
+from headrace.server.connection.driver import ServerDriver
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 from headrace.server.interface import adapt
-from headrace.server.response import Response
 from headrace.server.service import Service
+from headrace.server.settings.config import Config
 from headrace.transport import loop_work
 from headrace.transport.loop_work import LIGHT_WORK, WORK_A_TURN
 
-from tests import wire
-from tests.rig import ServerRig
-from tests.security.attacks import split_block
-from tests.security.harness import victim
-from tests.server.test_fairness import Sink
-from tests.serving import settled
+from tests.security.support.attacks import split_block
+from tests.security.support.harness import victim
+from tests.server.connection.test_fairness import Sink
+from tests.support import wire
+from tests.support.rig import ServerRig
+from tests.support.serving import settled
 from tests.turns import besieged
 
 COUNT = 20

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests import wire
-from tests.security.harness import victim
+from tests.security.support.harness import victim
+from tests.support import wire
 from tests.turns import besieged, lag_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]

@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from headrace.bus import LocalBus
 from headrace.engine.text import utf8
 from headrace.engine.ws.connection import WebSocketConnection
-from headrace.server import events as events_module
-from headrace.server.events import Event, EventStream, as_event
-from headrace.server.exchange import HTTPError
-from headrace.server.handler import Request
-from headrace.server.loop import LoopResponse
-from headrace.server.mailbox import Mailbox
-from headrace.server.response import Response
+from headrace.server.connection.exchange import HTTPError
+from headrace.server.handlers import events as events_module
+from headrace.server.handlers.events import Event, EventStream, as_event
+from headrace.server.handlers.loop import LoopResponse
+from headrace.server.handlers.mailbox import Mailbox
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 from headrace.server.telemetry.interface import Telemetry
 from headrace.transport.log import Seldom, get_logger
 
-from tests.h1_peer import H1Peer
-from tests.h2_peer import H2Peer
-from tests.serving import Run, live_handlers, port, run, serving, settled
+from tests.support.h1_peer import H1Peer
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, live_handlers, port, run, serving, settled
 
 __all__ = ["run"]
 

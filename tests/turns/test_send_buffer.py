@@ -14,7 +14,7 @@ from headrace.engine.h2 import ServerConnection
 from headrace.engine.hpack import Encoder
 from headrace.engine.limits import Limits
 
-from tests import wire
+from tests.support import wire
 
 KIB = 1_024
 LIMIT = 256 * KIB

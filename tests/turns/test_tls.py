@@ -14,7 +14,7 @@ from headrace.transport import tls_transport
 from headrace.transport.tls import local_certificate
 from headrace.transport.tls_transport import RECORDS_A_TURN
 
-from tests.security.harness import victim
+from tests.security.support.harness import victim
 from tests.transport.test_tls_transport import Bench
 from tests.turns import besieged
 

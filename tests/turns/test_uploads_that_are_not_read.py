@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from headrace.client import Client
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 
-from tests.client.rig import settled
-from tests.serving import Run, port, serving
+from tests.client.support.rig import settled
+from tests.support.serving import Run, port, serving
 
 IDLERS = 99
 LARGE = bytes(2_000_000)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from headrace.proxy import ReverseProxy
-from headrace.server.handler import Request
-from headrace.server.response import Response, Send, StreamResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response, Send, StreamResponse
 
-from tests.client.rig import settled
+from tests.client.support.rig import settled
 from tests.proxy.conftest import Chain
-from tests.serving import Run, port
+from tests.support.serving import Run, port
 
 MB = 1_048_576
 LARGE = 16 * MB

@@ -19,9 +19,9 @@ from headrace.engine.limits import BYTES_A_FRAME, CHUNKS_A_FRAME, Limits
 from headrace.transport import connection as transport
 from headrace.transport.connection import Connection
 
-from tests import wire
-from tests.server import test_fairness as fairness
-from tests.server.test_fairness import Crowd, Sink
+from tests.server.connection import test_fairness as fairness
+from tests.server.connection.test_fairness import Crowd, Sink
+from tests.support import wire
 
 TURN = 20
 LIMITS = Limits(frames_per_turn=TURN, odd_frame_burst=10**6, small_data_budget=10**6, max_field_section_size=100_000)

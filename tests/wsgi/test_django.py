@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.fetch import fetch
-from tests.process import serving
+from tests.support.fetch import fetch
+from tests.support.process import serving
 
 SITE = """
 import django

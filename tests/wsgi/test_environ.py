@@ -10,8 +10,8 @@ from typing import Any
 
 from headrace.wsgi.files import FileWrapper
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving
 
 Pairs = Sequence[tuple[str, str]]
 

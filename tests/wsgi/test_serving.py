@@ -12,12 +12,12 @@ from wsgiref.validate import validator
 
 import pytest
 
-from headrace.server.exchange import ClientDisconnected
+from headrace.server.connection.exchange import ClientDisconnected
 from headrace.wsgi.addresses import Address
 from headrace.wsgi.threads import Threads
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, live_handlers, port, serving, settled
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, live_handlers, port, serving, settled
 
 TEXT = [("Content-Type", "text/plain")]
 LIMIT_S = 10.0

@@ -11,7 +11,7 @@ from headrace.asgi.websocket import WebSocketCycle
 
 if TYPE_CHECKING:
     from headrace.asgi.types import ASGIApp
-    from headrace.server.config import Config
+    from headrace.server.settings.config import Config
 
 
 class ASGIApplication:

@@ -15,12 +15,12 @@ from headrace.asgi.tls import tls_extension
 from headrace.asgi.types import DEBUG_EXTENSION, EXTENSIONS, PAUSE, SPEC
 from headrace.engine.errors import StreamClosedError
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
-from headrace.server.exchange import Exchange, error_log
-from headrace.server.inbox import Inbox
+from headrace.server.connection.exchange import Exchange, error_log
+from headrace.server.connection.inbox import Inbox
 
 if TYPE_CHECKING:
     from headrace.asgi.types import Message
-    from headrace.server.driver import ServerDriver
+    from headrace.server.connection.driver import ServerDriver
 
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH")}
 _PERCENT: Final = 0x25  # octets are looked for as numbers: `b"%" in path` raises and catches inside, 0.45 us

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from headrace.server.file import send_file as send_open_file
 from headrace.server.files.open_file import OpenFile
+from headrace.server.files.response import send_file as send_open_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,15 +11,15 @@ from headrace.asgi.http import HTTPCycle
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.engine.ws.frames import ABNORMAL, NORMAL
 from headrace.engine.ws.negotiation import offered_subprotocols
-from headrace.server.exchange import ClientDisconnected, Exchange
-from headrace.server.inbox import Inbox
-from headrace.server.response import HeaderList, header_list
-from headrace.server.websocket import abandon, open_tunnel, refuse_handshake
-from headrace.transport.tunnel import WebSocketClosed
+from headrace.server.connection.exchange import ClientDisconnected, Exchange
+from headrace.server.connection.inbox import Inbox
+from headrace.server.handlers.response import HeaderList, header_list
+from headrace.server.handlers.websocket import abandon, open_tunnel, refuse_handshake
+from headrace.websocket.tunnel import WebSocketClosed
 
 if TYPE_CHECKING:
     from headrace.asgi.types import Message, Scope
-    from headrace.transport.websocket import WebSocket
+    from headrace.websocket.connection import WebSocket
 
 _SCHEMES: Final = {"http": "ws", "https": "wss"}
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from headrace.server.mailbox import MAILBOX_SIZE, Mailbox, Overflow
+from headrace.server.handlers.mailbox import MAILBOX_SIZE, Mailbox, Overflow
 
 
 class Bus(ABC):

@@ -7,10 +7,10 @@ from typing import NoReturn
 
 import click
 
-from headrace.cli.bench import bench
+from headrace.cli.bench.command import bench
 from headrace.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
-from headrace.cli.get import get
-from headrace.cli.serve import serve
+from headrace.cli.get.command import get
+from headrace.cli.serve.command import serve
 from headrace.cli.version import version_text
 
 

@@ -16,7 +16,7 @@ from typing import Final, Self
 from headrace.cli.errors import EXIT_FAILED, ApplicationError, CommandError, UsageError
 from headrace.cli.version import engine_is_compiled, version
 from headrace.server.app import AppError, Server
-from headrace.server.config import Bind, Config
+from headrace.server.settings.config import Bind, Config
 from headrace.transport.listener import ListenError
 
 _PROTOCOLS: Final = {"h2": "HTTP/2", "http/1.1": "HTTP/1.1"}

@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 import click
 
 from headrace.cli.errors import CommandError, UsageError
-from headrace.client.content import CHUNK
+from headrace.client.config import NetworkConfig
 from headrace.client.errors import InvalidURL
-from headrace.client.network_config import NetworkConfig
-from headrace.client.url import URL
+from headrace.client.message.content import CHUNK
+from headrace.client.message.url import URL
 
 EXIT_UNREADABLE: Final = 26
 FORM: Final = "application/x-www-form-urlencoded"

@@ -4,10 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.client.auth import Auth, BasicAuth, BearerAuth, FunctionAuth, NetRCAuth
+    from headrace.client.calls.auth import Auth, BasicAuth, BearerAuth, FunctionAuth, NetRCAuth
+    from headrace.client.calls.digest import DigestAuth
+    from headrace.client.calls.retry import RetryBudget, RetryPolicy
+    from headrace.client.calls.sse import EventSource, ServerSentEvent
+    from headrace.client.calls.websocket import WebSocketRefused
     from headrace.client.client import Client
-    from headrace.client.cookies import CookieConflict, Cookies
-    from headrace.client.digest import DigestAuth
+    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.proxy import Proxy
     from headrace.client.errors import (
         BodyConsumed,
         ClientError,
@@ -36,24 +40,20 @@ if TYPE_CHECKING:
         TruncatedBody,
         WriteTimeout,
     )
-    from headrace.client.headers import Headers
     from headrace.client.interface import Content, Incoming, Origin, Outgoing, ResponseHead, Transport
-    from headrace.client.loop_thread import LoopThread
-    from headrace.client.network import NetworkTransport
-    from headrace.client.network_config import NetworkConfig
-    from headrace.client.proxy import Proxy
-    from headrace.client.query import QueryParams
-    from headrace.client.request import Request
-    from headrace.client.response import Response
-    from headrace.client.retry import RetryBudget, RetryPolicy
-    from headrace.client.sse import EventSource, ServerSentEvent
-    from headrace.client.sync import SyncClient, SyncResponse
+    from headrace.client.message.cookies import CookieConflict, Cookies
+    from headrace.client.message.headers import Headers
+    from headrace.client.message.query import QueryParams
+    from headrace.client.message.request import Request
+    from headrace.client.message.response import Response
+    from headrace.client.message.url import URL
+    from headrace.client.pool.network import NetworkTransport
+    from headrace.client.sync.client import SyncClient, SyncResponse
+    from headrace.client.sync.loop_thread import LoopThread
     from headrace.client.timeouts import Timeouts
-    from headrace.client.url import URL
-    from headrace.client.websocket import WebSocketRefused
 
 _HOMES = {
-    "auth": (
+    "calls.auth": (
         "Auth",
         "BasicAuth",
         "BearerAuth",
@@ -61,11 +61,11 @@ _HOMES = {
         "NetRCAuth",
     ),
     "client": ("Client",),
-    "cookies": (
+    "message.cookies": (
         "CookieConflict",
         "Cookies",
     ),
-    "digest": ("DigestAuth",),
+    "calls.digest": ("DigestAuth",),
     "errors": (
         "BodyConsumed",
         "ClientError",
@@ -94,7 +94,7 @@ _HOMES = {
         "TruncatedBody",
         "WriteTimeout",
     ),
-    "headers": ("Headers",),
+    "message.headers": ("Headers",),
     "interface": (
         "Content",
         "Incoming",
@@ -103,28 +103,28 @@ _HOMES = {
         "ResponseHead",
         "Transport",
     ),
-    "loop_thread": ("LoopThread",),
-    "network": ("NetworkTransport",),
-    "network_config": ("NetworkConfig",),
-    "proxy": ("Proxy",),
-    "query": ("QueryParams",),
-    "request": ("Request",),
-    "response": ("Response",),
-    "retry": (
+    "sync.loop_thread": ("LoopThread",),
+    "pool.network": ("NetworkTransport",),
+    "config": ("NetworkConfig",),
+    "connect.proxy": ("Proxy",),
+    "message.query": ("QueryParams",),
+    "message.request": ("Request",),
+    "message.response": ("Response",),
+    "calls.retry": (
         "RetryBudget",
         "RetryPolicy",
     ),
-    "sse": (
+    "calls.sse": (
         "EventSource",
         "ServerSentEvent",
     ),
-    "sync": (
+    "sync.client": (
         "SyncClient",
         "SyncResponse",
     ),
     "timeouts": ("Timeouts",),
-    "url": ("URL",),
-    "websocket": ("WebSocketRefused",),
+    "message.url": ("URL",),
+    "calls.websocket": ("WebSocketRefused",),
 }
 _HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
 

@@ -9,28 +9,28 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
-from headrace.client.auth import as_auth, auth_of_url
+from headrace.client.calls.auth import as_auth, auth_of_url
+from headrace.client.calls.defaults import Defaults, Target
+from headrace.client.calls.journey import NONE, Journey, finish
+from headrace.client.calls.options import CallOptions, NetworkOptions, SendOptions, split
+from headrace.client.calls.redirects import MAX_REDIRECTS
+from headrace.client.calls.retry import RetryPolicy
+from headrace.client.calls.sse import MAX_EVENT_SIZE, EventSource
 from headrace.client.deadline import until
-from headrace.client.decoding import MAX_RATIO
-from headrace.client.defaults import Defaults, Target
 from headrace.client.errors import PoolError, RequestError
-from headrace.client.headers import Headers
 from headrace.client.interface import Pairs, Transport
-from headrace.client.jar import JarHolder
-from headrace.client.journey import NONE, Journey, finish
-from headrace.client.options import CallOptions, NetworkOptions, SendOptions, split
-from headrace.client.redirects import MAX_REDIRECTS
-from headrace.client.request import Call, Request
-from headrace.client.response import REDIRECTS, Response
-from headrace.client.retry import RetryPolicy
-from headrace.client.sse import MAX_EVENT_SIZE, EventSource
-from headrace.client.streaming import MAX_RESPONSE_SIZE, Streaming, decoded_whole, told
+from headrace.client.message.decoding import MAX_RATIO
+from headrace.client.message.headers import Headers
+from headrace.client.message.jar import JarHolder
+from headrace.client.message.request import Call, Request
+from headrace.client.message.response import REDIRECTS, Response
+from headrace.client.message.streaming import MAX_RESPONSE_SIZE, Streaming, decoded_whole, told
+from headrace.client.message.url import URL
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from headrace.client.url import URL
 
 if TYPE_CHECKING:
-    from headrace.client.network_config import NetworkConfig
-    from headrace.client.websocket import WebSocketSession
+    from headrace.client.calls.websocket import WebSocketSession
+    from headrace.client.config import NetworkConfig
 
 _SPECIAL: Final = frozenset((b"content-encoding", b"set-cookie"))
 _new: Final = object.__new__
@@ -180,10 +180,10 @@ class Client(Defaults):
 
         It runs over HTTP/2 where the server takes it there (RFC 8441), else by HTTP/1.1's upgrade; credentials, cookies
         and hooks are those of a request, redirects are followed only with `follow_redirects=True`.
-        `headrace.client.websocket.WebSocketOptions` says what the other options mean. Raises WebSocketRefused when the
-        answer is none, and as `request`.
+        `headrace.client.calls.websocket.WebSocketOptions` says what the other options mean. Raises WebSocketRefused
+        when the answer is none, and as `request`.
         """
-        from headrace.client.websocket import WebSocketOptions, session
+        from headrace.client.calls.websocket import WebSocketOptions, session
 
         wanted = WebSocketOptions(
             subprotocols=subprotocols,
@@ -352,8 +352,8 @@ class Client(Defaults):
 
 def _transport(network: NetworkConfig | None, options: NetworkOptions) -> Transport:
     """The network, as `network` has it, or the defaults, but for what `options` say."""
-    from headrace.client.network import NetworkTransport
-    from headrace.client.network_config import NetworkConfig
+    from headrace.client.config import NetworkConfig
+    from headrace.client.pool.network import NetworkTransport
 
     if network is None:
         network = NetworkConfig(**options)

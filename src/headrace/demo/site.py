@@ -13,14 +13,14 @@ from typing import Any, Final
 from headrace.bus import LocalBus
 from headrace.demo.download import folder
 from headrace.demo.tiles import COUNT, picture
-from headrace.server.events import Event, EventStream
 from headrace.server.files.static import StaticFiles
-from headrace.server.handler import ConnectionInfo, Request
-from headrace.server.mailbox import Dropped
-from headrace.server.response import Response, StreamResponse
+from headrace.server.handlers.events import Event, EventStream
+from headrace.server.handlers.mailbox import Dropped
+from headrace.server.handlers.request import ConnectionInfo, Request
+from headrace.server.handlers.response import Response, StreamResponse
+from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.server.routing.router import Router
-from headrace.server.websocket import WebSocketResponse
-from headrace.transport.websocket import WebSocket
+from headrace.websocket.connection import WebSocket
 
 LINE_EVERY_S: Final = 0.25
 EVENT_EVERY_S: Final = 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from headrace.transport.tunnel import Tunnel
+from headrace.websocket.tunnel import Tunnel
 
 
 class Direction:

@@ -8,22 +8,22 @@ from secrets import token_hex
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
+from headrace.client.calls.websocket import is_granted
 from headrace.client.errors import ConnectError, PoolError, PoolTimeout, RequestError, RequestTimeout, StreamReset
 from headrace.client.interface import Incoming, Origin, Outgoing, Transport
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from headrace.client.websocket import is_granted
 from headrace.engine.errors import INTERNAL_ERROR, LocalError
 from headrace.proxy.fields import ForwardedKind, Pairs, add_forwarded, end_to_end, trailers_that_go_on
 from headrace.proxy.hops import add_via, forwards_left, has_passed, with_forwards
 from headrace.proxy.places import SHARE_OF_ADDRESS, SHARE_OF_CONNECTION, Capacity, Hold, Places
 from headrace.proxy.relay import Relay
 from headrace.proxy.target import leaves_its_base
-from headrace.server.exchange import ClientDisconnected
-from headrace.server.handler import Request
-from headrace.server.logs import printable
+from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import AnyResponse, HeaderList, Headers, Response, checked_headers
+from headrace.server.handlers.websocket import ServerTunnel, TunnelInbox, refuse_handshake
 from headrace.server.middleware.rate_limit import client_key
-from headrace.server.response import AnyResponse, HeaderList, Headers, Response, checked_headers
-from headrace.server.websocket import ServerTunnel, TunnelInbox, refuse_handshake
+from headrace.server.telemetry.logs import printable
 from headrace.transport.log import get_logger
 
 log: Final = get_logger("headrace.proxy")
@@ -85,7 +85,7 @@ class ReverseProxy:
             if not 0 < share <= 1:
                 raise ValueError(f"the option {option} is a part of all places, above 0 and at most 1, not {share!r}")
         if transport is None:
-            from headrace.client.network import NetworkTransport
+            from headrace.client.pool.network import NetworkTransport
             from headrace.proxy.network import UPSTREAM_NETWORK
 
             transport = NetworkTransport(UPSTREAM_NETWORK)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any, Final
 
-from headrace.server.access_log import AccessLog
-from headrace.server.config import Bind, Config
-from headrace.server.driver import ServerDriver
+from headrace.server.connection.driver import ServerDriver
 from headrace.server.interface import AppError, Application, StartupError, adapt
 from headrace.server.lifecycle import Drain
 from headrace.server.service import Service
+from headrace.server.settings.config import Bind, Config
+from headrace.server.telemetry.access_log import AccessLog
 from headrace.server.telemetry.interface import Listeners, Telemetry
 from headrace.server.telemetry.observed_connection import ObservedDriver
 from headrace.transport.listener import Gate, Listener, addresses, bind_fd, bind_tcp, bind_unix

@@ -10,12 +10,12 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from headrace.server.config import Config
-    from headrace.server.exchange import Exchange
+    from headrace.server.connection.exchange import Exchange
+    from headrace.server.settings.config import Config
 
 ADAPTERS: Final = {
     "asgi": ("headrace.asgi.application", "ASGIApplication"),
-    "native": ("headrace.server.handler", "NativeApplication"),
+    "native": ("headrace.server.handlers.request", "NativeApplication"),
     "wsgi": ("headrace.wsgi.application", "WSGIApplication"),
 }
 

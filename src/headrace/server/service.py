@@ -14,14 +14,14 @@ from headrace.server.telemetry.observed import observed
 from headrace.server.telemetry.request_id import RequestIds
 from headrace.transport.addresses import address_pair
 from headrace.transport.clock import DateClock
-from headrace.transport.fair_share import ProcessRoom
 from headrace.transport.log import Seldom, get_logger
 from headrace.transport.loop_work import LIGHT_WORK
+from headrace.websocket.fair_share import ProcessRoom
 
 if TYPE_CHECKING:
-    from headrace.server.config import Config
-    from headrace.server.driver import ServerDriver
+    from headrace.server.connection.driver import ServerDriver
     from headrace.server.interface import Application
+    from headrace.server.settings.config import Config
     from headrace.server.telemetry.interface import Listeners
 
 CROWD: Final = 4  # connections with more input than a turn takes, before turns become shorter

@@ -14,7 +14,7 @@ from headrace.wsgi.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from headrace.server.config import Config
+    from headrace.server.settings.config import Config
     from headrace.wsgi.call import Call
 
     WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.engine.errors import CANCEL
 from headrace.engine.message import COMPLETE
-from headrace.server.exchange import ClientDisconnected, Exchange
-from headrace.server.file import send_file
+from headrace.server.connection.exchange import ClientDisconnected, Exchange
+from headrace.server.connection.worker import start_worker
 from headrace.server.files.places import client_of
-from headrace.server.worker import start_worker
+from headrace.server.files.response import send_file
 from headrace.wsgi.call import Call
 from headrace.wsgi.environ import environ
 from headrace.wsgi.outlet import Outlet

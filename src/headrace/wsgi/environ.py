@@ -12,8 +12,8 @@ from urllib.parse import unquote_to_bytes
 from headrace.wsgi.files import FileWrapper
 
 if TYPE_CHECKING:
-    from headrace.server.driver import ServerDriver
-    from headrace.server.exchange import Exchange
+    from headrace.server.connection.driver import ServerDriver
+    from headrace.server.connection.exchange import Exchange
 
 _UNDERSCORE: Final = 0x5F
 _OWN_NAMES: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}

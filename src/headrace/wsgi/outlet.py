@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.engine.message import is_bodiless
-from headrace.server.exchange import ClientDisconnected
+from headrace.server.connection.exchange import ClientDisconnected
 from headrace.wsgi.line import Line
 from headrace.wsgi.spool import PIECE, Spool
 

@@ -11,7 +11,7 @@ from headrace.engine.events import DataReceived, Event, PeerFault, StreamReset
 from headrace.engine.limits import Limits
 from headrace.testing import ServerUnderTest, data_frame, frame, headers_frame
 
-from tests import wire
+from tests.support import wire
 
 BODY = random.Random(1).randbytes(300_000)
 

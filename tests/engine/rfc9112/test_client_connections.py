@@ -8,7 +8,7 @@ from headrace.engine import events as ev
 from headrace.engine.errors import CANCEL, NO_ERROR, REFUSED_STREAM, LocalProtocolError
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import H1ClientRig
+from tests.support.h1_rig import H1ClientRig
 
 pytestmark = pytest.mark.engine
 

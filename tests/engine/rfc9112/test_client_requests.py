@@ -11,7 +11,7 @@ from headrace.engine.errors import InvalidFieldError, LocalProtocolError, Stream
 from headrace.engine.h1 import H1ServerConnection
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import H1ClientRig
+from tests.support.h1_rig import H1ClientRig
 
 pytestmark = pytest.mark.engine
 

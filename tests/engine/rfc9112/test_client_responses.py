@@ -13,7 +13,7 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import CUT, WHOLE, Answer, H1ClientRig, answer
+from tests.support.h1_rig import CUT, WHOLE, Answer, H1ClientRig, answer
 
 pytestmark = pytest.mark.engine
 

@@ -16,7 +16,7 @@ import pytest
 
 from headrace.engine import events as ev
 
-from tests.h1_rig import H1Rig
+from tests.support.h1_rig import H1Rig
 
 ROWS = json.loads(Path(__file__).with_name("llhttp_vectors.json").read_text("utf-8"))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import GET, OK, SILENT, H1Rig, chunked, head, post, refusal
 from tests.properties.profile import tries
+from tests.support.h1_rig import GET, OK, SILENT, H1Rig, chunked, head, post, refusal
 
 LINES = [
     b"GET / HTTP/1.1\nHost: a\r\n\r\n",

@@ -6,7 +6,7 @@ import pytest
 
 from headrace.engine import events as ev
 
-from tests.h1_rig import GET, OK, H1Rig, head, refusal
+from tests.support.h1_rig import GET, OK, H1Rig, head, refusal
 
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -10,7 +10,7 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import OK, H1Rig, head, refusal
+from tests.support.h1_rig import OK, H1Rig, head, refusal
 
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -11,7 +11,7 @@ from headrace.engine import events as ev
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError, StreamClosedError
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import GET, H1Rig, Response, head, post, read_responses
+from tests.support.h1_rig import GET, H1Rig, Response, head, post, read_responses
 
 HEAD = head(request=b"HEAD / HTTP/1.1")
 OLD = head(request=b"GET / HTTP/1.0")

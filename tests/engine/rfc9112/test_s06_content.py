@@ -8,7 +8,7 @@ from headrace.engine import events as ev
 from headrace.engine.errors import LocalProtocolError
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import GET, OK, H1Rig, chunked, head, post, refusal
+from tests.support.h1_rig import GET, OK, H1Rig, chunked, head, post, refusal
 
 POST = b"POST / HTTP/1.1"
 WHOLE = b"5\r\nhello\r\n0\r\n\r\n"

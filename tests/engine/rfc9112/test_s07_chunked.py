@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import GET, OK, H1Rig, chunked, refusal
 from tests.properties.profile import tries
+from tests.support.h1_rig import GET, OK, H1Rig, chunked, refusal
 
 END = b"0\r\n\r\n"
 

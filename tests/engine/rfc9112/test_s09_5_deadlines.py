@@ -10,7 +10,7 @@ from headrace.engine import events as ev
 from headrace.engine.errors import CANCEL
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import GET, H1Rig, chunked, head, post
+from tests.support.h1_rig import GET, H1Rig, chunked, head, post
 
 LIMITS = Limits(
     preface_timeout_s=10,

@@ -12,7 +12,7 @@ from headrace.engine import events as ev
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, InvalidFieldError, LocalProtocolError, StreamClosedError
 from headrace.engine.limits import Limits
 
-from tests.h1_rig import GET, OK, H1Rig, chunked, head, post, refusal
+from tests.support.h1_rig import GET, OK, H1Rig, chunked, head, post, refusal
 
 CLOSE = head(b"Connection: close")
 

@@ -11,8 +11,8 @@ from headrace.engine import events as ev
 from headrace.engine.errors import REFUSED_STREAM, InvalidFieldError, LocalProtocolError
 from headrace.engine.h2 import ServerConnection
 
-from tests import wire
-from tests.rig import ClientRig
+from tests.support import wire
+from tests.support.rig import ClientRig
 
 ORIGIN = 0xC
 ALTSVC = 0xA

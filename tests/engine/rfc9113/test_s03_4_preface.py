@@ -7,8 +7,8 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import ClientRig, ServerRig
+from tests.support import wire
+from tests.support.rig import ClientRig, ServerRig
 
 
 def test_server_settings_is_its_first_frame() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from headrace.engine import events as ev
 
-from tests import wire
-from tests.rig import OK, ClientRig, ServerRig
+from tests.support import wire
+from tests.support.rig import OK, ClientRig, ServerRig
 
 KNOWN = {*range(10), wire.PRIORITY_UPDATE}
 
@@ -117,7 +117,8 @@ def test_a_frame_header_may_come_in_pieces(sizes: tuple[int, int]) -> None:
 
 
 def test_what_we_write_has_no_unused_flags() -> None:
-    """§4.1 Unused flags MUST be left unset when sending (the reader of tests/wire.py holds every frame to it)."""
+    """§4.1 Unused flags MUST be left unset when sending (the reader of tests/support/wire.py holds every frame to
+    it)."""
     rig = ServerRig()
     rig.request(1)
     rig.conn.send_informational(1, 103, [(b"link", b"</a>")])

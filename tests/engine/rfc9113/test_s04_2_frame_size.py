@@ -7,8 +7,8 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import OK, ClientRig, ServerRig
+from tests.support import wire
+from tests.support.rig import OK, ClientRig, ServerRig
 
 FRAME_SIZE = wire.FRAME_SIZE_ERROR
 

@@ -7,8 +7,8 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import OK, ServerRig
+from tests.support import wire
+from tests.support.rig import OK, ServerRig
 
 PROTOCOL = ("connection", wire.PROTOCOL_ERROR)
 COMPRESSION = ("connection", wire.COMPRESSION_ERROR)

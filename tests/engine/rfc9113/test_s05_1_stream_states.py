@@ -14,8 +14,8 @@ import pytest
 
 from headrace.engine import events as ev
 
-from tests import wire
-from tests.rig import OK, ClientRig, ServerRig
+from tests.support import wire
+from tests.support.rig import OK, ClientRig, ServerRig
 
 GO_PROTOCOL = ("connection", wire.PROTOCOL_ERROR)
 GO_CLOSED = ("connection", wire.STREAM_CLOSED)

@@ -10,8 +10,8 @@ from headrace.engine import events as ev
 from headrace.engine.errors import LocalError
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import OK, ClientRig, Rig, ServerRig
+from tests.support import wire
+from tests.support.rig import OK, ClientRig, Rig, ServerRig
 
 FLOW = wire.FLOW_CONTROL_ERROR
 MAX = 2**31 - 1

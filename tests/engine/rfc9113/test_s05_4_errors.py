@@ -10,8 +10,8 @@ from headrace.engine import events as ev
 from headrace.engine.errors import LocalError, StreamClosedError
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import OK, ClientRig, ServerRig
+from tests.support import wire
+from tests.support.rig import OK, ClientRig, ServerRig
 
 
 @pytest.mark.parametrize("opened", [0, 1, 3])

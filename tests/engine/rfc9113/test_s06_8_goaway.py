@@ -8,8 +8,8 @@ from headrace.engine import errors
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests import wire
-from tests.rig import ClientRig, ServerRig
+from tests.support import wire
+from tests.support.rig import ClientRig, ServerRig
 
 MAX_ID = 2**31 - 1
 

@@ -9,8 +9,8 @@ import pytest
 from headrace.engine import events as ev
 from headrace.engine.errors import LocalError
 
-from tests import wire
-from tests.rig import OK, ClientRig, ServerRig
+from tests.support import wire
+from tests.support.rig import OK, ClientRig, ServerRig
 
 MALFORMED = ("stream", wire.PROTOCOL_ERROR)
 

@@ -7,8 +7,8 @@ import pytest
 from headrace.engine import errors
 from headrace.engine import events as ev
 
-from tests import wire
-from tests.rig import OK, ClientRig, ServerRig
+from tests.support import wire
+from tests.support.rig import OK, ClientRig, ServerRig
 
 MALFORMED = ("stream", wire.PROTOCOL_ERROR)
 

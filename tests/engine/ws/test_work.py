@@ -15,7 +15,7 @@ from headrace.engine.ws.connection import LEAST_MESSAGE
 from headrace.engine.ws.negotiation import accept_deflate
 
 from tests.engine.ws.octets import BINARY, CLOSE, CONT, PING, TEXT, close, frame, messages
-from tests.turns.ws_floods import empty_blocks
+from tests.turns.websocket.floods import empty_blocks
 
 MiB = 1_048_576
 RSV1 = 0x40

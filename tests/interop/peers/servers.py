@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.client.network_rig import authority
+from tests.client.support.network_rig import authority
 from tests.conftest import ROOT, need
 from tests.interop.peers.app import BLOCK
-from tests.process import free_port
+from tests.support.process import free_port
 
 HERE = Path(__file__).parent
 START_LIMIT_S = 90.0  # Go builds its library first, where it has not yet

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.server.file import FileResponse
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.files.response import FileResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 
 
 def handler(request: Request) -> Response | FileResponse:

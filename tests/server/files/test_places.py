@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from headrace.server.file import SMALL, FileResponse
 from headrace.server.files.places import PLACES, Places
+from headrace.server.files.response import SMALL, FileResponse
 from headrace.server.files.static import StaticFiles
-from headrace.server.response import StreamResponse
+from headrace.server.handlers.response import StreamResponse
 
-from tests.h2_peer import H2Peer
 from tests.server.files.test_sendfile import Visitor
-from tests.serving import Run, live_handlers, port, serving, settled
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, live_handlers, port, serving, settled
 
 CONTENT = bytes(range(256)) * 1_200  # 307,200 bytes: more than a stream's buffer
 MOST = 8

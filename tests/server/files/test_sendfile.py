@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from headrace.server.file import SMALL, FileResponse
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.files.response import SMALL, FileResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 
 from tests.conftest import ROOT, need
-from tests.process import Served
-from tests.process import serving as process_serving
-from tests.serving import Run, live_handlers, port, serving, settled
+from tests.support.process import Served
+from tests.support.process import serving as process_serving
+from tests.support.serving import Run, live_handlers, port, serving, settled
 
 CONTENT = bytes(range(256)) * 4_000  # 1,024,000 octets
 LIMIT_S = 10.0

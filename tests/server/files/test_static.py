@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from headrace import Mount, Response, Route, Router, StaticFiles
-from headrace.server.file import SMALL
 from headrace.server.files import folder as folder_module
+from headrace.server.files.response import SMALL
 
-from tests.h2_peer import H2Peer
-from tests.requests import answer, fields, request
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.requests import answer, fields, request
+from tests.support.serving import Run, port, serving
 
 THEN = 1_700_000_000
 BIG = bytes(range(256)) * 1024  # more than what is read at once

@@ -7,9 +7,9 @@ import pytest
 from headrace import Request, Response, Route, Router, StreamResponse
 from headrace.server.middleware import BodyLimit
 
-from tests.h2_peer import H2Peer
-from tests.requests import answer, request
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.requests import answer, request
+from tests.support.serving import Run, port, serving
 
 called: list[str] = []
 

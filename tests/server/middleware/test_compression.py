@@ -17,9 +17,9 @@ from headrace import EventStream, FileResponse, HTTPError, Request, Response, Ro
 from headrace.server.content_coding import available, choose, weights
 from headrace.server.middleware import Compression
 
-from tests.h2_peer import H2Peer
-from tests.requests import answer, fields, request
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.requests import answer, fields, request
+from tests.support.serving import Run, port, serving
 
 zstd: Any = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 

@@ -9,7 +9,7 @@ import pytest
 from headrace import HTTPError, Request, Response, Route, Router
 from headrace.server.middleware import CORS
 
-from tests.requests import answer, fields, request
+from tests.support.requests import answer, fields, request
 
 GOOD = "https://good.example"
 

@@ -11,15 +11,15 @@ import pytest
 
 from headrace import FileResponse, Request, Response, Router, StreamResponse
 from headrace.proxy import ReverseProxy
-from headrace.server.events import EventStream
-from headrace.server.loop import STOP, LoopResponse
+from headrace.server.handlers.events import EventStream
+from headrace.server.handlers.loop import STOP, LoopResponse
+from headrace.server.handlers.response import AnyResponse
+from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.server.middleware import CORS, BodyLimit, Compression, Forwarded, RateLimit, SecurityHeaders
-from headrace.server.response import AnyResponse
-from headrace.server.websocket import WebSocketResponse
 
-from tests.h1_peer import H1Peer
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving
+from tests.support.h1_peer import H1Peer
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving
 
 TEXT = [(b"content-type", b"text/plain")]
 PAGE = b"a page " * 200

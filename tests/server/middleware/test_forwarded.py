@@ -9,7 +9,7 @@ import pytest
 from headrace import Request, Response, Route, Router
 from headrace.server.middleware import Forwarded
 
-from tests.requests import answer, request
+from tests.support.requests import answer, request
 
 PEER = ("10.0.0.1", 5000)
 

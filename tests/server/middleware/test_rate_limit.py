@@ -10,7 +10,7 @@ from headrace import Request, Response, Route, Router
 from headrace.server.middleware import Forwarded, RateLimit
 from headrace.server.middleware.rate_limit import client_key
 
-from tests.requests import answer, fields, request
+from tests.support.requests import answer, fields, request
 
 
 class Hand:

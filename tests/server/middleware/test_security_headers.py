@@ -9,7 +9,7 @@ import pytest
 from headrace import FileResponse, Request, Response, Route, Router, StreamResponse
 from headrace.server.middleware import SecurityHeaders
 
-from tests.requests import answer, fields, request
+from tests.support.requests import answer, fields, request
 
 SHARED = Response.text("the same object again and again")
 

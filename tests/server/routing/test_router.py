@@ -13,14 +13,14 @@ from uuid import UUID
 import pytest
 
 from headrace import HTTPError, Mount, Request, Response, Route, RouteError, Router
+from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.server.middleware import CORS, BodyLimit, Compression, Forwarded, SecurityHeaders
-from headrace.server.websocket import WebSocketResponse
-from headrace.transport.websocket import WebSocket
+from headrace.websocket.connection import WebSocket
 
-from tests.h2_peer import H2Peer
-from tests.requests import answer, fields, request
-from tests.serving import Run, port, serving
-from tests.ws_peer import Refused, open_websocket
+from tests.support.h2_peer import H2Peer
+from tests.support.requests import answer, fields, request
+from tests.support.serving import Run, port, serving
+from tests.support.ws_peer import Refused, open_websocket
 
 R: Any = Route  # untyped, since many rows here are what a type checker would refuse
 M: Any = Mount

@@ -10,14 +10,14 @@ import pytest
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, REFUSED_STREAM
 from headrace.server.app import Server
-from headrace.server.exchange import HTTPError
-from headrace.server.handler import Request
-from headrace.server.response import Response, Send, StreamResponse
+from headrace.server.connection.exchange import HTTPError
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response, Send, StreamResponse
 from headrace.server.telemetry import Telemetry
 
-from tests.h2_peer import H2Peer
 from tests.server.telemetry.recorder import Recorder
-from tests.serving import Run, live_handlers, port, serving, settled
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, live_handlers, port, serving, settled
 
 
 async def native(request: Request) -> Any:

@@ -12,15 +12,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from headrace.server.config import Config, ConfigError
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 from headrace.server.routing.route import Route
 from headrace.server.routing.router import Router
+from headrace.server.settings.config import Config, ConfigError
 from headrace.server.telemetry.opentelemetry import OpenTelemetry
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving, settled
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving, settled
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -98,7 +98,7 @@ def test_the_setting_takes_the_process_s_provider(run: Run, monkeypatch: pytest.
             await settled(lambda: len(traces.spans) == 1)
 
     run(main())
-    monkeypatch.setattr("headrace.server.config.find_spec", lambda name: None)
+    monkeypatch.setattr("headrace.server.settings.config.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="otel needs the package opentelemetry-api"):
         Config(otel=True)
 

@@ -11,18 +11,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from headrace.server.config import Config, ConfigError
-from headrace.server.handler import Request
-from headrace.server.response import Response, Send, StreamResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response, Send, StreamResponse
 from headrace.server.routing.route import Route
 from headrace.server.routing.router import Router
+from headrace.server.settings.config import Config, ConfigError
 from headrace.server.telemetry.prometheus import Prometheus
 
-from tests.fetch import fetch
-from tests.h2_peer import H2Peer
-from tests.process import free_port
-from tests.process import serving as served
-from tests.serving import Run, live_handlers, port, serving, settled
+from tests.support.fetch import fetch
+from tests.support.h2_peer import H2Peer
+from tests.support.process import free_port
+from tests.support.process import serving as served
+from tests.support.serving import Run, live_handlers, port, serving, settled
 
 
 def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -151,6 +151,6 @@ def test_a_bad_address_is_named() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.server.config.find_spec", lambda name: None)
+    monkeypatch.setattr("headrace.server.settings.config.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"metrics_bind needs the package prometheus-client: pip install"):
         Config(metrics_bind="127.0.0.1:9000")

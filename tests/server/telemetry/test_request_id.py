@@ -12,14 +12,14 @@ from typing import Any, cast
 import pytest
 
 from headrace.engine.events import RequestReceived
-from headrace.server.handler import Request
-from headrace.server.logs import LineFormatter
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
 from headrace.server.telemetry import RequestIdFilter, Telemetry, request_id
+from headrace.server.telemetry.logs import LineFormatter
 from headrace.server.telemetry.request_id import RequestIds
 
-from tests.h2_peer import H2Peer
-from tests.serving import Run, port, serving
+from tests.support.h2_peer import H2Peer
+from tests.support.serving import Run, port, serving
 
 
 def head(*headers: tuple[bytes, bytes]) -> RequestReceived:

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from headrace.server.handler import Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response
+from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.server.telemetry.prometheus import Prometheus
-from headrace.server.websocket import WebSocketResponse
 
 from tests.server.telemetry.recorder import Recorder
-from tests.serving import Run, live_handlers, port, serving, settled
-from tests.ws_peer import Refused, open_websocket
+from tests.support.serving import Run, live_handlers, port, serving, settled
+from tests.support.ws_peer import Refused, open_websocket
 
 
 async def native(request: Request) -> Any:

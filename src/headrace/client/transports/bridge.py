@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from headrace.client import errors
 from headrace.client.interface import Incoming, Origin, Outgoing, Pairs
-from headrace.client.loop_thread import LoopThread, shared
+from headrace.client.sync.loop_thread import LoopThread, shared
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.engine.errors import LocalError
 
@@ -309,8 +309,8 @@ class SyncContent:
 def _transport(transport: Any, options: dict[str, Any]) -> Any:
     """The given one, or a pool with these options."""
     if transport is None:
-        from headrace.client.network import NetworkTransport
-        from headrace.client.network_config import NetworkConfig
+        from headrace.client.config import NetworkConfig
+        from headrace.client.pool.network import NetworkTransport
 
         return NetworkTransport(NetworkConfig(**options))
     if options:

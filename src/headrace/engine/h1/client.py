@@ -17,13 +17,13 @@ from headrace.engine.events import (
     ResponseReceived,
     StreamReset,
 )
-from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.client_sender import ClientSender
 from headrace.engine.h1.content import CHUNKS, CONTENT, HEAD, IDLE, TUNNEL, UNTIL_CLOSE
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.field_lines import BARE
-from headrace.engine.h1.memory import REMEMBERED_SIZE
-from headrace.engine.h1.response_reader import PREFIX, HTTP1ResponseHead, ResponseReader
+from headrace.engine.h1.parse.chunked import ChunkedDecoder
+from headrace.engine.h1.parse.field_lines import BARE
+from headrace.engine.h1.parse.memory import REMEMBERED_SIZE
+from headrace.engine.h1.parse.response import PREFIX, HTTP1ResponseHead, ResponseReader
 from headrace.engine.h1.upgrade import accept_value
 from headrace.engine.limits import BYTES_A_FRAME, Limits
 from headrace.engine.message import is_bodiless

@@ -14,7 +14,7 @@ from headrace.engine.budget import Budget
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError, StreamClosedError
 from headrace.engine.events import ConnectionEnded, DrainBegan, Event, PeerFault, SendAccepted, StreamReset
 from headrace.engine.h1.content import HEAD, IDLE, ContentConnection
-from headrace.engine.h1.request_heads import RequestHeads
+from headrace.engine.h1.heads.request import RequestHeads
 from headrace.engine.limits import Limits
 from headrace.engine.timed import NEVER
 

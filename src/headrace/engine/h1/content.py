@@ -10,9 +10,9 @@ from headrace.engine.errors import LocalProtocolError
 from headrace.engine.events import TrailersReceived
 from headrace.engine.fields import check_outgoing
 from headrace.engine.fixed_fields import fixed_fields
-from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.heads import write_trailers
+from headrace.engine.h1.heads.response import write_trailers
+from headrace.engine.h1.parse.chunked import ChunkedDecoder
 from headrace.engine.h1.queue import OutputQueue
 from headrace.engine.limits import CHUNKS_A_FRAME, Limits
 from headrace.engine.message import octets_of

@@ -11,7 +11,7 @@ from typing import Final
 from headrace.engine import errors
 from headrace.engine.events import ConnectionEnded, SendAccepted, StreamReset
 from headrace.engine.h1.content import HEAD, UPGRADING, WHOLE, ContentConnection
-from headrace.engine.h1.heads import Heads
+from headrace.engine.h1.heads.response import Heads
 from headrace.engine.limits import Limits
 from headrace.engine.message import BEFORE, COMPLETE
 from headrace.engine.timed import NEVER

@@ -9,7 +9,7 @@ from headrace.engine.errors import InvalidFieldError, LocalProtocolError, Stream
 from headrace.engine.events import PeerFault, StreamReset
 from headrace.engine.h1.content import CONTENT, HEAD, TUNNEL, UPGRADING
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.heads import CHUNKED, CLOSE, KEEP_ALIVE, WrittenHead, status_line
+from headrace.engine.h1.heads.response import CHUNKED, CLOSE, KEEP_ALIVE, WrittenHead, status_line
 from headrace.engine.h1.output import Output
 from headrace.engine.h1.upgrade import accept_value
 from headrace.engine.message import BEFORE, STREAMING, octets_of

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final
 from headrace.engine import errors
 from headrace.engine.events import ConnectReceived, DataReceived, Event, RequestReceived
 from headrace.engine.fields import is_token
-from headrace.engine.h1.chunked import ChunkedDecoder
 from headrace.engine.h1.content import CHUNKS, CONTENT, HEAD, TUNNEL, UPGRADING, WHOLE
 from headrace.engine.h1.deadlines import Deadlines
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.field_lines import BARE
-from headrace.engine.h1.memory import REMEMBERED_SIZE
+from headrace.engine.h1.parse.chunked import ChunkedDecoder
+from headrace.engine.h1.parse.field_lines import BARE
+from headrace.engine.h1.parse.memory import REMEMBERED_SIZE
+from headrace.engine.h1.parse.request import HTTP1RequestHead, RequestReader
+from headrace.engine.h1.parse.target import looks_like_http
 from headrace.engine.h1.queue import OUTPUT_HIGH
-from headrace.engine.h1.reader import HTTP1RequestHead, RequestReader
 from headrace.engine.h1.sender import DISCARDED
-from headrace.engine.h1.target import looks_like_http
 from headrace.engine.limits import BYTES_A_FRAME, DRIP, Limits
 from headrace.engine.message import BEFORE
 from headrace.engine.timed import NEVER

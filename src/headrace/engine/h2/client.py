@@ -18,8 +18,8 @@ from headrace.engine.events import (
 from headrace.engine.fields import ResponseHead, is_origin, parse_response, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
+from headrace.engine.h2.heads.request import RequestHeads
 from headrace.engine.h2.output import DRAINING
-from headrace.engine.h2.request_heads import RequestHeads
 from headrace.engine.h2.states import (
     CLOSED,
     CLOSED_BY_US,

@@ -16,7 +16,7 @@ from headrace.engine.errors import (
 )
 from headrace.engine.events import ConnectionEnded, PeerFault, SendAccepted, StreamReset
 from headrace.engine.h2 import frames
-from headrace.engine.h2.heads import Heads
+from headrace.engine.h2.heads.response import Heads
 from headrace.engine.h2.scheduler import Scheduler
 from headrace.engine.h2.settings import Settings
 from headrace.engine.h2.states import (

@@ -16,7 +16,7 @@ from headrace.engine.errors import (
 from headrace.engine.fields import check_outgoing
 from headrace.engine.fixed_fields import fixed_fields
 from headrace.engine.h2 import frames
-from headrace.engine.h2.heads import EncodedHead
+from headrace.engine.h2.heads.response import EncodedHead
 from headrace.engine.h2.output import FRAMES_UNDER_WAY, OCTETS_AN_UPDATE, OUTPUT_HIGH, UPDATES_A_FRAME, Output
 from headrace.engine.h2.states import (
     CLOSED,

@@ -11,7 +11,7 @@ from headrace.engine.events import ConnectReceived, PeerFault, RequestReceived, 
 from headrace.engine.fields import RequestHead, parse_request, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
-from headrace.engine.h2.heads import EncodedHead
+from headrace.engine.h2.heads.response import EncodedHead
 from headrace.engine.h2.priority import DEFAULT_URGENCY, parse_priority
 from headrace.engine.h2.states import (
     CLOSED,

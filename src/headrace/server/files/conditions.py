@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from headrace.server.files.http_date import parse_date
-from headrace.server.handler import Request
+from headrace.server.handlers.request import Request
 
 PROCEED: Final = 0
 NOT_MODIFIED: Final = 304

@@ -17,7 +17,7 @@ from headrace.server.files.open_limit import open_limit
 from headrace.transport.addresses import client_network
 
 if TYPE_CHECKING:
-    from headrace.server.exchange import Exchange
+    from headrace.server.connection.exchange import Exchange
 
 PART: Final = 4
 """All files together have one part in so many of the process's descriptors; where the kernel sends them, each has a

@@ -18,7 +18,7 @@ from headrace.server.files.open_limit import is_exhaustion
 from headrace.transport.connection import STALL_PROGRESS
 
 if TYPE_CHECKING:
-    from headrace.server.exchange import Exchange
+    from headrace.server.connection.exchange import Exchange
     from headrace.server.files.open_file import OpenFile
 
 LARGEST: Final = 262_144  # octets in one call, as much as other connections write in a turn of the event loop

@@ -8,9 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
+from headrace.server.connection.exchange import PLAIN_TEXT, HTTPError
 from headrace.server.content_coding import IDENTITY, choose
-from headrace.server.exchange import PLAIN_TEXT, HTTPError
-from headrace.server.file import CHUNK, SMALL, FileResponse, guess_content_type
 from headrace.server.files.conditions import FAILED, PROCEED, evaluate, range_holds
 from headrace.server.files.folder import Folder, Found, check_names
 from headrace.server.files.http_date import write_date
@@ -18,8 +17,9 @@ from headrace.server.files.listing import MOST, page
 from headrace.server.files.open_file import OpenFile
 from headrace.server.files.places import PLACES, client_of
 from headrace.server.files.ranges import Range, content_range, parse_ranges
-from headrace.server.handler import Request
-from headrace.server.response import AnyResponse, Response, StreamResponse
+from headrace.server.files.response import CHUNK, SMALL, FileResponse, guess_content_type
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import AnyResponse, Response, StreamResponse
 from headrace.server.routing.routing_table import split_path
 
 Fields = list[tuple[bytes, bytes]]

@@ -5,13 +5,13 @@ request first and the response last. One of your own is `async def middleware(re
 AnyResponse`. A usual order: Forwarded, RateLimit, SecurityHeaders, CORS, Compression, BodyLimit.
 """
 
+from headrace.server.handlers.response import AnyResponse
 from headrace.server.middleware.body_limit import BodyLimit
 from headrace.server.middleware.compression import Compression
 from headrace.server.middleware.cors import CORS
 from headrace.server.middleware.forwarded import Forwarded
 from headrace.server.middleware.rate_limit import RateLimit
 from headrace.server.middleware.security_headers import SecurityHeaders
-from headrace.server.response import AnyResponse
 from headrace.server.routing.route import Middleware, Next
 
 __all__ = [

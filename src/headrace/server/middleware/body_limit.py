@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.server.exchange import HTTPError
-from headrace.server.handler import Request
-from headrace.server.response import AnyResponse
+from headrace.server.connection.exchange import HTTPError
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import AnyResponse
 from headrace.server.routing.route import Next
 
 

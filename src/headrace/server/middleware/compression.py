@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from headrace.engine.message import is_bodiless
 from headrace.server.content_coding import IDENTITY, LEVELS, Encoder, available, choose, encoder_factory
-from headrace.server.handler import Request
-from headrace.server.loop import LoopResponse
+from headrace.server.handlers.loop import LoopResponse
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import AnyResponse, Response, StreamResponse
 from headrace.server.middleware.response_fields import (
     Pairs,
     fields_of,
@@ -19,7 +20,6 @@ from headrace.server.middleware.response_fields import (
     with_fields,
     without,
 )
-from headrace.server.response import AnyResponse, Response, StreamResponse
 from headrace.server.routing.route import Next
 
 COMPRESSIBLE: Final = (

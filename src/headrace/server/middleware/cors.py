@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from headrace.server.exchange import PLAIN_TEXT
-from headrace.server.handler import Request
+from headrace.server.connection.exchange import PLAIN_TEXT
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.middleware.response_fields import fields_of, value_of, varying, with_fields
-from headrace.server.response import AnyResponse, Response
 from headrace.server.routing.route import Next
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-from headrace.server.exchange import HTTPError
-from headrace.server.handler import Request
-from headrace.server.response import AnyResponse
+from headrace.server.connection.exchange import HTTPError
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import AnyResponse
 from headrace.server.routing.route import Next
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

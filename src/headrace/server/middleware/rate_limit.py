@@ -7,9 +7,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from headrace.server.exchange import PLAIN_TEXT
-from headrace.server.handler import Request
-from headrace.server.response import AnyResponse, Response
+from headrace.server.connection.exchange import PLAIN_TEXT
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.routing.route import Next
 from headrace.transport.addresses import client_network
 

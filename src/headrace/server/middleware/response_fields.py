@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.server.response import AnyResponse, HeaderList, Response, header_list
+from headrace.server.handlers.response import AnyResponse, HeaderList, Response, header_list
 
 Pairs = list[tuple[bytes, bytes]]
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
-from headrace.server.exchange import PLAIN_TEXT
-from headrace.server.handler import Handler, Request
-from headrace.server.response import AnyResponse, Response
+from headrace.server.connection.exchange import PLAIN_TEXT
+from headrace.server.handlers.request import Handler, Request
+from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.routing.path_pattern import RouteError, joined_pattern, parse_pattern
 from headrace.server.routing.route import WEBSOCKET, Middleware, Route, checked_middleware
 from headrace.server.routing.routing_table import Scope, Table, call

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from headrace.server.handler import Handler, Request
-from headrace.server.response import Response
+from headrace.server.handlers.request import Handler, Request
+from headrace.server.handlers.response import Response
 from headrace.server.routing.path_pattern import STR, TYPED, Parameter, Pattern, RouteError, joined_pattern
 from headrace.server.routing.route import WEBSOCKET, Middleware, Route, compose
 

@@ -11,7 +11,7 @@ from headrace.transport.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.server.driver import ServerDriver
+    from headrace.server.connection.driver import ServerDriver
     from headrace.server.service import Service
     from headrace.server.telemetry.observed import Observed
 

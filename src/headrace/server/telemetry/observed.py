@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from headrace.server.exchange import ClientDisconnected, Exchange, HTTPError
+from headrace.server.connection.exchange import ClientDisconnected, Exchange, HTTPError
 from headrace.server.telemetry.request_id import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.engine.events import DataReceived, RequestReceived
-    from headrace.server.driver import ServerDriver
+    from headrace.server.connection.driver import ServerDriver
     from headrace.server.telemetry.interface import Telemetry
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.server.driver import ServerDriver
+from headrace.server.connection.driver import ServerDriver
 
 if TYPE_CHECKING:
     import asyncio

@@ -16,12 +16,12 @@ from prometheus_client.exposition import choose_encoder
 
 from headrace.engine.errors import error_name
 from headrace.engine.text import utf8
-from headrace.server.response import Response
+from headrace.server.handlers.response import Response
 from headrace.server.telemetry.interface import Telemetry
 
 if TYPE_CHECKING:
-    from headrace.server.driver import ServerDriver
-    from headrace.server.handler import Request
+    from headrace.server.connection.driver import ServerDriver
+    from headrace.server.handlers.request import Request
     from headrace.server.service import Service
     from headrace.server.telemetry.observed import Observed
 

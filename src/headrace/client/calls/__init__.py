@@ -1,0 +1,1 @@
+"""What happens around a request: redirects, authentication, retries, event streams, WebSockets."""

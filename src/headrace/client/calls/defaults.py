@@ -1,0 +1,228 @@
+"""What all requests of a client have, unless they say otherwise; and what can be prepared once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+from headrace.client.calls.auth import Auth, as_auth
+from headrace.client.calls.journey import Hooks
+from headrace.client.calls.options import RequestOptions
+from headrace.client.calls.retry import RetryPolicy
+from headrace.client.interface import Origin, Pairs
+from headrace.client.message.decoding import accept_encoding
+from headrace.client.message.headers import Headers
+from headrace.client.message.jar import JarHolder
+from headrace.client.message.query import QueryParams
+from headrace.client.message.request import Request
+from headrace.client.message.url import URL
+from headrace.client.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from headrace.client.message.cookies import Cookies
+
+USER_AGENT: Final = "headrace"
+CACHED_TARGETS: Final = 1024
+
+Target = tuple[Origin, bytes, bytes, str]
+"""Of a URL that was asked for before: origin, authority, path, and its text for messages."""
+
+
+class Defaults:
+    """The part of a client that makes requests."""
+
+    def __init__(
+        self,
+        *,
+        base_url: URL | str,
+        headers: Any,
+        params: Any,
+        cookies: Any,
+        auth: Any,
+        timeout: float | Timeouts | None,
+        retry: RetryPolicy | None,
+        event_hooks: Mapping[str, Any] | None,
+    ) -> None:
+        self._jar = JarHolder(cookies)
+        self._timeouts = Timeouts.of(timeout)
+        self._retry = retry
+        self._auth = as_auth(auth)
+        self._base_url = URL(base_url)
+        self._params = QueryParams(params)
+        self._hooks = _checked_hooks(event_hooks or {})
+        self._headers = Headers({"user-agent": USER_AGENT, "accept": "*/*", "accept-encoding": accept_encoding()})
+        self._headers.update(headers)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Something that all requests share has changed: forget what was prepared."""
+        # Whoever prepares from what was there before has the other dictionary in hand, and stores into that.
+        self._targets: dict[str | URL, Target] = {}
+        self._prepared: tuple[Pairs | None, Pairs] = None, []
+        """The client's list of header fields that it was made from, and the fields of a plain request: stored, and
+        looked at, in one step."""
+
+    def _prepare(self, url: str | URL) -> None:
+        """Remember what a plain request to this URL has in common with all others, where there are plain ones.
+
+        Other threads may change the defaults meanwhile, so that each is read once. The targets come first: a change
+        that comes after that leaves these targets to nobody.
+        """
+        pairs = self._headers._pairs
+        if self._prepared[0] is not pairs:
+            self._settle()
+        targets = self._targets
+        if (
+            self._auth is not None
+            or self._params
+            or self._hooks["request"]
+            or self._hooks["response"]
+            or self.retry is not None
+            or self._timeouts.total is not None
+        ):
+            return
+        if self._prepared[0] is not pairs:
+            headers = Headers.received(pairs)
+            if "host" in headers or "content-length" in headers or "cookie" in headers:
+                return
+            # By way of a request, so that they are checked as any other's.
+            self._prepared = pairs, Request("GET", "http://prepared.invalid/", headers=headers).outgoing().headers
+        target = self._merged(url)
+        if target.userinfo:
+            return
+        if len(targets) >= CACHED_TARGETS:
+            targets.clear()
+        targets[url] = (target.origin, target.netloc, target.raw_path, target.without_userinfo())
+
+    @property
+    def headers(self) -> Headers:
+        """The default header fields; they can be changed."""
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: Any) -> None:
+        self._headers = Headers(headers)
+
+    @property
+    def params(self) -> QueryParams:
+        """The default query parameters."""
+        return self._params
+
+    @params.setter
+    def params(self, params: Any) -> None:
+        self._params = QueryParams(params)
+        self._settle()
+
+    @property
+    def base_url(self) -> URL:
+        """What is put before relative URLs."""
+        return self._base_url
+
+    @base_url.setter
+    def base_url(self, url: URL | str) -> None:
+        self._base_url = URL(url)
+        self._settle()
+
+    @property
+    def auth(self) -> Auth | None:
+        """The default credentials."""
+        return self._auth
+
+    @auth.setter
+    def auth(self, auth: Any) -> None:
+        self._auth = as_auth(auth)
+        self._settle()
+
+    @property
+    def timeout(self) -> Timeouts:
+        """The default timeouts."""
+        return self._timeouts
+
+    @timeout.setter
+    def timeout(self, timeout: float | Timeouts | None) -> None:
+        self._timeouts = Timeouts.of(timeout)
+        self._settle()
+
+    @property
+    def retry(self) -> RetryPolicy | None:
+        """The default policy for retries."""
+        return self._retry
+
+    @retry.setter
+    def retry(self, retry: RetryPolicy | None) -> None:
+        self._retry = retry
+        self._settle()
+
+    @property
+    def event_hooks(self) -> Hooks:
+        """The hooks; to change them, set all."""
+        return {name: list(hooks) for name, hooks in self._hooks.items()}
+
+    @event_hooks.setter
+    def event_hooks(self, event_hooks: Mapping[str, Any]) -> None:
+        self._hooks = _checked_hooks(event_hooks)
+        self._settle()
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies, those that servers have set among them."""
+        return self._jar.open()
+
+    @cookies.setter
+    def cookies(self, cookies: Any) -> None:
+        self._jar.set(cookies)
+
+    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> Request:
+        """A request with the client's defaults, to be looked at, changed, and given to `send`.
+
+        Raises InvalidURL, and ValueError or TypeError for options that make no request.
+        """
+        params = options.get("params")
+        if defaults := self._params:
+            params = defaults.merge(params)
+        headers = self._headers.copy()  # as they are now: another thread may change the client's
+        if (more := options.get("headers")) is not None:
+            headers.update(more)
+        if (cookies := options.get("cookies")) is not None:
+            from headrace.client.message.cookies import cookie_field
+
+            field = cookie_field(cookies)
+            headers = headers | {"cookie": f"{headers['cookie']}; {field}" if "cookie" in headers else field}
+        return Request(
+            method,
+            self._merged(url),
+            params=params,
+            headers=headers,
+            content=options.get("content"),
+            data=options.get("data"),
+            files=options.get("files"),
+            json=options.get("json"),
+            trailers=options.get("trailers"),
+            timeouts=Timeouts.of(options["timeout"]) if "timeout" in options else self._timeouts,
+            on_upload=options.get("on_upload"),
+            on_download=options.get("on_download"),
+            on_informational=options.get("on_informational"),
+        )
+
+    def _merged(self, url: URL | str) -> URL:
+        """Below the base URL, unless it says itself where it leads."""
+        target = URL(url)
+        base = self._base_url
+        if not base.host or target.scheme or target.host:
+            return target
+        path = target.raw_path if target.path != "/" or str(target).startswith("/") else b""
+        return (
+            base.copy_with(
+                raw_path=base.raw_path.partition(b"?")[0].rstrip(b"/") + b"/" + path.lstrip(b"/"),
+                fragment=target.fragment or None,
+            )
+            if path or target.query
+            else base.copy_with(fragment=target.fragment or None)
+        )
+
+
+def _checked_hooks(event_hooks: Mapping[str, Any]) -> Hooks:
+    unknown = set(event_hooks) - {"request", "response"}
+    if unknown:
+        raise ValueError(f"there is no event {sorted(unknown)[0]!r}; there are request and response")
+    return {name: list(event_hooks.get(name) or ()) for name in ("request", "response")}

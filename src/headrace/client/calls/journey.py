@@ -1,0 +1,275 @@
+"""One call's way to its response: redirects, credentials, cookies, hooks, retries, and the transport at the bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.client.calls.auth import Auth
+from headrace.client.calls.redirects import may_keep_credentials, redirected
+from headrace.client.calls.retry import RetryPolicy
+from headrace.client.errors import BodyConsumed, RequestError, TooManyRedirects
+from headrace.client.interface import Transport, in_this_context
+from headrace.client.message.content import as_content
+from headrace.client.message.jar import JarHolder
+from headrace.client.message.request import Call, Request
+from headrace.client.message.response import REDIRECTS, Response
+from headrace.client.message.streaming import Streaming, decoded_whole, told
+from headrace.engine.message import parse_content_length
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+SMALL: Final = 65_536
+"""Bytes of content of an answer on the way to another one that are read, as the connection is worth more; of an answer
+with more nothing is kept."""
+PATIENCE_S: Final = 1.0
+"""Seconds that this may take."""
+_CHALLENGES: Final = frozenset((401, 407))
+
+NONE: Final[frozenset[int]] = frozenset()
+
+Hooks = dict[str, list[Callable[[Any], Any]]]
+
+
+class Journey:
+    """What is decided for one call, and then sent. Made for one `run`."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        stream: bool,
+        auth: Auth | None,
+        jar: JarHolder,
+        max_redirects: int,
+        retry: RetryPolicy | None,
+        hooks: Hooks,
+        max_ratio: int | None,
+        max_size: int | None,
+        deadline: float | None,
+    ) -> None:
+        """`max_redirects` 0 hands redirects to the caller; `max_size` None takes whole responses of any size."""
+        self._transport = transport
+        self._stream = stream
+        self._auth = auth
+        self._jar = jar
+        self._max_redirects = max_redirects
+        self._retry = retry
+        self._hooks = hooks
+        self._max_ratio = max_ratio
+        self._max_size = max_size
+        self._deadline = deadline
+        self._is_led_away = False
+        on_the_way = REDIRECTS if max_redirects else NONE
+        if auth is not None:
+            on_the_way |= _CHALLENGES
+        if retry is not None:
+            on_the_way = on_the_way.union(retry.statuses)
+        self._on_the_way = on_the_way
+
+    async def run(self, request: Request) -> Response:
+        """Send the request, and what follows from it. Raises RequestError."""
+        response = await self._authenticated(request)
+        if not self._max_redirects or not response.has_redirect_location:
+            return await self._completed(response)
+        return await self.follow(request, response)
+
+    async def follow(self, request: Request, response: Response) -> Response:
+        """Go where redirects lead, beginning with this response to this request."""
+        history: list[Response] = []
+        while response.has_redirect_location:
+            try:
+                if len(history) == self._max_redirects:
+                    raise TooManyRedirects(
+                        f"the request was redirected {len(history) + 1} times; {self._max_redirects} are followed",
+                        url=request.url.without_userinfo(),
+                    )
+                following = redirected(request, response.status, response.headers["location"])
+            except RequestError as error:
+                error.head = response._incoming.head
+                await response._close()
+                raise
+            await finish(response, self._stream)
+            response._history = history.copy()
+            history.append(response)
+            if not may_keep_credentials(request.url, following.url):
+                # Also for all that comes after, even when it leads back.
+                self._auth = None
+                self._is_led_away = True
+            request = following
+            response = await self._authenticated(request)
+        response._history = history
+        return await self._completed(response)
+
+    async def _completed(self, response: Response) -> Response:
+        """The caller's response: where it looked like one on the way, and is wanted whole, the rest of it is read."""
+        if response._content is None and not self._stream:
+            began = time.perf_counter()
+            await response._read()
+            response._elapsed_s += time.perf_counter() - began
+        return response
+
+    async def _authenticated(self, request: Request) -> Response:
+        auth = self._auth
+        if auth is None:
+            return await self._hooked(request)
+        if auth.requires_request_body and not isinstance(request.content, bytes):
+            request.content = as_content(b"".join([piece async for piece in request.content.open()]))
+        flow: AsyncGenerator[Request, Response] = auth.async_auth_flow(request)
+        try:
+            following = await anext(flow)
+            while True:
+                response = await self._hooked(following)
+                try:
+                    if auth.requires_response_body:
+                        await response._read()
+                    following = await flow.asend(response)
+                except StopAsyncIteration:
+                    return response
+                except BaseException:
+                    await response._close()
+                    raise
+                await finish(response, self._stream)
+                if not following.is_replayable:
+                    raise BodyConsumed(
+                        f"the answer {response.status} asks for the request once more, but its content came from an"
+                        " iterator, which is used up; give the octets, a file, or a function that makes a new iterator",
+                        url=following.url.without_userinfo(),
+                    )
+        finally:
+            await flow.aclose()
+
+    async def _hooked(self, request: Request) -> Response:
+        for hook in self._hooks.get("request", ()):
+            await _call(hook, request)
+        response = await self._retried(request)
+        if response._content is None and not self._stream:
+            if self._max_redirects and response.has_redirect_location:
+                await finish(response, self._stream)
+            elif self._hooks.get("response"):
+                await skim(response)
+        try:
+            for hook in self._hooks.get("response", ()):
+                await _call(hook, response)
+        except BaseException:
+            await response._close()
+            raise
+        return response
+
+    async def _retried(self, request: Request) -> Response:
+        policy = self._retry
+        if policy is None:
+            return await self._sent(request)
+        policy.begin(request)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response = await self._sent(request)
+            except RequestError as error:
+                wait = policy.wait_after_error(request, error, attempt)
+                if wait is None:
+                    raise
+            else:
+                wait = policy.wait_after_response(request, response, attempt)
+                if wait is None:
+                    return response
+                await finish(response, self._stream)
+            await policy.sleep(wait)
+
+    async def _sent(self, request: Request) -> Response:
+        call = request.outgoing()
+        if cookie := self._jar.header_for(request.url, self._is_led_away):
+            _add_cookie(call, cookie)
+        if request.on_informational is not None:
+            call.tell = in_this_context(request.on_informational)
+        call.max_size = self._max_size
+        call.on_the_way = self._on_the_way
+        whole = not self._stream and request.on_download is None
+        started = time.perf_counter()
+        incoming = None
+        try:
+            incoming = await self._transport.send(call, whole=whole)
+            response = Response.__new__(Response)
+            response._incoming = incoming
+            response._call = call
+            response._request = request
+            head = incoming.head
+            response.status = head.status
+            response._content = None
+            is_on_the_way = head.status in self._on_the_way
+            if whole and not is_on_the_way:
+                content = await incoming.read()
+                response._content = await decoded_whole(head.headers, content, self._max_ratio, self._max_size)
+            else:
+                extra = Streaming(incoming, call, self._max_ratio, self._deadline)
+                if request.on_download is not None:
+                    extra.on_download = request.on_download
+                    extra.total = _length_of(head.headers)
+                response._extra = extra
+                if not self._stream and not is_on_the_way:
+                    await response._read()
+            response._elapsed_s = time.perf_counter() - started
+        except RequestError as error:
+            told(error, call, incoming)
+            raise
+        if any(name == b"set-cookie" for name, _ in head.headers):
+            self._jar.extract(request.url, head.headers)
+        return response
+
+
+async def skim(response: Response) -> bool:
+    """Read the content of an answer on the way, and tell whether it was small enough to be kept. What is larger stays
+    to be read, or to be given up."""
+    extra = response._extra
+    most = extra.call.max_size
+    if not await extra.collect(SMALL if most is None else min(SMALL, most)):
+        return False
+    response._content = b"".join(extra.collected)
+    extra.collected = []
+    return True
+
+
+async def finish(response: Response, is_stream: bool) -> None:
+    """Be done with an answer that leads to another. What is small and comes soon is read, as the connection is worth
+    more, and servers count what is reset; all else is given up, together with a connection of HTTP/1.1. What was asked
+    for as a stream is not read over HTTP/2."""
+    if response.is_closed:
+        return
+    if is_stream and response.http_version == "2":
+        await response._close()
+        return
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            if await skim(response):
+                return
+    except (RequestError, TimeoutError):
+        pass  # the answer's head was all that mattered
+    await response._close()
+
+
+def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    for name, value in headers:
+        if name == b"content-length":
+            length = parse_content_length(value)
+            return length if length >= 0 else None
+    return None
+
+
+def _add_cookie(call: Call, cookie: str) -> None:
+    """Cookies of the jar behind those that the caller gave for this request."""
+    for at, (name, value) in enumerate(call.headers):
+        if name == b"cookie":
+            call.headers[at] = (name, value + b"; " + cookie.encode())
+            return
+    call.headers.append((b"cookie", cookie.encode()))
+
+
+async def _call(hook: Callable[[Any], Any], argument: Any) -> None:
+    result = hook(argument)
+    if inspect.isawaitable(result):
+        await result

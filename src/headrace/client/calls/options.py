@@ -1,0 +1,112 @@
+"""What a call of the client may be told. All of it is optional; what is not given comes from the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
+
+from headrace.client.calls.retry import RetryPolicy
+from headrace.client.message.content import ContentLike, TrailersLike
+from headrace.client.message.headers import Headers
+from headrace.client.message.request import Progress, Request
+from headrace.client.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.client.calls.auth import Auth
+    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.proxy import Proxy
+    from headrace.client.connect.tls import Certificate, Verify
+    from headrace.client.interface import Transport
+    from headrace.client.message.url import URL
+
+
+class RequestOptions(TypedDict, total=False):
+    """How one request is made."""
+
+    params: Any
+    """Query parameters: a mapping, pairs or text. They replace those of the same name in the URL."""
+    headers: Any
+    """Header fields: a mapping or pairs. They replace the client's of the same name."""
+    cookies: Any
+    """Cookies for this request alone, besides those of the client."""
+    content: ContentLike | None
+    """Octets, text, a binary file, or an iterable of octets, plain or asynchronous, or a function that makes one."""
+    data: Any
+    """The fields of a form; with `files` a multipart form."""
+    files: Any
+    """Files of a multipart form: a mapping or pairs of a name and a file, octets, or (filename, file[, type])."""
+    json: Any
+    """What is sent as JSON."""
+    trailers: TrailersLike
+    """A trailer section: fields as for `headers`, or a function that returns them when the content has been sent."""
+    timeout: float | Timeouts | None
+    """Seconds for each phase, a Timeouts, or None for no limit."""
+    on_upload: Progress | None
+    """Called with octets of content sent so far, and all where that is known."""
+    on_download: Progress | None
+    """Called with octets of content received so far, and all where that is known."""
+    on_informational: Callable[[int, Headers], None] | None
+    """Called with status and headers of each interim (1xx) response, as it comes."""
+
+
+class SendOptions(TypedDict, total=False):
+    """How a request is sent."""
+
+    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | None
+    """Credentials; None for none, not even the client's."""
+    follow_redirects: bool
+    retry: RetryPolicy | None
+    max_response_size: int | None
+    """Bytes of content that a response may have which is read whole; None for no limit."""
+
+
+class NetworkOptions(TypedDict, total=False):
+    """The settings of `NetworkConfig` that are asked for most; each means what it means there."""
+
+    http1: bool
+    http2: bool
+    verify: Verify
+    cert: Certificate | None
+    proxy: Proxy | str | Mapping[str, Proxy | str | None] | None
+    trust_env: bool
+    uds: str | Path | None
+    local_address: str | None
+    max_connections: int
+    keepalive_ping_s: float
+
+
+class ClientOptions(NetworkOptions, total=False):
+    """How a client is made, see `Client`."""
+
+    base_url: URL | str
+    headers: Any
+    params: Any
+    cookies: Any
+    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | None
+    timeout: float | Timeouts | None
+    follow_redirects: bool
+    max_redirects: int
+    retry: RetryPolicy | None
+    event_hooks: Mapping[str, Any] | None
+    max_decompression_ratio: int | None
+    max_response_size: int | None
+    network: NetworkConfig | None
+    transport: Transport | None
+
+
+class CallOptions(RequestOptions, SendOptions, total=False):
+    """All of it."""
+
+
+_OF_SENDING: Final = frozenset(SendOptions.__annotations__)
+
+
+def split(options: CallOptions) -> tuple[RequestOptions, SendOptions]:
+    """What makes a request, and what says how it is sent."""
+    if _OF_SENDING.isdisjoint(options):
+        return cast(RequestOptions, options), {}
+    making = {name: value for name, value in options.items() if name not in _OF_SENDING}
+    sending = {name: value for name, value in options.items() if name in _OF_SENDING}
+    return cast(RequestOptions, making), cast(SendOptions, sending)

@@ -1,0 +1,167 @@
+"""When a request is sent again, and after how long (RFC 9110 §9.2.2, §10.2.3). Off unless a policy is given."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from headrace.client.errors import (
+    BodyConsumed,
+    ConnectError,
+    ConnectionLost,
+    RequestError,
+    RequestTimeout,
+    StreamReset,
+    TLSError,
+    TotalTimeout,
+    TruncatedBody,
+)
+
+if TYPE_CHECKING:
+    from headrace.client.interface import Origin
+    from headrace.client.message.request import Request
+    from headrace.client.message.response import BaseResponse
+
+IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
+STATUSES: Final = frozenset((429, 502, 503, 504))
+MAX_BUDGETS: Final = 1_024
+"""Origins whose budgets are kept: as many as the pool remembers."""
+
+
+class RetryBudget:
+    """Keeps retries a fraction of requests, so that a service in trouble is not given more to do.
+
+    Each request adds `ratio` of a retry, up to `most`; each retry takes one. It begins with `most`. One budget may be
+    shared by several policies, and is one for all origins.
+    """
+
+    __slots__ = ("_left", "_most", "_ratio")
+
+    def __init__(self, ratio: float = 0.2, most: float = 10.0) -> None:
+        if ratio < 0 or most < 1:
+            raise ValueError("a retry budget has a ratio of 0 or more, and holds 1 retry or more")
+        self._ratio = ratio
+        self._most = most
+        self._left = most
+
+    def of(self, origin: Origin) -> RetryBudget:
+        """The budget that requests to an origin share: this one."""
+        return self
+
+    def deposit(self) -> None:
+        """A request begins."""
+        self._left = min(self._left + self._ratio, self._most)
+
+    def withdraw(self) -> bool:
+        """Ask for one retry."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class OriginBudgets:
+    """A `RetryBudget` for each origin: one that fails takes no retries of another. The 1,024 that were used last are
+    kept, and an origin beyond them begins anew. May be used in several threads."""
+
+    __slots__ = ("_budgets", "_lock", "_most", "_ratio")
+
+    def __init__(self, ratio: float = 0.2, most: float = 10.0) -> None:
+        """`ratio` and `most` are those of each budget."""
+        RetryBudget(ratio, most)  # whether they are in range
+        self._ratio = ratio
+        self._most = most
+        self._budgets: dict[Origin, RetryBudget] = {}
+        self._lock = Lock()
+
+    def of(self, origin: Origin) -> RetryBudget:
+        """The budget that requests to an origin share."""
+        with self._lock:
+            budget = self._budgets.pop(origin, None)
+            if budget is None:
+                budget = RetryBudget(self._ratio, self._most)
+                if len(self._budgets) >= MAX_BUDGETS:
+                    del self._budgets[next(iter(self._budgets))]
+            self._budgets[origin] = budget
+            return budget
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Which requests are sent again, how often, and after how long. Raises ValueError for numbers out of range.
+
+    A request is sent again when its method is in `methods` and it ended in one of `statuses`, a lost connection, a
+    reset or a timeout; or whatever its method, when the server has certainly not processed it. Content that cannot be
+    sent again is not; nor is anything after a certificate that does not hold.
+    """
+
+    attempts: int = 3
+    """How often a request is sent at most, the first time included."""
+    methods: Collection[str] = IDEMPOTENT
+    statuses: Collection[int] = STATUSES
+    backoff_s: float = 0.25
+    """Before the second attempt; twice as long before each further one, up to `max_backoff_s`. The wait is random
+    between nothing and that, so that clients do not come back all at once."""
+    max_backoff_s: float = 30.0
+    max_retry_after_s: float = 120.0
+    """A `retry-after` of the server's that asks for more than this ends the attempts."""
+    budget: RetryBudget | OriginBudgets | None = field(default_factory=OriginBudgets)
+    """By default each origin has a `RetryBudget` of its own; one that is given here is shared by all origins. None for
+    no limit but `attempts`."""
+    random: Callable[[], float] = random.random
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    now: Callable[[], float] = time.time
+    """Seconds since the epoch, for a `retry-after` that is a date."""
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.backoff_s < 0 or self.max_backoff_s < 0 or self.max_retry_after_s < 0:
+            raise ValueError("a retry policy has at least 1 attempt, and no negative seconds")
+
+    def begin(self, request: Request) -> None:
+        """A request begins."""
+        if self.budget is not None:
+            self.budget.of(request.url.origin).deposit()
+
+    def wait_after_error(self, request: Request, error: RequestError, attempt: int) -> float | None:
+        """Seconds to wait before attempt number `attempt` + 1 after this error, None to give up."""
+        if isinstance(error, (TLSError, TotalTimeout, BodyConsumed)):
+            return None
+        is_safe = error.retryable or (
+            request.method in self.methods
+            and isinstance(error, (ConnectError, ConnectionLost, StreamReset, RequestTimeout, TruncatedBody))
+        )
+        return self._wait(request, attempt, None) if is_safe else None
+
+    def wait_after_response(self, request: Request, response: BaseResponse, attempt: int) -> float | None:
+        """Seconds to wait before attempt number `attempt` + 1 after this response, None to keep it."""
+        if response.status not in self.statuses or request.method not in self.methods:
+            return None
+        return self._wait(request, attempt, self.retry_after(response.headers.get("retry-after")))
+
+    def _wait(self, request: Request, attempt: int, asked: float | None) -> float | None:
+        if attempt >= self.attempts or not request.is_replayable:
+            return None
+        if asked is not None and asked > self.max_retry_after_s:
+            return None
+        if self.budget is not None and not self.budget.of(request.url.origin).withdraw():
+            return None
+        longest = min(self.backoff_s * 2.0 ** min(attempt - 1, 60), self.max_backoff_s)
+        return max(longest * self.random(), asked or 0.0)
+
+    def retry_after(self, value: str | None) -> float | None:
+        """Seconds that a `retry-after` asks for, as a number or as a date (RFC 9110 §10.2.3); None for none."""
+        if value is None:
+            return None
+        value = value.strip()
+        if value.isascii() and value.isdigit():
+            return float(value[:18])
+        try:
+            return max(parsedate_to_datetime(value).timestamp() - self.now(), 0.0)
+        except (TypeError, ValueError, OverflowError):
+            return None

@@ -1,0 +1,108 @@
+"""What can be set about connections, with defaults and reasons."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from headrace.client.connect.proxy import Proxy
+from headrace.client.connect.tls import Certificate, Verify
+from headrace.client.connection.driver import CLIENT_LIMITS
+from headrace.client.interface import Origin
+from headrace.client.pool.policy import Policy
+from headrace.engine.limits import Limits
+
+Tap: TypeAlias = Callable[[asyncio.Protocol, Origin], asyncio.Protocol]
+OnStep: TypeAlias = Callable[[Origin, str, str], None]
+Address: TypeAlias = str | tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """How a `NetworkTransport` makes and keeps connections. Raises ValueError for what cannot be."""
+
+    http1: bool = True
+    """HTTP/1.1. Without it, cleartext is HTTP/2 by prior knowledge (RFC 9113 §3.3), and TLS offers h2 alone."""
+    http2: bool = True
+    """HTTP/2. It is found by ALPN; so on cleartext HTTP/1.1 is spoken while `http1` is on."""
+    max_connections: int = 100
+    """Connections in all, those under way and tunnels included. Idle ones of other origins make room."""
+    max_h1_connections_per_origin: int = 20
+    """HTTP/1.1 connections to one origin; each carries one request at a time. More than the six of browsers, as those
+    share a server with thousands of others; fewer than `max_connections`, so that one origin does not take them all.
+    WebSockets do not count."""
+    max_h2_connections_per_origin: int = 2
+    """HTTP/2 connections to one origin. A second one is opened when the server's MAX_CONCURRENT_STREAMS is reached on
+    the first and somebody waits; 1 for never (RFC 9113 §9.1 asks clients for restraint)."""
+    max_waiting: int = 10_000
+    """Requests in all that may wait for a place on a connection, a kilobyte each; the next one gets PoolError."""
+    max_replays: int = 10
+    """How often one request is sent again when it is certain that it was not processed (RFC 9113 §8.7)."""
+    idle_timeout_s: float = 60.0
+    """Time without a request after which a connection is closed. Servers have 60 to 75 s; who closes first avoids a
+    race with a request that is under way."""
+    drain_timeout_s: float = 5.0
+    """Time that running requests have when the transport is closed."""
+    coalesce: bool = True
+    """Use a connection for other origins whose address and certificate allow it (RFC 9113 §9.1.1)."""
+    wait_for_settings: bool = False
+    """Begin no request before the server's SETTINGS are there: one round trip more, and no stream too many."""
+    keepalive_ping_s: float = 0.0
+    """A PING after this time without an octet from the server, while requests are open and while none are; 0: none."""
+    keepalive_ack_s: float = 20.0
+    """Time for its acknowledgement; then the connection ends."""
+    verify: Verify = True
+    """Whose certificates are believed: True is the system's store, a path a PEM file or directory of authorities, an
+    SSLContext decides itself, False believes anybody."""
+    cert: Certificate | None = None
+    """A client certificate: a PEM file, or (certificate, key), or (certificate, key, password)."""
+    proxy: Proxy | str | Mapping[str, Proxy | str | None] | None = None
+    """One for all, or by the scheme of the origin: {"http": ..., "https": ..., "all": ...}. None: see `trust_env`."""
+    proxy_verify: Verify = True
+    """As `verify`, for the connection to a proxy with https."""
+    trust_env: bool = True
+    """Without `proxy`, take HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
+    local_address: str | None = None
+    """The address of ours that connections are made from."""
+    uds: str | Path | None = None
+    """The path of a unix socket that all connections are made to; URLs say only scheme, name and path."""
+    happy_eyeballs_delay_s: float = 0.25
+    """Time before the next address of a host is tried beside those that have not answered (RFC 8305 §5)."""
+    resolve: Mapping[tuple[str, int], Address] = field(default_factory=dict)
+    """Where to connect to instead: {(host, port): address or (address, port)}. Names in TLS and in requests stay."""
+    limits: Limits = field(default_factory=lambda: CLIENT_LIMITS)
+    """The engine's limits; `idle_timeout_s` and the two of keep-alive above take precedence."""
+    tap: Tap | None = None
+    """Given each new connection and its origin, returns the protocol that stands between it and its transport."""
+    on_step: OnStep | None = None
+    """Told what a new connection has achieved: the origin; "resolved", "connected" or "tls"; and details for people."""
+
+    def __post_init__(self) -> None:
+        if not (self.http1 or self.http2):
+            raise ValueError("http1 and http2 are both off: nothing is left to speak")
+        for name in ("max_connections", "max_h1_connections_per_origin", "max_h2_connections_per_origin"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("max_waiting", "max_replays", "drain_timeout_s", "keepalive_ping_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be below 0")
+        for name in ("idle_timeout_s", "happy_eyeballs_delay_s", "keepalive_ack_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.uds is not None and self.proxy is not None:
+            raise ValueError("uds and proxy exclude each other")
+
+    @property
+    def policy(self) -> Policy:
+        """What of it concerns the pool."""
+        return Policy(
+            max_connections=self.max_connections,
+            max_h1_connections_per_origin=self.max_h1_connections_per_origin,
+            max_h2_connections_per_origin=self.max_h2_connections_per_origin,
+            max_waiting=self.max_waiting,
+            http1=self.http1,
+            http2=self.http2,
+        )

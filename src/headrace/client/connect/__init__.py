@@ -1,0 +1,1 @@
+"""How a connection comes about: addresses, TLS, proxies."""

@@ -1,0 +1,465 @@
+"""One connection of a client, over HTTP/2 or HTTP/1.1: requests become streams, events go to their exchanges.
+
+The driver is the connection's protocol object, and everything happens on the event loop: a request is a call of
+`begin`, an event of the engine's a call of its exchange. There is no task and no queue between them (ADR 0018). What is
+asked for where there is no room waits with the driver's owner, which is told when there is.
+
+The class is written in layers: `driver_deadlines` has the exchanges and their timeouts, `driver_state` what the owner
+may ask of the connection; requests, events and the end are here.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from headrace.client.connection import failures
+from headrace.client.connection.exchange import COUNTED, STREAMED, WHOLE, Exchange
+from headrace.client.connection.owner import CLIENT_LIMITS, DriverOwner
+from headrace.client.connection.state import DriverState
+from headrace.client.connection.upload import PIECE, ContentUpload, OctetsUpload, Upload, awaits_continue
+from headrace.client.errors import ConnectionLost, RequestError, TLSError, too_large
+from headrace.client.interface import ResponseHead
+from headrace.engine.events import (
+    ACCEPTED,
+    DATA,
+    ENDED,
+    GOAWAY,
+    INFORMATIONAL,
+    ORIGIN,
+    PING_ACK,
+    RESET,
+    RESPONSE,
+    SETTINGS,
+    TRAILERS,
+)
+from headrace.engine.h1 import H1ClientConnection
+from headrace.engine.h2 import ClientConnection
+from headrace.engine.limits import MAX_STREAM_ID
+from headrace.transport.connection import logger
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from headrace.client.interface import Content, Origin, Outgoing, Pairs
+    from headrace.engine.limits import Limits
+
+__all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
+
+Protocols = Literal["alpn", "h2", "http/1.1"]
+
+H1_WINDOW: Final = 524_288
+"""Octets of a response over HTTP/1.1 that may be unread: there the kernel's buffers carry what a window carries over
+HTTP/2, and a connection is free for the next request when the one before has come whole, read or not."""
+MISDIRECTED: Final = 421
+_tuple: Final = tuple.__new__  # makes a NamedTuple in half the time
+_ANNOUNCED: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # methods whose empty content has a length (RFC 9110 §8.6)
+
+
+class ClientDriver(DriverState):
+    """Give this, as the protocol, to `loop.create_connection` on cleartext, or to a `TLSTransport`.
+
+    `origin` is whom the connection was made for. `protocols` says what is spoken: what ALPN has chosen, or HTTP/2 or
+    HTTP/1.1 by prior knowledge (RFC 9113 §3.3). With `wait_for_settings` it is ready only once the server's SETTINGS
+    have come, at the price of a round trip; else up to 100 requests may begin before, and what the server then refuses
+    is retryable.
+    """
+
+    __slots__ = ("_cut", "_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings")
+
+    reads_to_the_end = True
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits = CLIENT_LIMITS,
+        *,
+        origin: Origin,
+        protocols: Protocols,
+        owner: DriverOwner,
+        wait_for_settings: bool = False,
+    ) -> None:
+        super().__init__(loop, limits, origin, owner)
+        self._protocols = protocols
+        self._wait_for_settings = wait_for_settings
+        self._is_alone = True
+        self._is_draining = False
+        self._cut = ""
+        self._drain_timer: asyncio.TimerHandle | None = None
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        outgoing: Outgoing,
+        whole: bool = False,
+        *,
+        on_done: Callable[[Exchange], None] | None = None,
+        discard: bool = False,
+    ) -> Exchange:
+        """Send a request; call it only where `has_room`. Await `head_arrived` on what it returns, or be told of the end
+        by `on_done`. With `whole` the response is collected, with `discard` its content is counted and forgotten.
+
+        Raises InvalidFieldError for what must not be sent, LocalProtocolError where there is no room; nothing is sent
+        then. Whatever happens later ends the exchange, not this call.
+        """
+        content = outgoing.content
+        method = outgoing.method
+        protocol = outgoing.protocol
+        headers = outgoing.headers
+        is_tunnel = method == b"CONNECT"
+        scheme = b"https" if outgoing.origin.scheme == "https" else b"http"
+        length = -1
+        end = False
+        if is_tunnel:
+            if protocol is None:
+                scheme = b""
+            elif self.http_version != "2":
+                headers = [*headers, (b"sec-websocket-key", base64.b64encode(os.urandom(16)))]
+        elif not content:
+            end = True
+            if method in _ANNOUNCED:
+                length = 0
+        elif isinstance(content, bytes):
+            length = len(content)
+        elif content.length is not None:
+            length = content.length
+        authority, path, never_indexed = outgoing.authority, outgoing.path, outgoing.never_indexed
+        if end and length < 0 and protocol is None and never_indexed is None:  # as most are: each name costs time
+            stream_id = self.engine.send_request(method, scheme, authority, path, headers, end_stream=True)
+        else:
+            stream_id = self.engine.send_request(
+                method,
+                scheme,
+                authority,
+                path,
+                headers,
+                end_stream=end,
+                protocol=protocol,
+                content_length=length,
+                never_indexed=never_indexed,
+            )
+        exchange = Exchange(self, outgoing, stream_id, COUNTED if discard else WHOLE if whole else STREAMED)
+        if on_done is not None:
+            exchange.is_plain = False
+            exchange.on_done = on_done
+        live = self.live
+        live[stream_id] = exchange
+        if stream_id >= MAX_STREAM_ID:  # RFC 9113 §5.1.1: another connection has to take the next one
+            self._is_draining = True
+            self._set_unusable()
+        self._watch(exchange)
+        if not end:
+            exchange.is_plain = False
+            exchange.has_content = True
+            exchange.is_sending = True
+            if not is_tunnel:
+                self._begin_upload(exchange, content)
+        if not self.flush_due:
+            if self._is_alone and len(live) == 1:
+                self._flush()  # nobody to share a write with
+            else:
+                self.schedule_flush()
+        return exchange
+
+    def _begin_upload(self, exchange: Exchange, content: bytes | Content) -> None:
+        outgoing = exchange.outgoing
+        waits = awaits_continue(outgoing.headers)
+        upload: Upload
+        if not isinstance(content, bytes):
+            upload = exchange.upload = ContentUpload(exchange, content)
+            upload.begin(waits)
+        elif waits or len(content) > PIECE or outgoing.on_sent is not None:
+            upload = exchange.upload = OctetsUpload(exchange, content)
+            upload.begin(waits)
+        elif self.engine.send_data(exchange.stream_id, content, True):
+            exchange.on_sent()
+        else:
+            octets = exchange.upload = OctetsUpload(exchange, content)
+            octets.wait_for_all()
+
+    def give_up(self, exchange: Exchange, code: int) -> None:
+        """Reset the stream of an exchange that is over on our side, and let go of it."""
+        self.engine.reset_stream(exchange.stream_id, code)
+        self.let_go(exchange)
+
+    def let_go(self, exchange: Exchange) -> None:
+        """Forget an exchange that has ended outside of a batch of input."""
+        if self.live.pop(exchange.stream_id, None) is None:
+            return
+        if not exchange.is_over:  # a tunnel that both sides have ended
+            exchange.on_complete()
+        if not self.flush_due:
+            self.schedule_flush()
+        self._has_ended_some(self.loop.time())
+
+    def acknowledge(self, stream_id: int, count: int) -> None:
+        """Octets of content are consumed, outside of a batch of input. Over HTTP/2 there may be a WINDOW_UPDATE to be
+        written; over HTTP/1.1 reading may have to resume, with nothing to be written."""
+        engine = self.engine
+        engine.acknowledge_data(stream_id, count)
+        if not self.flush_due and (self._read_paused or engine.output_pending):
+            self.schedule_flush()
+
+    # -- the connection ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.peer = transport.get_extra_info("peername")
+        self.local = transport.get_extra_info("sockname")
+        tls = self._tls = transport.get_extra_info("ssl_object")
+        protocol = self._protocols
+        chosen = tls.selected_alpn_protocol() if tls is not None else None
+        now = self.now = self.idle_since = self.loop.time()
+        if protocol == "h2" or (protocol == "alpn" and chosen == "h2"):
+            self.http_version = "2"
+            self.engine = ClientConnection(self.limits, now=now)
+        else:
+            self.http_version = "1.1"
+            self.settings_seen = True
+            limits = self.limits
+            if limits.initial_stream_window > H1_WINDOW:
+                limits = replace(limits, initial_stream_window=H1_WINDOW)
+            self.engine = H1ClientConnection(limits, now=now)
+        super().connection_made(transport)
+        if protocol == "h2" and tls is not None and chosen != "h2":  # RFC 9113 §3.2: over TLS, ALPN chooses it
+            self._ended = TLSError("the server did not choose HTTP/2 in the handshake (ALPN, RFC 9113 §3.2)")
+            self.abort()
+        elif not (self._wait_for_settings and self.http_version == "2"):
+            self._set_ready()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and not self.cause:
+            self.cause = str(exc)
+        if self._turn_due and not self._ending and self.transport is not None:  # what has come is read to its end first
+            self._cut = self.transport.get_extra_info("cut") or ""
+            self._set_unusable()
+        super().connection_lost(exc)
+
+    def _lose(self) -> None:
+        engine = self.engine
+        self.flush_due = True
+        if not engine.closed:
+            now = self.loop.time()
+            # TLS knows an end that anybody could have made from the server's own (RFC 9112 §9.8).
+            cut = self.cause or self._cut
+            if not cut and self.transport is not None:
+                cut = self.transport.get_extra_info("cut")
+            try:
+                self.on_events(engine.receive_failure(now, cut) if cut else engine.receive_eof(now))
+            except Exception:
+                logger.exception("a connection could not be ended properly")
+        self._ending = True
+
+    def on_stalled(self) -> None:
+        self.cause = f"the server's side took nothing for {self._stall_timeout_s:g} s"
+
+    def on_lost(self) -> None:
+        self._stop_looking()
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        # The engine has told every exchange; should one be left, it must not wait for ever.
+        for exchange in list(self.live.values()):
+            exchange.on_failed(failures.connection_failed(self, exchange, "it is gone"))
+        self.live.clear()
+        self._wake_ready()
+        self._end_pings()
+        self._set_unusable()
+        self.owner.on_lost(self, self._ended)
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def on_events(self, events: Sequence[Any]) -> None:
+        # Typed loosely: `kind` tells what an event is, and an isinstance for mypy's sake costs 30 ns an event.
+        live = self.live
+        now = self.now
+        version = self.http_version
+        if version != "2":
+            version = self.engine.http_version
+        completed = 0
+        failed = 0
+        for event in events:
+            kind = event.kind
+            if kind == RESPONSE:
+                exchange = live.get(event.stream_id)
+                if exchange is None:
+                    continue
+                exchange.status = status = event.status
+                exchange.head = _tuple(ResponseHead, (status, event.headers, version))
+                if event.never_indexed is not None:
+                    exchange.note_never_indexed(event.never_indexed)
+                if event.end_stream:
+                    del live[event.stream_id]
+                    completed += 1
+                    exchange.on_complete()
+                else:
+                    if status != 200 and exchange.mode == WHOLE:
+                        outgoing = exchange.outgoing
+                        if status == MISDIRECTED or status in outgoing.on_the_way:
+                            exchange.mode = STREAMED  # most likely its head is all that is wanted
+                    if not exchange.is_plain or exchange.mode == STREAMED:
+                        self._on_head(exchange)
+                    if not exchange.is_sending:
+                        exchange.since = now
+            elif kind == DATA:
+                stream_id = event.stream_id
+                exchange = live.get(stream_id)
+                if exchange is None:
+                    self.engine.acknowledge_data(stream_id, event.flow_length)
+                    continue
+                is_last = event.end_stream
+                if exchange.mode == WHOLE:
+                    if exchange.buffer is not None:
+                        exchange.buffer.write(event.data)
+                        if exchange.most and exchange.buffer.tell() > exchange.most:
+                            exchange.fail(too_large(exchange.most))
+                            continue
+                    elif not exchange.chunks:
+                        exchange.chunks.append(event.data)
+                    elif not exchange.gather(event.data):
+                        continue
+                    if not is_last:
+                        self.engine.acknowledge_data(stream_id, event.flow_length)
+                else:
+                    exchange.on_data(event.data, event.flow_length)
+                if not is_last:
+                    if not exchange.is_sending:
+                        exchange.since = now
+                elif exchange.is_tunnel:
+                    exchange.on_peer_ended()
+                else:
+                    del live[stream_id]
+                    completed += 1
+                    exchange.on_complete()
+            elif kind == RESET:
+                exchange = live.pop(event.stream_id, None)
+                if exchange is not None:
+                    failed += 1
+                    exchange.on_failed(failures.stream_failed(self, exchange, event))
+            elif kind == TRAILERS:
+                exchange = live.pop(event.stream_id, None)
+                if exchange is not None:
+                    completed += 1
+                    exchange.trailers = event.headers
+                    if event.never_indexed is not None:
+                        exchange.note_never_indexed(event.never_indexed)
+                    exchange.on_complete()
+            elif kind == ACCEPTED:
+                exchange = live.get(event.stream_id)
+                if exchange is not None:
+                    if exchange.upload is not None:
+                        exchange.upload.on_accepted()
+                    elif exchange.way_out is not None:
+                        exchange.way_out.on_accepted()
+            elif kind == INFORMATIONAL:
+                self._on_informational(event.stream_id, event.status, event.headers, event.never_indexed)
+            elif kind == SETTINGS:
+                self._on_settings()
+            elif kind == GOAWAY:
+                self.goaway_text = failures.goaway_text(event.code, event.debug)
+                self._set_unusable()
+            elif kind == PING_ACK:
+                self._on_ping_ack(event.opaque)
+            elif kind == ORIGIN:
+                self.announced_origins = [*(self.announced_origins or ()), *event.origins]
+                self.owner.on_origins(self)
+            elif kind == ENDED:
+                if self._ended is None:
+                    self._ended = failures.connection_error(self, event)
+                self._set_unusable()
+        if completed or failed:
+            self.completed += completed
+            self._is_alone = completed == 1
+            self._has_ended_some(now)
+
+    def _on_head(self, exchange: Exchange) -> None:
+        """The head of a response has come that somebody waits for, or whose request is not a plain one."""
+        if exchange.has_content and exchange.outgoing.method == b"CONNECT":
+            if exchange.status < 300:
+                exchange.is_tunnel = True
+            else:
+                exchange.is_sending = False
+        if exchange.mode == STREAMED:
+            exchange.wake()
+
+    def _on_informational(
+        self, stream_id: int, status: int, headers: Pairs, never_indexed: frozenset[bytes] | None
+    ) -> None:
+        exchange = self.live.get(stream_id)
+        if exchange is None:
+            return
+        if never_indexed is not None:
+            exchange.note_never_indexed(never_indexed)
+        if status == 100 and exchange.upload is not None:
+            exchange.upload.on_continue()
+        told = exchange.outgoing.on_informational
+        if told is not None:
+            try:
+                told(status, headers)
+            except Exception as error:
+                exchange.fail(error)
+
+    def _on_settings(self) -> None:
+        self.settings_seen = True
+        if not self.is_ready:
+            self._set_ready()
+        else:
+            self.owner.on_room(self)
+
+    def _set_ready(self) -> None:
+        self.is_ready = True
+        self._wake_ready()
+        self.owner.on_ready(self)
+
+    def _set_unusable(self) -> None:
+        if not self._is_unusable:
+            self._is_unusable = True
+            self.owner.on_unusable(self)
+
+    def _has_ended_some(self, now: float) -> None:
+        if not self.live:
+            self.idle_since = now
+            if isinstance(self.engine, H1ClientConnection):
+                self.heard = self.engine.octets_in
+            if self._is_draining:
+                self.close()
+                return
+        self.owner.on_room(self)
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def drain(self, deadline: float) -> None:
+        """Begin nothing new, let what runs finish, then close; what is left at `deadline`, on the loop's clock, fails
+        with ConnectionLost. Idempotent."""
+        if self._is_draining or self.engine.closed:
+            return
+        self._is_draining = True
+        self._set_unusable()
+        if not self.live:
+            self.close()
+        else:
+            self._drain_timer = self.loop.call_at(deadline, self._drain_is_over, context=self.context.copy())
+
+    def _drain_is_over(self) -> None:
+        self._drain_timer = None
+        self._fail_all(ConnectionLost("the client was closed before the response was complete"))
+        self.close()
+
+    def abort(self, error: RequestError | None = None) -> None:
+        """End everything now: each exchange fails with `error` (or ConnectionLost), the server gets GOAWAY at best."""
+        if error is not None and self._ended is None:
+            self._ended = error
+        self._set_unusable()  # first: what ends makes room, and nothing may begin in it
+        self._fail_all(error or ConnectionLost("the connection was given up by the client"))
+        if not self.engine.closed:
+            self.engine.close()
+            if not self.write_blocked and self.transport is not None:
+                self.transport.write(self.engine.take_output())
+        super().abort()
+
+    def _fail_all(self, error: RequestError) -> None:
+        for exchange in list(self.live.values()):
+            exchange.fail(type(error)(error.message, retryable=error.retryable))

@@ -1,0 +1,119 @@
+"""What the engine says of a request's end before its time, as the error that the caller gets.
+
+Each is a sentence: what happened, by which code, and where the rule stands. `retryable` is True only where it is
+certain that the server has processed nothing of the request: it says so itself (REFUSED_STREAM, or GOAWAY with a lower
+last identifier: RFC 9113 §8.7), or no octet of it was written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.client.errors import (
+    ConnectionLost,
+    HeadersTimeout,
+    ReadTimeout,
+    RemoteProtocolError,
+    RequestError,
+    StreamReset,
+    TruncatedBody,
+    WriteTimeout,
+)
+from headrace.engine.errors import CANCEL, NO_ERROR, REFUSED_STREAM, error_name
+from headrace.engine.h1 import H1ClientConnection
+
+if TYPE_CHECKING:
+    from headrace.client.connection.driver import ClientDriver
+    from headrace.client.connection.exchange import Exchange
+    from headrace.engine import events
+
+_RST_STREAM: Final = "RFC 9113 §6.4"
+_MESSAGE_LENGTH: Final = ("RFC 9113 §8.1.1", "RFC 9112 §6.3", "RFC 9112 §8")
+_SENT_AGAIN: Final = "it may be sent again (RFC 9113 §8.7)"
+
+
+def stream_failed(driver: ClientDriver, exchange: Exchange, event: events.StreamReset) -> RequestError:
+    """The error for a StreamReset of the engine's."""
+    code = event.code
+    is_short = exchange.status > 0 and event.section in _MESSAGE_LENGTH
+    if event.initiator == "remote":
+        if event.section == _RST_STREAM:
+            return _reset_by_server(code)
+        if code == REFUSED_STREAM:
+            why = driver.goaway_text or event.reason
+            return ConnectionLost(f"the server did not process the request: {why}; {_SENT_AGAIN}", retryable=True)
+        if is_short and not driver.cause:
+            return TruncatedBody(f"the response's content is cut off: {event.reason} ({event.section})")
+        return connection_failed(driver, exchange, event.reason)
+    if code == CANCEL:
+        if exchange.status == 0 or exchange.is_sending:
+            return WriteTimeout(f"the server took nothing of the request's content: {event.reason}")
+        return ReadTimeout(f"the response did not go on: {event.reason}")
+    if code == NO_ERROR:
+        return connection_failed(driver, exchange, event.reason)
+    if is_short and not event.reason.startswith("more"):
+        return TruncatedBody(f"the response's content is cut off: {_told(driver, event)}")
+    is_unsent = True if code == REFUSED_STREAM else None
+    return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}", retryable=is_unsent)
+
+
+def _told(driver: ClientDriver, event: events.StreamReset | events.ConnectionEnded) -> str:
+    """The engine's reason, with the code where HTTP/2 has one, and the section."""
+    where = [error_name(event.code)] if driver.http_version == "2" else []
+    if event.section:
+        where.append(event.section)
+    return f"{event.reason} ({', '.join(where)})" if where else event.reason
+
+
+def _reset_by_server(code: int) -> StreamReset:
+    name = error_name(code)
+    if code == REFUSED_STREAM:
+        return StreamReset(
+            f"the server refused the request before processing it ({name}); {_SENT_AGAIN}", code=code, retryable=True
+        )
+    if code == NO_ERROR:
+        return StreamReset(f"the server ended the request before its response was complete ({name})", code=code)
+    return StreamReset(f"the server reset the request with {name} (RFC 9113 §6.4)", code=code)
+
+
+def connection_failed(driver: ClientDriver, exchange: Exchange, reason: str) -> ConnectionLost:
+    """The error of an exchange whose connection is gone."""
+    parts = [f"the connection ended before the response {'was complete' if exchange.status else 'came'}: {reason}"]
+    if driver.cause and driver.cause != reason:
+        parts.append(driver.cause)
+    if driver.goaway_text:
+        parts.append(driver.goaway_text)
+    error = ConnectionLost("; ".join(parts))
+    engine = driver.engine
+    if isinstance(engine, H1ClientConnection) and driver.completed and engine.octets_in == driver.heard:
+        error.is_stale = True
+    return error
+
+
+def connection_error(driver: ClientDriver, event: events.ConnectionEnded) -> RequestError | None:
+    """The error of the connection as a whole, None when it ended as it should."""
+    if event.initiator == "local":
+        if event.code == NO_ERROR:
+            return None
+        return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}")
+    cause = "" if driver.cause == event.reason else driver.cause
+    parts = [each for each in (event.reason, cause, driver.goaway_text) if each]
+    return ConnectionLost("the connection ended: " + "; ".join(parts))
+
+
+def goaway_text(code: int, debug: bytes) -> str:
+    """What a GOAWAY said, for a sentence."""
+    said = debug[:256].decode("ascii", "backslashreplace")
+    said = "".join(each if each.isprintable() else "?" for each in said)
+    return f"the server had said GOAWAY({error_name(code)}){f': {said!r}' if said else ''} (RFC 9113 §6.8)"
+
+
+def timed_out(exchange: Exchange) -> RequestError:
+    """The error for an exchange whose deadline has come."""
+    timeouts = exchange.outgoing.timeouts
+    upload = exchange.upload
+    if upload is not None and upload.is_blocked:
+        return WriteTimeout(f"the server took nothing of the request's content for {timeouts.write:g} s")
+    if not exchange.status:
+        return HeadersTimeout(f"no response began within {timeouts.headers:g} s of the request")
+    return ReadTimeout(f"nothing more of the response came for {timeouts.read:g} s")

@@ -1,0 +1,271 @@
+"""How long those who wait for a connection go on waiting: each by limits of its own, whoever else waits for the same.
+
+A connection is made for everybody who waits at its origin, so no single request's timeouts may end the attempt. They
+end that request's wait instead. An attempt goes on for as long as anybody waits for it, and for a while where nobody
+does.
+
+The clock of an origin adds up how long it has been in each phase: in the handshake of TLS, else in the making of a
+connection, else with nothing but connections without room. Who waits remembers what the sums were when it came, and has
+used up the difference. One timer an origin looks at all of them when the first one may be due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import math
+from typing import TYPE_CHECKING, Final, Protocol
+
+from headrace.client.errors import ConnectTimeout, PoolTimeout, RequestError, RequestTimeout, TLSTimeout
+from headrace.client.pool.place import WEBSOCKET, Place, Ticket
+from headrace.client.timeouts import DEFAULT_TIMEOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.client.connection.exchange import Exchange
+    from headrace.client.interface import Outgoing
+    from headrace.client.pool.policy import Pool
+    from headrace.client.timeouts import Timeouts
+
+POOL: Final = 0
+CONNECT: Final = 1
+TLS: Final = 2
+
+NEVER: Final = math.inf
+_TICK: Final = 0.001  # a timer may come a tick of the clock early
+
+Sums = tuple[float, float, float]
+"""Seconds by phase."""
+
+
+class Waiter(Ticket):
+    """A request that waits for a connection with room. `future` becomes its exchange, which begins in the context of
+    whoever waits, not in that of the one whose end makes room."""
+
+    __slots__ = ("context", "future", "outgoing", "since", "whole")
+
+    def __init__(
+        self,
+        place: Place,
+        kind: int,
+        serial: int,
+        outgoing: Outgoing,
+        whole: bool,
+        future: asyncio.Future[Exchange],
+    ) -> None:
+        super().__init__(place, kind, serial)
+        self.context = contextvars.copy_context()
+        self.outgoing = outgoing
+        self.whole = whole
+        self.future = future
+        self.since: Sums | None = None
+        """The sums of its place's clock when it came; None while nobody counts."""
+
+    def fail(self, error: Exception) -> None:
+        """End the wait; each waiter gets an error of its own, with its own URL."""
+        if self.future.done():
+            return
+        if isinstance(error, RequestError):
+            own = copy.copy(error)
+            own.__cause__ = error.__cause__
+            own.url = self.outgoing.url
+            error = own
+        self.future.set_exception(error)
+
+
+class Attempt(Protocol):
+    """A connection that is being made."""
+
+    phase: int
+    """CONNECT or TLS."""
+    phase_since: float
+    """When that began, on the loop's clock."""
+
+
+class Attempts(Protocol):
+    """Who makes connections, and has those who wait."""
+
+    def attempts_of(self, place: Place) -> Sequence[Attempt]:
+        """The attempts that are under way for an origin."""
+        ...
+
+    def give_up(self, waiter: Waiter, error: RequestTimeout) -> None:
+        """`waiter` waits no longer."""
+        ...
+
+    def abandon(self, attempt: Attempt, error: RequestTimeout) -> None:
+        """Nobody waits for this attempt any more."""
+        ...
+
+
+class Patience:
+    """The clock of one origin, and the timer that ends waits. `changed` tells it of attempts, `joined` of who waits."""
+
+    __slots__ = (
+        "_again",
+        "_due",
+        "_is_looking",
+        "_loop",
+        "_owner",
+        "_phase",
+        "_place",
+        "_pool",
+        "_since",
+        "_sums",
+        "_timer",
+    )
+
+    def __init__(self, place: Place, pool: Pool, owner: Attempts) -> None:
+        self._place = place
+        self._pool = pool
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._phase = POOL
+        self._since = self._loop.time()
+        self._sums = [0.0, 0.0, 0.0]
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = NEVER
+        self._is_looking = False
+        self._again = False
+
+    def joined(self, waiter: Waiter) -> None:
+        """`waiter` waits from now on, and its time runs."""
+        waiter.since = self._read(self._loop.time())
+        limit = _limit(waiter.outgoing.timeouts, self._phase)
+        if limit is not None:
+            self._look_by(self._loop.time() + limit)
+
+    def changed(self) -> None:
+        """An attempt has begun, has come to TLS, or has ended: another time may run for those who wait."""
+        attempts = self._owner.attempts_of(self._place)
+        phase = max((each.phase for each in attempts), default=POOL)
+        if phase != self._phase:
+            self._read(self._loop.time())
+            self._phase = phase
+        self._look()
+
+    def stop(self) -> None:
+        """Nobody waits, and nothing is under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due = NEVER
+
+    def _read(self, now: float) -> Sums:
+        """The sums at this moment."""
+        sums = self._sums
+        sums[self._phase] += now - self._since
+        self._since = now
+        return sums[0], sums[1], sums[2]
+
+    def _look_by(self, when: float) -> None:
+        if when >= self._due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = when
+        self._timer = self._loop.call_at(when, self._on_timer, context=contextvars.Context())
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._due = NEVER
+        self._look()
+
+    def _look(self) -> None:
+        """End the waits that have lasted too long, and find the time of the next look."""
+        if self._is_looking:
+            self._again = True  # what follows from a look may begin and end attempts
+            return
+        self._is_looking = True
+        try:
+            while True:
+                self._again = False
+                self._look_once()
+                if not self._again:
+                    return
+        finally:
+            self._is_looking = False
+
+    def _look_once(self) -> None:
+        place = self._place
+        now = self._loop.time()
+        sums = self._read(now)
+        phase = self._phase
+        following = NEVER
+        is_hoped_for = False  # somebody still has time for the attempts that are under way
+        late: list[tuple[Waiter, RequestTimeout]] = []
+        last: RequestTimeout | None = None
+        for ticket in (*place.requests, *place.tunnels):
+            assert isinstance(ticket, Waiter)
+            since = ticket.since
+            if since is None:  # it has just come, and is counted when it stays
+                is_hoped_for = True
+                continue
+            limits = ticket.outgoing.timeouts
+            if phase != POOL:
+                limit = _limit(limits, phase)
+                left = NEVER if limit is None else limit - (sums[phase] - since[phase])
+                if left > _TICK:
+                    is_hoped_for = True
+                    following = min(following, now + left)
+                    continue
+                last = self._timed_out(ticket, phase)
+                if not _has_other_hope(place, ticket):
+                    late.append((ticket, last))
+                    continue
+            limit = limits.pool
+            if limit is None:
+                continue
+            # What went beyond the time for making a connection was spent on waiting for room on the others.
+            spent = sums[POOL] - since[POOL]
+            for each in (CONNECT, TLS):
+                free = _limit(limits, each)
+                if free is not None:
+                    spent += max(sums[each] - since[each] - free, 0.0)
+            if spent + _TICK >= limit:
+                late.append((ticket, self._timed_out(ticket, POOL)))
+            else:
+                following = min(following, now + limit - spent)
+        for waiter, error in late:
+            self._owner.give_up(waiter, error)
+        if phase != POOL and not is_hoped_for and not self._again:
+            for attempt in self._owner.attempts_of(place):
+                if last is not None:
+                    self._owner.abandon(attempt, last)
+                    continue
+                # Nobody is left, and nobody's time was over: they were served elsewhere, or went away.
+                grace = _limit(DEFAULT_TIMEOUTS, attempt.phase)
+                assert grace is not None
+                if attempt.phase_since + grace <= now + _TICK:
+                    self._owner.abandon(attempt, ConnectTimeout(f"nobody waits for a connection to {place.origin}"))
+                else:
+                    following = min(following, attempt.phase_since + grace)
+        if following < NEVER:
+            self._look_by(following)
+
+    def _timed_out(self, waiter: Waiter, phase: int) -> RequestTimeout:
+        limits = waiter.outgoing.timeouts
+        origin = self._place.origin
+        if phase == CONNECT:
+            return ConnectTimeout(f"no connection to {origin} within {limits.connect:g} s")
+        if phase == TLS:
+            return TLSTimeout(f"no TLS with {origin} within {limits.tls:g} s")
+        return PoolTimeout(
+            f"no connection to {origin} had room for {limits.pool:g} s ({len(self._place.members)} open, "
+            f"{self._pool.open} in all)"
+        )
+
+
+def _limit(timeouts: Timeouts, phase: int) -> float | None:
+    if phase == CONNECT:
+        return timeouts.connect
+    return timeouts.tls if phase == TLS else timeouts.pool
+
+
+def _has_other_hope(place: Place, waiter: Waiter) -> bool:
+    """Tell whether a connection that is there already may come to have room for it."""
+    if waiter.kind != WEBSOCKET:
+        return bool(place.members)
+    return bool(place.spare) or any(each.http_version != "2" or each.takes_websockets for each in place.members)

@@ -1,0 +1,187 @@
+"""What the owner of a connection may ask: whether it is ready, whether there is room, how far away the server is."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.client.connection.deadlines import DriverDeadlines
+from headrace.client.errors import ConnectionLost, RequestError
+from headrace.engine.h2 import ClientConnection
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from headrace.client.connection.owner import DriverOwner
+    from headrace.client.interface import Origin
+    from headrace.engine.limits import Limits
+    from headrace.websocket.fair_share import ConnectionShare
+
+BEFORE_SETTINGS: Final = 100
+"""Requests at once on a connection whose SETTINGS have not come: RFC 9113 §6.5.2 asks servers for no less."""
+
+
+class DriverState(DriverDeadlines):
+    """The state of a connection as its owner sees it."""
+
+    __slots__ = (
+        "_ended",
+        "_is_unusable",
+        "_pings",
+        "_ready_waiters",
+        "_tls",
+        "announced_origins",
+        "cause",
+        "completed",
+        "goaway_text",
+        "heard",
+        "http_version",
+        "idle_since",
+        "is_ready",
+        "limits",
+        "local",
+        "origin",
+        "owner",
+        "peer",
+        "settings_seen",
+        "websocket_share",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, origin: Origin, owner: DriverOwner) -> None:
+        super().__init__(loop, limits.stalled_send_timeout_s)
+        self.limits = limits
+        self.origin = origin
+        self.owner = owner
+        self.websocket_share: ConnectionShare | None = None
+        """What the WebSockets of this connection share, once there is one."""
+        self.http_version = ""
+        """"2" or "1.1", once connected."""
+        self.is_ready = False
+        """True once the first request may begin, and from then on."""
+        self.settings_seen = False
+        """True once the server's SETTINGS have come."""
+        self.idle_since = self.now
+        """When the last exchange ended; for what it says while `live` is empty."""
+        self.completed = 0
+        """Responses that were complete."""
+        self.announced_origins: list[bytes] | None = None
+        """What ORIGIN frames have said, None before the first one (RFC 8336 §2.3)."""
+        self.peer: Any = None
+        self.local: Any = None
+        self.heard = 0
+        """Octets that came in over HTTP/1.1 until `live` was empty."""
+        self.cause = ""
+        """What the operating system said of the connection's end."""
+        self.goaway_text = ""
+        """What the server's GOAWAY said, for a sentence."""
+        self._tls: Any = None
+        self._is_unusable = False
+        self._ended: RequestError | None = None
+        self._pings: dict[bytes, asyncio.Future[bool]] | None = None
+        self._ready_waiters: list[asyncio.Future[None]] = []
+        # An engine from the start, so that a connection that is never made can be lost as any other.
+        self.engine = ClientConnection(limits, now=self.now)
+
+    # -- what the owner asks -----------------------------------------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """True when `begin` may be called now."""
+        return (
+            self.is_ready
+            and not self._is_unusable
+            and self.engine.can_send_request
+            and (self.settings_seen or len(self.live) < BEFORE_SETTINGS)
+        )
+
+    @property
+    def is_usable(self) -> bool:
+        """True while a further request may ever begin here: not after GOAWAY, at the end, or in a drain."""
+        return not self._is_unusable and not self.engine.closed and not self._ending
+
+    @property
+    def capacity(self) -> int:
+        """Requests that may be open at once: MAX_CONCURRENT_STREAMS, 100 before SETTINGS; 1 over HTTP/1.1."""
+        engine = self.engine
+        if not isinstance(engine, ClientConnection):
+            return 1
+        return engine.peer.max_concurrent_streams if self.settings_seen else BEFORE_SETTINGS
+
+    @property
+    def takes_websockets(self) -> bool | None:
+        """Whether a WebSocket can be opened here (RFC 8441 §3); None until SETTINGS have come."""
+        engine = self.engine
+        if not isinstance(engine, ClientConnection):
+            return True
+        return engine.peer.enable_connect_protocol == 1 if self.settings_seen else None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """`peer` and `local` as the socket names them; `tls`: None, or a dict of version, cipher, alpn, certificate."""
+        tls = self._tls
+        return {
+            "peer": self.peer,
+            "local": self.local,
+            "tls": None
+            if tls is None
+            else {
+                "version": tls.version(),
+                "cipher": tls.cipher(),
+                "alpn": tls.selected_alpn_protocol(),
+                "certificate": tls.getpeercert(),
+            },
+        }
+
+    async def ready(self) -> None:
+        """Return when the first request may begin. Raises RequestError when the connection ends before."""
+        while not self.is_ready:
+            if self._ending or self.engine.closed:
+                raise self._ended or ConnectionLost("the connection ended before it was ready", retryable=True)
+            waiter = self.loop.create_future()
+            self._ready_waiters.append(waiter)
+            await waiter
+
+    async def ping(self) -> float:
+        """Send a PING and wait for its acknowledgement; the seconds between them (RFC 9113 §6.7). Raises
+        ConnectionLost when the connection ends before, RuntimeError over HTTP/1.1, which has no PING."""
+        if self.http_version != "2":
+            raise RuntimeError("HTTP/1.1 has no PING")
+        if self.engine.closed:
+            raise ConnectionLost("the connection has ended")
+        pings = self._pings
+        if pings is None:
+            pings = self._pings = {}
+        opaque = os.urandom(8)
+        waiter = pings[opaque] = self.loop.create_future()
+        self.engine.send_ping(opaque)
+        began = time.perf_counter()  # the loop's own clock may have a tick of a millisecond
+        if not self.flush_due:
+            self._flush()
+        try:
+            is_answered = await waiter
+        finally:
+            pings.pop(opaque, None)
+        if not is_answered:
+            raise ConnectionLost("the connection ended before the PING was acknowledged")
+        return time.perf_counter() - began
+
+    # -- what becomes of it ------------------------------------------------------------------------------------
+
+    def _wake_ready(self) -> None:
+        waiters = self._ready_waiters
+        self._ready_waiters = []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _end_pings(self) -> None:
+        if self._pings is not None:
+            for waiter in self._pings.values():
+                if not waiter.done():
+                    waiter.set_result(False)
+
+    def _on_ping_ack(self, opaque: bytes) -> None:
+        waiter = self._pings.get(opaque) if self._pings is not None else None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(True)

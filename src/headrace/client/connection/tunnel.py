@@ -1,0 +1,158 @@
+"""The tunnel that a granted CONNECT or upgrade leaves open: octets both ways on one exchange.
+
+What comes in is handed to a receiver at once, with what it cost of the window; the way out is a
+`headrace.websocket.tunnel.Tunnel`. A WebSocket is such a receiver, a connection through a proxy another (RFC 9110
+§9.3.6, RFC 8441).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.client.errors import ConnectionLost
+from headrace.engine.errors import LocalError
+from headrace.websocket.fair_share import ConnectionShare
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from headrace.client.connection.exchange import Exchange
+
+
+class Receiver(Protocol):
+    """Takes what comes through a tunnel. All are called on the loop, and must be quick."""
+
+    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+        """Octets have come. Hand `owed` to `consumed` once they are; with `ended` the other end sends no more."""
+
+    def on_lost(self, reason: str) -> None:
+        """The tunnel is gone in both directions, before it was ended."""
+
+    def on_writable(self) -> None:
+        """The last write is accepted."""
+
+
+class ExchangeTunnel:
+    """The way out of a tunnel. It is over when both ends have ended their side, or with `abort`."""
+
+    __slots__ = ("_ended", "_exchange", "_receiver", "_waiters", "blocked")
+
+    def __init__(self, exchange: Exchange, receiver: Receiver) -> None:
+        self._exchange = exchange
+        self._receiver = receiver
+        self._ended = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self.blocked = False
+        """True while the last write is not accepted."""
+
+    @property
+    def share(self) -> ConnectionShare:
+        """What this tunnel's WebSocket shares with the others of its connection."""
+        driver = self._exchange.driver
+        share = driver.websocket_share
+        if share is None:
+            share = driver.websocket_share = ConnectionShare(driver.loop, driver.limits.max_connection_messages_size)
+        return share
+
+    # -- the way out -------------------------------------------------------------------------------------------
+
+    async def unblocked(self) -> None:
+        """Return when the last write is accepted. Raises ConnectionLost when the tunnel is gone."""
+        while self.blocked:
+            self._check()
+            waiter = self._exchange.driver.loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+        self._check()
+
+    def write(self, data: bytes, end: bool) -> None:
+        """Send octets, and with `end` the end of our side. Raises ConnectionLost when the tunnel is gone."""
+        self._check()
+        exchange = self._exchange
+        driver = exchange.driver
+        try:
+            accepted = driver.engine.send_data(exchange.stream_id, data, end)
+        except LocalError as error:
+            raise ConnectionLost(
+                f"nothing can be sent through the tunnel: {error}", url=exchange.outgoing.url
+            ) from None
+        self.blocked = not accepted
+        if end:
+            self._ended = True
+            self._end_if_both()
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    def consumed(self, count: int) -> None:
+        """`count` octets that came are consumed: the other end may send as many again."""
+        exchange = self._exchange
+        if not exchange.is_over:
+            exchange.driver.acknowledge(exchange.stream_id, count)
+
+    def abort(self) -> None:
+        """End the tunnel in both directions, at once; a no-op when it has ended."""
+        self._exchange.close()
+
+    # -- what the exchange tells -------------------------------------------------------------------------------
+
+    def on_octets(self, data: bytes, owed: int) -> None:
+        """Octets have come."""
+        self._receiver.on_octets(data, owed, False)
+
+    def on_peer_ended(self) -> None:
+        """The other end sends no more."""
+        self._receiver.on_octets(b"", 0, True)
+        self._end_if_both()
+
+    def on_accepted(self) -> None:
+        """The last write is accepted."""
+        self.blocked = False
+        self._wake()
+        self._receiver.on_writable()
+
+    def on_over(self) -> None:
+        """The exchange is over."""
+        self._wake()
+        exchange = self._exchange
+        if not (self._ended and exchange.peer_ended):
+            error = exchange.error
+            self._receiver.on_lost(str(error) if error is not None else "it was given up")
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _end_if_both(self) -> None:
+        exchange = self._exchange
+        if self._ended and exchange.peer_ended and not exchange.is_over:
+            exchange.driver.let_go(exchange)
+
+    def _wake(self) -> None:
+        waiters = self._waiters
+        self._waiters = []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _check(self) -> None:
+        exchange = self._exchange
+        if exchange.is_over:
+            why = str(exchange.error) if exchange.error is not None else "it has ended"
+            raise ConnectionLost(f"the tunnel is gone: {why}", url="" if exchange.error else exchange.outgoing.url)
+
+
+def open_tunnel(exchange: Exchange, receiver: Receiver) -> ExchangeTunnel:
+    """Let `receiver` have what comes on `exchange`, beginning with what has come already. Raises RuntimeError when the
+    request was for no tunnel, or was not granted; RequestError when it is gone again."""
+    if exchange.error is not None:
+        raise exchange.error
+    if not exchange.is_tunnel or exchange.way_out is not None:
+        raise RuntimeError("no tunnel is open here: the request asked for none, or the server did not grant it")
+    if exchange.is_over:
+        raise ConnectionLost("the tunnel was closed", url=exchange.outgoing.url)
+    way_out = ExchangeTunnel(exchange, receiver)
+    data, owed = exchange.take_early()
+    exchange.way_out = way_out
+    if data or owed:
+        receiver.on_octets(data, owed, False)
+    if exchange.peer_ended:
+        way_out.on_peer_ended()
+    return way_out

@@ -1,0 +1,234 @@
+"""The content of a request on its way out, as fast as the server takes it and no faster.
+
+Octets need no task: a piece is handed over when the one before is accepted. Other content is an async iterator of the
+caller's, and runs in a task of its own, so that the response can be read meanwhile. Either is cut into pieces that the
+engine queues whole, so that a write timeout is one of progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.client.errors import RequestError
+from headrace.engine.errors import LocalError, StreamClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from headrace.client.connection.exchange import Exchange
+    from headrace.client.interface import Content, Pairs
+
+PIECE: Final = 65_536  # octets handed to the engine at once
+CONTINUE_S: Final = 1.0  # time for 100 (Continue); then the content goes out unasked (RFC 9110 §10.1.1)
+_EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+
+class Upload:
+    """Base of both kinds. `begin` starts it, `stop` ends it for good; the driver tells of the rest."""
+
+    __slots__ = ("_exchange", "_timer", "is_blocked")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_blocked = False
+        """True while the last piece is not accepted."""
+
+    def begin(self, awaits_continue: bool) -> None:
+        """Start, or with `awaits_continue` wait a second at most for the server to say so."""
+        if awaits_continue:
+            driver = self._exchange.driver
+            self._timer = driver.loop.call_later(CONTINUE_S, self.on_continue, context=driver.context.copy())
+        else:
+            self._go()
+
+    def on_continue(self) -> None:
+        """100 (Continue) has come, or its time is over; a no-op when the content is on its way already."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._go()
+
+    def on_accepted(self) -> None:
+        """The engine has accepted the last piece."""
+        self.is_blocked = False
+
+    def stop(self) -> None:
+        """The exchange is over: no further octet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _go(self) -> None:
+        raise NotImplementedError
+
+    def _send(self, piece: bytes, end: bool) -> bool:
+        """Hand over a piece; True when it is accepted. Raises LocalError."""
+        exchange = self._exchange
+        driver = exchange.driver
+        accepted = driver.engine.send_data(exchange.stream_id, piece, end)
+        on_sent = exchange.outgoing.on_sent
+        if on_sent is not None and piece:
+            on_sent(len(piece))
+        if not driver.flush_due:
+            driver.schedule_flush()
+        if not accepted:
+            self._block()
+        return accepted
+
+    def _block(self) -> None:
+        self.is_blocked = True
+        exchange = self._exchange
+        exchange.since = exchange.driver.loop.time()
+
+
+class OctetsUpload(Upload):
+    """Content that is there whole. `sent` says how much of it the engine has already."""
+
+    __slots__ = ("_content", "_sent")
+
+    def __init__(self, exchange: Exchange, content: bytes) -> None:
+        super().__init__(exchange)
+        self._content = content
+        self._sent = 0
+
+    def wait_for_all(self) -> None:
+        """The engine has all of it, and has not accepted it yet."""
+        self._sent = len(self._content)
+        self._block()
+
+    def on_accepted(self) -> None:
+        super().on_accepted()
+        self._go()
+
+    def _go(self) -> None:
+        content = self._content
+        size = len(content)
+        try:
+            while self._sent < size:
+                start = self._sent
+                self._sent = end = min(start + PIECE, size)
+                if not self._send(content[start:end] if end - start < size else content, end == size):
+                    return
+        except StreamClosedError:
+            return  # the exchange is told by an event, with the reason
+        except Exception as error:
+            self._exchange.fail(error)
+            return
+        self._exchange.on_sent()
+
+
+class ContentUpload(Upload):
+    """Content that comes out of an async iterator."""
+
+    __slots__ = ("_content", "_context", "_task", "_waiter")
+
+    def __init__(self, exchange: Exchange, content: Content) -> None:
+        super().__init__(exchange)
+        self._content = content
+        self._context = contextvars.copy_context()  # the caller's: the iterator is the caller's code
+        self._task: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def on_accepted(self) -> None:
+        super().on_accepted()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def stop(self) -> None:
+        super().stop()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _go(self) -> None:
+        # Eagerly, where Python can: what the iterator has ready leaves in one write with the head.
+        task = _start(self._run(), self._exchange.driver.loop, self._context)
+        if not task.done():
+            self._task = task
+            if self._exchange.is_over:
+                task.cancel()
+
+    async def _run(self) -> None:
+        exchange = self._exchange
+        content = self._content
+        sent = 0
+        try:
+            iterator = content.open()
+            try:
+                async for piece in iterator:
+                    if exchange.is_over:
+                        return
+                    octets = _octets(piece)
+                    sent += len(octets)
+                    for start in range(0, len(octets), PIECE):
+                        part = octets if len(octets) <= PIECE else octets[start : start + PIECE]
+                        if not self._send(part, False):
+                            await self._accepted()
+            finally:
+                close = getattr(iterator, "aclose", None)
+                if close is not None:
+                    await close()
+            await self._end(content.trailers())
+        except StreamClosedError:
+            return  # the exchange is told by an event, with the reason
+        except LocalError as error:
+            if content.length is None or content.length == sent:
+                exchange.fail(error)
+            else:
+                exchange.fail(
+                    RequestError(f"the request's content has {sent} octets where {content.length} were announced")
+                )
+            return
+        except asyncio.CancelledError:
+            if not exchange.is_over:
+                exchange.fail(RequestError("the task that sends the request's content was cancelled"))
+            raise
+        except Exception as error:
+            exchange.fail(error)
+            return
+        exchange.on_sent()
+
+    async def _end(self, trailers: Pairs) -> None:
+        if not trailers:
+            accepted = self._send(b"", True)
+        else:
+            exchange = self._exchange
+            driver = exchange.driver
+            accepted = driver.engine.send_trailers(exchange.stream_id, trailers, exchange.outgoing.never_indexed)
+            if not driver.flush_due:
+                driver.schedule_flush()
+            if not accepted:
+                self._block()
+        if not accepted:
+            await self._accepted()
+
+    async def _accepted(self) -> None:
+        if self.is_blocked:
+            waiter = self._waiter = self._exchange.driver.loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+
+
+def _octets(piece: object) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, (bytearray, memoryview)):
+        return bytes(piece)
+    raise TypeError(f"a piece of a request's content must be bytes, not {type(piece).__name__}")
+
+
+def _start(
+    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: contextvars.Context
+) -> asyncio.Task[None]:
+    return asyncio.Task(coroutine, loop=loop, context=context, **_EAGER)
+
+
+def awaits_continue(headers: Pairs) -> bool:
+    """Tell whether a request's fields ask the server to say 100 (Continue) first (RFC 9110 §10.1.1)."""
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)

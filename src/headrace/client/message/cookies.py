@@ -1,0 +1,293 @@
+"""Cookies, kept by `http.cookiejar` under rules that are a little stricter than its own (RFC 6265)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from typing import Any, Final
+
+from headrace.client.errors import ClientError
+from headrace.client.interface import Pairs
+from headrace.client.message.headers import Headers
+from headrace.client.message.set_cookie import keep
+from headrace.client.message.url import URL
+from headrace.engine.fields import is_field_value, is_token
+
+MAX_COOKIE: Final = 4096
+MAX_COOKIES_PER_DOMAIN: Final = 180
+MAX_COOKIES: Final = 3000
+"""What browsers hold to: a server cannot fill memory, nor every later request, with cookies."""
+
+CookiesLike = "Cookies | CookieJar | Mapping[str, str] | Iterable[tuple[str, str]] | None"
+
+
+class CookieConflict(ClientError, KeyError):
+    """Several cookies have the name that was asked for: name the domain or the path as well."""
+
+
+class Cookies(MutableMapping[str, str]):
+    """Cookies of any number of sites; as a mapping, names and values.
+
+    Each is sent only where it belongs: to its domain, path and, when it is marked secure, over TLS. A cookie set by
+    hand without a domain goes to every site that the client asks, and not where a server's redirect leads from there
+    to another origin. `jar` is the `http.cookiejar.CookieJar` that holds
+    them; one that is given here is used as it is, with its own policy.
+    """
+
+    __slots__ = ("jar",)
+
+    def __init__(self, cookies: Any = None) -> None:
+        if isinstance(cookies, CookieJar):
+            self.jar = cookies
+            return
+        self.jar = _Jar(_Policy(strict_domain=True, strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain))
+        if cookies is not None:
+            self.update(cookies)
+
+    def set(self, name: str, value: str, domain: str = "", path: str = "/") -> None:
+        """Set a cookie. Raises ValueError for a name or value that would become something else on the wire."""
+        if not name.isascii() or not is_token(name.encode()):
+            raise ValueError(f"{name!r} is no name of a cookie (RFC 6265 §4.1.1)")
+        if ";" in value or not is_field_value(value.encode()):
+            raise ValueError(
+                f"the value of the cookie {name!r} has a semicolon, a control character or spaces around it"
+            )
+        self.jar.set_cookie(
+            Cookie(
+                version=0,
+                name=name,
+                value=value,
+                port=None,
+                port_specified=False,
+                domain=domain,
+                domain_specified=bool(domain),
+                domain_initial_dot=domain.startswith("."),
+                path=path,
+                path_specified=bool(path),
+                secure=False,
+                expires=None,
+                discard=True,
+                comment=None,
+                comment_url=None,
+                rest={},
+                rfc2109=False,
+            )
+        )
+
+    def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
+        """The value of a cookie. Raises CookieConflict when several of the name have different values."""
+        found = {cookie.value or "" for cookie in self._matching(name, domain, path)}
+        if len(found) > 1:
+            raise CookieConflict(f"several cookies have the name {name!r}; name the domain or the path")
+        return found.pop() if found else default
+
+    def delete(self, name: str, domain: str | None = None, path: str | None = None) -> None:
+        """Forget cookies of a name. Raises KeyError when there is none."""
+        found = self._matching(name, domain, path)
+        if not found:
+            raise KeyError(name)
+        for cookie in found:
+            self.jar.clear(cookie.domain, cookie.path, cookie.name)
+
+    def clear(self, domain: str | None = None, path: str | None = None) -> None:
+        """Forget all cookies, or those of a domain, or of a path in it."""
+        for cookie in self._all():
+            if domain in (None, cookie.domain) and path in (None, cookie.path):
+                self.jar.clear(cookie.domain, cookie.path, cookie.name)
+
+    def update(self, cookies: Any = None, /, **named: str) -> None:
+        """Take others over."""
+        if isinstance(cookies, Cookies):
+            cookies = cookies.jar
+        if isinstance(cookies, CookieJar):
+            for cookie in _all_of(cookies):
+                self.jar.set_cookie(cookie)
+        elif cookies is not None:
+            for name, value in cookies.items() if isinstance(cookies, Mapping) else cookies:
+                self.set(name, value)
+        for name, value in named.items():
+            self.set(name, value)
+
+    def _all(self) -> list[Cookie]:
+        return _all_of(self.jar)
+
+    def _matching(self, name: str, domain: str | None, path: str | None) -> list[Cookie]:
+        return [
+            cookie
+            for cookie in self._all()
+            if cookie.name == name and domain in (None, cookie.domain) and path in (None, cookie.path)
+        ]
+
+    def __getitem__(self, name: str) -> str:
+        value: str | None = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self.delete(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({cookie.name: None for cookie in self._all()})
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __bool__(self) -> bool:
+        return bool(self._all())
+
+    def __repr__(self) -> str:
+        # Values are secrets more often than not.
+        shown = [f"{cookie.name} for {cookie.domain or 'any site'}" for cookie in self._all()]
+        return f"Cookies({', '.join(shown)})"
+
+    # -- what the client does with them ------------------------------------------------------------------------
+
+    def extract(self, url: URL, headers: Pairs) -> None:
+        """Keep what a response from this URL sets, as far as it may."""
+        values = [pair for pair in headers if pair[0] == b"set-cookie"]
+        if values:
+            asked = _Asked(url)
+            for value in Headers.received(values).get_list("set-cookie"):
+                keep(self.jar, value, asked)
+
+    def header_for(self, url: URL, is_led_away: bool = False) -> str:
+        """The value of the field `cookie` for a request to this URL, "" for none. With `is_led_away` a server has led
+        the request to another origin: cookies without a domain, which are for whom the caller asks, stay behind."""
+        asked = _Asked(url)
+        jar = self.jar
+        if is_led_away:
+            jar = CookieJar(self.jar._policy)  # type: ignore[attr-defined]
+            for cookie in self._all():
+                if cookie.domain:
+                    jar.set_cookie(cookie)
+        jar.add_cookie_header(asked)  # type: ignore[arg-type] # all that it asks for
+        return asked.cookie
+
+
+class _Policy(DefaultCookiePolicy):
+    """What the standard library's policy leaves out: prefixes, and secure cookies that come over cleartext
+    (RFC 6265bis §5.6)."""
+
+    def set_ok(self, cookie: Cookie, request: Any) -> bool:
+        name = cookie.name.lower()
+        if len(cookie.name) + len(cookie.value or "") > MAX_COOKIE:
+            return False
+        if cookie.secure and request.type != "https":
+            return False
+        if name.startswith(("__secure-", "__host-")) and not cookie.secure:
+            return False
+        if name.startswith("__host-") and (cookie.domain_specified or cookie.path != "/"):
+            return False
+        return super().set_ok(cookie, request)
+
+    def set_ok_domain(self, cookie: Cookie, request: Any) -> bool:
+        if cookie.domain_specified:
+            domain = cookie.domain.removeprefix(".")
+            if _is_address(request.host):
+                return False  # an address has no domain: its cookies are its own (RFC 6265 §5.1.3)
+            if "." not in domain.strip("."):
+                return False  # all of `local`, or of `com.`, as of a public suffix (RFC 6265 §5.3, step 5)
+            if not _domain_matches(request.host, domain):
+                return False  # the base class takes `localhost` for `localhost.local`
+        return super().set_ok_domain(cookie, request)
+
+    def return_ok_domain(self, cookie: Cookie, request: Any) -> bool:
+        return not cookie.domain or super().return_ok_domain(cookie, request)  # without one, it was set by hand
+
+
+class _Jar(CookieJar):
+    """A jar that a server cannot fill without end, and in which nobody in the way replaces a secure cookie."""
+
+    def set_cookie_if_ok(self, cookie: Cookie, request: Any) -> None:
+        with self._cookies_lock:  # type: ignore[attr-defined] # nothing comes between the look and the change
+            if request.type == "https" or not self._hides_a_secure_one(cookie):
+                super().set_cookie_if_ok(cookie, request)
+
+    def _hides_a_secure_one(self, cookie: Cookie) -> bool:
+        """Tell whether a cookie that came over cleartext would take the place of a secure one, or be sent beside it and
+        taken for it: it leaves secure cookies alone (the draft RFC 6265bis, storage model; RFC 6265 has no such rule).
+        """
+        domain = cookie.domain.removeprefix(".")
+        kept: dict[str, dict[str, dict[str, Cookie]]] = self._cookies  # type: ignore[attr-defined]
+        for each, paths in kept.items():
+            other = each.removeprefix(".")
+            if other and (_domain_matches(domain, other) or _domain_matches(other, domain)):
+                for path, names in paths.items():
+                    found = names.get(cookie.name)
+                    if found is None or not found.secure or found.is_expired():
+                        continue
+                    if _path_matches(cookie.path, path):
+                        return True
+        return False
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        # By domain, path and name, as the base class keeps them: going through them all for each one that comes would
+        # let a server that sets many keep us busy.
+        kept: dict[str, dict[str, dict[str, Cookie]]] = self._cookies  # type: ignore[attr-defined]
+        own = kept.get(cookie.domain, {})
+        if cookie.name not in own.get(cookie.path, {}) and (
+            sum(map(len, own.values())) >= MAX_COOKIES_PER_DOMAIN
+            or sum(len(names) for paths in kept.values() for names in paths.values()) >= MAX_COOKIES
+        ):
+            return
+        super().set_cookie(cookie)
+
+
+class _Asked:
+    """A request, as `http.cookiejar` wants to see it."""
+
+    def __init__(self, url: URL) -> None:
+        self.cookie = ""
+        self.host = url.origin.host
+        self.type = url.origin.scheme
+        self.unverifiable = False
+        self.origin_req_host = self.host
+        self._url = url
+
+    def get_full_url(self) -> str:
+        return f"{self.type}://{self._url.netloc.decode()}{self._url.raw_path.decode()}"
+
+    def has_header(self, name: str) -> bool:
+        return name.lower() == "cookie" and bool(self.cookie)
+
+    def get_header(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def header_items(self) -> Iterable[tuple[str, str]]:
+        return []
+
+    def add_unredirected_header(self, name: str, value: str) -> None:
+        if name.lower() == "cookie":
+            self.cookie = value
+
+
+def _domain_matches(host: str, domain: str) -> bool:
+    """RFC 6265 §5.1.3; neither begins with a dot, and a host that is an address is asked for before."""
+    return host == domain or host.endswith(f".{domain}")
+
+
+def _path_matches(path: str, kept: str) -> bool:
+    """RFC 6265 §5.1.4."""
+    return path == kept or (path.startswith(kept) and (kept.endswith("/") or path[len(kept)] == "/"))
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _all_of(jar: CookieJar) -> list[Cookie]:
+    """The cookies of this moment: responses may set some meanwhile, in the thread of another's event loop."""
+    with jar._cookies_lock:  # type: ignore[attr-defined] # its own methods take it, and its iterator does not
+        return list(jar)
+
+
+def cookie_field(cookies: Any) -> str:
+    """Names and values as the field `cookie`, for one request. Raises ValueError as `Cookies.set`."""
+    given = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
+    return "; ".join(
+        cookie.name if cookie.value is None else f"{cookie.name}={cookie.value}" for cookie in given._all()
+    )

@@ -1,0 +1,119 @@
+"""multipart/form-data (RFC 7578): fields and files of a form, streamed, with its length known where the files' are."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+from headrace.client.interface import Content, Pairs
+from headrace.client.message.content import AsksInThreads, as_content
+from headrace.client.message.headers import Headers
+from headrace.client.message.query import primitive_text
+
+_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=?]{1,70}")  # RFC 2046 §5.1.1, without the space
+_QUOTED: Final = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}  # as browsers do it (WHATWG HTML §4.10.21.8)
+
+
+class Multipart:
+    """A form with files.
+
+    `data` has the fields: a mapping or pairs, lists for several values. `files` maps names to a file: octets, text, a
+    binary file, an iterable, or a tuple (filename, file), (filename, file, media type), (filename, file, media type,
+    headers). Raises TypeError and ValueError for what is none of these.
+    """
+
+    def __init__(self, data: Any, files: Any, boundary: str | None = None) -> None:
+        """`boundary` is random where it is not given."""
+        boundary = boundary if boundary is not None else os.urandom(16).hex()
+        if not _BOUNDARY.fullmatch(boundary):
+            raise ValueError(f"{boundary!r} is no boundary (RFC 2046 §5.1.1)")
+        self.media_type = f"multipart/form-data; boundary={boundary}"
+        self._parts: list[bytes | Content] = []
+        mark = f"--{boundary}\r\n".encode()
+        for name, value in data.items() if isinstance(data, Mapping) else data:
+            for each in value if isinstance(value, (list, tuple)) else (value,):
+                text = each if isinstance(each, bytes) else primitive_text(each).encode()
+                self._parts.append(mark + f'content-disposition: form-data; name="{_quoted(name)}"\r\n\r\n'.encode())
+                self._parts.append(text + b"\r\n")
+        for name, file in files.items() if isinstance(files, Mapping) else files:
+            head, content = _file_part(name, file)
+            self._parts += [mark + head, content, b"\r\n"]
+        self._parts.append(f"--{boundary}--\r\n".encode())
+
+    @property
+    def length(self) -> int | None:
+        """Octets in all, None when one of the files does not know its own."""
+        total = 0
+        for part in self._parts:
+            length = len(part) if isinstance(part, bytes) else part.length
+            if length is None:
+                return None
+            total += length
+        return total
+
+    @property
+    def is_replayable(self) -> bool:
+        """True when all files are."""
+        return all(isinstance(part, bytes) or part.is_replayable for part in self._parts)
+
+    def open(self) -> AsyncIterator[bytes]:
+        """Begin from the first octet."""
+        return self._pieces([part if isinstance(part, bytes) else part.open() for part in self._parts])
+
+    def ask_in_threads(self) -> None:
+        """As each of the files."""
+        for part in self._parts:
+            if isinstance(part, AsksInThreads):
+                part.ask_in_threads()
+
+    async def _pieces(self, parts: list[bytes | AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
+        held: list[bytes] = []
+        for part in parts:
+            if isinstance(part, bytes):
+                held.append(part)
+                continue
+            async for piece in part:
+                if held:
+                    held.append(piece)
+                    piece = b"".join(held)  # noqa: PLW2901 - a part's head goes out together with its first piece
+                    held = []
+                yield piece
+        yield b"".join(held)
+
+    def trailers(self) -> Pairs:
+        """None."""
+        return []
+
+
+def _file_part(name: str, file: Any) -> tuple[bytes, bytes | Content]:
+    filename, media_type, more = None, None, None
+    if isinstance(file, tuple):
+        if not 2 <= len(file) <= 4:
+            raise ValueError(f"the file {name!r} is a tuple of filename, file, media type and headers")
+        filename, content = file[0], file[1]
+        media_type = file[2] if len(file) > 2 else None
+        more = file[3] if len(file) > 3 else None
+    else:
+        content = file
+        path = getattr(file, "name", None)
+        filename = PurePath(path).name if isinstance(path, (str, os.PathLike)) else "upload"
+    headers = Headers(more)
+    if "content-type" not in headers:
+        if media_type is None:
+            media_type = (mimetypes.guess_type(filename)[0] if filename else None) or "application/octet-stream"
+        headers["content-type"] = media_type
+    disposition = f'content-disposition: form-data; name="{_quoted(name)}"'
+    if filename is not None:
+        disposition += f'; filename="{_quoted(filename)}"'
+    lines = [disposition.encode(), *(field + b": " + value for field, value in headers.raw), b"", b""]
+    return b"\r\n".join(lines), as_content(content)
+
+
+def _quoted(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"the name of a part of a form is text, not {type(text).__name__}")
+    return text.translate(_QUOTED)

@@ -1,0 +1,224 @@
+"""A request as its caller sees it, and how it becomes what stands on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from headrace.client.interface import Content, Origin, Outgoing, Pairs, in_this_context
+from headrace.client.message.content import ContentWith, TrailersLike, encode_content
+from headrace.client.message.headers import Headers
+from headrace.client.message.url import URL
+from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from headrace.engine.fields import is_authority, is_token
+from headrace.engine.message import parse_content_length
+
+Progress = Callable[[int, int | None], None]
+"""Told of octets so far, and of all where that is known."""
+
+KEPT_INFORMATIONAL: Final = 32  # of one response: more are told of, and not kept
+_NOT_SENT: Final = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"host",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_METHODS: Final = {
+    name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
+}
+
+
+class Call(Outgoing):
+    """What the client hands to its transport for one request. It keeps the interim responses of that request."""
+
+    __slots__ = ("informational", "tell")
+
+    informational: list[tuple[int, Headers]] | None
+    tell: Callable[[int, Headers], None] | None
+
+    def __init__(
+        self,
+        method: bytes,
+        origin: Origin,
+        authority: bytes,
+        path: bytes,
+        headers: Pairs,
+        content: bytes | Content,
+        url: str,
+        timeouts: Timeouts,
+        max_size: int | None = None,
+        on_the_way: Collection[int] = (),
+    ) -> None:
+        self.method = method
+        self.origin = origin
+        self.authority = authority
+        self.path = path
+        self.headers = headers
+        self.content = content
+        self.url = url
+        self.timeouts = timeouts
+        self.protocol = None
+        self.never_indexed = None
+        self.never_indexed_back = None
+        self.on_sent = None
+        self.max_size = max_size
+        self.on_the_way = on_the_way
+        self.informational = None
+        self.tell = None
+
+    def on_informational(self, status: int, headers: Pairs) -> None:
+        """Keep a 1xx response. A method, not an attribute: nothing is made where none comes."""
+        if self.informational is None:
+            self.informational = []
+        found = Headers.received(headers)
+        if len(self.informational) < KEPT_INFORMATIONAL:
+            self.informational.append((status, found))
+        if self.tell is not None:
+            self.tell(status, found)
+
+
+class Request:
+    """A request that can be looked at, changed and sent by `Client.send`.
+
+    `headers` has what the caller and the client's defaults say; `host`, `content-length` and `transfer-encoding` come
+    from `url` and `content` when it is sent. A `host` of the caller's replaces the URL's; a `content-length` tells the
+    length of content that does not know its own.
+
+    Raises InvalidURL, and ValueError for what is no method or no header.
+    """
+
+    __slots__ = (
+        "content",
+        "extensions",
+        "headers",
+        "method",
+        "on_download",
+        "on_informational",
+        "on_upload",
+        "timeouts",
+        "url",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        params: Any = None,
+        headers: Any = None,
+        content: Any = None,
+        data: Any = None,
+        files: Any = None,
+        json: Any = None,
+        trailers: TrailersLike = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        on_upload: Progress | None = None,
+        on_download: Progress | None = None,
+        on_informational: Callable[[int, Headers], None] | None = None,
+    ) -> None:
+        self.method = check_method(method)
+        self.url = URL(url) if params is None else URL(url).copy_merge_params(params)
+        self.headers = Headers(headers)
+        media_type = None
+        if content is data is files is json is trailers is None:
+            self.content: bytes | Content = b""
+        else:
+            self.content, media_type = encode_content(content, data, files, json, trailers)
+        if media_type is not None and "content-type" not in self.headers:
+            self.headers["content-type"] = media_type
+        self.timeouts = timeouts
+        self.on_upload = on_upload
+        self.on_download = on_download
+        self.on_informational = on_informational
+        self.extensions: dict[str, Any] = {}
+
+    @property
+    def is_replayable(self) -> bool:
+        """True when its content can be sent again."""
+        return isinstance(self.content, bytes) or self.content.is_replayable
+
+    def copy(self) -> Request:
+        """Another one with headers of its own, and the same content."""
+        new: Request = Request.__new__(Request)
+        new.method = self.method
+        new.url = self.url
+        new.content = self.content
+        new.timeouts = self.timeouts
+        new.on_upload = self.on_upload
+        new.on_download = self.on_download
+        new.on_informational = self.on_informational
+        new.headers = self.headers.copy()
+        new.extensions = self.extensions.copy()
+        return new
+
+    def outgoing(self) -> Call:
+        """As the transport takes it. Raises InvalidURL for a URL that requests cannot go to, ValueError for headers
+        that belong to the connection."""
+        url = self.url
+        content = self.content
+        authority = url.netloc
+        fields: Pairs = []
+        for pair in self.headers._pairs:
+            name, value = pair
+            if name not in _NOT_SENT:
+                fields.append(pair)
+            elif name == b"host":
+                if not is_authority(value):
+                    raise ValueError(f"the header host is not host and port: {value!r} (RFC 9110 §7.2)")
+                authority = value
+            elif name == b"content-length":
+                content = _with_length(content, value)
+            else:
+                raise ValueError(f"the header {name.decode()} belongs to the connection, not to a request")
+        method = _METHODS.get(self.method) or self.method.encode()
+        call = Call(method, url.origin, authority, url.raw_path, fields, content, url.without_userinfo(), self.timeouts)
+        if self.on_upload is not None:
+            counter = _Counter(self.on_upload, len(content) if isinstance(content, bytes) else content.length)
+            call.on_sent = in_this_context(counter)
+        return call
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.url.without_userinfo()}>"
+
+
+class _Counter:
+    """Adds up what was sent, and tells the caller."""
+
+    __slots__ = ("_sent", "_tell", "_total")
+
+    def __init__(self, tell: Progress, total: int | None) -> None:
+        self._tell = tell
+        self._total = total
+        self._sent = 0
+
+    def __call__(self, count: int) -> None:
+        self._sent += count
+        self._tell(self._sent, self._total)
+
+
+def check_method(method: str) -> str:
+    """A method as it goes out: what is known without its case in upper case (RFC 9110 §9.1). Raises ValueError."""
+    if method in _METHODS:
+        return method
+    if not isinstance(method, str) or not method.isascii() or not is_token(method.encode()):
+        raise ValueError(f"{method!r} is no method: it is a token (RFC 9110 §9.1)")
+    upper = method.upper()
+    return upper if upper in _METHODS else method
+
+
+def _with_length(content: bytes | Content, value: bytes) -> bytes | Content:
+    length = parse_content_length(value)
+    if length < 0:
+        raise ValueError(f"the header content-length {value!r} is no number (RFC 9110 §8.6)")
+    known = len(content) if isinstance(content, bytes) else content.length
+    if known is not None and known != length:
+        raise ValueError(f"the header content-length says {length}, and the content has {known} octets")
+    if isinstance(content, bytes) or content.length is not None:
+        return content
+    return ContentWith(content, length, content.trailers)

@@ -1,0 +1,233 @@
+"""The content of a response as it comes: with its codings and without, in pieces, and how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.client.deadline import until
+from headrace.client.errors import RequestError, StreamConsumed, too_large
+from headrace.client.interface import Incoming, Pairs
+from headrace.client.message.decoding import ContentDecoder, codings_of
+from headrace.client.message.request import Call
+
+if TYPE_CHECKING:
+    from headrace.client.sync.loop_thread import LoopThread
+
+
+MAX_RESPONSE_SIZE: Final = 268_435_456
+"""256 MiB: what a program that did not think of it may have to keep in memory for one response. Who fetches more reads
+a stream, or says so."""
+
+WORK_AT_ONCE: Final = 1_048_576
+"""Bytes of decoded content, a few milliseconds of work, after which the loop turns: content that is there already
+suspends nobody."""
+WORK_OF_A_STEP: Final = 65_536
+"""What a step counts for beside the bytes that come out of it: 4 KiB that inflate to nothing may take milliseconds."""
+
+
+class Streaming:
+    """How far a response has come whose content is read as a stream."""
+
+    __slots__ = (
+        "call",
+        "collected",
+        "deadline",
+        "decoder",
+        "downloaded",
+        "incoming",
+        "is_begun",
+        "is_ended",
+        "on_download",
+        "size",
+        "source",
+        "thread",
+        "total",
+    )
+
+    def __init__(self, incoming: Incoming, call: Call, max_ratio: int | None, deadline: float | None) -> None:
+        self.incoming = incoming
+        self.call = call
+        self.decoder: ContentDecoder | None = None
+        self.deadline = deadline
+        self.downloaded = 0
+        self.is_begun = False
+        self.is_ended = False
+        self.collected: list[bytes] = []
+        self.size = 0
+        self.source: Any = None  # a generator, once somebody collects
+        self.on_download: Any = None
+        self.thread: LoopThread
+        self.total: int | None = None
+        try:
+            self.decoder = decoder_for(incoming.head.headers, max_ratio)
+        except RequestError as error:
+            incoming.close()
+            told(error, call, incoming)
+            raise
+
+    async def raw(self) -> AsyncGenerator[bytes, None]:
+        """The content as it stands on the wire."""
+        if self.is_begun or self.is_ended:
+            raise StreamConsumed("the content has been read as a stream already, or was given up")
+        self.is_begun = True
+        try:
+            while piece := await self._receive():
+                self.downloaded += len(piece)
+                if self.on_download is not None:
+                    self.on_download(self.downloaded, self.total)
+                yield piece
+            self.is_ended = True
+        except RequestError as error:
+            told(error, self.call, self.incoming)
+            raise
+        finally:
+            if not self.is_ended:
+                self.close()
+
+    async def _receive(self) -> bytes:
+        if self.deadline is None:
+            return await self.incoming.receive()
+        return await until(self.deadline, self.incoming.receive(), self.call.url)
+
+    async def decoded(self) -> AsyncGenerator[bytes, None]:
+        """The content without its codings."""
+        decoder = self.decoder
+        raw = self.raw()
+        try:
+            if decoder is None:
+                async for piece in raw:
+                    yield piece
+                return
+            work = 0
+            async for piece in raw:
+                for each in decoder.feed(piece):
+                    if each:
+                        yield each
+                    work += len(each) + WORK_OF_A_STEP
+                    if work > WORK_AT_ONCE:
+                        work = 0
+                        await asyncio.sleep(0)
+            decoder.finish()
+        except RequestError as error:
+            told(error, self.call, self.incoming)
+            raise
+        finally:
+            await raw.aclose()
+
+    async def collect(self, most: int | None) -> bool:
+        """Put the content together until it has ended, or has more than `most` bytes: then return False, and go on in
+        the next call. Raises RequestError, and StreamConsumed while another call reads."""
+        source = self.source
+        if source is not None and source.ag_running:
+            raise StreamConsumed("the content is being read by another call")  # whose pieces stay as they are
+        if source is None:
+            source = self.source = self.decoded()
+        try:
+            while most is None or self.size <= most:
+                piece = await anext(source, None)
+                if piece is None:
+                    return True
+                self.collected.append(piece)
+                self.size += len(piece)
+        except BaseException:
+            self.source = None  # what has come is a part, which must never pass for the whole
+            self.collected = []
+            raise
+        return False
+
+    async def aclose(self) -> None:
+        """Give up what is left, and let go of what has come."""
+        self.close()
+        source, self.source = self.source, None
+        if source is not None and not source.ag_running:  # else whoever reads is told, and lets go of it
+            await source.aclose()
+
+    def close(self) -> None:
+        """Give up what is left."""
+        self.collected = []
+        if not self.is_ended:
+            self.is_ended = True
+            self.incoming.close()
+
+
+async def sized(source: AsyncGenerator[bytes, None], size: int | None) -> AsyncGenerator[bytes, None]:
+    """The octets of an async generator in pieces of one size, the last one shorter; it is closed with this one."""
+    held = bytearray()
+    try:
+        async for piece in source:
+            if size is None:
+                yield piece
+                continue
+            held += piece
+            while len(held) >= size:
+                yield bytes(held[:size])
+                del held[:size]
+        if held:
+            yield bytes(held)
+    finally:
+        await source.aclose()
+
+
+async def again(pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """Pieces that are there already."""
+    for piece in pieces:
+        yield piece
+
+
+def pieces_of(content: bytes, size: int | None) -> Sequence[bytes]:
+    """Octets in pieces of one size."""
+    if size is None:
+        return [content] if content else []
+    return [content[start : start + size] for start in range(0, len(content), size)]
+
+
+def decoder_for(headers: Pairs, max_ratio: int | None) -> ContentDecoder | None:
+    """What takes the codings of a response off; None when it has none that are known here. Raises DecodingError."""
+    named = [value for name, value in headers if name == b"content-encoding"]
+    if not named:
+        return None
+    codings = codings_of(b", ".join(named).decode("latin-1"))
+    return ContentDecoder(codings, max_ratio) if codings else None
+
+
+async def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None, most: int | None = None) -> bytes:
+    """Return content that has come whole, without its codings; lets the loop turn where that is much work. Raises
+    DecodingError, and ResponseTooLarge for more than `most` bytes."""
+    if most is not None and len(content) > most:
+        raise too_large(most)
+    decoder = decoder_for(headers, max_ratio)
+    if decoder is None or not content:
+        return content
+    pieces = []
+    size = work = 0
+    for piece in decoder.feed(content):
+        pieces.append(piece)
+        size += len(piece)
+        if most is not None and size > most:
+            raise too_large(most)
+        work += len(piece) + WORK_OF_A_STEP
+        if work > WORK_AT_ONCE:
+            work = 0
+            await asyncio.sleep(0)
+    decoder.finish()
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def decoded_at_once(headers: Pairs, content: bytes, max_ratio: int | None) -> bytes:
+    """Return the content of a response that a program has made itself, without its codings. Raises DecodingError."""
+    decoder = decoder_for(headers, max_ratio)
+    if decoder is None or not content:
+        return content
+    decoded = b"".join(decoder.feed(content))
+    decoder.finish()
+    return decoded
+
+
+def told(error: RequestError, call: Call, incoming: Incoming | None = None) -> None:
+    """Give an error the URL and the head of the response, where it has none yet."""
+    if not error.url:
+        error.url = call.url
+    if error.head is None and incoming is not None:
+        error.head = incoming.head

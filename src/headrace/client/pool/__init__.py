@@ -1,0 +1,1 @@
+"""Which connection a request takes, and who waits for one."""

@@ -1,0 +1,458 @@
+"""The transport that goes over the network: it carries out what the pool's policy decides, and sends again what was
+certainly not processed.
+
+A request for which there is room goes straight to its connection: no task, no timer, no future but its own. All others
+wait in their origin's queue for a connection with room: one future each, and one timer an origin for the limits that
+each of them has (`patience`). A connection is made by a task that belongs to nobody's request, so a caller that gives
+up, or has little time, takes nothing from others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from headrace.client.config import NetworkConfig
+from headrace.client.connect.addresses import Address
+from headrace.client.connect.connector import Connector
+from headrace.client.connection.driver import MISDIRECTED, ClientDriver, DriverOwner
+from headrace.client.connection.exchange import Exchange, HeldResponse
+from headrace.client.connection.patience import CONNECT as CONNECTING
+from headrace.client.connection.patience import TLS, Attempt, Patience, Waiter
+from headrace.client.errors import ConnectError, PoolError, RequestError, RequestTimeout
+from headrace.client.interface import Incoming, Origin, Outgoing
+from headrace.client.pool.coalescing import is_announced, may_share
+from headrace.client.pool.place import CONNECT, REQUEST, WEBSOCKET, Place
+from headrace.client.pool.policy import Close, Open, Pool, Refuse, Start
+from headrace.client.pool.replay import is_replayable, may_replay
+from headrace.client.pool.stats import PoolStats, stats_of
+from headrace.client.timeouts import NO_TIMEOUTS
+
+
+class Connects(Protocol):
+    """What makes connections: `Connector`, or something in its place."""
+
+    async def connect(self, origin: Origin, owner: DriverOwner, **options: Any) -> ClientDriver:
+        """See `Connector.connect`."""
+        ...
+
+
+class NetworkTransport:
+    """Carries requests over connections that it makes, shares and keeps. Belongs to the event loop it is first used on.
+
+    `connector` stands in for `Connector(config)`, for whoever makes connections in another way; it has one coroutine,
+    `connect`. Raises ValueError for a proxy in the environment that is none.
+    """
+
+    def __init__(self, config: NetworkConfig | None = None, *, connector: Connects | None = None) -> None:
+        self.config = config if config is not None else NetworkConfig()
+        own = Connector(self.config) if connector is None else None
+        self._own_connector = own
+        self._connector: Any = connector if own is None else own
+        self.pool = Pool(self.config.policy)
+        self._places = self.pool.places
+        self.links: dict[ClientDriver, _Link] = {}
+        """Connections whose transport is open, also those that the pool does not count any more."""
+        self._connecting: dict[asyncio.Task[None], _Link] = {}
+        self._patience: dict[Place, Patience] = {}
+        self._is_closed = False
+        self._all_gone: asyncio.Future[None] | None = None
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
+        """See `Transport.send`. For a tunnel there is `tunnel`.
+
+        Raises RequestError; InvalidFieldError for what must not be sent.
+        """
+        place = self._places.get(outgoing.origin)
+        if place is not None and not place.requests:
+            for driver in place.members:
+                if driver.has_room:
+                    exchange = driver.begin(outgoing, whole)  # type: ignore[attr-defined]  # the pool knows less of it
+                    try:
+                        incoming: Incoming = await exchange.head_arrived()
+                    except RequestError as error:
+                        if not may_replay(outgoing, error, 0, self.config.max_replays):
+                            raise
+                        return await self._send_by_queue(outgoing, whole, REQUEST, 1)
+                    if exchange.status == MISDIRECTED and self._may_redirect(exchange):
+                        incoming.close()
+                        return await self._send_by_queue(outgoing, whole, REQUEST, 1, is_redirected=True)
+                    return incoming
+        return await self._send_by_queue(outgoing, whole, REQUEST, 0)
+
+    async def tunnel(self, outgoing: Outgoing) -> HeldResponse:
+        """Ask for a tunnel: for a WebSocket when `outgoing.protocol` says so, on a connection that can carry one, which
+        is HTTP/2 where the server takes them there, else HTTP/1.1; otherwise for a plain CONNECT to a proxy.
+
+        Returns the response: with 101, or 2xx, its `tunnel` is open; anything else is a refusal to read and close.
+        Others do not wait for it. Raises RequestError.
+        """
+        kind = CONNECT if outgoing.protocol is None else WEBSOCKET
+        return cast("HeldResponse", await self._send_by_queue(outgoing, False, kind, 0))
+
+    async def _send_by_queue(
+        self, outgoing: Outgoing, whole: bool, kind: int, replays: int, *, is_redirected: bool = False
+    ) -> Incoming:
+        own = self._own_connector
+        if own is not None and kind == REQUEST and outgoing.origin.scheme == "http":
+            proxy = own.proxy_for(outgoing.origin)
+            if proxy is not None and not proxy.is_socks:
+                return await own.proxies.forward(proxy, outgoing, whole=whole)
+        while True:
+            exchange = await self._wait(outgoing, whole, kind, replays > 0)
+            try:
+                incoming: Incoming = await exchange.head_arrived()
+            except RequestError as error:
+                if not may_replay(outgoing, error, replays, self.config.max_replays):
+                    raise
+                replays += 1
+                continue
+            if exchange.status == MISDIRECTED and not is_redirected and self._may_redirect(exchange):
+                incoming.close()
+                is_redirected = True
+                replays += 1
+                continue
+            return incoming
+
+    def _may_redirect(self, exchange: Exchange) -> bool:
+        """After a 421: whether to send the request once more on another connection (RFC 9110 §15.5.20). If so, the one
+        that has said it is not used for this origin any more."""
+        outgoing, driver = exchange.outgoing, exchange.driver
+        place = self._places.get(outgoing.origin)
+        if place is None or not is_replayable(outgoing):
+            return False
+        link = self.links.get(driver)
+        if link is not None and link.place is not place:
+            place.is_alone = True  # it was another origin's connection; from now on this one has its own
+            self.pool.unshare(place, driver)
+            return True
+        if place.is_alone:
+            return False  # its own connection says so as well: that is the answer
+        place.is_alone = True
+        self.pool.unusable(driver)
+        driver.drain(driver.loop.time() + self.config.drain_timeout_s)
+        return True
+
+    async def _wait(self, outgoing: Outgoing, whole: bool, kind: int, is_again: bool) -> Exchange:
+        """Begin the request on a connection with room, now or as soon as there is one."""
+        pool = self.pool
+        if self._is_closed:
+            raise PoolError("the client is closed", url=outgoing.url)
+        if pool.is_full and not is_again:
+            raise PoolError(f"{pool.waiting} requests wait for a connection already (max_waiting)", url=outgoing.url)
+        loop = asyncio.get_running_loop()
+        place = pool.place(outgoing.origin)
+        waiter = Waiter(place, kind, pool.next_serial(again=is_again), outgoing, whole, loop.create_future())
+        pool.enqueue(waiter)
+        self._serve(place)
+        future = waiter.future
+        if not future.done():
+            self._patience_of(place).joined(waiter)
+        try:
+            return await future
+        except BaseException:
+            if not self._remove(waiter) and future.done() and not future.cancelled() and future.exception() is None:
+                future.result().close()  # it had begun, and its caller had not been told yet
+            raise
+        finally:
+            self._settle(place)
+
+    def _patience_of(self, place: Place) -> Patience:
+        patience = self._patience.get(place)
+        if patience is None:
+            patience = self._patience[place] = Patience(place, self.pool, self)
+        return patience
+
+    def _settle(self, place: Place) -> None:
+        """Without anybody who waits, and anything under way, an origin has no clock."""
+        if not (place.requests or place.tunnels or place.attempts or place.spare_attempts):
+            patience = self._patience.pop(place, None)
+            if patience is not None:
+                patience.stop()
+
+    def attempts_of(self, place: Place) -> list[_Link]:
+        """See `patience.Attempts`."""
+        return [
+            link
+            for link in self._connecting.values()
+            if link.place is place and not link.is_open and not link.has_failed
+        ]
+
+    def give_up(self, waiter: Waiter, error: RequestTimeout) -> None:
+        """See `patience.Attempts`."""
+        if self._remove(waiter):
+            waiter.fail(error)
+
+    def abandon(self, attempt: Attempt, error: RequestTimeout) -> None:
+        """See `patience.Attempts`."""
+        assert isinstance(attempt, _Link)
+        self._failed(attempt, error)
+        if attempt.task is not None:
+            attempt.task.cancel()
+
+    # -- carrying out what the pool decides --------------------------------------------------------------------
+
+    def _serve(self, place: Place) -> None:
+        next_step = self.pool.next_step
+        while (step := next_step(place)) is not None:
+            if isinstance(step, Start):
+                self._start(step)
+            elif isinstance(step, Open):
+                self._open(step)
+            elif isinstance(step, Close):
+                assert isinstance(step.member, ClientDriver)
+                step.member.drain(0.0)
+            elif isinstance(step, Refuse):
+                assert isinstance(step.ticket, Waiter)
+                step.ticket.fail(ConnectError(step.reason, retryable=False))
+        if self.pool.may_make_room:
+            self._serve_many((), starved=True)
+
+    def _remove(self, waiter: Waiter) -> bool:
+        """It waits no longer, for a reason of its own; False when it did not."""
+        found = self.pool.remove(waiter)
+        if found:
+            self._serve(waiter.place)
+        return found
+
+    def _start(self, step: Start) -> None:
+        waiter, driver = step
+        assert isinstance(waiter, Waiter)
+        assert isinstance(driver, ClientDriver)
+        link = self.links[driver]
+        if waiter.future.done():  # its caller has given up, and has not come round to say so
+            self.pool.came_back(driver)
+            return
+        link.has_begun = True
+        link.is_tunnel = waiter.kind != REQUEST and driver.http_version != "2"
+        try:
+            exchange = waiter.context.run(driver.begin, waiter.outgoing, waiter.whole)
+        except Exception as error:  # such as a field that must not be sent: the caller's mistake, and the caller's only
+            waiter.fail(error)
+            self.pool.came_back(driver)
+        else:
+            waiter.future.set_result(exchange)
+
+    def _serve_many(self, places: Sequence[Place], *, starved: bool) -> None:
+        """Serve who waits at `places`, and with `starved` who needs a connection."""
+        for place in self.pool.in_order(places, starved=starved):
+            self._serve(place)
+
+    # -- connections -------------------------------------------------------------------------------------------
+
+    def _open(self, step: Open) -> None:
+        loop = asyncio.get_running_loop()
+        link = _Link(self, step, loop.time())
+        # Not in the context of the request that came first: the connection is everybody's, and would keep it.
+        task = link.task = loop.create_task(self._connect(link), context=contextvars.Context())
+        self._connecting[task] = link
+        task.add_done_callback(self._connecting.pop)
+        self._patience_of(step.place).changed()
+
+    async def _connect(self, link: _Link) -> None:
+        step = link.step
+        place = step.place
+        # Without limits: those who wait have their own, and this is over when the last of them has gone.
+        options: dict[str, Any] = {
+            "protocols": step.protocols,
+            "timeouts": NO_TIMEOUTS,
+            "on_handshake": link.on_handshake,
+        }
+        if self._own_connector is not None and self._may_share(step):
+
+            def share(addresses: Sequence[Address]) -> ClientDriver | None:
+                return self._shareable(place, addresses)
+
+            options["share"] = share
+        try:
+            driver = await self._connector.connect(place.origin, link, **options)
+        except asyncio.CancelledError:
+            self._failed(link, PoolError("the client was closed"))
+            raise
+        except Exception as error:
+            self._failed(link, error)
+            return
+        if link.has_failed:  # it was abandoned just as it was done
+            driver.abort()
+        elif driver in self.links and self.links[driver] is not link:
+            link.has_failed = True  # so is nothing of its own
+            self.pool.shared(step, driver)
+            self._attempt_ended(place)
+        else:
+            self.opened(link, driver)
+
+    def _may_share(self, step: Open) -> bool:
+        return self.config.coalesce and self.config.http2 and not step.is_spare and not step.place.is_alone
+
+    def _shareable(self, place: Place, addresses: Sequence[Address]) -> ClientDriver | None:
+        if not place.is_waited_for:
+            return None
+        for driver, link in self.links.items():
+            if link.is_proxied or link.place is place or driver not in self.pool.homes:
+                continue
+            if may_share(driver, link.place.origin, place.origin, addresses):
+                return driver
+        return None
+
+    def opened(self, link: _Link, driver: ClientDriver) -> None:
+        """A connection takes requests from now on. Called twice where the connector and the driver both say so."""
+        if link.is_open or link.has_failed:
+            return
+        link.is_open = True
+        self.links[driver] = link
+        self.pool.opened(link.step, driver)
+        if not driver.is_usable:
+            self.pool.unusable(driver)
+        self._attempt_ended(link.place)
+
+    def _failed(self, link: _Link, error: Exception) -> None:
+        if link.is_open or link.has_failed:
+            return
+        link.has_failed = True
+        for ticket in self.pool.failed(link.step):
+            assert isinstance(ticket, Waiter)
+            ticket.fail(error)
+        self._attempt_ended(link.place)
+        self._serve_many((), starved=True)
+
+    def _attempt_ended(self, place: Place) -> None:
+        """Serve who waits; for those who go on waiting another time runs."""
+        self._serve(place)
+        self._patience_of(place).changed()
+        self._settle(place)
+
+    def has_room(self, link: _Link, driver: ClientDriver) -> None:
+        """`driver` may have room, or says for the first time what it can do; called only while somebody waits."""
+        self._serve_many(self.pool.homes.get(driver, ()), starved=not driver.live)
+
+    def narrowed(self, driver: ClientDriver) -> None:
+        """An ORIGIN frame has come. Origins that are not in the set begin nothing more on a connection which they share
+        already (RFC 8336 §2.4); what they have there goes on."""
+        strangers = [
+            place
+            for place in self.pool.homes.get(driver, ())[1:]
+            if not is_announced(driver.announced_origins, place.origin)
+        ]
+        for place in strangers:
+            self.pool.unshare(place, driver)
+        self._serve_many(strangers, starved=False)
+
+    def unusable(self, driver: ClientDriver) -> None:
+        """`driver` takes nothing new."""
+        places = list(self.pool.homes.get(driver, ()))
+        self.pool.unusable(driver)
+        if not self._is_closed:
+            self._serve_many(places, starved=False)
+
+    def lost(self, link: _Link, driver: ClientDriver) -> None:
+        """`driver` is gone."""
+        if self.links.pop(driver, None) is None:
+            return
+        if not link.has_begun:
+            self.pool.never_began(link.place)
+        places = self.pool.lost(driver)
+        if not self._is_closed:
+            self._serve_many(places, starved=True)
+        elif not self.links and self._all_gone is not None and not self._all_gone.done():
+            self._all_gone.set_result(None)
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Let what runs come to its end for `drain_timeout_s`, then end everything; who waits gets PoolError.
+        Idempotent."""
+        self._is_closed = True
+        error = PoolError("the client was closed", retryable=False)
+        for place in list(self._places.values()):
+            for ticket in [*place.requests, *place.tunnels]:
+                assert isinstance(ticket, Waiter)
+                self.pool.remove(ticket)
+                ticket.fail(error)
+        for task, link in self._connecting.items():
+            if not link.is_open:  # else a request may run on it already
+                task.cancel()
+        if self._connecting:
+            await asyncio.wait(list(self._connecting))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.config.drain_timeout_s
+        for driver in list(self.links):
+            driver.drain(deadline)
+        if self.links:
+            if self._all_gone is None:
+                self._all_gone = loop.create_future()
+            await asyncio.shield(self._all_gone)
+        if self._own_connector is not None:
+            await self._own_connector.aclose()
+
+    def stats(self) -> PoolStats:
+        """What is open, what runs and who waits, by origin, at this moment."""
+        return stats_of(self.pool)
+
+
+class _Link:
+    """One connection, or the attempt at one, and where it belongs: the owner of its driver."""
+
+    __slots__ = (
+        "has_begun",
+        "has_failed",
+        "is_open",
+        "is_proxied",
+        "is_tunnel",
+        "network",
+        "phase",
+        "phase_since",
+        "place",
+        "step",
+        "task",
+    )
+
+    def __init__(self, network: NetworkTransport, step: Open, now: float) -> None:
+        self.network = network
+        self.step = step
+        self.place = step.place
+        own = network._own_connector
+        self.is_proxied = own is None or network.config.uds is not None or own.proxy_for(step.place.origin) is not None
+        self.is_open = False
+        self.has_failed = False
+        self.has_begun = False
+        self.is_tunnel = False
+        self.task: asyncio.Task[None] | None = None
+        self.phase = CONNECTING
+        self.phase_since = now
+
+    def on_handshake(self) -> None:
+        """The other side is reached; TLS begins."""
+        self.phase = TLS
+        self.phase_since = asyncio.get_running_loop().time()
+        self.network._patience_of(self.place).changed()
+
+    def on_ready(self, driver: ClientDriver) -> None:
+        """See `DriverOwner`."""
+        self.network.opened(self, driver)
+
+    def on_room(self, driver: ClientDriver) -> None:
+        """See `DriverOwner`. Once a request, so it asks first whether anybody cares."""
+        if self.is_tunnel and driver.has_room:
+            self.is_tunnel = False
+            self.network.pool.came_back(driver)
+        if self.network.pool.waiting and self.is_open:
+            self.network.has_room(self, driver)
+
+    def on_origins(self, driver: ClientDriver) -> None:
+        """See `DriverOwner`."""
+        if self.is_open:
+            self.network.narrowed(driver)
+
+    def on_unusable(self, driver: ClientDriver) -> None:
+        """See `DriverOwner`."""
+        if self.is_open:
+            self.network.unusable(driver)
+
+    def on_lost(self, driver: ClientDriver, error: RequestError | None) -> None:
+        """See `DriverOwner`. One that was never ready is the connector's to report."""
+        if self.is_open:
+            self.network.lost(self, driver)

@@ -1,0 +1,384 @@
+"""Which connection a request goes to, who waits, and when a connection is opened or given up: policy without I/O.
+
+The pool is told what happens (`enqueue`, `opened`, `failed`, `unusable`, `lost` ...) and asked what follows:
+`next_step` names one thing at a time, until there is nothing to do. Whoever owns it carries the steps out. So each
+decision can be read off a table, and a test needs neither a socket nor a clock.
+
+Each origin has a `Place` with one queue, first come first served. WebSockets stand in the same order, but in a queue
+of their own, because the connections there are may be of no use to them: then they wait, and nobody waits for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from headrace.client.interface import Origin
+from headrace.client.pool.place import REQUEST, WEBSOCKET, Known, Member, Place, Ticket
+
+Protocols: TypeAlias = Literal["any", "h2", "http/1.1"]
+"""What a new connection may speak; "any" is up to ALPN."""
+
+_REMEMBERED: Final = 1_024  # origins without a connection of which we still know what they are like
+_BARREN: Final = 3  # connections in a row that end before anything could begin on them; more would be a loop
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The pool's limits; `NetworkConfig` has what they mean and why."""
+
+    max_connections: int = 100
+    max_h1_connections_per_origin: int = 20
+    max_h2_connections_per_origin: int = 2
+    max_waiting: int = 10_000
+    http1: bool = True
+    http2: bool = True
+
+
+class Start(NamedTuple):
+    """Begin this request on this connection; it waits no longer."""
+
+    ticket: Ticket
+    member: Member
+
+
+class Open(NamedTuple):
+    """Open a connection, and say `opened`, `shared` or `failed`."""
+
+    place: Place
+    protocols: Protocols
+    is_spare: bool
+    """True for one that is to carry a WebSocket which the origin does not take over HTTP/2."""
+
+
+class Close(NamedTuple):
+    """End this idle connection: its place is needed for another origin. It counts no longer."""
+
+    member: Member
+
+
+class Refuse(NamedTuple):
+    """This one can never be served: nothing would change by waiting."""
+
+    ticket: Ticket
+    reason: str
+
+
+Step: TypeAlias = Start | Open | Close | Refuse
+
+
+class Pool:
+    """All places together, within the limits of `policy`."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.places: dict[Origin, Place] = {}
+        self.homes: dict[Member, list[Place]] = {}
+        """Each connection that is not lost, with the origins it serves; the first is the one that it was made for."""
+        self.starved: dict[Place, None] = {}
+        """Places that need a connection, in order, while there are `max_connections`."""
+        self.waiting = 0
+        self._attempts = 0
+        self._known: dict[Origin, Known] = {}
+        self._serial = 0
+        self._early_serial = -(2**62)
+
+    @property
+    def open(self) -> int:
+        """Connections, those under way included."""
+        return len(self.homes) + self._attempts
+
+    @property
+    def under_way(self) -> int:
+        """Connections under way."""
+        return self._attempts
+
+    def place(self, origin: Origin) -> Place:
+        """The origin's place, made when there is none."""
+        place = self.places.get(origin)
+        if place is None:
+            known = self._known.get(origin) or Known(self._only_choice(origin), None, False)
+            place = self.places[origin] = Place(origin, known)
+        return place
+
+    def _only_choice(self, origin: Origin) -> str | None:
+        """What an origin speaks without being asked: "2" by prior knowledge, "1.1" on cleartext (RFC 9113 §3.3)."""
+        if not self.policy.http1:
+            return "2"
+        return "1.1" if origin.scheme == "http" or not self.policy.http2 else None
+
+    # -- those who wait ----------------------------------------------------------------------------------------
+
+    def next_serial(self, *, again: bool = False) -> int:
+        """A place in the order; with `again`, in front of all who have not been sent yet."""
+        if again:
+            self._early_serial += 1
+            return self._early_serial
+        self._serial += 1
+        return self._serial
+
+    @property
+    def is_full(self) -> bool:
+        """True when nobody else may wait."""
+        return self.waiting >= self.policy.max_waiting
+
+    def enqueue(self, ticket: Ticket) -> None:
+        """`ticket` waits from now on."""
+        place = ticket.place
+        queue = place.tunnels if ticket.kind == WEBSOCKET else place.requests
+        at = len(queue)
+        while at and queue[at - 1].serial > ticket.serial:
+            at -= 1
+        queue.insert(at, ticket)
+        self.waiting += 1
+        place.holding = False
+
+    def remove(self, ticket: Ticket) -> bool:
+        """`ticket` waits no longer; False when it did not."""
+        queue = ticket.place.tunnels if ticket.kind == WEBSOCKET else ticket.place.requests
+        try:
+            queue.remove(ticket)
+        except ValueError:
+            return False
+        self.waiting -= 1
+        if not ticket.place.is_waited_for:
+            self.starved.pop(ticket.place, None)
+        self._forget(ticket.place)
+        return True
+
+    # -- what became of connections ----------------------------------------------------------------------------
+
+    def opened(self, step: Open, member: Member) -> None:
+        """A connection is there."""
+        self._attempt_ended(step)
+        place = step.place
+        self.homes[member] = [place]
+        place.holding = False
+        if step.is_spare:
+            place.spare.append(member)
+        else:
+            place.speaks = "2" if member.http_version == "2" else "1.1"
+            place.members.append(member)
+
+    def shared(self, step: Open, member: Member) -> None:
+        """Instead of a new connection, `place` uses one that was made for another origin (RFC 9113 §9.1.1)."""
+        self._attempt_ended(step)
+        place = step.place
+        self.homes[member].append(place)
+        place.holding = False
+        place.speaks = "2"
+        place.members.append(member)
+
+    def unshare(self, place: Place, member: Member) -> None:
+        """`place` does not use this connection any more; for the others nothing changes."""
+        homes = self.homes.get(member)
+        if homes is not None and place in homes[1:]:
+            homes.remove(place)
+            if member in place.members:  # else it takes nothing new anyway
+                place.members.remove(member)
+            self._forget(place)
+
+    def failed(self, step: Open) -> list[Ticket]:
+        """No connection could be made. Those who are returned had hoped for it and wait no longer; the others still may
+        be served by the connections there are, or that are under way."""
+        self._attempt_ended(step)
+        place = step.place
+        losers: list[Ticket] = []
+        if step.is_spare:
+            if place.tunnels:
+                losers.append(place.tunnels.popleft())
+        elif place.attempts or place.members:
+            place.holding = True
+        else:
+            losers.extend(place.requests)
+            place.requests.clear()
+            losers.extend(place.tunnels)
+            place.tunnels.clear()
+        self.waiting -= len(losers)
+        self._forget(place)
+        return losers
+
+    def _attempt_ended(self, step: Open) -> None:
+        self._attempts -= 1
+        if step.is_spare:
+            step.place.spare_attempts -= 1
+        else:
+            step.place.attempts -= 1
+
+    def unusable(self, member: Member) -> None:
+        """It takes no new request (GOAWAY, `connection: close`); those that it has may come to their end."""
+        for place in self.homes.get(member, ()):
+            if member in place.members:
+                place.members.remove(member)
+            elif member in place.spare:
+                place.spare.remove(member)
+            self._forget(place)
+
+    def lost(self, member: Member) -> list[Place]:
+        """It is gone. Returns the places that it served."""
+        self.unusable(member)
+        return self.homes.pop(member, [])
+
+    def came_back(self, member: Member) -> None:
+        """An HTTP/1.1 connection on which a WebSocket was refused is free for others."""
+        homes = self.homes.get(member)
+        if homes is not None and member.is_usable:
+            place = homes[0] = self.places.setdefault(homes[0].origin, homes[0])
+            if member not in place.members and member not in place.spare:
+                (place.spare if place.speaks == "2" else place.members).append(member)
+
+    def never_began(self, place: Place) -> None:
+        """A connection of `place` ended before any request could begin on it, while somebody waits."""
+        if place.is_waited_for:
+            place.barren += 1
+
+    def _forget(self, place: Place) -> None:
+        if place.is_empty and self.places.get(place.origin) is place:
+            del self.places[place.origin]
+            self.starved.pop(place, None)
+            known = self._known
+            known.pop(place.origin, None)
+            known[place.origin] = Known(place.speaks, place.websockets_over_h2, place.is_alone)
+            if len(known) > _REMEMBERED:
+                del known[next(iter(known))]
+
+    @property
+    def may_make_room(self) -> bool:
+        """True when somebody needs a connection, and one is idle that could be replaced."""
+        return bool(self.starved) and self._victim() is not None
+
+    def in_order(self, places: Iterable[Place], *, starved: bool) -> list[Place]:
+        """Those of `places` where anybody waits, and with `starved` (a connection has become idle, or is gone) those
+        that need one, too: who came first goes first, so a busy origin does not keep what another one waits for."""
+        waiting = {place: None for place in places if place.is_waited_for}
+        if starved:
+            waiting.update(self.starved)
+        return list(waiting) if len(waiting) < 2 else sorted(waiting, key=lambda place: place.head_serial)
+
+    # -- what follows ------------------------------------------------------------------------------------------
+
+    def next_step(self, place: Place) -> Step | None:
+        """One thing to do for those who wait at `place`; the change that it makes to the pool is made already."""
+        if not place.is_waited_for:
+            self.starved.pop(place, None)
+            return None
+        start = self._start(place)
+        if start is not None:
+            return start
+        if place.barren >= _BARREN:
+            return self._refuse(place, f"the server ended {_BARREN} connections in a row before a request could begin")
+        step = self._wanted(place)
+        if step is None:
+            self.starved.pop(place, None)
+            return self._refuse_websocket(place)
+        if self.open >= self.policy.max_connections:
+            victim = self._victim()
+            if victim is None:
+                self.starved[place] = None
+                return None
+            for other in self.lost(victim):
+                if other is not place and other.is_waited_for:
+                    self.starved[other] = None  # who waits there came later, and needs another one now
+            return Close(victim)
+        self.starved.pop(place, None)
+        self._attempts += 1
+        if step.is_spare:
+            place.spare_attempts += 1
+        else:
+            place.attempts += 1
+        return step
+
+    def _start(self, place: Place) -> Start | None:
+        """Whoever came first of those for whom there is a connection with room."""
+        member = tunnel_member = None
+        if place.requests:
+            member = place.room_for_request()
+        if place.tunnels:
+            tunnel_member = place.room_for_websocket()
+        if member is None and tunnel_member is None:
+            return None
+        if tunnel_member is not None and (member is None or place.tunnels[0].serial < place.requests[0].serial):
+            ticket, member = place.tunnels.popleft(), tunnel_member
+        else:
+            assert member is not None
+            ticket = place.requests.popleft()
+        self.waiting -= 1
+        place.barren = 0
+        if ticket.kind != REQUEST and member.http_version != "2":
+            self.unusable(member)  # it is a tunnel from now on; see `came_back`
+        return Start(ticket, member)
+
+    def _wanted(self, place: Place) -> Open | None:
+        """The connection that is missing; None when none is to be opened."""
+        count = len(place.requests)
+        if place.tunnels:
+            way = self._websocket_way(place)
+            if way == "http/1.1":
+                if place.spare_attempts < len(place.tunnels) and self.policy.http1:
+                    return Open(place, "http/1.1", True)
+            elif way == "any":
+                count += len(place.tunnels)
+        if not count or (place.holding and (place.members or place.attempts)):
+            return None
+        if place.speaks == "1.1":
+            there = sum(each.http_version != "2" for each in place.members) + place.attempts
+            if place.attempts >= count or there >= self.policy.max_h1_connections_per_origin:
+                return None
+        else:
+            there = sum(each.http_version == "2" for each in place.members)
+            if place.attempts or there >= self.policy.max_h2_connections_per_origin:
+                return None
+        return Open(place, self.protocols, False)
+
+    @property
+    def protocols(self) -> Protocols:
+        """What a connection may speak, by configuration."""
+        if not self.policy.http1:
+            return "h2"
+        return "any" if self.policy.http2 else "http/1.1"
+
+    def _websocket_way(self, place: Place) -> Literal["any", "http/1.1", "wait"]:
+        """How a WebSocket that waits at `place` can come to a connection: by one more of the usual kind, by one that
+        speaks HTTP/1.1 only, or by waiting for what is there."""
+        if place.speaks == "1.1":
+            return "any"
+        answers = [each.takes_websockets for each in place.members if each.http_version == "2"]
+        if not answers:
+            return "http/1.1" if place.websockets_over_h2 is False else "any"
+        if True in answers:
+            place.websockets_over_h2 = True
+            return "any"  # there is one that would take it, and has no room
+        if None in answers:
+            return "wait"  # for SETTINGS
+        place.websockets_over_h2 = False
+        return "http/1.1"
+
+    def _victim(self) -> Member | None:
+        """The connection that has been idle for longest, if any is. One without room, which somebody waits for, is not
+        idle, though nothing is open on it: its server allows no stream at present, and a new one would be no better."""
+        idle = [
+            member
+            for member, homes in self.homes.items()
+            if not member.live
+            and member.is_usable
+            and (member.has_room or not any(place.is_waited_for for place in homes))
+        ]
+        return min(idle, key=lambda each: each.idle_since, default=None)
+
+    def _refuse(self, place: Place, reason: str) -> Refuse:
+        ticket = (place.requests or place.tunnels).popleft()
+        self.waiting -= 1
+        if not place.is_waited_for:
+            place.barren = 0
+            self._forget(place)
+        return Refuse(ticket, reason)
+
+    def _refuse_websocket(self, place: Place) -> Refuse | None:
+        if self.policy.http1 or not place.tunnels or self._websocket_way(place) != "http/1.1":
+            return None
+        self.waiting -= 1
+        return Refuse(
+            place.tunnels.popleft(),
+            "the server takes no WebSocket over HTTP/2 (RFC 8441), and HTTP/1.1 is switched off",
+        )

@@ -1,0 +1,279 @@
+"""The client for code that is not asynchronous: the same one, on an event loop in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from typing import Any, Final, Self, TypeVar, Unpack, cast
+
+from headrace.client.calls.auth import Auth, BasicAuth, as_auth
+from headrace.client.calls.options import CallOptions, ClientOptions, RequestOptions, SendOptions, split
+from headrace.client.client import Client
+from headrace.client.message.content import AsksInThreads
+from headrace.client.message.cookies import Cookies
+from headrace.client.message.headers import Headers
+from headrace.client.message.request import Request
+from headrace.client.message.response import BaseResponse, Response
+from headrace.client.message.streaming import pieces_of
+from headrace.client.message.text import split_lines
+from headrace.client.message.url import URL
+from headrace.client.sync.loop_thread import LoopThread, shared
+from headrace.client.sync.streams import SyncEventSource, SyncWebSocket
+
+T = TypeVar("T")
+
+_END: Final = object()
+
+
+class SyncResponse(BaseResponse):
+    """A response to a request of `SyncClient`: what `Response` is, with plain methods and iterators."""
+
+    __slots__ = ()
+
+    @property
+    def _thread(self) -> LoopThread:
+        return self._extra.thread
+
+    def read(self) -> bytes:
+        """Read what is left of a stream, and return all of it. Raises RequestError: never a part for the whole."""
+        return self._content if self._content is not None else self._thread.run(self._read())
+
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The content as it stands on the wire, with its codings; in pieces of `chunk_size`, or as they come."""
+        source = self._iter_raw(chunk_size)
+        return self._thread.iterate(source)
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The content without its codings; in pieces of `chunk_size` octets, or as they come."""
+        if self._content is not None:
+            return iter(pieces_of(self._content, chunk_size))
+        return self._thread.iterate(self._iter_bytes(chunk_size))
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        """The content as text; see `encoding`."""
+        if self._content is not None:
+            text = self.text
+            size = chunk_size or max(len(text), 1)
+            return iter([text[start : start + size] for start in range(0, len(text), size)])
+        return self._thread.iterate(self._iter_text(chunk_size))
+
+    def iter_lines(self) -> Iterator[str]:
+        """The content line by line, without the line ends."""
+        return split_lines(self.iter_text())
+
+    def close(self) -> None:
+        """Give up what is left of a stream. A no-op when it has ended."""
+        if hasattr(self, "_extra"):
+            self._thread.run(self._close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class SyncClient:
+    """Sends requests over HTTP/2 and HTTP/1.1; what `Client` is, for code that is not asynchronous.
+
+        with SyncClient() as client:
+            response = client.get("https://example.org/")
+
+    Any number of threads may use one at the same time. All of a process share one event loop in a thread of its own,
+    or have that of `thread`. Event hooks and flows of `auth` are called in other threads, and may use the client; what
+    is told of progress (`on_upload` and the like) is called on the event loop, and must be quick. After a fork the
+    child makes clients of its own. The options are those of `Client`.
+    """
+
+    def __init__(self, *, thread: LoopThread | None = None, **options: Unpack[ClientOptions]) -> None:
+        self._thread = thread if thread is not None else shared()
+        _auth_in_threads(options)
+        hooks = options.get("event_hooks")
+        if hooks:
+            wrapped = {name: [self._hook(hook) for hook in several or ()] for name, several in hooks.items()}
+            options["event_hooks"] = wrapped
+        self._client = self._thread.call(lambda: self._make(**options))
+        self._thread.closes.add(self._client)
+
+    def _make(self, **options: Unpack[ClientOptions]) -> Client:
+        return Client(**options)
+
+    def _hook(self, hook: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, None]]:
+        async def calling(argument: Any) -> None:
+            if isinstance(argument, Response):
+                self._as_sync(argument)
+                try:
+                    await asyncio.to_thread(hook, argument)
+                finally:
+                    argument.__class__ = Response
+            else:
+                await asyncio.to_thread(hook, argument)
+
+        return calling
+
+    def _as_sync(self, response: BaseResponse) -> SyncResponse:
+        """The two kinds have the same state, and differ by how one waits."""
+        response.__class__ = SyncResponse
+        if hasattr(response, "_extra"):
+            response._extra.thread = self._thread
+        if hasattr(response, "_history"):
+            for each in response._history:
+                self._as_sync(each)
+        return cast(SyncResponse, response)
+
+    # -- what every request has unless it says otherwise -------------------------------------------------------
+
+    @property
+    def headers(self) -> Headers:
+        """The default header fields; they can be changed."""
+        return self._client.headers
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies, those that servers have set among them."""
+        return self._client.cookies
+
+    @property
+    def is_closed(self) -> bool:
+        """True after `close`."""
+        return self._client.is_closed
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> Request:
+        """A request with the client's defaults, to be looked at, changed, and given to `send`."""
+        return self._client.build_request(method, url, **options)
+
+    def send(self, request: Request, *, stream: bool = False, **options: Unpack[SendOptions]) -> SyncResponse:
+        """Send a request; see `Client.send`."""
+        _auth_in_threads(options)
+        if isinstance(request.content, AsksInThreads):
+            request.content.ask_in_threads()
+        return self._as_sync(self._thread.run(self._client.send(request, stream=stream, **options)))
+
+    def request(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
+        """Send a request and return its response, whole; see `Client.request`."""
+        making, sending = split(options)
+        return self.send(self._client.build_request(method, url, **making), **sending)
+
+    def stream(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> SyncStreamedResponse:
+        """Send a request and read its response as it comes: `with client.stream("GET", url) as response`."""
+        return SyncStreamedResponse(self, method, url, options)
+
+    def get(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
+        """GET, see `request`."""
+        if options:
+            return self.request("GET", url, **options)
+        response = self._thread.run(self._client.get(url))
+        response.__class__ = SyncResponse  # type: ignore[assignment] # the same state
+        return self._as_sync(response) if hasattr(response, "_history") else cast(SyncResponse, response)
+
+    def head(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
+        """HEAD, see `request`."""
+        return self.request("HEAD", url, **options)
+
+    def options(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
+        """OPTIONS, see `request`."""
+        return self.request("OPTIONS", url, **options)
+
+    def delete(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
+        """DELETE, see `request`."""
+        return self.request("DELETE", url, **options)
+
+    def post(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
+        """POST, see `request`."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
+        """PUT, see `request`."""
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
+        """PATCH, see `request`."""
+        return self.request("PATCH", url, **options)
+
+    def sse(self, url: URL | str, **options: Any) -> SyncEventSource:
+        """Read server-sent events: `with client.sse(url) as events: for event in events`. The options are those of
+        `Client.sse`."""
+        _auth_in_threads(options)
+        return SyncEventSource(self._thread, self._client.sse(url, **options))
+
+    def websocket(self, url: URL | str, **options: Any) -> SyncWebSocket:
+        """Open a WebSocket: `with client.websocket("wss://example.org/chat") as ws`. The options are those of
+        `Client.websocket`."""
+        _auth_in_threads(options)
+        return SyncWebSocket(self._thread, self._client.websocket(url, **options))
+
+    # -- its end -----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let what runs come to its end for a while, then close all connections. Idempotent."""
+        if not self._client.is_closed and self._thread.is_alive:
+            self._thread.run(self._client.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class SyncStreamedResponse:
+    """What `SyncClient.stream` returns: a block in which the response is read. Used once."""
+
+    __slots__ = ("_client", "_method", "_options", "_response", "_url")
+
+    def __init__(self, client: SyncClient, method: str, url: URL | str, options: CallOptions) -> None:
+        self._client = client
+        self._method = method
+        self._url = url
+        self._options = options
+        self._response: SyncResponse | None = None
+
+    def __enter__(self) -> SyncResponse:
+        making, sending = split(self._options)
+        request = self._client.build_request(self._method, self._url, **making)
+        self._response = self._client.send(request, stream=True, **sending)
+        return self._response
+
+    def __exit__(self, *_: object) -> None:
+        if self._response is not None:
+            self._response.close()
+
+
+class _AuthInThreads(Auth):
+    """A flow that may block, or use the client."""
+
+    def __init__(self, auth: Auth) -> None:
+        self._auth = auth
+        self.requires_request_body = auth.requires_request_body
+        self.requires_response_body = auth.requires_response_body
+
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+        flow = self._auth.auth_flow(request)
+        try:
+            sent = await asyncio.to_thread(next, flow, _END)
+            while isinstance(sent, Request):
+                response = yield sent
+                sent = await asyncio.to_thread(_send, flow, response)
+        finally:
+            flow.close()
+
+
+def _send(flow: Any, response: Response) -> Any:
+    try:
+        return flow.send(response)
+    except StopIteration:
+        return _END
+
+
+def _in_threads(auth: Any) -> Auth | None:
+    found = as_auth(auth)
+    if found is None or isinstance(found, BasicAuth) or type(found).async_auth_flow is not Auth.async_auth_flow:
+        return found
+    return _AuthInThreads(found)
+
+
+def _auth_in_threads(options: Any) -> None:
+    if options.get("auth") is not None:
+        options["auth"] = _in_threads(options["auth"])

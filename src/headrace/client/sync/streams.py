@@ -1,0 +1,107 @@
+"""What stays open, for code that is not asynchronous: event streams and WebSockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self
+
+from headrace.client.calls.sse import EventSource, ServerSentEvent
+from headrace.client.sync.loop_thread import LoopThread
+
+if TYPE_CHECKING:
+    from headrace.client.calls.websocket import WebSocketSession
+    from headrace.websocket.connection import WebSocket
+    from headrace.websocket.intake import Message
+
+
+class SyncEventSource:
+    """What `SyncClient.sse` returns; see `Client.sse`."""
+
+    def __init__(self, thread: LoopThread, source: EventSource) -> None:
+        self._thread = thread
+        self._source = source
+
+    @property
+    def last_event_id(self) -> str:
+        """The id of the last event that came whole."""
+        return self._source.last_event_id
+
+    def __enter__(self) -> Self:
+        self._thread.run(self._source.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the stream, also from another thread."""
+        self._thread.run(self._source.aclose())
+
+    def __iter__(self) -> Iterator[ServerSentEvent]:
+        return self._thread.iterate(self._source.__aiter__())
+
+
+class SyncWebSocket:
+    """What `SyncClient.websocket` returns: a WebSocket with plain methods. One thread may receive while another sends.
+
+    Entering its block opens it; see `Client.websocket`. Its methods raise what those of `headrace.WebSocket` raise.
+    """
+
+    def __init__(self, thread: LoopThread, session: WebSocketSession) -> None:
+        self._thread = thread
+        self._session = session
+
+    @property
+    def socket(self) -> WebSocket:
+        """The WebSocket itself, whose attributes may be looked at. Raises RuntimeError before it is open."""
+        if self._session.socket is None:
+            raise RuntimeError("the WebSocket is not open: enter its block first")
+        return self._session.socket
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the server chose of those that were offered."""
+        return self.socket.subprotocol
+
+    @property
+    def is_open(self) -> bool:
+        """True until either side has closed it."""
+        return self.socket.is_open
+
+    def __enter__(self) -> Self:
+        self._thread.run(self._session.__aenter__())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        self._thread.run(self._session.__aexit__(kind, *details))
+
+    def send(self, message: Message | bytearray | memoryview) -> None:
+        """Send text or octets; returns when they are accepted for sending."""
+        self._thread.run(self.socket.send(message))
+
+    def receive(self) -> Message:
+        """The next message. Raises WebSocketClosed at the end."""
+        return self._thread.run(self.socket.receive())
+
+    def ping(self) -> float:
+        """Seconds until the pong."""
+        return self._thread.run(self.socket.ping())
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close it, and wait for the server's close frame."""
+        self._thread.run(self.socket.close(code, reason))
+
+    def __iter__(self) -> Iterator[Message]:
+        source = self.socket.__aiter__()
+
+        async def following() -> tuple[bool, Message]:
+            try:
+                return True, await anext(source)
+            except StopAsyncIteration:
+                return False, ""
+
+        while True:
+            is_there, message = self._thread.run(following())
+            if not is_there:
+                return
+            yield message

@@ -1,0 +1,1 @@
+"""Transports without a network: an ASGI application in the process, and scripted answers."""

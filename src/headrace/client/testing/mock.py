@@ -1,0 +1,140 @@
+"""A server that exists only in a test: it answers as a handler says, and fails as servers and networks do.
+
+Between it and the client stand the real pool, the real driver and two real engines, joined in memory: what a fault
+leads to here, it leads to on a network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from headrace.client.config import NetworkConfig
+from headrace.client.connection.driver import ClientDriver
+from headrace.client.connection.owner import DriverOwner
+from headrace.client.errors import RequestError
+from headrace.client.interface import Incoming, Origin, Outgoing
+from headrace.client.pool.network import NetworkTransport
+from headrace.client.testing.memory import MemoryTransport
+from headrace.client.testing.mock_server import Handler, MockConnection, MockRequest
+from headrace.client.testing.script import (
+    Answer,
+    Drain,
+    Fault,
+    GoAway,
+    Lost,
+    Raw,
+    Refused,
+    Reset,
+    Stall,
+    Truncated,
+)
+from headrace.engine.limits import Limits
+
+
+class MockTransport:
+    """Carries requests to `answers`: `Client(transport=MockTransport(handler))`.
+
+    `answers` is a function of a MockRequest, called when the request has come whole; or a coroutine function, called as
+    soon as its head has, which may `await request.read()`. It returns an Answer, or a fault. Or it is a list: then each
+    request gets the next of it, and an AssertionError when there is none. What a handler raises, the request raises.
+
+    `attempts` is what becomes of one attempt to connect after another: an error to raise, or None to succeed, as all
+    further ones do. `http_version` is what the server speaks. `limits` are the server's, `config` is the client's: its
+    limits of the pool hold, its DNS, TLS and proxies do not.
+    """
+
+    def __init__(
+        self,
+        answers: Handler | Iterable[Answer | Fault],
+        *,
+        http_version: Literal["1.1", "2"] = "2",
+        attempts: Iterable[Exception | None] = (),
+        limits: Limits | None = None,
+        config: NetworkConfig | None = None,
+    ) -> None:
+        self.requests: list[MockRequest] = []
+        """Every request that has reached the server, in order: one that is sent again stands here twice."""
+        self.connections = 0
+        """Connections that were made."""
+        self._handler: Handler = answers if callable(answers) else _script(answers)
+        self._protocol: Literal["h2", "http/1.1"] = "h2" if http_version == "2" else "http/1.1"
+        self._attempts = iter(attempts)
+        self._limits = limits if limits is not None else Limits()
+        self._config = config if config is not None else NetworkConfig()
+        self._open: list[MockConnection] = []
+        self._errors: dict[Outgoing, Exception] = {}
+        self._context = contextvars.copy_context()
+        self._network = NetworkTransport(self._config, connector=self)
+
+    async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
+        """See `headrace.client.interface.Transport.send`."""
+        try:
+            return await self._network.send(outgoing, whole=whole)
+        except RequestError:
+            error = self._errors.get(outgoing)
+            if error is not None:
+                raise error from None
+            raise
+        finally:
+            self._errors.pop(outgoing, None)
+
+    async def aclose(self) -> None:
+        """End everything."""
+        await self._network.aclose()
+        for connection in self._open:
+            connection.end()
+        self._open.clear()
+
+    async def connect(self, origin: Origin, owner: DriverOwner, **options: Any) -> ClientDriver:
+        """Make a connection in memory; for the pool."""
+        outcome = next(self._attempts, None)
+        if outcome is not None:
+            raise outcome
+        loop = asyncio.get_running_loop()
+        driver = ClientDriver(loop, self._config.limits, origin=origin, protocols=self._protocol, owner=owner)
+
+        def on_error(stream_id: int, error: Exception) -> None:
+            exchange = driver.live.get(stream_id)
+            if exchange is not None:  # else nobody waits for it any more
+                self._errors[exchange.outgoing] = error
+
+        server = MockConnection(
+            loop, origin, self._protocol, self._limits, self._handler, self.requests.append, on_error
+        )
+        server.context = self._context
+        self._open.append(server)
+        self.connections += 1
+        MemoryTransport.pair(loop, server, driver)
+        await driver.ready()
+        return driver
+
+
+def _script(answers: Iterable[Answer | Fault]) -> Handler:
+    left = list(answers)
+    count = len(left)
+
+    def handler(request: MockRequest) -> Answer | Fault:
+        if not left:
+            raise AssertionError(f"the script has {count} answers, and none for the next request, {request!r}")
+        return left.pop(0)
+
+    return handler
+
+
+__all__ = [
+    "Answer",
+    "Drain",
+    "Fault",
+    "GoAway",
+    "Lost",
+    "MockRequest",
+    "MockTransport",
+    "Raw",
+    "Refused",
+    "Reset",
+    "Stall",
+    "Truncated",
+]

@@ -1,0 +1,1 @@
+"""Reads messages: heads, field lines, chunks."""

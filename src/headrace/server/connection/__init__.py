@@ -1,0 +1,1 @@
+"""One connection, and the requests on it."""

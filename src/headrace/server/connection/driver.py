@@ -1,0 +1,348 @@
+"""One connection of a server: requests become workers, and what the engine tells of a stream goes to its worker.
+
+Nothing here knows of logs and metrics: `headrace.server.telemetry` puts what tells them around this class.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.engine.contract import Engine
+from headrace.engine.detection import Detection
+from headrace.engine.errors import error_name
+from headrace.engine.events import (
+    ACCEPTED,
+    CONNECT,
+    DATA,
+    DRAIN,
+    ENDED,
+    FAULT,
+    PROTOCOL,
+    REQUEST,
+    RESET,
+    TRAILERS,
+    ConnectReceived,
+    DataReceived,
+    PeerFault,
+    ProtocolDetected,
+    RequestReceived,
+    StreamReset,
+)
+from headrace.engine.h1 import H1ServerConnection
+from headrace.engine.h2 import ServerConnection
+from headrace.server.connection.worker import start_worker, start_worker_in
+from headrace.server.service import FIRST_TURN, Service
+from headrace.transport.addresses import address_pair, peer_text
+from headrace.transport.connection import Connection
+from headrace.transport.log import get_logger
+from headrace.transport.loop_work import CANCELLED_WORK
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from headrace.server.connection.exchange import Exchange
+    from headrace.websocket.fair_share import ConnectionShare
+
+protocol_log: Final = get_logger("headrace.protocol")
+
+
+class ServerDriver(Connection):
+    """Joins a connection to the workers of its requests.
+
+    `live` holds the exchanges whose workers have not ended, also those whose streams were reset: they are what is
+    counted against `max_concurrent_streams`, so no trick with resets buys more work than that. As many again may wait
+    for a place.
+    """
+
+    __slots__ = (
+        "_date",
+        "_waiting",
+        "app_state",
+        "client",
+        "drain_deadline",
+        "engine",
+        "exchange_type",
+        "handler",
+        "http_version",
+        "live",
+        "local",
+        "max_live",
+        "scheme",
+        "scope_base",
+        "service",
+        "websocket_share",
+    )
+
+    engine: Engine
+
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop, service.limits.stalled_send_timeout_s, service.context)
+        self.service = service
+        self.exchange_type = service.exchange_type
+        self.handler = service.application.handler
+        self.app_state = service.application.state
+        self.scope_base: dict[str, Any] | None = None
+        """Room for an adapter: what the requests of this connection have in common."""
+        self.max_live = service.limits.max_concurrent_streams
+        self.live: dict[int, Exchange] = {}
+        self._waiting: dict[int, Exchange] | None = None
+        self._date: object = None
+        self.client: tuple[str, int] | None = None
+        self.local: tuple[str, int | None] | None = None
+        self.scheme = "http"
+        """`https` over TLS, or where a load balancer's PROXY header says that its client speaks TLS to it."""
+        self.http_version = "2"
+        self.websocket_share: ConnectionShare | None = None
+        """What the WebSockets of this connection share, once there is one."""
+        self.drain_deadline: float | None = None
+        """When the drain ends, on the event loop's clock; None as long as none has begun."""
+
+    # -- the connection ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.client = address_pair(transport.get_extra_info("peername"))
+        self.local = self.service.local_address(transport)
+        tls = transport.get_extra_info("ssl_object")
+        service = self.service
+        protocols = service.protocols
+        chosen: str | None = protocols[0] if len(protocols) == 1 else None
+        if tls is not None or transport.get_extra_info("proxied_tls"):
+            self.scheme = "https"
+        if tls is not None:
+            chosen = tls.selected_alpn_protocol() or "http/1.1"
+        if chosen in protocols:
+            self._speak(chosen)
+        else:
+            self.engine = Detection(service.limits, self.loop.time())
+        service.opened(self)
+        super().connection_made(transport)
+        if service.drain_deadline is not None:  # it was accepted before the listener closed
+            self.begin_drain(service.drain_deadline)
+        if chosen is not None and chosen not in protocols:  # RFC 9113 §3.2: over TLS, HTTP/2 is chosen by ALPN
+            if service.debug_protocol:
+                protocol_log.debug("%s: TLS without ALPN for %s", peer_text(self.client), " or ".join(protocols))
+            self.close()
+
+    def _speak(self, protocol: str) -> None:
+        """Take the engine of `protocol`, by its name in ALPN."""
+        service = self.service
+        now = self.loop.time()
+        engine: Engine
+        if protocol == "h2":
+            engine = ServerConnection(
+                service.limits,
+                enable_connect_protocol=service.takes_websockets,
+                now=now,
+                scheme=self.scheme.encode(),
+            )
+            self.http_version = "2"
+        else:
+            engine = H1ServerConnection(
+                service.limits, now=now, scheme=self.scheme.encode(), websockets=service.takes_websockets
+            )
+            self.http_version = "1.1"
+        engine.turns = service.turns
+        engine.drop_connection_fields = service.drop_connection_fields
+        engine.drop_underscore_fields = service.drop_underscore_fields
+        engine.server_names = service.server_names
+        self._date = None
+        self.engine = engine
+
+    def before_input(self, now: float) -> None:
+        clock = self.service.clock
+        if now >= clock.valid_until:
+            clock.renew(now)
+        if clock.fields is not self._date:
+            engine = self.engine
+            engine.set_default_fields(clock.fields)
+            if engine.work < 0 and self._work.left <= 0:
+                engine.turns = FIRST_TURN  # `_date` stays, so that the next input comes here again
+            else:
+                engine.turns = self.service.turns
+                self._date = clock.fields
+
+    def on_turn(self, change: int) -> None:
+        self.service.share_turns(change)
+
+    def on_lost(self) -> None:
+        if self._waiting:
+            self._waiting.clear()
+        self.service.lost()
+        if not self.live:
+            self.service.closed(self)
+
+    def on_stalled(self) -> None:
+        protocol_log.warning("%s: nothing that we wrote was taken (limit stalled_send_timeout_s)", self.peer_name)
+
+    @property
+    def peer_name(self) -> str:
+        """The client's address, for a log."""
+        return peer_text(self.client)
+
+    def begin_drain(self, deadline: float) -> None:
+        """Begin the graceful end of this connection: GOAWAY at once, the rest at `deadline` at the latest."""
+        if self.transport is None or self._ending:
+            return
+        self._drain_began(deadline)
+        self.engine.begin_drain(self.loop.time(), deadline)
+        self._flush()
+
+    def _drain_began(self, deadline: float) -> None:
+        self.drain_deadline = deadline
+        for exchange in list(self.live.values()):
+            exchange.on_drain(deadline)
+
+    def cancel_workers(self) -> None:
+        """Cancel every worker that is still running."""
+        for exchange in list(self.live.values()):
+            exchange.cancel()
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def on_events(self, events: Sequence[Any]) -> None:
+        # Here, where workers are started, and not only where the event loop is asked to call: a task takes the context
+        # of whoever makes it. Once a batch, as to give each task a copy by name costs 2 % of a small request; a request
+        # that comes alone is cheaper by name, and a piece of content starts nothing.
+        if len(events) == 1:
+            event = events[0]
+            kind = event.kind
+            if kind == REQUEST and not self._waiting and len(self.live) < self.max_live:
+                exchange = self.exchange_type(self, event)
+                task = start_worker_in(self.context.copy(), exchange.run(), self.loop)
+                if not task.done():
+                    exchange.task = task
+                    self.live[event.stream_id] = exchange
+                return
+            if kind == DATA:
+                self._on_data(event)
+                return
+        self.context.copy().run(self._take_events, events)
+
+    def _take_events(self, events: Sequence[Any]) -> None:
+        # Typed loosely: `kind` tells what an event is, and an isinstance for mypy's sake costs 30 ns an event.
+        live = self.live
+        loop = self.loop
+        exchange_type = self.exchange_type
+        for event in events:
+            kind = event.kind
+            if kind == REQUEST:
+                if self._waiting or len(live) >= self.max_live:
+                    self._put_off(event)
+                    continue
+                exchange = exchange_type(self, event)
+                task = start_worker(exchange.run(), loop)
+                if not task.done():
+                    exchange.task = task
+                    live[event.stream_id] = exchange
+            elif kind == DATA:
+                self._on_data(event)
+            elif kind == ACCEPTED:
+                found = live.get(event.stream_id)
+                if found is not None:
+                    found.on_accepted()
+            elif kind == RESET:
+                self._on_reset(event)
+            elif kind == TRAILERS:
+                found = self._find(event.stream_id)
+                if found is not None:
+                    found.on_trailers(event.headers, event.never_indexed)
+            elif kind == FAULT:
+                self._on_fault(event)
+            elif kind == ENDED:
+                if self.service.debug_protocol:
+                    protocol_log.debug(
+                        "%s: connection ended by %s: %s", self.peer_name, _who(event.initiator), event.reason
+                    )
+            elif kind == CONNECT:
+                self._on_connect(event)
+            elif kind == PROTOCOL:
+                self._on_protocol(event)
+            elif kind == DRAIN and self.drain_deadline is None:
+                self._drain_began(self.loop.time() + self.service.limits.drain_timeout_s)
+
+    def _on_data(self, event: DataReceived) -> None:
+        exchange = self.live.get(event.stream_id)
+        if exchange is None and self._waiting:
+            exchange = self._waiting.get(event.stream_id)
+        if exchange is None:
+            self.engine.acknowledge_data(event.stream_id, event.flow_length)
+        else:
+            exchange.on_data(event)
+
+    def _find(self, stream_id: int) -> Exchange | None:
+        exchange = self.live.get(stream_id)
+        if exchange is None and self._waiting:
+            return self._waiting.get(stream_id)
+        return exchange
+
+    def _on_reset(self, event: StreamReset) -> None:
+        if self._waiting:
+            self._waiting.pop(event.stream_id, None)
+        exchange = self.live.get(event.stream_id)
+        if exchange is not None:
+            self._work.left -= CANCELLED_WORK
+            exchange.on_reset(event.reason)
+
+    def _on_fault(self, event: PeerFault) -> None:
+        if event.budget:
+            protocol_log.warning("%s: %s (limit %s, %s)", self.peer_name, event.reason, event.budget, event.section)
+        elif self.service.debug_protocol:
+            where = f"stream {event.stream_id}" if event.scope == "stream" else "connection"
+            protocol_log.debug(
+                "%s: %s on %s: %s (%s)", self.peer_name, error_name(event.code), where, event.reason, event.section
+            )
+
+    # -- workers -----------------------------------------------------------------------------------------------
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """A worker that had been put off by a wait has ended: its place is free."""
+        self.live.pop(exchange.stream_id, None)
+        if self._waiting:
+            self.loop.call_soon(self._start_waiting, context=self.context.copy())
+        elif self.transport is None and not self.live:
+            self.service.closed(self)
+
+    def _on_connect(self, event: ConnectReceived) -> None:
+        """A request for a tunnel. WebSocket is the only protocol that applications are asked for (RFC 9110 §15.6.2)."""
+        if event.protocol != b"websocket":
+            self.engine.send_response(event.stream_id, 501, (), b"")
+        elif self._waiting or len(self.live) >= self.max_live:
+            self._put_off(event)
+        else:
+            self._start(self.service.tunnel_type(self, event))
+
+    def _start(self, exchange: Exchange) -> None:
+        task = start_worker(exchange.run(), self.loop)
+        if not task.done():
+            exchange.task = task
+            self.live[exchange.stream_id] = exchange
+
+    def _on_protocol(self, event: ProtocolDetected) -> None:
+        """The client has shown which protocol it speaks: on with its engine."""
+        self._speak(event.protocol)
+        self.before_input(self.loop.time())
+        events = self.engine.receive_data(event.data, self.loop.time())
+        if events:
+            self.on_events(events)
+
+    def _put_off(self, head: RequestReceived) -> None:
+        """All places are taken, some of them by workers whose streams are over already: wait, or be refused."""
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = {}
+        if len(waiting) >= self.max_live:
+            self.engine.refuse_stream(head.stream_id)
+        else:
+            make = self.exchange_type if head.kind == REQUEST else self.service.tunnel_type
+            waiting[head.stream_id] = make(self, head)
+
+    def _start_waiting(self) -> None:
+        waiting = self._waiting
+        while waiting and len(self.live) < self.max_live and self.transport is not None:
+            stream_id = next(iter(waiting))
+            self._start(waiting.pop(stream_id))
+
+
+def _who(initiator: str) -> str:
+    return "the client" if initiator == "remote" else "the server"

@@ -1,0 +1,233 @@
+"""The file response: from the disk to the client in constant memory, by the kernel alone where that is possible."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from headrace.engine.message import is_bodiless
+from headrace.server.files.open_file import OpenFile
+from headrace.server.files.places import PLACES, client_of
+from headrace.server.files.sendfile import KernelSend, can_sendfile
+from headrace.server.handlers.response import AnyResponse, Headers, header_list
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from headrace.server.connection.exchange import Exchange
+    from headrace.server.handlers.request import Request
+
+CHUNK: Final = 131_072  # octets a thread reads in one go; one chunk is with the client, one is being read
+LEAST: Final = 16_384  # a chunk is no smaller, however many files are sent
+ALL_CHUNKS: Final = 16_777_216
+"""Bytes of chunks that all files which are being sent may have read, and as many read ahead; clients that do not read
+would hold a quarter of a megabyte each."""
+SMALL: Final = 65_536  # up to here, a file is read and sent at once: less work than asking the kernel
+
+# Python's own table, and what it lacks or calls differently from version to version. The machine's tables are not
+# asked, so that a server answers alike everywhere.
+_TYPES: Final = {
+    **mimetypes.MimeTypes().types_map[True],
+    ".avif": "image/avif",
+    ".br": "application/octet-stream",
+    ".bz2": "application/x-bzip2",
+    ".gz": "application/gzip",
+    ".ico": "image/vnd.microsoft.icon",
+    ".js": "text/javascript",
+    ".map": "application/json",
+    ".md": "text/markdown",
+    ".mjs": "text/javascript",
+    ".tgz": "application/gzip",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xz": "application/x-xz",
+    ".zst": "application/zstd",
+}
+
+
+def guess_content_type(name: str | os.PathLike[str]) -> str:
+    """The content type that the end of a file's name tells, `application/octet-stream` when it tells none.
+
+    Text is said to be UTF-8. What is compressed as a whole, such as `x.tar.gz`, is what it is compressed with.
+    """
+    guessed = _TYPES.get(os.path.splitext(os.fspath(name))[1].lower(), "application/octet-stream")
+    return f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
+
+
+class FileResponse(AnyResponse):
+    """A file as the content: `length` octets of it from `offset` on, or all that follow when it is None.
+
+    `file` is a path, opened each time the response is sent, or the descriptor of an open file, which the response takes
+    over and closes, so that it can be sent once. `content-length` is the length, and `content_type` is guessed from the
+    path unless it or `headers` say it. A HEAD request gets the headers alone.
+
+    On cleartext HTTP/1.1 the kernel sends (sendfile), without the octets passing through Python; on HTTP/2, and under
+    TLS, threads read 128 KiB at a time, as the client's windows take them. A file that turns out shorter while it is
+    sent resets the stream, so that nobody takes it for whole; what it grows by is not sent.
+
+    Clients that read slowly keep files open. One client holds no more of them than it leaves free for others, of a
+    quarter of the descriptors that the process may have: then its requests wait until some have ended. That is for
+    paths; a descriptor is open already, and does not wait.
+
+    Raises TypeError without a file, ValueError for a negative `offset` or `length`. OSError is raised when the
+    response is sent, and becomes a 500, when the file is not there, cannot be read, has less than was asked for, or is
+    no regular file: answer 404 before, where that is a possibility, or catch it by opening the file yourself. It
+    becomes a 503 when the process has no descriptor left.
+    """
+
+    __slots__ = ("_opened", "content_type", "file", "headers", "length", "offset", "status")
+
+    def __init__(
+        self,
+        status: int = 200,
+        headers: Headers = (),
+        file: str | os.PathLike[str] | int | OpenFile | None = None,
+        offset: int = 0,
+        length: int | None = None,
+        *,
+        content_type: str | None = None,
+    ) -> None:
+        if file is None or isinstance(file, bool) or not isinstance(file, (str, os.PathLike, int, OpenFile)):
+            raise TypeError("a FileResponse needs a file: its path, or an open descriptor")
+        if isinstance(file, int) and file < 0:
+            raise ValueError(f"{file} is not the descriptor of an open file")
+        if offset < 0 or (length is not None and length < 0):
+            raise ValueError(f"a file is not sent from octet {offset} on, {length} octets: neither can be negative")
+        self.status = status
+        self.headers: Headers = headers
+        self.file = file
+        self.offset = offset
+        self.length = length
+        self.content_type = content_type or (
+            "application/octet-stream" if isinstance(file, (int, OpenFile)) else guess_content_type(file)
+        )
+        self._opened = OpenFile(file) if isinstance(file, int) else file if isinstance(file, OpenFile) else None
+
+    async def send_on(self, request: Request) -> None:
+        """Send the headers, and the file if that is asked for."""
+        headers = [pair for pair in header_list(self.headers) if pair[0] != b"content-length"]
+        if not any(name == b"content-type" for name, _ in headers):
+            headers.insert(0, (b"content-type", self.content_type.encode("latin-1")))
+        file = self._opened
+        if file is None:
+            assert not isinstance(self.file, OpenFile)
+            file = OpenFile(self.file)
+        await send_file(request, self.status, headers, file, self.offset, self.length)
+
+    def close(self) -> None:
+        """Close the descriptor of a response that is not sent after all; one that is sent does so itself."""
+        if self._opened is not None:
+            self._opened.close()
+
+
+_under_way = 0
+"""Files that are being sent."""
+
+
+async def send_file(
+    exchange: Exchange,
+    status: int,
+    headers: Sequence[tuple[bytes, bytes]],
+    file: OpenFile,
+    offset: int = 0,
+    wanted: int | None = None,
+) -> None:
+    """Send a response whose content is a part of `file`, and close the file, whatever happens.
+
+    `headers` get a content-length when they have none; one that differs is the caller's fault, and found as in every
+    response. Raises OSError before the headers when there are not `wanted` octets from `offset` on, later when the file
+    has become shorter.
+    """
+    global _under_way
+    loop = exchange.driver.loop
+    has_content = exchange.head.method != b"HEAD" and not is_bodiless(status)
+    by_kernel = has_content and can_sendfile(exchange)
+    _under_way += 1
+    try:
+        # In one visit to a thread: what is small, or goes out by chunks, is begun to be read there.
+        begin = partial(_begin, file, client_of(exchange), offset, wanted, has_content, by_kernel)
+        begun = await loop.run_in_executor(None, begin)
+        while begun is None:
+            _under_way -= 1
+            try:
+                file.place = await PLACES.wait(exchange)
+            finally:
+                _under_way += 1
+            begun = await loop.run_in_executor(None, begin)
+        length, first = begun
+        declared = [value for name, value in headers if name == b"content-length"]
+        if not declared and status != 204:
+            headers = [*headers, (b"content-length", b"%d" % length)]
+        if not has_content or len(first) == length:
+            file.close()
+            await exchange.respond(status, headers, first)
+            return
+        exchange.start(status, headers)
+        if by_kernel and not first and (not declared or declared == [b"%d" % length]):
+            if await KernelSend(exchange, file, offset, length).run():
+                exchange.complete()
+                if not exchange.driver.flush_due:
+                    exchange.driver.schedule_flush()
+                return
+            first = await loop.run_in_executor(None, file.read, offset, _chunk())
+        await _send_chunks(exchange, file, offset, length, first)
+    finally:
+        _under_way -= 1
+        file.close()
+
+
+def _chunk() -> int:
+    """Return the size of a chunk that is read now: less where many files are being sent."""
+    return max(LEAST, min(CHUNK, ALL_CHUNKS // max(1, _under_way)))
+
+
+def _begin(
+    file: OpenFile, client: Hashable, offset: int, wanted: int | None, has_content: bool, by_kernel: bool
+) -> tuple[int, bytes] | None:
+    """In a thread: open the file, and read its beginning unless the kernel sends it. Returns the length and that.
+
+    None when it would stay open and `client` has its share of files that do: then it is closed again.
+    """
+    size = file.open()
+    length = size - offset if wanted is None else wanted
+    if length < 0 or offset + length > size:
+        raise OSError(f"{file} has {size} octets, too few for {max(length, 0)} from {offset} on")
+    if has_content and length > SMALL and not file.take_place(client):
+        return None
+    if not has_content or length == 0 or (by_kernel and length > SMALL):
+        return length, b""
+    first = file.read(offset, length if length <= SMALL else min(length, _chunk()))
+    if not first:
+        raise _cut_short(file)
+    return length, first
+
+
+async def _send_chunks(exchange: Exchange, file: OpenFile, offset: int, left: int, chunk: bytes) -> None:
+    """Send `left` octets from `offset` on, of which `chunk` is read; one more is read while it goes out."""
+    loop = exchange.driver.loop
+    while True:
+        if not chunk:
+            raise _cut_short(file)
+        chunk = chunk[:left]
+        offset += len(chunk)
+        left -= len(chunk)
+        if not left:
+            file.close()  # it is read, however long the client takes
+            await exchange.write(chunk, True)
+            return
+        reading = loop.run_in_executor(None, file.read, offset, min(left, _chunk()))
+        try:
+            await exchange.write(chunk)
+        except BaseException:
+            reading.cancel()
+            raise
+        chunk = await reading
+
+
+def _cut_short(file: OpenFile) -> OSError:
+    return OSError(f"{file} was cut short while it was sent")

@@ -1,0 +1,1 @@
+"""What native handlers are given, and what they return."""

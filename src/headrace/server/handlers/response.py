@@ -1,0 +1,167 @@
+"""What a native handler returns: a buffered response, or one that is streamed."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from headrace.engine.message import COMPLETE
+from headrace.engine.text import utf8
+
+if TYPE_CHECKING:
+    from headrace.server.handlers.request import Request
+
+Headers = Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]] | Mapping[str, str]
+HeaderList = list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]
+
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+_HTML: Final = (b"content-type", b"text/html; charset=utf-8")
+_JSON: Final = (b"content-type", b"application/json")
+
+
+def header_list(headers: Headers) -> HeaderList:
+    """Headers as pairs of octets with lowercase names, from pairs of text or octets or a mapping of text.
+
+    Text is encoded as latin-1, since a field value is octets; raises ValueError where that cannot be.
+    """
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return [(_octets(name).lower(), _octets(value)) for name, value in pairs]
+
+
+def checked_headers(headers: Headers) -> HeaderList:
+    """Headers as the engine takes them. Pairs of octets go through as they are; the engine looks at their content."""
+    if isinstance(headers, (list, tuple)):
+        for pair in headers:
+            if type(pair[0]) is not bytes:
+                return header_list(headers)
+        return headers
+    return header_list(headers)
+
+
+def _octets(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")
+
+
+def _content(body: object) -> bytes:
+    if isinstance(body, str):
+        return utf8(body)
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise TypeError(f"the body of a Response is bytes or text, not {type(body).__name__}")
+
+
+class AnyResponse:
+    """Base of what a native handler may return: something that can be sent as the answer to a request.
+
+    Middleware adds fields to what its attribute `headers` has, so `send_on` sends those: a response without the
+    attribute cannot go through such middleware (500, and a line in the log). It is a copy that gets the fields, as a
+    response may be a constant that answers many requests; one that `answers_once` is changed itself.
+    """
+
+    __slots__ = ()
+
+    answers_once: ClassVar[bool] = False
+    """True where each object answers one request only, and somebody else may hold it meanwhile."""
+
+    async def send_on(self, request: Request) -> None:
+        """Send the whole answer to `request`; called in its worker. Whatever it raises goes down the crash ladder."""
+        raise NotImplementedError
+
+
+class Response(AnyResponse):
+    """A whole response: it leaves in one write, with `content-length` unless `headers` have it.
+
+    `headers` are pairs of name and value, as octets (the quickest) or text, or a mapping of text; text is encoded as
+    latin-1, a `body` of text as UTF-8. Raises TypeError for a body that is neither text nor octets. What the fields
+    contain is checked when the response is sent: a bad one becomes a 500 and a line in the log.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int = 200, headers: Headers = (), body: bytes | str = b"") -> None:
+        self.status = status
+        # Looked at twice when they are text, so what can be iterated over only once is made a list.
+        self.headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
+        self.body = body if body.__class__ is bytes else _content(body)
+
+    async def send_on(self, request: Request) -> None:
+        """Send the response in one go."""
+        await request.respond(self.status, checked_headers(self.headers), self.body)
+
+    @classmethod
+    def text(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
+        """A response with `text` as `text/plain`, in UTF-8."""
+        return cls(status, [_TEXT, *header_list(headers)], utf8(text))
+
+    @classmethod
+    def html(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
+        """A response with `text` as `text/html`, in UTF-8."""
+        return cls(status, [_HTML, *header_list(headers)], utf8(text))
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, headers: Headers = ()) -> Response:
+        """A response with `value` as JSON. Raises TypeError for what JSON does not have."""
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return cls(status, [_JSON, *header_list(headers)], utf8(text))
+
+
+class Send(Protocol):
+    """What a stream's producer sends with.
+
+    Returns when `data` is accepted, which may be later than it is called: that is how a slow client slows the producer.
+    `end` says that this is the last piece; `trailers` may come with it, and only with it (ValueError). Raises
+    ClientDisconnected when the client has gone. A call after the end raises, too.
+    """
+
+    async def __call__(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None: ...
+
+
+Producer = Callable[[Send], Awaitable[object]] | Callable[[], AsyncIterable[bytes]] | AsyncIterable[bytes]
+
+
+class StreamResponse(AnyResponse):
+    """A response whose content is produced piece by piece, as fast as the client takes it.
+
+    `producer` is an async function of `send`, or an async generator (or the function that makes one, without
+    parameters). It ends the stream by returning, or earlier with `send(..., end=True)`. When it raises, the stream is
+    reset, so that no client takes a part for the whole. `headers` are as for a Response; no content-length is added.
+    Raises TypeError without a producer.
+    """
+
+    __slots__ = ("headers", "producer", "status")
+
+    def __init__(self, status: int = 200, headers: Headers = (), producer: Producer | None = None) -> None:
+        if producer is None:
+            raise TypeError("a StreamResponse needs a producer")
+        self.status = status
+        self.headers: Headers = headers
+        self.producer = producer
+
+    def open(self, send: Send) -> Awaitable[object] | AsyncIterable[bytes]:
+        """Start the producer: what comes back is awaited, or iterated over when it has pieces itself."""
+        producer = self.producer
+        if isinstance(producer, AsyncIterable):
+            return producer
+        if inspect.isasyncgenfunction(producer):
+            pieces: AsyncIterable[bytes] = producer()
+            return pieces
+        return producer(send)  # type: ignore[call-arg]
+
+    async def send_on(self, request: Request) -> None:
+        """Send the headers, then what the producer gives, then the end."""
+        request.start(self.status, checked_headers(self.headers))
+        opened = self.open(request.send_piece)
+        if isinstance(opened, AsyncIterable):
+            try:
+                async for piece in opened:
+                    await request.write(piece)
+            finally:
+                close = getattr(opened, "aclose", None)
+                if close is not None:
+                    await close()
+        else:
+            await opened
+        if request.progress != COMPLETE:
+            await request.write(b"", True)

@@ -1,0 +1,331 @@
+"""A WebSocket as the answer to a request: over an upgrade of HTTP/1.1, or a stream of HTTP/2 (RFC 6455, RFC 8441).
+
+What the handler holds is `headrace.websocket.connection.WebSocket`. Here it is joined to its request: the opening
+handshake, the tunnel, and what becomes of the handler when one of the two ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from headrace.engine.errors import CANCEL, StreamClosedError
+from headrace.engine.ws import WebSocketConnection
+from headrace.engine.ws.frames import INTERNAL_ERROR, SERVICE_RESTART
+from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_host, is_same_origin, is_token
+from headrace.server.connection.inbox import Inbox
+from headrace.server.handlers.response import AnyResponse, HeaderList, Headers, Response, header_list
+from headrace.transport.log import get_logger
+from headrace.websocket.connection import WebSocket
+from headrace.websocket.fair_share import ConnectionShare
+from headrace.websocket.tunnel import WebSocketClosed
+
+if TYPE_CHECKING:
+    from headrace.engine.events import RequestReceived
+    from headrace.server.connection.exchange import Exchange
+    from headrace.server.handlers.request import Request
+
+WebSocketHandler = Callable[[WebSocket], Awaitable[object]]
+OriginCheck = Callable[["Request"], bool] | Literal["same-host", "same-origin"] | None
+
+VERSION: Final = b"13"
+_PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
+_FOREIGN: Final = (
+    b"A page of this origin may not open a WebSocket here (check_origin; behind a proxy, it has to pass the host on).\n"
+)
+error_log: Final = get_logger("headrace.error")
+
+
+class TunnelInbox(Inbox):
+    """The inbox of an accepted tunnel: what comes goes to the WebSocket at once."""
+
+    __slots__ = ("exchange", "socket")
+
+    def __init__(self, exchange: Exchange, socket: WebSocket) -> None:
+        super().__init__()
+        self.exchange = exchange
+        self.socket = socket
+        self.invited = True
+
+    def put(self, data: bytes, flow_length: int, ended: bool) -> None:
+        """Octets of the tunnel."""
+        self.socket.on_octets(data, flow_length, ended)
+
+    def wake(self) -> None:
+        """Something about the stream has changed: it is gone, or the last write is accepted."""
+        gone = self.exchange.gone
+        if gone is not None:
+            self.socket.on_lost(gone)
+        elif not self.exchange.blocked:
+            self.socket.on_writable()
+
+
+class ServerTunnel:
+    """The stream of an exchange, as a WebSocket wants it; see `headrace.websocket.connection.Tunnel`."""
+
+    __slots__ = ("_driver", "_exchange")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._driver = exchange.driver
+
+    @property
+    def blocked(self) -> bool:
+        """True while the last write is not accepted."""
+        return self._exchange.blocked
+
+    async def unblocked(self) -> None:
+        """Return when it is."""
+        await self._exchange.unblocked()
+
+    def write(self, data: bytes, end: bool) -> None:
+        """Send octets, and with `end` END_STREAM."""
+        exchange = self._exchange
+        driver = self._driver
+        if exchange.gone is not None:
+            raise exchange.disconnected(None)
+        try:
+            accepted = driver.engine.send_data(exchange.stream_id, data, end)
+        except StreamClosedError as error:
+            raise exchange.disconnected(error) from None
+        exchange.sent += len(data)
+        if not accepted:
+            exchange.blocked = True
+        if end:
+            exchange.complete()
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    def consumed(self, count: int) -> None:
+        """Give window back."""
+        driver = self._driver
+        driver.engine.acknowledge_data(self._exchange.stream_id, count)
+        if not driver.flush_due:
+            driver.schedule_flush()
+
+    def abort(self) -> None:
+        """Reset the stream: RFC 8441 §5 names CANCEL for what would be a reset of TCP. A no-op when it has ended."""
+        self._exchange.reset(CANCEL)
+
+
+def open_tunnel(
+    exchange: Exchange,
+    headers: HeaderList,
+    *,
+    subprotocol: str | None,
+    compression: bool,
+    max_message_size: int | None = None,
+    max_queue: int | None = None,
+    ping_interval_s: float | None = None,
+    ping_timeout_s: float | None = None,
+    close_timeout_s: float | None = None,
+) -> WebSocket:
+    """Accept a request for a WebSocket, with `headers` in the response beside what the handshake has to say.
+
+    What is None is as the server's limits have it. Raises InvalidFieldError for headers that must not be sent,
+    ClientDisconnected when the client has gone.
+    """
+    limits = exchange.driver.service.limits
+    if max_message_size is None:
+        max_message_size = limits.max_message_size
+    if ping_interval_s is None:
+        ping_interval_s = limits.websocket_ping_interval_s
+    if ping_timeout_s is None:
+        ping_timeout_s = limits.websocket_ping_timeout_s
+    if close_timeout_s is None:
+        close_timeout_s = limits.websocket_close_timeout_s
+    fields = list(headers)
+    if subprotocol is not None:
+        fields.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
+    extensions: list[Any] | None = None
+    if compression:
+        value, extensions = accept_deflate(exchange.head.headers)
+        if extensions:
+            fields.append((b"sec-websocket-extensions", value))
+    exchange.accept_tunnel(fields)
+    driver = exchange.driver
+    loop = driver.loop
+    share = driver.websocket_share
+    if share is None:
+        room = driver.service.message_room
+        share = driver.websocket_share = ConnectionShare(loop, limits.max_connection_messages_size, room)
+    socket = WebSocket(
+        ServerTunnel(exchange),
+        WebSocketConnection(False, max_message_size, extensions),
+        loop,
+        request=exchange,
+        subprotocol=subprotocol,
+        max_queue=limits.max_message_queue if max_queue is None else max_queue,
+        queue_size=limits.max_message_queue_size,
+        share=share,
+        ping_interval_s=ping_interval_s or None,
+        ping_timeout_s=ping_timeout_s or None,
+        close_timeout_s=close_timeout_s,
+    )
+    is_cancelled = exchange.cancel_on_disconnect
+    if is_cancelled is None:
+        is_cancelled = exchange.driver.service.cancel_on_disconnect
+    exchange.cancel_on_disconnect = False  # the rule below takes its place
+    if is_cancelled:
+        socket.on_closed = _Watch(exchange, socket, close_timeout_s).begin
+    early = exchange.inbox
+    exchange.inbox = TunnelInbox(exchange, socket)
+    exchange.drain_listener = lambda deadline: socket.go_away()
+    if early is None or early.owed or early.has_content() or early.ended:
+        ended = early is None or early.ended
+        data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())
+        socket.on_octets(data, owed, ended)
+    if early is not None:
+        early.wake()
+    if exchange.driver.drain_deadline is not None:
+        socket.go_away()
+    return socket
+
+
+class _Watch:
+    """Cancels a handler that does not see that its WebSocket is closed, because it waits for something else.
+
+    As long as it takes messages that had come before, or once it was told, by `receive` or `send`, it is left alone.
+    """
+
+    def __init__(self, exchange: Exchange, socket: WebSocket, grace_s: float) -> None:
+        self._exchange = exchange
+        self._socket = socket
+        self._grace_s = grace_s
+        self._taken = 0
+
+    def begin(self) -> None:
+        self._taken = self._socket.taken
+        driver = self._exchange.driver
+        driver.loop.call_later(self._grace_s, self._look, context=driver.context.copy())
+
+    def _look(self) -> None:
+        task = self._exchange.task
+        if task is None or task.done() or self._socket.is_told:
+            return
+        if self._socket.taken != self._taken:
+            self.begin()
+        else:
+            task.cancel()
+
+
+def refuse_handshake(head: RequestReceived) -> Response | None:
+    """The answer to a request that is none for a WebSocket of version 13, None to one that is (RFC 6455 §4.2)."""
+    # HTTP/2 has no upgrade (RFC 9113 §8.6). Over HTTP/1.1 the engine adds the field that 426 has to have.
+    status = 400 if head.shared.http_version == "2" else 426
+    if head.protocol != b"websocket":
+        return Response(status, [_PLAIN], b"This resource is a WebSocket.\n")
+    versions = [value for name, value in head.headers if name == b"sec-websocket-version"]
+    if versions != [VERSION]:
+        fields = [(b"sec-websocket-version", VERSION), _PLAIN]
+        return Response(status, fields, b"Only version 13 of WebSocket is spoken here.\n")
+    return None
+
+
+class WebSocketResponse(AnyResponse):
+    """Opens a WebSocket and runs `handler` on it, over HTTP/1.1 and HTTP/2 alike.
+
+        async def chat(ws):
+            async for message in ws:
+                await ws.send(message)
+
+        async def app(request):
+            return WebSocketResponse(chat)
+
+    When the handler returns, the WebSocket is closed with 1000; when it fails, with 1011 and a line in the log. A
+    handler that waits for something else when the WebSocket ends is cancelled `close_timeout_s` later, unless
+    `cancel_on_disconnect` is False.
+
+    `subprotocols` are those that the handler speaks, best first; the first that the client offers is agreed on.
+    `headers` go into the response. `compression` agrees to permessage-deflate when the client offers it.
+    `check_origin` tells whether a browser's page may open it: `"same-origin"`; `"same-host"`, the default, which lets
+    pages of https in on cleartext, where a proxy may have ended TLS; a function of the request; or None for all pages.
+    The answer to others is 403. Browsers send cookies along whatever page asks, and nothing else
+    of theirs stands before it. Clients that are no browsers send no `origin` and are not asked.
+
+    The rest is as the server's limits have it, unless given here. `max_message_size` (1 MiB) bounds a message in
+    octets, inflated, with 256 more for each fragment of a fragmented one: 1009. `max_queue` (16) messages wait for the
+    handler, of `max_message_size` octets together; then the client has to. `ping_interval_s` (20) without an octet
+    leads to a ping, `ping_timeout_s` (20) more without one to the end; 0 is never. `close_timeout_s` (5) is the time
+    that the client has for its close frame.
+
+    A request that is none for a WebSocket gets 426 over HTTP/1.1, 400 over HTTP/2. Raises ValueError for a subprotocol
+    that is no token, and for numbers that make no sense.
+    """
+
+    __slots__ = ("_options", "check_origin", "handler", "headers", "subprotocols")
+
+    def __init__(
+        self,
+        handler: WebSocketHandler,
+        subprotocols: Sequence[str] = (),
+        *,
+        headers: Headers = (),
+        compression: bool = True,
+        max_message_size: int | None = None,
+        max_queue: int | None = None,
+        ping_interval_s: float | None = None,
+        ping_timeout_s: float | None = None,
+        close_timeout_s: float | None = None,
+        check_origin: OriginCheck = "same-host",
+    ) -> None:
+        for name in subprotocols:
+            if not is_token(name):
+                raise ValueError(f"the subprotocol {name!r} is no token (RFC 9110 §5.6.2)")
+        for value in (max_message_size, max_queue):
+            if value is not None and value < 1:
+                raise ValueError("max_message_size and max_queue must be at least 1")
+        self.handler = handler
+        self.subprotocols = subprotocols
+        self.headers = header_list(headers)
+        self.check_origin: OriginCheck = check_origin
+        self._options: dict[str, Any] = {
+            "compression": compression,
+            "max_message_size": max_message_size,
+            "max_queue": max_queue,
+            "ping_interval_s": ping_interval_s,
+            "ping_timeout_s": ping_timeout_s,
+            "close_timeout_s": close_timeout_s,
+        }
+
+    async def send_on(self, request: Request) -> None:
+        """Open the WebSocket and run the handler to its end."""
+        refusal = refuse_handshake(request.head)
+        if refusal is None and not self._is_allowed(request):
+            refusal = Response(403, [_PLAIN], _FOREIGN)
+        if refusal is not None:
+            await refusal.send_on(request)
+            return
+        subprotocol = choose_subprotocol(request.head.headers, self.subprotocols)
+        socket = open_tunnel(request, self.headers, subprotocol=subprotocol, **self._options)
+        await run_handler(request, socket, self.handler(socket))
+
+    def _is_allowed(self, request: Request) -> bool:
+        check = self.check_origin
+        if check is None:
+            return True
+        if callable(check):
+            return check(request)
+        compare = is_same_host if check == "same-host" else is_same_origin
+        return compare(request.head.headers, request.scheme.encode(), request.authority.encode("latin-1"))
+
+
+async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[object]) -> None:
+    """Await the handler of a WebSocket, and then see to its end, whatever way that came."""
+    try:
+        try:
+            await running
+        except WebSocketClosed:
+            if socket.is_open:  # it was another one's
+                raise
+        await socket.finish()
+    except BaseException as error:
+        abandon(exchange, socket, error)
+        raise
+
+
+def abandon(exchange: Exchange, socket: WebSocket, error: BaseException) -> None:
+    """The handler of a WebSocket has failed, or was cancelled: say so to the client, 1012 when the server ends."""
+    is_ending = isinstance(error, asyncio.CancelledError) and exchange.driver.service.is_ending
+    socket.give_up(SERVICE_RESTART if is_ending else INTERNAL_ERROR)

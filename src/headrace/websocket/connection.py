@@ -1,0 +1,439 @@
+"""A WebSocket as a handler holds it, over any tunnel: a server's stream, or a client's.
+
+Bytes come in by `on_octets`, called by whoever owns the connection; `intake` parses them, and a message waits in a
+bounded queue for `receive`. What is sent leaves at once as far as the tunnel accepts it.
+
+Time: a ping after silence, and an end to a close handshake that the peer does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Callable
+from typing import Any
+
+from headrace.engine.ws.connection import WebSocketConnection
+from headrace.engine.ws.events import CLOSE, FAILED, PONG
+from headrace.engine.ws.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
+from headrace.websocket.fair_share import SENDS_PER_TURN, TAKEN_PER_TURN, WEIGHT, WEIGHT_SHIFT, ConnectionShare
+from headrace.websocket.intake import Intake, Message
+from headrace.websocket.keepalive import Keepalive, Pings
+from headrace.websocket.tunnel import (
+    DEFAULT_CLOSE_TIMEOUT_S,
+    DEFAULT_PING_INTERVAL_S,
+    DEFAULT_PING_TIMEOUT_S,
+    DEFAULT_QUEUE,
+    DEFAULT_QUEUE_SIZE,
+    Tunnel,
+    WebSocketClosed,
+)
+
+
+class WebSocket(Intake):
+    """An open WebSocket.
+
+        async for message in ws:        # str for text, bytes for binary; ends when the WebSocket does
+            await ws.send(message)
+
+    One task may receive at a time; any number may send.
+    """
+
+    __slots__ = (
+        "_close_timeout_s",
+        "_close_timer",
+        "_close_waiters",
+        "_ended",
+        "_fragments",
+        "_keepalive",
+        "_pings",
+        "_said",
+        "close_code",
+        "close_reason",
+        "is_told",
+        "on_closed",
+        "request",
+        "subprotocol",
+    )
+
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        protocol: WebSocketConnection,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        request: Any = None,
+        subprotocol: str | None = None,
+        max_queue: int = DEFAULT_QUEUE,
+        queue_size: int = DEFAULT_QUEUE_SIZE,
+        share: ConnectionShare | None = None,
+        ping_interval_s: float | None = DEFAULT_PING_INTERVAL_S,
+        ping_timeout_s: float | None = DEFAULT_PING_TIMEOUT_S,
+        close_timeout_s: float = DEFAULT_CLOSE_TIMEOUT_S,
+    ) -> None:
+        super().__init__(tunnel, protocol, loop, max_queue, queue_size, share)
+        self.request = request
+        """The request that asked for the WebSocket."""
+        self.subprotocol = subprotocol
+        """The subprotocol that was agreed on, or None."""
+        self.close_code: int | None = None
+        """None until the WebSocket is closed; then the close frame's code, 1005 or 1006 (RFC 6455 §7.1.5)."""
+        self.close_reason = ""
+        """The close frame's reason, or in words why there was none."""
+        self.is_told = False
+        """True once the handler has been told of the end."""
+        self.on_closed: Callable[[], None] | None = None
+        """Called once when the WebSocket is closed or its tunnel lost; for the owner of the tunnel."""
+        self._ended = False
+        self._said: WebSocketClosed | None = None
+        self._close_waiters: list[asyncio.Future[None]] = []
+        self._fragments: asyncio.Lock | None = None
+        self._pings = Pings(loop)
+        self._close_timeout_s = close_timeout_s
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._keepalive: Keepalive | None = None
+        if ping_interval_s is not None:
+            self._keepalive = Keepalive(loop, ping_interval_s, ping_timeout_s, self._ping_silence, self._on_silence)
+
+    @property
+    def is_open(self) -> bool:
+        """True while messages can be sent."""
+        return self._protocol.is_open
+
+    # -- receiving ---------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> WebSocket:
+        return self
+
+    async def __anext__(self) -> Message:
+        if self._streak >= TAKEN_PER_TURN:
+            await self._pause()
+        while not self._queue:
+            if self.close_code is not None:
+                self.is_told = True
+                raise StopAsyncIteration
+            await self._arrival()
+        return self._take()
+
+    async def receive(self) -> Message:
+        """The next message: str for text, bytes for binary. Raises WebSocketClosed once there are no more.
+
+        Lets others go on after 64 messages that were there already, or 256 KiB of them.
+        """
+        if self._streak >= TAKEN_PER_TURN:
+            await self._pause()
+        while not self._queue:
+            if self.close_code is not None:
+                self.is_told = True
+                raise WebSocketClosed(self.close_code, self.close_reason)
+            await self._arrival()
+        return self._take()
+
+    def _on_control(self, event: Any) -> None:
+        kind = event.kind
+        if kind == PONG:
+            self._pings.answered(event.data)
+        elif kind in (CLOSE, FAILED):
+            self._close(event.code, event.reason)
+            if not self._protocol.output_ended:  # RFC 6455 §7.1.1: a client leaves the first step to the server
+                self._loop.call_later(self._close_timeout_s, self._tunnel.abort)
+
+    def _on_end(self) -> None:
+        for event in self._protocol.receive_eof():
+            self._on_control(event)
+        self._flush()
+
+    # -- what the tunnel's owner tells -------------------------------------------------------------------------
+
+    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+        """Octets have come, which took `owed` of the tunnel's window; with `ended` they are the last."""
+        keepalive = self._keepalive
+        if keepalive is not None:
+            keepalive.heard = True
+        self._owed += owed
+        if self._has_room:
+            self._heard += len(data)
+        if ended:
+            self._tunnel_ended = True
+        if self._is_held:
+            self._held += data
+            self._credit()
+        else:
+            self._parse(data)
+
+    def on_lost(self, reason: str) -> None:
+        """The tunnel is gone. What has come before is received still."""
+        self._ended = True
+        self._tunnel_ended = True
+        self._lost = reason
+        self._owed = 0
+        if not self._is_held:
+            self._on_end()
+        self._announce()
+
+    def on_writable(self) -> None:
+        """The tunnel has accepted the last write."""
+        if self._protocol.output_pending:
+            self._flush()
+
+    def go_away(self) -> None:
+        """The connection is about to end: say 1001, and leave the peer the time for its close frame."""
+        self._say_close(GOING_AWAY, "")
+
+    def give_up(self, code: int) -> None:
+        """End at once: a close frame with `code`, and the end of our side, without waiting for the peer's."""
+        for event in self._protocol.fail(code, ""):
+            self._on_control(event)
+        self._flush()
+        if not self._ended:
+            self._ended = True
+            self._tunnel.abort()
+
+    # -- sending -----------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message | bytearray | memoryview | AsyncIterable[Message]) -> None:
+        """Send a message: text, octets, or an async iterable whose pieces become the fragments of one message.
+
+        Returns when it is accepted, which may be later than it is called: so a slow peer slows its sender. Raises
+        WebSocketClosed when the WebSocket is, or is being, closed; TypeError for what is no message.
+        """
+        if self._tunnel.blocked or self._fragments is not None:
+            await self._turn()
+        protocol = self._protocol
+        if not protocol.is_open:
+            raise self._error()
+        if isinstance(message, str):
+            protocol.send_text(message)
+        elif isinstance(message, bytes):
+            protocol.send_bytes(message)
+        elif isinstance(message, (bytearray, memoryview)):
+            protocol.send_bytes(bytes(message))
+        elif isinstance(message, AsyncIterable):
+            await self._send_fragments(message)
+            return
+        else:
+            raise TypeError(f"a message is str, bytes or an async iterable of them, not {type(message).__name__}")
+        # As `_write` does, without another coroutine: this is what an echo does for each message.
+        tunnel = self._tunnel
+        try:
+            tunnel.write(protocol.take_output(), False)
+        except OSError as error:
+            raise self._gone(error) from None
+        if tunnel.blocked:
+            await self._unblocked()
+        else:
+            size = len(message)
+            turn = self._pace
+            sent = turn.sent + (1 if size < WEIGHT else 1 + (size >> WEIGHT_SHIFT))
+            if sent < SENDS_PER_TURN:
+                turn.sent = sent
+            else:  # a sender that is never made to wait would let nobody else go on
+                turn.sent = 0
+                await asyncio.sleep(0)
+
+    async def _write(self, size: int) -> None:
+        """Write what the protocol has made of a fragment of `size`, and wait until it is accepted."""
+        tunnel = self._tunnel
+        try:
+            tunnel.write(self._protocol.take_output(), False)
+        except OSError as error:
+            raise self._gone(error) from None
+        if tunnel.blocked:
+            await self._unblocked()
+        else:
+            turn = self._pace
+            turn.sent += 1 + (size >> WEIGHT_SHIFT)
+            if turn.sent >= SENDS_PER_TURN:
+                turn.sent = 0
+                await asyncio.sleep(0)
+
+    async def _unblocked(self) -> None:
+        try:
+            await self._tunnel.unblocked()
+        except OSError as error:
+            raise self._gone(error) from None
+
+    async def _turn(self) -> None:
+        """Wait until the last write is accepted and no fragmented message of another task is under way."""
+        while self._tunnel.blocked or self._fragments is not None:
+            lock = self._fragments
+            if lock is not None:
+                async with lock:
+                    continue
+            await self._unblocked()
+
+    async def _send_fragments(self, pieces: AsyncIterable[Message]) -> None:
+        lock = self._fragments = asyncio.Lock()
+        protocol = self._protocol
+        is_text: bool | None = None
+        async with lock:
+            try:
+                async for piece in pieces:
+                    if self._tunnel.blocked:
+                        await self._unblocked()
+                    if not protocol.is_open:
+                        raise self._error()
+                    if is_text is not None:
+                        protocol.send_fragment(piece, False)
+                    elif isinstance(piece, str):
+                        is_text = True
+                        protocol.send_text(piece, False)
+                    else:
+                        is_text = False
+                        protocol.send_bytes(bytes(piece), False)
+                    await self._write(len(piece))
+                # The end is a fragment of its own, so that no piece has to wait for the next one.
+                if not protocol.is_open:
+                    raise self._error()
+                if is_text is None:
+                    protocol.send_bytes(b"")
+                else:
+                    protocol.send_fragment("" if is_text else b"", True)
+                await self._write(0)
+            except BaseException:
+                if is_text is not None and protocol.is_open:
+                    self.give_up(INTERNAL_ERROR)  # half a message cannot be taken back
+                raise
+            finally:
+                self._fragments = None
+
+    async def ping(self) -> float:
+        """Send a ping and wait for its pong; the seconds between them. Raises WebSocketClosed."""
+        protocol = self._protocol
+        if not protocol.is_open:
+            raise self._error()
+        payload, pong = self._pings.expect()
+        try:
+            protocol.send_ping(payload)
+            self._flush()
+            return await pong
+        finally:
+            self._pings.forget(payload)
+
+    def _flush(self) -> None:
+        """Write what the protocol has to say, unless the tunnel has to accept something else first."""
+        if self._ended or self._tunnel.blocked:
+            return
+        protocol = self._protocol
+        end = protocol.output_ended
+        data = protocol.take_output()
+        if not data and not end:
+            return
+        self._ended = end
+        try:
+            self._tunnel.write(data, end)
+        except OSError as error:
+            self.on_lost(str(error))
+        if end and not self._tunnel_ended:
+            # RFC 6455 §7.1.1: the peer's turn. Its tunnel is taken from it when it does not end its side.
+            self._loop.call_later(self._close_timeout_s, self._tunnel.abort)
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        """Close the WebSocket (RFC 6455 §7.1.2), and wait for the peer's close frame, `close_timeout_s` at most.
+
+        Messages that were not received yet are dropped. When it is closed already, nothing happens. Raises ValueError
+        for a code or reason that must not be sent.
+        """
+        self.close_soon(code, reason)
+        if self.close_code is None:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._close_waiters.append(waiter)
+            await waiter
+
+    async def finish(self) -> None:
+        """Close the WebSocket, and see to it that our side of the tunnel has ended; for the owner of the tunnel."""
+        await self.close()
+        if not self._ended:
+            try:
+                async with asyncio.timeout(self._close_timeout_s):
+                    await self._tunnel.unblocked()
+            except (OSError, TimeoutError):
+                pass
+            self._flush()
+        if not self._ended:
+            self._ended = True
+            self._tunnel.abort()
+
+    def close_soon(self, code: int = NORMAL, reason: str = "") -> None:
+        """Begin what `close` does, and do not wait. Raises ValueError as it does."""
+        self._say_close(code, reason)
+        self._discards = True
+        self._protocol.discards = True
+        self._leave()
+        self._queue.clear()
+        self._queued = 0
+        if self._is_held:
+            self._release()
+
+    def _say_close(self, code: int, reason: str) -> None:
+        protocol = self._protocol
+        is_first = protocol.is_open
+        protocol.send_close(code, reason)
+        if is_first:
+            self._said = WebSocketClosed(code, reason)
+            self._flush()
+            if self.close_code is None:
+                self._stop_timers()
+                self._close_timer = self._loop.call_later(self._close_timeout_s, self._on_close_timeout)
+
+    def _on_close_timeout(self) -> None:
+        self._close(ABNORMAL, f"no close frame came within {self._close_timeout_s:g} s")
+        self._ended = True
+        self._tunnel.abort()
+
+    def _close(self, code: int, reason: str) -> None:
+        if self.close_code is not None:
+            return
+        self.close_code = code
+        self.close_reason = self._lost or reason if code == ABNORMAL else reason
+        self._stop_timers()
+        self._leave()
+        self._pings.give_up(WebSocketClosed(code, self.close_reason))
+        waiters = self._close_waiters
+        if self._waiter is not None:
+            waiters.append(self._waiter)
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._close_waiters = []
+        self._announce()
+
+    def _announce(self) -> None:
+        on_closed = self.on_closed
+        if on_closed is not None:
+            self.on_closed = None
+            on_closed()
+
+    def _error(self) -> WebSocketClosed:
+        """What a sender is told."""
+        self.is_told = True
+        if self.close_code is None and self._said is not None:
+            return WebSocketClosed(self._said.code, self._said.reason)
+        return WebSocketClosed(self.close_code or ABNORMAL, self.close_reason)
+
+    def _gone(self, error: OSError) -> WebSocketClosed:
+        """The tunnel went away under a write."""
+        self.on_lost(str(error))
+        return self._error()
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def _stop_timers(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.stop()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+
+    def _ping_silence(self) -> bool:
+        """Ask a silent peer whether it is there. False while it is us who do not read."""
+        if self._is_held or self._owed:
+            return False
+        self._protocol.send_ping()
+        self._flush()
+        return True
+
+    def _on_silence(self, timeout_s: float) -> None:
+        self._lost = f"no answer to a ping within {timeout_s:g} s"
+        self._close(ABNORMAL, "")
+        self.give_up(INTERNAL_ERROR)

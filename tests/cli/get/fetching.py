@@ -1,0 +1,88 @@
+"""`headrace get` and `headrace bench` in this process, and servers that answer with the octets that a test gives."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from headrace.cli.main import run
+
+from tests.support import wire
+
+PATIENCE_S = 20.0
+
+
+class Done(NamedTuple):
+    """How a command has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+def runner(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line to its end. stdin is whatever the tests' is."""
+
+    def run_it(*arguments: str) -> Done:
+        capfd.readouterr()
+        code = run(list(arguments))
+        out, err = capfd.readouterr()
+        return Done(code, out.replace("\r\n", "\n"), err)
+
+    return run_it
+
+
+@contextlib.contextmanager
+def answering(*pieces: bytes, closes: bool = True, until: bytes = b"\r\n\r\n") -> Iterator[str]:
+    """An HTTP server of one trick, as often as it is asked: reads up to `until`, writes `pieces`, closes or waits."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE_S)
+    is_over = threading.Event()
+
+    def serve() -> None:
+        while not is_over.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(PATIENCE_S)
+                with contextlib.suppress(OSError):
+                    heard = b""
+                    while until not in heard and (octets := connection.recv(65_536)):
+                        heard += octets
+                    for piece in pieces:
+                        connection.sendall(piece)
+                    if not closes:
+                        while connection.recv(65_536):
+                            pass
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        is_over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(PATIENCE_S)
+
+
+def h2_answer(*frames: bytes) -> bytes:
+    """What a server of HTTP/2 says, its SETTINGS first."""
+    return wire.settings({}) + b"".join(frames)
+
+
+def unused_port() -> int:
+    """A port at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

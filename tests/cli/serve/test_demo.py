@@ -1,0 +1,95 @@
+"""The demo without a browser: its files, its tiles, and the live response, which ends when a drain begins."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from headrace.demo.tiles import COUNT, picture
+
+from tests.cli.command import Running, serving
+from tests.support import wire
+from tests.support.fetch import fetch
+
+DEMO = ("headrace.demo:app", "--bind", "127.0.0.1:0")
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Running]:
+    with serving(*DEMO, cwd=tmp_path) as server:
+        yield server
+
+
+def test_the_page_is_there_for_get_and_post_with_more_than_a_kilobyte(demo: Running) -> None:
+    port = demo.port()
+    for method, body in (("GET", None), ("POST", b"a=b")):
+        answer = fetch(port, "/", method, body)
+        assert answer.status == 200
+        assert len(answer.body) > 1024
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_everything_that_the_page_asks_for_is_there_and_nothing_else(demo: Running) -> None:
+    port = demo.port()
+    for path, kind in (
+        ("/page.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+        ("/tile/0.svg?round=1", "image/svg+xml"),
+        (f"/tile/{COUNT - 1}.svg", "image/svg+xml"),
+    ):
+        answer = fetch(port, path)
+        assert (answer.status, answer.headers["content-type"]) == (200, kind), path
+    for path in ("/page.html", "/tile/", f"/tile/{COUNT}.svg", "/tile/-1.svg", "/tile/%C2%B2", "/tile/0001.svg"):
+        assert fetch(port, path).status == 404, path
+
+
+def test_the_page_uses_nothing_from_elsewhere() -> None:
+    for name in ("page.html", "page.js", "style.css"):
+        text = (files("headrace.demo") / name).read_text("utf-8")
+        assert "http://" not in text, name
+        assert "https://" not in text, name
+
+
+def test_every_tile_is_a_picture_with_its_number() -> None:
+    seen = set()
+    for index in range(COUNT):
+        root = ElementTree.fromstring(picture(index, 1000 + index))
+        (text,) = root.findall("{http://www.w3.org/2000/svg}text")
+        assert text.text == str(1000 + index)
+        seen.add(root[0].get("fill"))
+    assert len(seen) > COUNT / 2
+
+
+def test_the_live_response_tells_the_connections_figures_and_ends_when_a_drain_begins(demo: Running) -> None:
+    reader = wire.FrameReader()
+    content = b""
+    ended = False
+    with socket.create_connection(("127.0.0.1", demo.port()), timeout=20) as client:
+        client.sendall(wire.client_preface() + wire.settings_ack() + wire.request(1, b"/live"))
+        signalled = False
+        while octets := client.recv(65_536):
+            for frame in reader.feed(octets):
+                if frame.type == wire.DATA:
+                    content += frame.content
+                    ended = ended or frame.end_stream
+            if content.count(b"\n") >= 2 and not signalled:
+                demo.signal(signal.SIGTERM)
+                signalled = True
+    assert ended
+    assert demo.wait() == 0
+    lines = [json.loads(line) for line in content.splitlines()]
+    assert lines[0]["at"] < lines[1]["at"]
+    assert lines[0]["encrypted"] is False
+    for line in lines:
+        assert line["stats"]["streams_opened"] == 1
+        assert line["stats"]["open_streams"] == 1
+        assert line["stats"]["frames_out"] > 0

@@ -1,0 +1,344 @@
+"""The pool's policy, read off tables: which connection a request goes to, who waits, what is opened."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.client.interface import Origin
+from headrace.client.pool.place import CONNECT, WEBSOCKET
+
+from tests.client.support.pool_model import PLAIN, A, B, C, FakeMember, Rig
+
+
+def test_a_cold_burst_shares_one_handshake() -> None:
+    rig = Rig()
+    rig.ask(count=20)
+    assert [step.protocols for step in rig.opening] == ["any"]
+    member = rig.succeed(FakeMember("2"))
+    assert len(member.live) == 20 and not rig.opening and not rig.pool.waiting
+
+
+@pytest.mark.parametrize(
+    ("origin", "policy", "opened", "protocols"),
+    [
+        (A, {}, 1, "any"),  # ALPN will say
+        (PLAIN, {}, 20, "any"),  # cleartext is HTTP/1.1
+        (PLAIN, {"http1": False}, 1, "h2"),  # prior knowledge
+        (A, {"http1": False}, 1, "h2"),
+        (A, {"http2": False}, 20, "http/1.1"),
+        (A, {"http2": False, "max_h1_connections_per_origin": 6}, 6, "http/1.1"),
+        (A, {"http2": False, "max_connections": 4}, 4, "http/1.1"),
+    ],
+)
+def test_how_many_connections_a_cold_burst_opens(
+    origin: Origin, policy: dict[str, object], opened: int, protocols: str
+) -> None:
+    rig = Rig(**policy)
+    rig.ask(origin, count=30)
+    assert len(rig.opening) == opened
+    assert {step.protocols for step in rig.opening} == {protocols}
+
+
+def test_when_alpn_says_http_1_the_rest_opens_further_connections_and_the_origin_is_remembered() -> None:
+    rig = Rig(max_h1_connections_per_origin=6)
+    rig.ask(count=20)
+    assert len(rig.opening) == 1
+    first = rig.succeed(FakeMember("1.1"))
+    assert len(first.live) == 1 and len(rig.opening) == 5
+    rest = [rig.succeed(FakeMember("1.1")) for _ in range(5)]
+    assert not rig.opening and rig.pool.waiting == 14
+    for member in [first, *rest]:
+        while member.live:
+            rig.end(member)
+    assert rig.pool.waiting == 0 and [ticket.serial for ticket, _ in rig.began] == list(range(1, 21))
+    for member in [first, *rest]:
+        rig.lose(member)
+    assert not rig.pool.places
+    rig.ask(count=3)
+    assert len(rig.opening) == 3, "it is known by now what the origin speaks"
+
+
+def test_the_queue_is_first_come_first_served_and_replays_go_in_front() -> None:
+    rig = Rig(max_h2_connections_per_origin=1)
+    rig.ask()
+    member = rig.succeed(FakeMember(capacity=1))
+    later = rig.ask(count=3)
+    again = rig.ask(count=2, again=True)
+    for _ in range(6):
+        rig.end(member)
+    assert [ticket for ticket, _ in rig.began[1:]] == [*again, *later]
+
+
+@pytest.mark.parametrize(("allowed", "opened"), [(1, 0), (2, 1), (3, 1)])
+def test_a_second_connection_when_the_peers_limit_is_reached_and_somebody_waits(allowed: int, opened: int) -> None:
+    rig = Rig(max_h2_connections_per_origin=allowed)
+    rig.ask(count=2)
+    rig.succeed(FakeMember(capacity=2))
+    assert not rig.opening, "nobody waits"
+    rig.ask(count=5)
+    assert len(rig.opening) == opened, "one at a time: it may have room for all"
+
+
+def test_requests_go_to_the_oldest_connection_with_room_so_that_the_others_become_idle() -> None:
+    rig = Rig()
+    rig.ask(count=3)
+    first = rig.succeed(FakeMember(capacity=2))
+    second = rig.succeed(FakeMember(capacity=2))
+    assert len(second.live) == 1
+    rig.end(first)
+    rig.ask()
+    assert len(first.live) == 2 and len(second.live) == 1
+
+
+def test_a_raised_limit_serves_those_who_wait() -> None:
+    rig = Rig(max_h2_connections_per_origin=1)
+    rig.ask(count=5)
+    member = rig.succeed(FakeMember(capacity=2))
+    assert rig.pool.waiting == 3
+    member.capacity = 100
+    rig.serve(rig.pool.place(A))
+    assert rig.pool.waiting == 0
+
+
+def test_a_connection_that_goes_away_takes_nothing_new_and_another_is_made() -> None:
+    rig = Rig(max_h2_connections_per_origin=1)
+    rig.ask(count=3)
+    old = rig.succeed(FakeMember(capacity=2))
+    rig.go_away(old)
+    assert len(rig.opening) == 1 and len(old.live) == 2
+    new = rig.succeed(FakeMember())
+    assert len(new.live) == 1 and len(old.live) == 2
+    assert rig.pool.open == 2
+    rig.lose(old)
+    assert rig.pool.open == 1
+
+
+def test_a_failed_connection_fails_those_who_wait_and_others_try_again() -> None:
+    rig = Rig()
+    waiting = rig.ask(count=3)
+    assert rig.fail() == waiting and not rig.pool.waiting
+    rig.ask()
+    assert len(rig.opening) == 1
+
+
+def test_a_failed_second_connection_fails_nobody_and_is_not_tried_again_at_once() -> None:
+    rig = Rig()
+    rig.ask(count=3)
+    member = rig.succeed(FakeMember(capacity=1))
+    assert rig.fail() == [] and not rig.opening and rig.pool.waiting == 2
+    rig.end(member)
+    assert not rig.opening and rig.pool.waiting == 1
+    rig.ask()
+    assert len(rig.opening) == 1, "somebody else came"
+
+
+def test_when_the_last_connection_goes_after_a_failed_one_a_new_one_is_made() -> None:
+    rig = Rig()
+    rig.ask(count=2)
+    member = rig.succeed(FakeMember(capacity=1))
+    rig.fail()
+    rig.lose(member)
+    assert len(rig.opening) == 1
+
+
+def test_of_several_connections_under_way_the_last_failure_is_everybodys() -> None:
+    rig = Rig(max_h1_connections_per_origin=3)
+    waiting = rig.ask(PLAIN, count=5)
+    assert rig.fail() == [] and rig.fail() == [] and len(rig.opening) == 1
+    assert rig.fail() == waiting and not rig.opening
+
+
+def test_idle_connections_of_others_make_room_the_one_that_is_idle_for_longest_first() -> None:
+    rig = Rig(max_connections=2)
+    rig.ask(A)
+    a = rig.succeed(FakeMember())
+    rig.ask(B)
+    b = rig.succeed(FakeMember())
+    rig.ask(C)
+    assert not rig.opening, "both are busy"
+    b.idle_since = 1.0
+    rig.end(b)
+    assert rig.closed == [b] and len(rig.opening) == 1
+    rig.succeed(FakeMember())
+    assert rig.pool.open == 2
+    a.idle_since = 5.0
+    rig.end(a)
+    rig.ask(B)
+    assert rig.closed == [b, a] and rig.pool.open == 2
+
+
+def test_who_needs_a_connection_gets_it_in_order_when_one_is_lost() -> None:
+    rig = Rig(max_connections=1)
+    rig.ask(A)
+    a = rig.succeed(FakeMember())
+    rig.ask(B)
+    rig.ask(C)
+    assert [place.origin for place in rig.pool.starved] == [B, C]
+    rig.lose(a)
+    assert [step.place.origin for step in rig.opening] == [B]
+    rig.fail()
+    assert [step.place.origin for step in rig.opening] == [C]
+
+
+def test_a_busy_origin_does_not_keep_the_connection_that_another_one_waits_for() -> None:
+    rig = Rig(max_connections=1)
+    rig.ask(PLAIN)
+    member = rig.succeed(FakeMember("1.1"))
+    rig.ask(PLAIN)
+    rig.ask(B)
+    rig.ask(PLAIN)
+    rig.end(member)
+    assert len(member.live) == 1, "its own came first"
+    rig.end(member)
+    assert rig.closed == [member] and [step.place.origin for step in rig.opening] == [B]
+    other = rig.succeed(FakeMember("1.1"))
+    rig.end(other)
+    assert rig.closed == [member, other] and [step.place.origin for step in rig.opening] == [PLAIN]
+
+
+def test_a_waiter_that_leaves_makes_nothing_go_wrong_for_those_behind() -> None:
+    rig = Rig(max_h2_connections_per_origin=1)
+    rig.ask()
+    member = rig.succeed(FakeMember(capacity=1))
+    first, second = rig.ask(count=2)
+    assert rig.pool.remove(first) and not rig.pool.remove(first)
+    rig.end(member)
+    assert rig.began[-1] == (second, member)
+    assert not rig.pool.remove(second), "it does not wait any more"
+
+
+def test_a_connection_is_used_for_another_origin() -> None:
+    rig = Rig()
+    rig.ask(A)
+    member = rig.succeed(FakeMember(capacity=2))
+    rig.ask(B)
+    step = rig.opening.pop()
+    rig.pool.shared(step, member)
+    rig.serve(step.place)
+    assert len(member.live) == 2 and rig.pool.open == 1
+    rig.ask(B)
+    assert len(rig.opening) == 1, "full for both"
+    rig.pool.failed(rig.opening.pop())
+    rig.end(member)
+    rig.end(member)
+    rig.pool.unshare(rig.pool.place(B), member)
+    rig.ask(B)
+    assert [step.place.origin for step in rig.opening] == [B]
+    rig.lose(member)
+    assert not rig.pool.homes
+
+
+# -- WebSockets and tunnels
+
+
+@pytest.mark.parametrize(
+    ("takes", "opened"),
+    [
+        (True, []),  # it goes over HTTP/2
+        (False, ["http/1.1"]),  # RFC 8441 is not offered
+        (None, []),  # the server's SETTINGS will say
+    ],
+)
+def test_how_a_websocket_finds_its_connection(takes: bool | None, opened: list[str]) -> None:
+    rig = Rig()
+    rig.ask()
+    member = rig.succeed(FakeMember(takes_websockets=takes))
+    rig.ask(kind=WEBSOCKET)
+    assert [step.protocols for step in rig.opening] == opened
+    assert len(member.live) == (2 if takes else 1)
+
+
+def test_requests_do_not_wait_for_a_websocket_that_waits() -> None:
+    rig = Rig()
+    rig.ask(kind=WEBSOCKET)
+    rig.ask(count=3)
+    member = rig.succeed(FakeMember(takes_websockets=None))
+    assert len(member.live) == 3 and rig.pool.waiting == 1
+    member.takes_websockets = False
+    rig.serve(rig.pool.place(A))
+    assert [step.protocols for step in rig.opening] == ["http/1.1"]
+    spare = rig.succeed(FakeMember("1.1"))
+    assert len(spare.live) == 1 and rig.pool.waiting == 0
+    rig.ask()
+    assert len(member.live) == 4, "a connection for a WebSocket is not for requests"
+
+
+def test_a_websocket_takes_its_turn_where_it_can_go_where_requests_go() -> None:
+    rig = Rig(max_h2_connections_per_origin=1)
+    rig.ask()
+    member = rig.succeed(FakeMember(capacity=1))
+    kinds = [0, WEBSOCKET, 0]
+    tickets = [rig.ask(kind=kind)[0] for kind in kinds]
+    for _ in range(3):
+        rig.end(member)
+    assert [ticket for ticket, _ in rig.began[1:]] == tickets
+
+
+def test_a_websocket_over_http_1_takes_its_connection_and_does_not_count_against_the_limit() -> None:
+    rig = Rig(max_h1_connections_per_origin=1)
+    rig.ask(PLAIN, WEBSOCKET)
+    tunnel = rig.succeed(FakeMember("1.1"))
+    rig.ask(PLAIN)
+    assert len(rig.opening) == 1 and rig.pool.open == 2
+    rig.succeed(FakeMember("1.1"))
+    tunnel.live.clear()  # the server refused it
+    rig.pool.came_back(tunnel)
+    rig.ask(PLAIN)
+    assert len(tunnel.live) == 1
+
+
+def test_a_connection_that_comes_back_after_its_origin_was_forgotten_is_found_again() -> None:
+    rig = Rig()
+    rig.ask(PLAIN, CONNECT)
+    member = rig.succeed(FakeMember("1.1"))
+    assert PLAIN not in rig.pool.places, "a tunnel is nobody's connection"
+    rig.ask(PLAIN)
+    other = rig.succeed(FakeMember("1.1"))
+    member.live.clear()
+    rig.pool.came_back(member)
+    rig.ask(PLAIN)
+    assert len(member.live) == len(other.live) == 1
+
+
+def test_without_http_1_a_websocket_that_http_2_does_not_take_is_refused() -> None:
+    rig = Rig(http1=False)
+    ticket = rig.ask(kind=WEBSOCKET)[0]
+    rig.succeed(FakeMember(takes_websockets=False))
+    assert rig.refused == [ticket] and not rig.opening and not rig.pool.waiting
+
+
+def test_a_failed_connection_for_a_websocket_fails_that_websocket_alone() -> None:
+    rig = Rig(max_h2_connections_per_origin=1)
+    rig.ask()
+    rig.succeed(FakeMember(capacity=1, takes_websockets=False))
+    rig.ask()
+    first, second = rig.ask(kind=WEBSOCKET, count=2)
+    assert len(rig.opening) == 2
+    assert rig.fail() == [first]
+    assert rig.pool.waiting == 2 and second in rig.pool.place(A).tunnels
+
+
+# -- against loops
+
+
+def test_connections_that_end_before_anything_can_begin_are_not_made_for_ever() -> None:
+    rig = Rig()
+    waiting = rig.ask(count=2)
+    for _ in range(3):
+        member = rig.succeed(FakeMember(capacity=0))
+        rig.opening.clear()
+        place = rig.pool.place(A)
+        place.attempts = 0
+        rig.pool.never_began(place)
+        rig.lose(member)
+    assert rig.refused == waiting
+
+
+def test_what_origins_speak_is_remembered_of_a_bounded_number() -> None:
+    rig = Rig()
+    for number in range(3_000):
+        origin = Origin("https", f"{number}.example", 443)
+        rig.ask(origin)
+        member = rig.succeed(FakeMember("1.1"))
+        rig.lose(member)
+    assert not rig.pool.places and len(rig.pool._known) <= 1_024

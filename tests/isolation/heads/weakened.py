@@ -1,0 +1,154 @@
+"""Memories that have the faults which once were there, or which are close by: the property has to find each of them.
+
+They stand in for the classes of the pure engine; a compiled one takes no others in their place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.engine.errors import LocalError
+from headrace.engine.fixed_fields import fixed_fields
+from headrace.engine.h1.heads import request as h1_request_heads
+from headrace.engine.h1.heads import response as h1_heads
+from headrace.engine.h1.parse.memory import HeadMemory
+from headrace.engine.h2.heads import request as h2_request_heads
+from headrace.engine.h2.heads import response as h2_heads
+from headrace.engine.h2.heads.response import ONCE
+from headrace.engine.hpack.decoder import Decoder
+
+
+class ShallowFields:
+    """Compares with a shallow copy of what the caller gave, and tuples by identity."""
+
+    def __init__(self) -> None:
+        self._given: Any = None
+        self._tuple: Any = None
+        self._list: Any = None
+
+    def keep(self, fields: Any) -> None:
+        self._tuple = self._given if isinstance(self._given, tuple) else None
+        self._list = None if isinstance(self._given, tuple) else list(self._given)
+
+    def equal(self, headers: Any) -> bool:
+        return headers is self._tuple or (self._list is not None and bool(self._list == headers))
+
+    def fixed(self, headers: Any) -> Any:
+        self._given = headers
+        return fixed_fields(headers)
+
+
+class RearmedHeads(h2_heads.Heads):
+    """A head that is refused makes the one before valid again."""
+
+    def response(self, *arguments: Any) -> Any:
+        last = self._last
+        try:
+            return super().response(*arguments)
+        except LocalError:
+            if last is not None:
+                last.generation = self.encoder.generation
+                self._last = last
+            raise
+
+
+class UnsettledHeads(h2_heads.Heads):
+    """A head that is not remembered makes the one before valid again: A, A, B, C, A."""
+
+    def response(self, *arguments: Any) -> Any:
+        before = (self._last, self._last_fields._fields, self._last_status, self._last_size)
+        head = super().response(*arguments)
+        last = before[0]
+        if last is not None and head.generation == ONCE and last.generation != ONCE:
+            last.generation = self.encoder.generation
+            self._last, fields, self._last_status, self._last_size = before
+            self._last_fields.keep(fields)
+        return head
+
+
+class RearmedRequests(h2_request_heads.RequestHeads):
+    """A request that is refused makes the one before valid again."""
+
+    def request(self, *arguments: Any) -> Any:
+        last = self._last
+        try:
+            return super().request(*arguments)
+        except LocalError:
+            if last is not None:
+                last.generation = self._encoder.generation
+                self._last = last
+            raise
+
+
+class CarelessHeads(h2_heads.Heads):
+    """What is dropped, and what is added, is taken to be the same for ever."""
+
+    def response(self, status: Any, headers: Any, size: Any, drops: Any = False, never_indexed: Any = None) -> Any:
+        self._drops = drops
+        return super().response(status, headers, size, drops, never_indexed)
+
+    def set_default_fields(self, default_fields: Any) -> None:
+        self.default_fields = default_fields
+
+
+class CarelessH1Heads(h1_heads.Heads):
+    """Likewise."""
+
+    def response(self, status: Any, headers: Any, size: Any, drops: Any) -> Any:
+        self._drops = drops
+        return super().response(status, headers, size, drops)
+
+    def set_default_fields(self, default_fields: Any) -> None:
+        self.default_fields = default_fields
+
+
+class CarelessH1Requests(h1_request_heads.RequestHeads):
+    """Likewise."""
+
+    def tail(self, *arguments: Any) -> Any:
+        self._drops = arguments[-1]
+        return super().tail(*arguments)
+
+
+class FaithfulDecoder(Decoder):
+    """Remembers sections beyond the table that they were decoded with."""
+
+    def decode(self, block: bytes) -> Any:
+        kept = self._remembered
+        section = super().decode(block)
+        if self._remembered is None:
+            self._remembered = kept
+        return section
+
+
+class VagueMemory(HeadMemory):
+    """Takes heads of one length for one head."""
+
+    def find(self, octets: bytes) -> Any:
+        return super().find(b"%d" % len(octets))
+
+    def note(self, octets: bytes, head: Any, headers: Any) -> None:
+        super().note(b"%d" % len(octets), head, headers)
+
+
+WEAKENED: dict[str, tuple[str, Any, str]] = {
+    "shallow copies over HTTP/2": ("headrace.engine.h2.heads.response.LastFields", ShallowFields, "ServerMachine"),
+    "shallow copies over HTTP/1.1": ("headrace.engine.h1.heads.response.LastFields", ShallowFields, "H1ServerMachine"),
+    "shallow copies, client over HTTP/2": (
+        "headrace.engine.h2.heads.request.LastFields",
+        ShallowFields,
+        "ClientMachine",
+    ),
+    "shallow copies, client": ("headrace.engine.h1.heads.request.LastFields", ShallowFields, "H1ClientMachine"),
+    "a refused head arms an older one": ("headrace.engine.h2.output.Heads", RearmedHeads, "ServerMachine"),
+    "an unsettled head arms an older one": ("headrace.engine.h2.output.Heads", UnsettledHeads, "ServerMachine"),
+    "a refused request arms an older one": ("headrace.engine.h2.client.RequestHeads", RearmedRequests, "ClientMachine"),
+    "what is dropped or added stays": ("headrace.engine.h2.output.Heads", CarelessHeads, "ServerMachine"),
+    "the same over HTTP/1.1": ("headrace.engine.h1.output.Heads", CarelessH1Heads, "H1ServerMachine"),
+    "the same, client": ("headrace.engine.h1.client_sender.RequestHeads", CarelessH1Requests, "H1ClientMachine"),
+    "sections of an older table": ("headrace.engine.h2.field_blocks.Decoder", FaithfulDecoder, "ServerMachine"),
+    "sections of an older table, client": ("headrace.engine.h2.field_blocks.Decoder", FaithfulDecoder, "ClientMachine"),
+    "heads by their length": ("headrace.engine.h1.parse.request.HeadMemory", VagueMemory, "H1ServerMachine"),
+    "heads by their length, client": ("headrace.engine.h1.parse.response.HeadMemory", VagueMemory, "H1ClientMachine"),
+}
+"""What is put in whose place, and the machine that has to find it."""

@@ -1,0 +1,94 @@
+"""HTTP/1.1's own: what the connection does between and around requests, through real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from headrace.server.handlers.request import Request
+from headrace.server.handlers.response import Response, Send, StreamResponse
+
+from tests.support.serving import Run, port, serving
+
+
+async def exchange(number: int, octets: bytes, *, one_by_one: bool = False) -> bytes:
+    """Everything that comes back until the server closes; a reset is seen as such."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", number)
+    try:
+        for start in range(0, len(octets), 1 if one_by_one else len(octets)):
+            writer.write(octets[start : start + 1] if one_by_one else octets)
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(), 10.0)
+    finally:
+        writer.close()
+
+
+async def app(request: Request) -> Response | StreamResponse:
+    if request.path == "/stream":
+
+        async def produce(send: Send) -> None:
+            await send(b"a part")
+            if request.query_string == b"fail":
+                raise RuntimeError("boom")
+
+        return StreamResponse(200, (), produce)
+    return Response(200, [(b"x-path", request.raw_path)], b"hello")
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_trap_20_a_short_request_in_single_octets_is_answered(run: Run, one_by_one: bool) -> None:
+    async def main() -> None:
+        async with serving(app) as server:
+            answer = await exchange(port(server), b"GET / HTTP/1.0\r\n\r\n", one_by_one=one_by_one)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nhello")
+
+    run(main())
+
+
+def test_pipelined_requests_are_answered_in_order_and_in_few_writes(run: Run) -> None:
+    """RFC 9112 §9.3.2."""
+
+    async def main() -> None:
+        async with serving(app) as server:
+            asked = b"".join(b"GET /%d HTTP/1.1\r\nhost: a\r\n\r\n" % n for n in range(1_000))
+            asked += b"GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+            answer = await exchange(port(server), asked)
+            paths = [line[8:] for line in answer.split(b"\r\n") if line.startswith(b"x-path: ")]
+            assert paths == [b"/%d" % n for n in range(1_000)] + [b"/last"]
+
+    run(main())
+
+
+def test_a_response_that_the_end_of_the_connection_ends_is_cut_off_by_a_reset(run: Run) -> None:
+    """RFC 9112 §8: to HTTP/1.0 an orderly end would say that the content is whole."""
+
+    async def main() -> None:
+        async with serving(app) as server:
+            whole = await exchange(port(server), b"GET /stream HTTP/1.0\r\n\r\n")
+            assert whole.endswith(b"\r\n\r\na part")
+            with pytest.raises(ConnectionResetError):
+                await exchange(port(server), b"GET /stream?fail HTTP/1.0\r\n\r\n")
+
+    run(main())
+
+
+def test_tls_on_a_cleartext_port_is_named(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "headrace.protocol")
+
+    async def main() -> None:
+        async with serving(app) as server:
+            assert await exchange(port(server), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") == b""
+
+    run(main())
+    assert "a TLS handshake on an address that speaks cleartext" in caplog.text
+
+
+def test_only_what_is_configured_is_served(run: Run) -> None:
+    async def main() -> None:
+        async with serving(app, protocols="h2") as server:
+            assert b"200" not in await exchange(port(server), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        async with serving(app, protocols="http/1.1") as server:
+            assert b"505" in await exchange(port(server), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+    run(main())

@@ -1,0 +1,62 @@
+"""Requests without a connection, for what needs nothing but their head: routers, and middleware that asks no more."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from headrace.engine.events import RequestReceived
+from headrace.engine.fields import RequestHead
+from headrace.server.handlers.request import Handler, Request
+from headrace.server.handlers.response import Response, header_list
+
+
+def request(
+    path: str = "/",
+    method: str = "GET",
+    headers: Sequence[tuple[str, str]] = (),
+    *,
+    scheme: str = "http",
+    peer: tuple[str, int] | None = ("192.0.2.1", 40000),
+    protocol: bytes | None = None,
+    **driver: Any,
+) -> Request:
+    """A request as a handler gets it; it can be asked, but not answered."""
+    fields = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    length = next((int(value) for name, value in headers if name == "content-length"), -1)
+    head = RequestReceived(
+        1,
+        method.encode(),
+        scheme.encode(),
+        b"example.com",
+        path.encode("latin-1"),
+        protocol,
+        fields,
+        length <= 0,
+        length,
+        False,
+        3,
+        False,
+        RequestHead(fields),
+    )
+    return Request(SimpleNamespace(client=peer, scheme=scheme, **driver), head)  # type: ignore[arg-type]
+
+
+def answer(handler: Handler, asked: Request) -> Any:
+    """What a handler returns, awaited where it must be."""
+
+    async def run() -> Any:
+        found = handler(asked)
+        return await found if inspect.isawaitable(found) else found
+
+    return asyncio.run(run())
+
+
+def fields(response: Response) -> dict[str, str]:
+    """A response's fields as text; a name that stands there twice fails."""
+    pairs = [(name.decode(), value.decode("latin-1")) for name, value in header_list(response.headers)]
+    assert len(dict(pairs)) == len(pairs), pairs
+    return dict(pairs)
