@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.asgi.types import DEBUG_EXTENSION, EXTENSIONS
 from headrace.engine.limits import Limits
 from headrace.server.settings.config import Config, server_limits
 from headrace.server.settings.table import SETTINGS, Setting
@@ -108,6 +109,11 @@ def test_a_claim_without_a_test_is_found() -> None:
         "| `max_a` | 1 | `test_here` |\n| `max_b` | `test_here` | |\n| `max_c` | 3 | `test_gone` |\n"
     )
     assert claims_without_a_test(page, {"test_here"}) == ["promise 2", "| `max_b` | `test_here`", "test_gone"]
+
+
+def test_the_page_about_asgi_names_each_extension() -> None:
+    rows = re.findall(r"^\| `([a-z._]+)` \|", (ROOT / "docs/reference/asgi.md").read_text("utf-8"), re.MULTILINE)
+    assert set(rows) == {*EXTENSIONS, *DEBUG_EXTENSION, "websocket.http.response", "tls"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -24,7 +24,7 @@ logger: Final = get_logger("headrace")
 
 
 class Server:
-    """Serves `app`, an ASGI application or a native handler, as `config` says.
+    """Serves `app`, an ASGI or WSGI application or a native handler, as `config` says.
 
     `ssl_context` serves the addresses that speak TLS; None makes one from the certificate that `config` names.
     `telemetry` is told of what happens, beside the access log and the metrics if `config` asks for these.
@@ -48,7 +48,7 @@ class Server:
         self.app = app
         self.config = config if config is not None else Config()
         self.interface = self.config.interface
-        """`asgi` or `native`, once the server has started."""
+        """`asgi`, `wsgi` or `native` once the server has started; before that, the setting."""
         self.addresses: list[tuple[Bind, str]] = []
         """Where the server listens, port 0 resolved; filled by `start`."""
         self.service: Service | None = None
