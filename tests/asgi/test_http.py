@@ -77,7 +77,7 @@ def test_the_scope(run: Run) -> None:
                 "headrace.request.pause": {},
             },
         }
-        # Trap 32: the port is a number. Trap 19: one cookie.
+        # The port is a number, and there is one cookie.
         assert scope["server"] == ("127.0.0.1", number)
         assert scope["client"] == client
         assert scope["headers"][0] == (b"host", b"localhost")
@@ -142,7 +142,7 @@ def test_receive_gives_the_body_then_waits_for_the_end(run: Run) -> None:
 
 
 def test_a_response_in_one_piece_is_one_write(run: Run) -> None:
-    """DESIGN 5: HEADERS and DATA with END_STREAM leave together."""
+    """HEADERS and DATA with END_STREAM leave together."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await _no_lifespan(scope)
@@ -209,7 +209,7 @@ def test_at_window_0_send_blocks_within_64_kib(run: Run) -> None:
     run(main())
 
 
-def test_trap_32_send_after_the_client_has_gone_raises_an_oserror(run: Run) -> None:
+def test_send_after_the_client_has_gone_raises_an_oserror(run: Run) -> None:
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -242,7 +242,7 @@ def test_trap_32_send_after_the_client_has_gone_raises_an_oserror(run: Run) -> N
     run(main())
 
 
-def test_trap_31_an_application_that_only_waits_is_cancelled_when_the_client_goes(run: Run) -> None:
+def test_an_application_that_only_waits_is_cancelled_when_the_client_goes(run: Run) -> None:
     ended: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -370,7 +370,7 @@ def test_forms_that_the_specification_allows(run: Run) -> None:
     run(main())
 
 
-def test_trap_31_a_handler_that_was_told_may_tidy_up(run: Run) -> None:
+def test_a_handler_that_was_told_may_tidy_up(run: Run) -> None:
     done: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -416,7 +416,7 @@ def test_an_upload_that_is_never_read_does_not_stop_siblings(run: Run) -> None:
     run(main())
 
 
-def test_trap_13_an_early_answer_to_an_upload(run: Run) -> None:
+def test_an_early_answer_to_an_upload(run: Run) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await _no_lifespan(scope)
         await send({**OK, "status": 413})

@@ -32,7 +32,7 @@ def test_the_preface_is_http2(octets_at_once: int) -> None:
     "data",
     [b"GET / HTTP/1.0\r\n\r\n", b"POST / HTTP/1.1\r\n", b"PRI / HTTP/1.1\r\n", b"\r\nGET /", b"P", b"PU", b"m-x /"],
 )
-def test_trap_20_a_request_line_is_decided_at_its_first_octet_that_is_no_preface(data: bytes) -> None:
+def test_a_request_line_is_decided_at_its_first_octet_that_is_no_preface(data: bytes) -> None:
     """Sniffing that waits for 24 octets hangs on a short HTTP/1.0 request."""
     for octets_at_once in (1, 1000):
         detection, events = fed(data, octets_at_once)

@@ -1,4 +1,4 @@
-"""DESIGN §3: any split of the input gives the same events, and no input makes the engine raise or loop."""
+"""Any split of the input gives the same events, and no input makes the engine raise or loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SECURITY 3.1, state races: any interleaving of a peer's frames and an application's calls, held to a simple model."""
+"""State races: any interleaving of a peer's frames and an application's calls, held to a simple model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows stay within RFC limits, and no octet of credit is lost or made up (SECURITY 3.1: overflow, double refund)."""
+"""Windows stay within RFC limits, and no octet of credit is lost or made up (overflow, double refund)."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_we_never_exceed_the_peers_windows(seed: int) -> None:
 @given(seed=st.integers(0, 2**32))
 @tries(60)
 def test_an_app_is_held_at_the_send_buffer(seed: int) -> None:
-    """DESIGN §10: whatever the windows do, an app is never ahead of them by more than its buffer and one write."""
+    """Whatever the windows do, an app is never ahead of them by more than its buffer and one write."""
     rnd = random.Random(seed)
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: rnd.choice((0, 1000, 100_000))})
     blocked: dict[int, bool] = {}

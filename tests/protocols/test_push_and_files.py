@@ -194,7 +194,7 @@ def test_a_file_that_is_not_there(run: Run, wire: Wire, path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["cut short", "client goes"])
 def test_a_file_that_does_not_reach_its_end(run: Run, wire: Wire, path: Path, end: str) -> None:
-    """SECURITY 3.6: cut off, never a short success. And its descriptor is closed."""
+    """Cut off, never a short success. And its descriptor is closed."""
     size = 64 * 1024 * 1024
     os.truncate(path, size)
 

@@ -143,7 +143,7 @@ def test_an_upload_that_is_not_read_does_not_spoil_the_next_request(run: Run, wi
 
 
 def test_a_client_that_goes_away_ends_the_handler(run: Run, wire: Wire) -> None:
-    """Trap 31: also one that only waits."""
+    """A handler that only waits is ended, too."""
     ends: list[str] = []
 
     async def app(request: Request) -> Response:

@@ -40,7 +40,7 @@ def test_buffered(run: Run, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
-def test_trap_23_no_content_where_there_is_none(run: Run, wire: Wire, method: str, status: int) -> None:
+def test_no_content_where_there_is_none(run: Run, wire: Wire, method: str, status: int) -> None:
     """RFC 9110 §6.4.1."""
 
     async def app(request: Request) -> Response | StreamResponse:
@@ -130,7 +130,7 @@ def test_pieces_arrive_as_they_are_sent(run: Run, wire: Wire) -> None:
     run(main())
 
 
-def test_trap_23_a_length_that_the_application_gave_is_kept(run: Run, wire: Wire) -> None:
+def test_a_length_that_the_application_gave_is_kept(run: Run, wire: Wire) -> None:
     async def app(request: Request) -> StreamResponse:
         async def produce(send: Send) -> None:
             await send(b"x" * int(request.query_string or b"10"))

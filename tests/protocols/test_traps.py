@@ -1,4 +1,4 @@
-"""TRAPS.md 16, 20, 23, 24 and 30 to 32 over every wire; what only HTTP/2 has stands in `tests/traps`."""
+"""Traps that every protocol has, over every wire; tests/traps/README.md has the list."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def body(data: bytes = b"", more: bool = False) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("end", ["crash", "client leaves", "half a message", "violation"])
-def test_trap_16_a_websocket_that_ends_badly_leaves_others_alone(run: Run, wire: Wire, end: str) -> None:
+def test_a_websocket_that_ends_badly_leaves_others_alone(run: Run, wire: Wire, end: str) -> None:
     async def echo(ws: WebSocket) -> None:
         async for message in ws:
             if message == "crash":
@@ -72,7 +72,7 @@ def whole_requests(wire: Wire) -> list[bytes]:
     return [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"PUT / HTTP/1.1\r\nhost: a\r\n\r\n"]
 
 
-def test_trap_20_a_request_octet_by_octet(run: Run, wire: Wire) -> None:
+def test_a_request_octet_by_octet(run: Run, wire: Wire) -> None:
     """The port of each wire takes both protocols, so in cleartext it has to be told from the first octets."""
 
     async def app(request: Request) -> Response:
@@ -100,7 +100,7 @@ def test_trap_20_a_request_octet_by_octet(run: Run, wire: Wire) -> None:
 
 @pytest.mark.parametrize("interface", ["native", "asgi"])
 @pytest.mark.parametrize(("declared", "sent", "is_short"), [(10, 4, True), (10, 40, False)])
-def test_trap_23_a_length_that_is_not_kept(
+def test_a_length_that_is_not_kept(
     run: Run, wire: Wire, interface: str, declared: int, sent: int, is_short: bool
 ) -> None:
     """Too little is cut off; too much is refused to the application, and the client never sees it."""
@@ -128,7 +128,7 @@ def test_trap_23_a_length_that_is_not_kept(
 
 @pytest.mark.parametrize("status", [100, 101, 103, 199])
 @pytest.mark.parametrize("interface", ["native", "asgi"])
-def test_trap_24_a_1xx_is_never_the_final_response(run: Run, wire: Wire, interface: str, status: int) -> None:
+def test_a_1xx_is_never_the_final_response(run: Run, wire: Wire, interface: str, status: int) -> None:
     async def native(request: Request) -> Response:
         return Response(status if request.path == "/bad" else 200, (), b"body")
 
@@ -147,7 +147,7 @@ def test_trap_24_a_1xx_is_never_the_final_response(run: Run, wire: Wire, interfa
 
 
 @pytest.mark.parametrize("interface", ["native", "asgi"])
-def test_trap_24_no_100_continue_behind_the_final_status(run: Run, wire: Wire, interface: str) -> None:
+def test_no_100_continue_behind_the_final_status(run: Run, wire: Wire, interface: str) -> None:
     """The application answers first and reads then: the client learns from the answer that content is wanted."""
 
     async def native(request: Request) -> StreamResponse:
@@ -180,7 +180,7 @@ def test_trap_24_no_100_continue_behind_the_final_status(run: Run, wire: Wire, i
 
 
 @pytest.mark.parametrize("interface", ["native", "asgi"])
-def test_trap_30_nothing_is_done_for_a_log_that_is_off(
+def test_nothing_is_done_for_a_log_that_is_off(
     run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, interface: str
 ) -> None:
     called: list[str] = []
@@ -217,7 +217,7 @@ def test_trap_30_nothing_is_done_for_a_log_that_is_off(
 
 
 @pytest.mark.parametrize("kind", ["events", "loop", "stream", "asgi"])
-def test_trap_31_a_client_that_goes_ends_what_only_waits(run: Run, wire: Wire, kind: str) -> None:
+def test_a_client_that_goes_ends_what_only_waits(run: Run, wire: Wire, kind: str) -> None:
     ends: list[str] = []
 
     async def events() -> AsyncIterator[str]:
@@ -266,7 +266,7 @@ def test_trap_31_a_client_that_goes_ends_what_only_waits(run: Run, wire: Wire, k
     run(main())
 
 
-def test_trap_32_the_scope_and_a_send_too_late(run: Run, wire: Wire) -> None:
+def test_the_scope_and_a_send_too_late(run: Run, wire: Wire) -> None:
     scopes: list[Any] = []
     errors: list[BaseException] = []
 

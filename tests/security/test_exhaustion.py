@@ -1,4 +1,4 @@
-"""SECURITY.md 3.1, resource exhaustion on HTTP/2, row by row, against the engine in memory.
+"""Resource exhaustion on HTTP/2, one attack after the other, against the engine in memory.
 
 Each row has its attack, its criterion, and a negative control: the same attack with the limits off must fail the
 criterion, or the test would say nothing. What needs a process (latency of others, RSS, handlers as tasks) is in

@@ -1,4 +1,4 @@
-"""SECURITY.md 3.2, HPACK: bombs, integers, tables, Huffman, desync, compression probing; each with its control."""
+"""HPACK: bombs, integers, tables, Huffman, desync, compression probing; each with its control."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_encoder_table_inflation() -> None:
 
 @pytest.mark.parametrize("sizes", [(0, 4_096), (100, 200), (0, 0), (4_096, 0, 4_096), (2**32 - 1, 0, 50)])
 def test_table_size_of_the_peer(sizes: tuple[int, ...]) -> None:
-    """RFC 7541 §4.2, trap 27: HEADER_TABLE_SIZE lowered, then raised: the smallest and the last are both signalled."""
+    """RFC 7541 §4.2: HEADER_TABLE_SIZE lowered, then raised: the smallest and the last are both signalled."""
     rig = ServerRig()
     rig.request(1)
     rig.respond(1, headers=[(b"x-warm", b"up" * 20)])
@@ -252,7 +252,7 @@ DESYNC: dict[str, Callable[[ServerRig, bytes], object]] = {
 
 @pytest.mark.parametrize("how", DESYNC)
 def test_shared_state_stays_in_step(how: str) -> None:
-    """Trap 1, "desync of shared state": a block of a refused or reset stream counts."""
+    """Shared state does not get out of step: a block of a refused or reset stream counts."""
     rig = ServerRig(Limits(max_concurrent_streams=2))
     rig.request(1, method=b"POST", end_stream=False)
     block = attacks.GET + wire.literal(b"k", b"v", index=True)

@@ -1,4 +1,4 @@
-"""SECURITY.md 3.4, HTTP/1.1: request smuggling, and every other row, at the level of the engine.
+"""HTTP/1.1: request smuggling, and every other attack, at the level of the engine.
 
 The tables by section, with every octet, are in tests/engine/rfc9112. Here stand the shapes of real attacks.
 """
@@ -253,7 +253,7 @@ def test_pipelining_memory_while_a_handler_sleeps() -> None:
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_connections_leave_nothing_behind(finished: bool) -> None:
-    """SECURITY.md 0.9: after 500 aborted or refused connections memory is what it was; no cycle keeps one alive."""
+    """After 500 aborted or refused connections memory is what it was; no cycle keeps one alive."""
 
     def one(n: int) -> None:
         conn = H1ServerConnection(now=0.0, websockets=True)
@@ -418,6 +418,6 @@ def test_h2c_upgrade_is_off() -> None:
 
 
 def test_the_first_octets_of_other_protocols() -> None:
-    """CONFORMANCE.md, h2spec 3.5/2: closed without an answer."""
+    """As h2spec 3.5/2 asks: closed without an answer."""
     for octets in (b"INVALID CONNECTION PREFACE\r\n\r\n", b"\x16\x03\x01\x00", b"\x80\x2e\x01"):
         assert refusal(octets) == SILENT

@@ -116,7 +116,7 @@ def test_ten_idle_minutes() -> None:
 
 
 def test_ten_minutes_of_a_busy_proxy() -> None:
-    """Trap 15: budgets refill with time: 5 cancels and 20 PINGs a second for ten minutes are no attack."""
+    """Budgets refill with time: 5 cancels and 20 PINGs a second for ten minutes are no attack."""
     rig = ServerRig()
     stream_id = 1
     for _ in range(600):

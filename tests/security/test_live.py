@@ -1,4 +1,4 @@
-"""SECURITY.md 3.1 and 3.2 against a server in a process of its own: latency of others, memory, handlers, remains.
+"""Attacks on resources and HPACK, against a server in a process of its own: latency, memory, handlers, remains.
 
 Each row runs in cleartext, over TLS, and on 20 connections at once. What L, G, H, M and N are stands in rows.py.
 """

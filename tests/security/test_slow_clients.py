@@ -1,4 +1,4 @@
-"""SECURITY.md 3.4 Slowloris, in the phases of TLS, HTTP/2 and HTTP/1.1: 200 clients in each that hardly move.
+"""Slowloris, in the phases of TLS, HTTP/2 and HTTP/1.1: 200 clients in each that hardly move.
 
 Every phase has a deadline of its own, and octets that trickle in do not extend it. Deadlines are short here. A client
 may not be cut before the deadline either: what begins before a timer ends with it, however busy the machine is.

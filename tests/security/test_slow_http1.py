@@ -1,4 +1,4 @@
-"""Slowloris over HTTP/1.1 (SECURITY.md 3.4): 200 slow clients, wherever they sit, keep no worker; 200 others go on.
+"""Slowloris over HTTP/1.1: 200 slow clients, wherever they sit, keep no worker; 200 others go on.
 
 The harness is that of test_slow_clients.py, which has the phases of TLS and HTTP/2.
 """

@@ -1,4 +1,4 @@
-"""SECURITY.md 3.3, message semantics and smuggling, for the server; the full tables: rfc9113/test_s08_*."""
+"""Message semantics and smuggling, for the server; the full tables: rfc9113/test_s08_*."""
 
 from __future__ import annotations
 

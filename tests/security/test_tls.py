@@ -1,4 +1,4 @@
-"""SECURITY.md 3.6, TLS: handshakes that are never finished, renegotiation, key updates, against a running server."""
+"""TLS: handshakes that are never finished, renegotiation, key updates, against a running server."""
 
 from __future__ import annotations
 

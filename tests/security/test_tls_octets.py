@@ -1,4 +1,4 @@
-"""The nginx row of SECURITY 3.6 (CVE-2026-118899): TLS at the boundaries of its buffers, in memory.
+"""As in nginx (CVE-2026-118899): TLS at the boundaries of its buffers, in memory.
 
 Whatever octets come, cut anywhere, in the middle of anything: the TLS transport never raises, never loops, tells the
 outcome of a handshake once, passes on a prefix of what was really sent, and lets go in the end.

@@ -151,7 +151,7 @@ def test_a_handshake_that_does_not_come_ends_in_time(run: Run, folder: Path) -> 
 
 
 def test_half_a_handshake_flood_costs_only_the_oldest(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SECURITY 3.6, handshake flood: what is under way is bounded, each gives its place back, others get in."""
+    """Handshake flood: what is under way is bounded, each gives its place back, others get in."""
     monkeypatch.setattr(listener, "MAX_HANDSHAKES", 3)
 
     async def main() -> None:
@@ -172,7 +172,7 @@ def test_half_a_handshake_flood_costs_only_the_oldest(run: Run, folder: Path, mo
     run(main())
 
 
-def test_trap_29_a_peer_that_never_answers_close_notify_does_not_hold_the_end(run: Run, folder: Path) -> None:
+def test_a_peer_that_never_answers_close_notify_does_not_hold_the_end(run: Run, folder: Path) -> None:
     async def main() -> None:
         limits = {"drain_timeout_s": 0.1}
         async with (

@@ -267,7 +267,7 @@ def test_an_end_that_would_look_orderly_is_made_a_reset() -> None:
     asyncio.run(main())
 
 
-def test_trap_29_a_transport_that_does_not_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transport_that_does_not_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headrace.transport.connection.CLOSE_TIMEOUT_S", 0.01)
 
     async def main() -> None:

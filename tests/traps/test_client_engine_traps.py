@@ -1,4 +1,4 @@
-"""TRAPS.md 33 to 47, the client's: bugs that good clients have shipped, here against the engine; each names its trap.
+"""A client's traps: bugs that good clients have shipped, here against the engine (see README.md).
 
 Those that are a driver's or a pool's are in other files. Both protocols are held against each, where both can fall in.
 """
@@ -23,8 +23,8 @@ def received(rig: ClientRig, stream_id: int) -> bytes:
     return b"".join(event.data for event in rig.of(ev.DataReceived, stream_id))
 
 
-def test_trap_33_other_streams_are_decoded_while_a_tunnel_opens() -> None:
-    """Trap 33: what comes between a request for a tunnel and its answer is read as ever, HPACK state included."""
+def test_other_streams_are_decoded_while_a_tunnel_opens() -> None:
+    """What comes between a request for a tunnel and its answer is read as ever, HPACK state included."""
     rig = ClientRig(settings={wire.ENABLE_CONNECT_PROTOCOL: 1})
     first = rig.send()
     tunnel = rig.send(b"/chat", method=b"CONNECT", protocol=b"websocket", end_stream=False)
@@ -38,8 +38,8 @@ def test_trap_33_other_streams_are_decoded_while_a_tunnel_opens() -> None:
     assert received(rig, first) == b"while you wait"
 
 
-def test_trap_34_one_unread_response_holds_up_nobody() -> None:
-    """Trap 34: a response that nobody reads fills its own window; its siblings get theirs whole."""
+def test_one_unread_response_holds_up_nobody() -> None:
+    """A response that nobody reads fills its own window; its siblings get theirs whole."""
     rig = ClientRig(Limits(initial_stream_window=65_535, initial_connection_window=131_070))
     slow = rig.send()
     rig.feed(wire.response(slow), *[wire.data(slow, b"x" * 16_000) for _ in range(4)])
@@ -54,8 +54,8 @@ def test_trap_34_one_unread_response_holds_up_nobody() -> None:
     assert rig.conn.open_streams == 1 and not rig.of(ev.PeerFault)
 
 
-def test_trap_35_trailers_and_interim_responses_are_no_response_h2() -> None:
-    """Trap 35: trailers overwrite nothing, a `:status` in them is an error, and a 1xx is not the response."""
+def test_trailers_and_interim_responses_are_no_response_h2() -> None:
+    """Trailers overwrite nothing, a `:status` in them is an error, and a 1xx is not the response."""
     rig = ClientRig()
     stream_id = rig.send()
     rig.feed(
@@ -76,7 +76,7 @@ def test_trap_35_trailers_and_interim_responses_are_no_response_h2() -> None:
     assert [event.status for event in rig.of(ev.ResponseReceived, bad)] == [200]
 
 
-def test_trap_35_trailers_and_interim_responses_are_no_response_h1() -> None:
+def test_trailers_and_interim_responses_are_no_response_h1() -> None:
     """The same of HTTP/1.1."""
     rig = H1ClientRig()
     rig.send()
@@ -92,8 +92,8 @@ def test_trap_35_trailers_and_interim_responses_are_no_response_h1() -> None:
 
 @pytest.mark.parametrize("code", [wire.NO_ERROR, wire.INTERNAL_ERROR])
 @pytest.mark.parametrize("end", ["finishes", "eof"])
-def test_trap_36_goaway_ends_no_response(code: int, end: str) -> None:
-    """Trap 36: after GOAWAY a half-read response goes on; if its connection ends first, that is a reset, no end."""
+def test_goaway_ends_no_response(code: int, end: str) -> None:
+    """After GOAWAY a half-read response goes on; if its connection ends first, that is a reset, no end."""
     rig = ClientRig()
     stream_id = rig.send()
     rig.feed(wire.response(stream_id), wire.data(stream_id, b"half of"), wire.goaway(stream_id, code))
@@ -111,8 +111,8 @@ def test_trap_36_goaway_ends_no_response(code: int, end: str) -> None:
     assert rig.conn.closed
 
 
-def test_trap_37_nothing_is_sent_after_goaway() -> None:
-    """Trap 37: once GOAWAY has come no stream is opened, whatever waits; those above the last identifier come back."""
+def test_nothing_is_sent_after_goaway() -> None:
+    """Once GOAWAY has come no stream is opened, whatever waits; those above the last identifier come back."""
     rig = ClientRig()
     kept, lost = rig.send(), rig.send()
     rig.feed(wire.goaway(kept))
@@ -123,7 +123,7 @@ def test_trap_37_nothing_is_sent_after_goaway() -> None:
         rig.send()
 
 
-def test_trap_37_connection_close_is_obeyed() -> None:
+def test_connection_close_is_obeyed() -> None:
     """The same of HTTP/1.1: after `connection: close` nothing follows (RFC 9112 §9.6)."""
     rig = H1ClientRig()
     rig.send()
@@ -131,8 +131,8 @@ def test_trap_37_connection_close_is_obeyed() -> None:
     assert not rig.conn.can_send_request and rig.conn.closed
 
 
-def test_trap_38_giving_up_frees_the_slot() -> None:
-    """Trap 38: a caller that gives up sends RST_STREAM(CANCEL), and its place is free at once."""
+def test_giving_up_frees_the_slot() -> None:
+    """A caller that gives up sends RST_STREAM(CANCEL), and its place is free at once."""
     rig = ClientRig(settings={wire.MAX_CONCURRENT_STREAMS: 1})
     for _ in range(100):
         stream_id = rig.send()
@@ -147,8 +147,8 @@ def test_trap_38_giving_up_frees_the_slot() -> None:
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_trap_39_fragments_of_headers_are_bounded(empty: bool) -> None:
-    """Trap 39: CONTINUATION without end stops at `max_continuations` or `max_block_size`, of the server's too."""
+def test_fragments_of_headers_are_bounded(empty: bool) -> None:
+    """CONTINUATION without end stops at `max_continuations` or `max_block_size`, of the server's too."""
     rig = ClientRig()
     limits = Limits()
     most = limits.max_continuations if empty else limits.max_block_size // 16_000
@@ -163,7 +163,7 @@ def test_trap_39_fragments_of_headers_are_bounded(empty: bool) -> None:
     assert fed == most + 1 and rig.goaway_code() == wire.ENHANCE_YOUR_CALM
 
 
-def test_trap_39_a_head_that_does_not_end_is_bounded() -> None:
+def test_a_head_that_does_not_end_is_bounded() -> None:
     """The same of HTTP/1.1: its octets, and its lines."""
     octets = b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 100_000
     for cut in (0, 1_000):
@@ -176,8 +176,8 @@ def test_trap_39_a_head_that_does_not_end_is_bounded() -> None:
     assert many.end == "RFC 6585 §5" and many.status == 0
 
 
-def test_trap_40_a_frames_size_is_held_against_our_own_limit() -> None:
-    """Trap 40: the server may allow large frames; that does not allow it to send them."""
+def test_a_frames_size_is_held_against_our_own_limit() -> None:
+    """The server may allow large frames; that does not allow it to send them."""
     rig = ClientRig(settings={wire.MAX_FRAME_SIZE: 1_000_000})
     stream_id = rig.send()
     rig.feed(wire.response(stream_id), wire.data(stream_id, b"x" * 16_384))
@@ -198,16 +198,16 @@ def test_trap_40_a_frames_size_is_held_against_our_own_limit() -> None:
         ({wire.ENABLE_CONNECT_PROTOCOL: 2}, wire.PROTOCOL_ERROR),
     ],
 )
-def test_trap_40_settings_out_of_their_range_are_not_accepted(values: dict[int, int], code: int) -> None:
-    """Trap 40: each with the code that RFC 9113 §6.5.2 names."""
+def test_settings_out_of_their_range_are_not_accepted(values: dict[int, int], code: int) -> None:
+    """Each with the code that RFC 9113 §6.5.2 names."""
     rig = ClientRig()
     rig.feed(wire.settings(values))
     rig.take()
     assert rig.goaway_code() == code and rig.conn.closed
 
 
-def test_trap_41_refused_streams_can_be_sent_again() -> None:
-    """Trap 41: a server that allows less than we had sent before its SETTINGS refuses the rest: each comes back as
+def test_refused_streams_can_be_sent_again() -> None:
+    """A server that allows less than we had sent before its SETTINGS refuses the rest: each comes back as
     REFUSED_STREAM, and the engine keeps to the limit from then on."""
     rig = ClientRig(start=False)
     streams = [rig.send() for _ in range(5)]
@@ -219,8 +219,8 @@ def test_trap_41_refused_streams_can_be_sent_again() -> None:
     assert rig.conn.can_send_request
 
 
-def test_trap_44_a_response_that_is_dropped_gives_its_credit_back() -> None:
-    """Trap 44: content that was unread when its stream was cancelled does not keep the connection's window closed."""
+def test_a_response_that_is_dropped_gives_its_credit_back() -> None:
+    """Content that was unread when its stream was cancelled does not keep the connection's window closed."""
     rig = ClientRig(Limits(initial_stream_window=65_535, initial_connection_window=131_070, max_unread=131_070))
     for _ in range(20):
         stream_id = rig.send()
@@ -242,13 +242,13 @@ def test_trap_44_a_response_that_is_dropped_gives_its_credit_back() -> None:
         (HEAD + b"5\r\nhello\r\n", {}, CUT),
     ],
 )
-def test_trap_46_a_response_that_ends_short_h1(octets: bytes, request_: dict[str, Any], end: str) -> None:
-    """Trap 46: less than content-length says is an error, and to HEAD it is not."""
+def test_a_response_that_ends_short_h1(octets: bytes, request_: dict[str, Any], end: str) -> None:
+    """Less than content-length says is an error, and to HEAD it is not."""
     assert answer(octets, **request_).end == end
 
 
 @pytest.mark.parametrize("how", ["data", "trailers", "headers", "too much"])
-def test_trap_46_a_response_that_ends_short_h2(how: str) -> None:
+def test_a_response_that_ends_short_h2(how: str) -> None:
     """The same of HTTP/2, however the stream ends."""
     rig = ClientRig()
     stream_id = rig.send()

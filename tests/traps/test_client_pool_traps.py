@@ -1,4 +1,4 @@
-"""The traps of a client's pool (33, 37, 41, 43, 45, 47), each as it would be met: over sockets, by scripted servers."""
+"""The traps of a client's pool, each as it would be met: over sockets, by scripted servers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def websocket(number: int, path: str = "/ws", **options: Any) -> Outgoing:
     return ask(number, path, "CONNECT", protocol=b"websocket", headers=headers, **options)
 
 
-def test_trap_33_a_websocket_that_is_not_answered_holds_up_nobody(run: Run) -> None:
+def test_a_websocket_that_is_not_answered_holds_up_nobody(run: Run) -> None:
     """Its answer may take as long as it likes, and so may the SETTINGS that say whether it can be opened."""
 
     async def main() -> None:
@@ -54,7 +54,7 @@ def test_trap_33_a_websocket_that_is_not_answered_holds_up_nobody(run: Run) -> N
     run(main())
 
 
-def test_trap_37_after_goaway_the_queue_opens_on_another_connection(run: Run) -> None:
+def test_after_goaway_the_queue_opens_on_another_connection(run: Run) -> None:
     async def main() -> None:
         settings = {wire.MAX_CONCURRENT_STREAMS: 1}
         async with (
@@ -76,7 +76,7 @@ def test_trap_37_after_goaway_the_queue_opens_on_another_connection(run: Run) ->
     run(main())
 
 
-def test_trap_41_streams_beyond_the_limit_are_sent_again_when_settings_have_come(run: Run) -> None:
+def test_streams_beyond_the_limit_are_sent_again_when_settings_have_come(run: Run) -> None:
     """20 requests on a connection whose SETTINGS are late, and allow 2."""
 
     async def main() -> None:
@@ -108,7 +108,7 @@ def test_trap_41_streams_beyond_the_limit_are_sent_again_when_settings_have_come
 
 
 @pytest.mark.parametrize("secured", [True, False])
-def test_trap_43_a_cold_burst_opens_one_connection(run: Run, tmp_path: Path, secured: bool) -> None:
+def test_a_cold_burst_opens_one_connection(run: Run, tmp_path: Path, secured: bool) -> None:
     async def main() -> None:
         leaf = authority().issue_cert("localhost")
         pem = tmp_path / "server.pem"
@@ -127,7 +127,7 @@ def test_trap_43_a_cold_burst_opens_one_connection(run: Run, tmp_path: Path, sec
     run(main())
 
 
-def test_trap_45_a_replay_needs_content_that_is_there_a_second_time(run: Run) -> None:
+def test_a_replay_needs_content_that_is_there_a_second_time(run: Run) -> None:
     async def main() -> None:
         async def pieces() -> AsyncIterator[bytes]:
             yield b"once"
@@ -148,7 +148,7 @@ def test_trap_45_a_replay_needs_content_that_is_there_a_second_time(run: Run) ->
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_trap_47_localhost_is_verified_like_everybody_else(host: str) -> None:
+def test_localhost_is_verified_like_everybody_else(host: str) -> None:
     async def main() -> None:
         async with listening(tls=server_tls()) as server, network() as transport:
             with pytest.raises(TLSError, match=f"the certificate of {host} comes from an unknown authority"):

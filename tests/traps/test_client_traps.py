@@ -1,6 +1,6 @@
-"""TRAPS.md 33-38, 41, 42 and 44-46: what clients have done to their callers, one connection at a time.
+"""What clients have done to their callers, one connection at a time.
 
-The pool's (43, 45 on another connection) and TLS's (47) have their tests in tests/client.
+Those of the pool and of TLS stand in test_client_pool_traps.py; README.md has the list.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def has_room(driver: ClientDriver) -> bool:
     return driver.has_room
 
 
-def test_trap_33_opening_a_tunnel_takes_nothing_from_the_other_streams(run: Run) -> None:
+def test_opening_a_tunnel_takes_nothing_from_the_other_streams(run: Run) -> None:
     """Frames of siblings come between a tunnel's request and its answer, compressed with the same table."""
 
     async def main() -> None:
@@ -80,7 +80,7 @@ def test_trap_33_opening_a_tunnel_takes_nothing_from_the_other_streams(run: Run)
 
 
 @pytest.mark.parametrize("kind", ["content", "tunnel"])
-def test_trap_34_a_slow_reader_stops_nobody_else(run: Run, kind: str) -> None:
+def test_a_slow_reader_stops_nobody_else(run: Run, kind: str) -> None:
     """64 MiB that nobody reads, for a server that keeps to its windows; a sibling's 64 MiB finish meanwhile."""
 
     async def main() -> None:
@@ -131,7 +131,7 @@ def test_trap_34_a_slow_reader_stops_nobody_else(run: Run, kind: str) -> None:
     run(main())
 
 
-def test_trap_35_trailers_and_interim_responses_are_not_the_response(run: Run) -> None:
+def test_trailers_and_interim_responses_are_not_the_response(run: Run) -> None:
     async def main() -> None:
         async with listening() as server:
             driver, _ = await connect(server)
@@ -156,7 +156,7 @@ def test_trap_35_trailers_and_interim_responses_are_not_the_response(run: Run) -
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "streamed"])
-def test_trap_36_goaway_in_the_middle_of_a_body_does_not_finish_it(run: Run, whole: bool) -> None:
+def test_goaway_in_the_middle_of_a_body_does_not_finish_it(run: Run, whole: bool) -> None:
     async def main() -> None:
         async with listening() as server:
             driver, _ = await connect(server)
@@ -177,7 +177,7 @@ def test_trap_36_goaway_in_the_middle_of_a_body_does_not_finish_it(run: Run, who
     run(main())
 
 
-def test_trap_37_after_goaway_nothing_new_is_opened(run: Run) -> None:
+def test_after_goaway_nothing_new_is_opened(run: Run) -> None:
     """Also not in the very batch in which it came, when a response makes room."""
 
     async def main() -> None:
@@ -200,7 +200,7 @@ def test_trap_37_after_goaway_nothing_new_is_opened(run: Run) -> None:
 
 
 @pytest.mark.parametrize("phase", ["before the head", "within the content", "while sending"])
-def test_trap_38_a_caller_that_gives_up_leaves_no_stream_open(run: Run, phase: str) -> None:
+def test_a_caller_that_gives_up_leaves_no_stream_open(run: Run, phase: str) -> None:
     async def main() -> None:
         async with listening(settings={MAX_CONCURRENT_STREAMS: 1}) as server:
             driver, owner = await connect(server, wait_for_settings=True)
@@ -229,7 +229,7 @@ def test_trap_38_a_caller_that_gives_up_leaves_no_stream_open(run: Run, phase: s
     run(main())
 
 
-def test_trap_41_before_settings_a_hundred_are_opened_and_what_is_refused_may_be_sent_again(run: Run) -> None:
+def test_before_settings_a_hundred_are_opened_and_what_is_refused_may_be_sent_again(run: Run) -> None:
     async def main() -> None:
         async with listening(is_mute=True) as server:
             driver, _ = await connect(server)
@@ -264,7 +264,7 @@ def test_trap_41_before_settings_a_hundred_are_opened_and_what_is_refused_may_be
     run(main())
 
 
-def test_trap_41_settings_can_be_awaited(run: Run) -> None:
+def test_settings_can_be_awaited(run: Run) -> None:
     async def main() -> None:
         async with listening(is_mute=True) as server:
             driver, owner = await connect(server, wait_for_settings=True)
@@ -282,7 +282,7 @@ def test_trap_41_settings_can_be_awaited(run: Run) -> None:
 
 @pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
 @pytest.mark.parametrize("verb", ["receive", "read"])
-def test_trap_42_a_read_that_is_cancelled_loses_no_octets(run: Run, protocol: Any, verb: str) -> None:
+def test_a_read_that_is_cancelled_loses_no_octets(run: Run, protocol: Any, verb: str) -> None:
     async def main() -> None:
         async with listening(protocol) as server:
             driver, _ = await connect(server, protocol)
@@ -330,7 +330,7 @@ def test_trap_42_a_read_that_is_cancelled_loses_no_octets(run: Run, protocol: An
     run(main())
 
 
-def test_trap_44_a_response_that_is_never_read_does_not_keep_its_slot(run: Run) -> None:
+def test_a_response_that_is_never_read_does_not_keep_its_slot(run: Run) -> None:
     async def main() -> None:
         async with listening(settings={MAX_CONCURRENT_STREAMS: 1}) as server:
             driver, _ = await connect(server, wait_for_settings=True)
@@ -357,7 +357,7 @@ def test_trap_44_a_response_that_is_never_read_does_not_keep_its_slot(run: Run) 
     run(main())
 
 
-def test_trap_45_content_that_is_used_up_is_not_sent_a_second_time(run: Run) -> None:
+def test_content_that_is_used_up_is_not_sent_a_second_time(run: Run) -> None:
     """The driver asks the content; the pool's replay stands on that."""
 
     async def main() -> None:
@@ -380,7 +380,7 @@ def test_trap_45_content_that_is_used_up_is_not_sent_a_second_time(run: Run) -> 
 
 
 @pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
-def test_trap_46_a_body_shorter_than_its_length_is_an_error_but_for_head(run: Run, protocol: Any) -> None:
+def test_a_body_shorter_than_its_length_is_an_error_but_for_head(run: Run, protocol: Any) -> None:
     async def main() -> None:
         async with listening(protocol) as server:
             driver, _ = await connect(server, protocol)

@@ -1,4 +1,4 @@
-"""TRAPS.md: bugs that good HTTP/2 code has shipped, as regression tests of the engine; each names its trap."""
+"""Bugs that good HTTP/2 code has shipped, as regression tests of the engine (see README.md)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ GET = wire.literals(wire.request_fields())
 POST = wire.literals(wire.request_fields(method=b"POST"))
 
 
-def test_trap_01_a_refused_streams_fields_are_decoded() -> None:
-    """Trap 1: a stream refused by the limit or by a drain is HPACK-decoded, its id remembered, its DATA discarded."""
+def test_a_refused_streams_fields_are_decoded() -> None:
+    """A stream refused by the limit or by a drain is HPACK-decoded, its id remembered, its DATA discarded."""
     for how in ("limit", "drain", "owner"):
         rig = ServerRig(Limits(max_concurrent_streams=1 if how == "limit" else 10))
         rig.request(1, method=b"POST", end_stream=False)
@@ -37,8 +37,8 @@ def test_trap_01_a_refused_streams_fields_are_decoded() -> None:
         assert rig.of(ev.TrailersReceived)[0].headers == [(b"k2", b"v2"), (b"k", b"v")], how
 
 
-def test_trap_02_a_stream_error_rolls_nothing_back() -> None:
-    """Trap 2: HPACK updates, new streams and buffered octets of a batch survive a stream error in its middle."""
+def test_a_stream_error_rolls_nothing_back() -> None:
+    """HPACK updates, new streams and buffered octets of a batch survive a stream error in its middle."""
     rig = ServerRig()
     rig.feed(
         wire.headers(1, GET + wire.literal(b"a", b"1", index=True), end_stream=True)
@@ -55,8 +55,8 @@ def test_trap_02_a_stream_error_rolls_nothing_back() -> None:
     assert rig.outcome(3) == ("stream", wire.PROTOCOL_ERROR)
 
 
-def test_trap_03_the_idle_timer_does_not_touch_open_streams() -> None:
-    """Trap 3: a handler that is silent for longer than the idle timeout lives on, before and in its response."""
+def test_the_idle_timer_does_not_touch_open_streams() -> None:
+    """A handler that is silent for longer than the idle timeout lives on, before and in its response."""
     rig = ServerRig(Limits(idle_timeout_s=75))
     rig.request(1)
     rig.advance(1_000)
@@ -80,15 +80,15 @@ def test_trap_03_the_idle_timer_does_not_touch_open_streams() -> None:
         (wire.data(0, b"x"), "connection", wire.PROTOCOL_ERROR),
     ],
 )
-def test_trap_04_each_fault_has_its_own_code(octets: bytes, scope: str, code: int) -> None:
-    """Trap 4: not every fault is PROTOCOL_ERROR."""
+def test_each_fault_has_its_own_code(octets: bytes, scope: str, code: int) -> None:
+    """Not every fault is PROTOCOL_ERROR."""
     rig = ServerRig()
     rig.feed(octets)
     assert rig.outcome(1) == (scope, code)
 
 
-def test_trap_05_the_clients_goaway_drops_nothing() -> None:
-    """Trap 5: running streams go on after the client's GOAWAY; the connection ends with the last of them."""
+def test_the_clients_goaway_drops_nothing() -> None:
+    """Running streams go on after the client's GOAWAY; the connection ends with the last of them."""
     rig = ServerRig()
     rig.request(1)
     rig.request(3, method=b"POST", end_stream=False)
@@ -103,8 +103,8 @@ def test_trap_05_the_clients_goaway_drops_nothing() -> None:
     assert rig.conn.closed
 
 
-def test_trap_06_large_downloads_share_with_small_answers() -> None:
-    """Trap 6: eight large downloads and a small answer that comes last: it is not last on the wire."""
+def test_large_downloads_share_with_small_answers() -> None:
+    """Eight large downloads and a small answer that comes last: it is not last on the wire."""
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 2**20})
     for n in range(8):
         rig.request(1 + 2 * n)
@@ -119,8 +119,8 @@ def test_trap_06_large_downloads_share_with_small_answers() -> None:
     assert max(first.count(1 + 2 * n) for n in range(8)) <= 3 * min(first.count(1 + 2 * n) for n in range(8))
 
 
-def test_trap_07_an_unread_upload_is_bounded_by_its_window() -> None:
-    """Trap 7: credit of a stream comes back on consumption only, so unread octets never exceed its window."""
+def test_an_unread_upload_is_bounded_by_its_window() -> None:
+    """Credit of a stream comes back on consumption only, so unread octets never exceed its window."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     sent = 0
@@ -134,8 +134,8 @@ def test_trap_07_an_unread_upload_is_bounded_by_its_window() -> None:
 
 
 @pytest.mark.parametrize("end", ["peer", "eof", "error", "deadline"])
-def test_trap_08_a_blocked_writer_learns_of_the_end(end: str) -> None:
-    """Trap 8: RST_STREAM, loss, a connection error or a deadline while a write waits: an event, and no later send."""
+def test_a_blocked_writer_learns_of_the_end(end: str) -> None:
+    """RST_STREAM, loss, a connection error or a deadline while a write waits: an event, and no later send."""
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 0})
     rig.request(1)
     rig.conn.send_headers(1, 200, [])
@@ -158,8 +158,8 @@ def test_trap_08_a_blocked_writer_learns_of_the_end(end: str) -> None:
     assert len(rig.frames(wire.DATA)) == before
 
 
-def test_trap_10_settings_merge_and_flush() -> None:
-    """Trap 10: a partial SETTINGS keeps the rest; the preface's counts; a raised window flushes; streams are adjusted;
+def test_settings_merge_and_flush() -> None:
+    """A partial SETTINGS keeps the rest; the preface's counts; a raised window flushes; streams are adjusted;
     the connection window is untouched."""
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 100, wire.MAX_FRAME_SIZE: 30_000})
     rig.request(1)
@@ -181,8 +181,8 @@ def test_trap_10_settings_merge_and_flush() -> None:
 
 
 @pytest.mark.parametrize("keep_alive", [wire.ping(b"12345678"), wire.window_update(0, 1), wire.settings()])
-def test_trap_11_a_stalled_connection_window_pins_nothing(keep_alive: bytes) -> None:
-    """Trap 11: the connection window stays shut, PINGs keep coming: the stream is given up all the same.
+def test_a_stalled_connection_window_pins_nothing(keep_alive: bytes) -> None:
+    """The connection window stays shut, PINGs keep coming: the stream is given up all the same.
 
     The first octets went out at once, so the first period of stalled_send_timeout_s saw progress; the second does not.
     """
@@ -198,8 +198,8 @@ def test_trap_11_a_stalled_connection_window_pins_nothing(keep_alive: bytes) -> 
     assert rig.conn.open_streams == 0
 
 
-def test_trap_12_the_slot_is_free_with_end_stream() -> None:
-    """Trap 12: under load the next request comes with the answer to the last one: no spurious REFUSED_STREAM."""
+def test_the_slot_is_free_with_end_stream() -> None:
+    """Under load the next request comes with the answer to the last one: no spurious REFUSED_STREAM."""
     rig = ServerRig(Limits(max_concurrent_streams=10))
     stream_id = 1
     open_ids: list[int] = []
@@ -216,8 +216,8 @@ def test_trap_12_the_slot_is_free_with_end_stream() -> None:
     assert len(rig.of(ev.RequestReceived)) == 500
 
 
-def test_trap_13_an_early_answer_starves_nobody() -> None:
-    """Trap 13: the rest of an upload that was answered early is no error, and its credit comes back."""
+def test_an_early_answer_starves_nobody() -> None:
+    """The rest of an upload that was answered early is no error, and its credit comes back."""
     rig = ServerRig()
     for n in range(20):
         stream_id = 1 + 2 * n
@@ -232,8 +232,8 @@ def test_trap_13_an_early_answer_starves_nobody() -> None:
     assert sum(f.increment for f in rig.frames(wire.WINDOW_UPDATE, 0)) >= 20 * 170_000 - 1_048_576
 
 
-def test_trap_14_too_many_streams_is_a_stream_error() -> None:
-    """Trap 14: the 101st stream is refused; the connection and the other hundred go on."""
+def test_too_many_streams_is_a_stream_error() -> None:
+    """The 101st stream is refused; the connection and the other hundred go on."""
     rig = ServerRig()
     for n in range(101):
         rig.request(1 + 2 * n)
@@ -244,8 +244,8 @@ def test_trap_14_too_many_streams_is_a_stream_error() -> None:
     assert len([f for f in rig.frames(wire.DATA) if f.end_stream]) == 100
 
 
-def test_trap_15_no_lifetime_cap() -> None:
-    """Trap 15: 20,000 requests and 3,000 cancels over an hour on one connection of a proxy: never cut."""
+def test_no_lifetime_cap() -> None:
+    """20,000 requests and 3,000 cancels over an hour on one connection of a proxy: never cut."""
     rig = ServerRig()
     stream_id = 1
     for n in range(20_000):
@@ -261,8 +261,8 @@ def test_trap_15_no_lifetime_cap() -> None:
     assert not rig.conn.closed
 
 
-def test_trap_19_one_cookie() -> None:
-    """Trap 19: crumbs become one `cookie`, joined with "; "."""
+def test_one_cookie() -> None:
+    """Crumbs become one `cookie`, joined with "; "."""
     rig = ServerRig()
     rig.request(1, extra=[(b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"cookie", b"c=3")])
     assert rig.of(ev.RequestReceived)[0].headers == [(b"cookie", b"a=1; b=2; c=3")]
@@ -279,8 +279,8 @@ def test_trap_19_one_cookie() -> None:
         [(b"te", b"gzip")],
     ],
 )
-def test_trap_21_bad_fields_of_the_app_stay_inside(fields: list[tuple[bytes, bytes]]) -> None:
-    """Trap 21: what must not be sent is refused, nothing is written, and a 500 can still go out."""
+def test_bad_fields_of_the_app_stay_inside(fields: list[tuple[bytes, bytes]]) -> None:
+    """What must not be sent is refused, nothing is written, and a 500 can still go out."""
     rig = ServerRig()
     rig.request(1)
     with pytest.raises(errors.InvalidFieldError):
@@ -291,8 +291,8 @@ def test_trap_21_bad_fields_of_the_app_stay_inside(fields: list[tuple[bytes, byt
     assert rig.fields[1][0][0] == (b":status", b"500")
 
 
-def test_trap_21_uppercase_names_are_lowered() -> None:
-    """Trap 21: an app's `Content-Type` goes out as `content-type`."""
+def test_uppercase_names_are_lowered() -> None:
+    """An app's `Content-Type` goes out as `content-type`."""
     rig = ServerRig()
     rig.request(1)
     rig.respond(1, headers=[(b"Content-Type", b"Text/Plain")])
@@ -301,8 +301,8 @@ def test_trap_21_uppercase_names_are_lowered() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 16_384, 65_535, 131_070])
-def test_trap_22_end_stream_after_a_body_that_fills_the_window(size: int) -> None:
-    """Trap 22: the last chunk fills the window exactly: END_STREAM still comes, in an empty DATA frame if need be."""
+def test_end_stream_after_a_body_that_fills_the_window(size: int) -> None:
+    """The last chunk fills the window exactly: END_STREAM still comes, in an empty DATA frame if need be."""
     for buffered in (True, False):
         rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: size})
         rig.feed(wire.window_update(0, 65_535))
@@ -321,8 +321,8 @@ def test_trap_22_end_stream_after_a_body_that_fills_the_window(size: int) -> Non
 
 
 @pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
-def test_trap_23_no_content_where_there_is_none(method: bytes, status: int) -> None:
-    """Trap 23: HEAD, 204 and 304 have no content on the wire."""
+def test_no_content_where_there_is_none(method: bytes, status: int) -> None:
+    """HEAD, 204 and 304 have no content on the wire."""
     rig = ServerRig()
     rig.request(1, method=method)
     rig.respond(1, b"content", status=status)
@@ -330,8 +330,8 @@ def test_trap_23_no_content_where_there_is_none(method: bytes, status: int) -> N
     assert rig.frames(wire.DATA) == [] and rig.frames(wire.HEADERS)[0].end_stream
 
 
-def test_trap_23_lengths_that_do_not_match() -> None:
-    """Trap 23: too short: the stream is reset; too long: refused; neither passes for success."""
+def test_lengths_that_do_not_match() -> None:
+    """Too short: the stream is reset; too long: refused; neither passes for success."""
     rig = ServerRig()
     rig.request(1)
     rig.conn.send_headers(1, 200, [(b"content-length", b"10")])
@@ -346,8 +346,8 @@ def test_trap_23_lengths_that_do_not_match() -> None:
     assert not any(f.end_stream for f in rig.sent)
 
 
-def test_trap_24_interim_is_not_final() -> None:
-    """Trap 24: a 1xx is no final response, and none is sent after the final one."""
+def test_interim_is_not_final() -> None:
+    """A 1xx is no final response, and none is sent after the final one."""
     client = ClientRig()
     stream_id = client.send()
     client.feed(wire.response(stream_id, b"100"))
@@ -361,8 +361,8 @@ def test_trap_24_interim_is_not_final() -> None:
         rig.conn.send_response(1, 100, [], b"")
 
 
-def test_trap_25_padding_costs_window() -> None:
-    """Trap 25: padding is charged and given back; after 10 MB of padded DATA the connection has not drifted."""
+def test_padding_costs_window() -> None:
+    """Padding is charged and given back; after 10 MB of padded DATA the connection has not drifted."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     window, seen = 1_048_576, 0
@@ -378,8 +378,8 @@ def test_trap_25_padding_costs_window() -> None:
     assert not rig.conn.closed
 
 
-def test_trap_26_priority_and_padding_are_not_hpack() -> None:
-    """Trap 26: PRIORITY flag, padding, and both, on HEADERS and on trailers."""
+def test_priority_and_padding_are_not_hpack() -> None:
+    """PRIORITY flag, padding, and both, on HEADERS and on trailers."""
     rig = ServerRig()
     for n, parts in enumerate([{"pad": 3}, {"priority": (True, 0, 9)}, {"pad": 200, "priority": (False, 0, 1)}]):
         stream_id = 1 + 2 * n
@@ -389,8 +389,8 @@ def test_trap_26_priority_and_padding_are_not_hpack() -> None:
     assert [e.headers for e in rig.of(ev.TrailersReceived)] == [[(b"t", b"v")]] * 3
 
 
-def test_trap_27_table_size_down_and_up() -> None:
-    """Trap 27: HEADER_TABLE_SIZE lowered, then raised: both updates open the next block."""
+def test_table_size_down_and_up() -> None:
+    """HEADER_TABLE_SIZE lowered, then raised: both updates open the next block."""
     rig = ServerRig()
     rig.feed(wire.settings({wire.HEADER_TABLE_SIZE: 0}), wire.settings({wire.HEADER_TABLE_SIZE: 2_000}))
     rig.request(1)
@@ -402,15 +402,15 @@ def test_trap_27_table_size_down_and_up() -> None:
     assert (first, second) == (0, 2_000)
 
 
-def test_trap_27_a_size_update_in_the_middle_is_an_error() -> None:
-    """Trap 27: a size update that is not at the start of a block: COMPRESSION_ERROR."""
+def test_a_size_update_in_the_middle_is_an_error() -> None:
+    """A size update that is not at the start of a block: COMPRESSION_ERROR."""
     rig = ServerRig()
     rig.feed(wire.headers(1, GET + wire.table_size(10) + wire.literal(b"a", b"b"), end_stream=True))
     assert rig.outcome(1) == ("connection", wire.COMPRESSION_ERROR)
 
 
-def test_trap_28_goaway_of_a_drain_has_the_true_last_id() -> None:
-    """Trap 28: never last id 0 while streams run."""
+def test_goaway_of_a_drain_has_the_true_last_id() -> None:
+    """Never last id 0 while streams run."""
     rig = ServerRig()
     rig.request(7)
     rig.conn.begin_drain(rig.now, rig.now + 30)

@@ -1,4 +1,4 @@
-"""TRAPS.md 7-9, 13, 20-22, 29-32 on a running server, with a client that is written by hand."""
+"""The traps of a server, on a running one, with a client that is written by hand."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ async def client(server: Server, settings: dict[int, int] | None = None, **optio
             await writer.wait_closed()
 
 
-def test_trap_07_an_upload_that_is_not_read_is_not_collected(run: Run) -> None:
-    """Trap 7: an ASGI app that never calls receive: no credit for its stream, a sibling's upload goes on."""
+def test_an_upload_that_is_not_read_is_not_collected(run: Run) -> None:
+    """An ASGI app that never calls receive: no credit for its stream, a sibling's upload goes on."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -118,8 +118,8 @@ def test_trap_07_an_upload_that_is_not_read_is_not_collected(run: Run) -> None:
 
 
 @pytest.mark.parametrize("how", ["reset", "lost"])
-def test_trap_08_a_writer_that_waits_for_a_window_is_let_go(run: Run, how: str) -> None:
-    """Trap 8: RST_STREAM or connection loss reaches a blocked `send`, which raises; nothing is sent afterwards."""
+def test_a_writer_that_waits_for_a_window_is_let_go(run: Run, how: str) -> None:
+    """RST_STREAM or connection loss reaches a blocked `send`, which raises; nothing is sent afterwards."""
     raised: list[BaseException] = []
 
     async def handler(request: Any) -> StreamResponse:
@@ -152,8 +152,8 @@ def test_trap_08_a_writer_that_waits_for_a_window_is_let_go(run: Run, how: str) 
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_trap_09_a_worker_that_is_killed_leaves_no_silence(run: Run, when: str) -> None:
-    """Trap 9: a task cancelled from outside, before or after its headers: RST_STREAM, and siblings go on."""
+def test_a_worker_that_is_killed_leaves_no_silence(run: Run, when: str) -> None:
+    """A task cancelled from outside, before or after its headers: RST_STREAM, and siblings go on."""
     tasks: list[asyncio.Task[Any]] = []
 
     async def handler(request: Any) -> Any:
@@ -185,8 +185,8 @@ def test_trap_09_a_worker_that_is_killed_leaves_no_silence(run: Run, when: str) 
     run(body())
 
 
-def test_trap_13_an_early_answer_starves_no_sibling(run: Run) -> None:
-    """Trap 13: 413 while the upload runs: whole, RST_STREAM(NO_ERROR), 3 MB of late DATA swallowed and credited."""
+def test_an_early_answer_starves_no_sibling(run: Run) -> None:
+    """413 while the upload runs: whole, RST_STREAM(NO_ERROR), 3 MB of late DATA swallowed and credited."""
 
     async def handler(request: Any) -> Response:
         return Response(413 if request.path == "/upload" else 200, [], b"answer")
@@ -208,8 +208,8 @@ def test_trap_13_an_early_answer_starves_no_sibling(run: Run) -> None:
     run(body())
 
 
-def test_trap_22_the_end_comes_when_the_last_piece_filled_the_window(run: Run) -> None:
-    """Trap 22: 65,535 octets fill both windows exactly; END_STREAM arrives without another WINDOW_UPDATE."""
+def test_the_end_comes_when_the_last_piece_filled_the_window(run: Run) -> None:
+    """65,535 octets fill both windows exactly; END_STREAM arrives without another WINDOW_UPDATE."""
 
     async def handler(request: Any) -> Any:
         if request.path == "/whole":
@@ -231,10 +231,10 @@ def test_trap_22_the_end_comes_when_the_last_piece_filled_the_window(run: Run) -
     run(body())
 
 
-def test_trap_21_an_asgi_app_with_bad_headers_gets_a_500(
+def test_an_asgi_app_with_bad_headers_gets_a_500(
     run: Run, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """Trap 21: CR LF in an ASGI header: 500 with a log line, never octets; the next request is served."""
+    """CR LF in an ASGI header: 500 with a log line, never octets; the next request is served."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -256,8 +256,8 @@ def test_trap_21_an_asgi_app_with_bad_headers_gets_a_500(
     assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
 
 
-def test_trap_29_a_silent_tls_peer_does_not_hold_the_exit(run: Run, tmp_path: Any) -> None:
-    """Trap 29: a TLS client that never answers close_notify: the server is down seconds after its drain, not in 30."""
+def test_a_silent_tls_peer_does_not_hold_the_exit(run: Run, tmp_path: Any) -> None:
+    """A TLS client that never answers close_notify: the server is down seconds after its drain, not in 30."""
     ca = trustme.CA()
     cert = ca.issue_cert("127.0.0.1", "localhost")
     cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
@@ -297,8 +297,8 @@ def test_trap_29_a_silent_tls_peer_does_not_hold_the_exit(run: Run, tmp_path: An
     run(body())
 
 
-def test_trap_30_nothing_is_formatted_for_a_silent_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trap 30: with the access log off and debug off, a request formats no log line, reads no clock, makes no repr."""
+def test_nothing_is_formatted_for_a_silent_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the access log off and debug off, a request formats no log line, reads no clock, makes no repr."""
     called: list[str] = []
 
     def text(_: Exchange) -> str:
@@ -328,8 +328,8 @@ def test_trap_30_nothing_is_formatted_for_a_silent_log(run: Run, monkeypatch: py
 
 
 @pytest.mark.parametrize("how", ["reset", "lost", "goaway-and-close"])
-def test_trap_31_a_disconnect_reaches_a_handler_that_only_waits(run: Run, how: str) -> None:
-    """Trap 31: an SSE handler that waits for something else is cancelled; no task is left."""
+def test_a_disconnect_reaches_a_handler_that_only_waits(run: Run, how: str) -> None:
+    """An SSE handler that waits for something else is cancelled; no task is left."""
     ended: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -364,8 +364,8 @@ def test_trap_31_a_disconnect_reaches_a_handler_that_only_waits(run: Run, how: s
     run(body())
 
 
-def test_trap_32_the_scope_and_a_send_too_late(run: Run) -> None:
-    """Trap 32: `client` is a host and an int, spec_version is 2.4 or later, send() after a disconnect is an OSError."""
+def test_the_scope_and_a_send_too_late(run: Run) -> None:
+    """`client` is a host and an int, spec_version is 2.4 or later, send() after a disconnect is an OSError."""
     scopes: list[Any] = []
     errors: list[BaseException] = []
     gone = asyncio.Event()

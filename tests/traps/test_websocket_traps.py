@@ -1,4 +1,4 @@
-"""TRAPS.md 16-18: what WebSockets over HTTP/2 have done to others."""
+"""What WebSockets over HTTP/2 have done to others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.mark.parametrize("end", ["no close frame", "reset", "garbage", "unmasked", "handler fails", "never answers"])
-def test_trap_16_a_websocket_that_ends_badly_leaves_its_siblings_alone(run: Run, end: str) -> None:
+def test_a_websocket_that_ends_badly_leaves_its_siblings_alone(run: Run, end: str) -> None:
     async def main() -> None:
         async with serving(takes) as server, H2Peer.connected(port(server)) as peer:
             async with open_websocket("h2", port(server), on=peer) as sibling:
@@ -90,7 +90,7 @@ def test_trap_16_a_websocket_that_ends_badly_leaves_its_siblings_alone(run: Run,
         (asgi, "off", False),
     ],
 )
-def test_trap_17_extended_connect_is_offered_only_where_websockets_are_taken(
+def test_extended_connect_is_offered_only_where_websockets_are_taken(
     run: Run, app: Any, setting: str, offered: bool
 ) -> None:
     async def main() -> None:
@@ -102,7 +102,7 @@ def test_trap_17_extended_connect_is_offered_only_where_websockets_are_taken(
     run(main())
 
 
-def test_trap_18_compressed_messages_over_h2_have_rsv1(run: Run) -> None:
+def test_compressed_messages_over_h2_have_rsv1(run: Run) -> None:
     async def main() -> None:
         async with serving(takes) as server, open_websocket("h2", port(server), compression=True) as ws:
             seen = bytearray()
@@ -121,7 +121,7 @@ def test_trap_18_compressed_messages_over_h2_have_rsv1(run: Run) -> None:
     run(main())
 
 
-def test_trap_18_messages_keep_to_the_streams_window(run: Run) -> None:
+def test_messages_keep_to_the_streams_window(run: Run) -> None:
     # h2, the client's library, fails the connection when its window is overrun.
     async def main() -> None:
         window = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1000}
@@ -135,7 +135,7 @@ def test_trap_18_messages_keep_to_the_streams_window(run: Run) -> None:
     run(main())
 
 
-def test_trap_18_frames_right_behind_the_handshake(run: Run) -> None:
+def test_frames_right_behind_the_handshake(run: Run) -> None:
     # A handler that sends at once, and a client that does: both before the other has seen that the tunnel is open.
     async def burst(ws: WebSocket) -> None:
         for number in range(50):

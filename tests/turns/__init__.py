@@ -1,4 +1,4 @@
-"""How long others wait, and what memory it costs, while connections flood a server or a client (SECURITY.md section 5).
+"""How long others wait, and what memory it costs, while connections flood a server or a client.
 
 `besieged` floods a victim (tests/security/support/victim.py, a process of its own) from this process, on any number
 of raw connections in cleartext or TLS, while a bystander asks for something else on connections of its own. Server and

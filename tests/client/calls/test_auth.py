@@ -414,7 +414,7 @@ def test_a_server_whose_nonce_is_always_stale(run: Run) -> None:
 
 
 def test_content_that_was_used_up_by_the_first_try(run: Run) -> None:
-    """Trap 45."""
+    """An iterator that the first try used up is not sent again empty: the error says so."""
     with pytest.raises(BodyConsumed, match="401 asks for the request once more"):
         digest(run, DigestServer(), content=iter([b"a"]))
     assert digest(run, DigestServer(), content=[b"a"]) == ([200], 2)

@@ -137,8 +137,8 @@ def test_a_location_that_is_no_url(run: Run, location: str) -> None:
         go(run, redirect(location))
 
 
-def test_trap_45_content_of_an_iterator_is_not_sent_on(run: Run) -> None:
-    """Trap 45: replay of a request whose body was a consumed iterator: refuse, and say why."""
+def test_content_of_an_iterator_is_not_sent_on(run: Run) -> None:
+    """Replay of a request whose body was a consumed iterator: refuse, and say why."""
 
     async def once() -> AsyncIterator[bytes]:
         yield b"content"

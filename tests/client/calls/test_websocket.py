@@ -179,7 +179,7 @@ def test_the_server_closes(run: Run, wire: Wire) -> None:
 
 
 def test_a_slow_reader_holds_up_itself_alone(run: Run, wire: Wire) -> None:
-    """Trap 34: over HTTP/2 both tunnels and the requests share a connection."""
+    """Over HTTP/2 both tunnels and the requests share a connection."""
     sent = 0
 
     async def floods(ws: WebSocket) -> None:
@@ -389,7 +389,7 @@ def test_extensions_that_were_not_offered(run: Run) -> None:
 
 
 def test_frames_right_behind_the_handshake_are_not_lost(run: Run) -> None:
-    """Trap 42 for tunnels: 101 and the first message in one read."""
+    """Nothing is lost: 101 and the first message in one read."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(switching(await reader.readuntil(b"\r\n\r\n")) + b"\x81\x05hello\x88\x02\x03\xe8")

@@ -77,8 +77,8 @@ def test_iterables_of_all_kinds(run: Run) -> None:
     run(main())
 
 
-def test_trap_45_a_consumed_iterator_is_not_sent_again(run: Run) -> None:
-    """Trap 45: replay of a request whose body was a consumed iterator: refuse, and say why."""
+def test_a_consumed_iterator_is_not_sent_again(run: Run) -> None:
+    """Replay of a request whose body was a consumed iterator: refuse, and say why."""
 
     async def several() -> AsyncIterator[bytes]:
         yield b"a"

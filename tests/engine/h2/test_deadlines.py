@@ -1,4 +1,4 @@
-"""Every wait of a connection has its own deadline (DESIGN §4), turned here by hand."""
+"""Every wait of a connection has its own deadline, turned here by hand."""
 
 from __future__ import annotations
 

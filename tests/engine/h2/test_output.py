@@ -1,4 +1,4 @@
-"""What waits to be sent is bounded, whatever its pieces look like (DESIGN §5)."""
+"""What waits to be sent is bounded, whatever its pieces look like."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ STORIES = sorted(FOLDER.glob("*/story_*.json"))
 ENCODED = [path for path in STORIES if path.parent.name != "raw-data"]
 RAW = [path for path in STORIES if path.parent.name == "raw-data"]
 
-pytestmark = pytest.mark.skipif(not STORIES, reason="the hpack-test-case folder is not beside the repository")
+pytestmark = pytest.mark.skipif(not STORIES, reason="http2jp/hpack-test-case is not in `shared` beside this clone")
 
 
 def name_of(path: Path) -> str:

@@ -83,7 +83,7 @@ def test_an_empty_line_before_each_request_does_not_add_up() -> None:
 )
 def test_what_is_no_request_at_all_gets_no_answer(octets: bytes, cut: int) -> None:
     """§2.2 When a server listening only for HTTP request messages receives octets that do not match the grammar, it
-    SHOULD respond with 400 and close: but another protocol's first octets are not met with HTTP (CONFORMANCE.md)."""
+    SHOULD respond with 400 and close: but another protocol's first octets are not met with HTTP (h2spec, too)."""
     assert refusal(octets, cut) == SILENT
 
 

@@ -119,7 +119,7 @@ def test_the_size_of_a_field_section(more: int, cut: int) -> None:
 
 
 def test_a_field_section_without_an_end_is_refused_at_its_limit() -> None:
-    """SECURITY.md 3.4: no more than the limit is collected, however long a client goes on."""
+    """No more than the limit is collected, however long a client goes on."""
     rig = H1Rig()
     rig.feed(b"GET / HTTP/1.1\r\nHost: a\r\n")
     sent = 0

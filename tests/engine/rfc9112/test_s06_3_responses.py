@@ -203,7 +203,7 @@ def test_a_buffered_response_of_another_length_is_refused() -> None:
 
 
 def test_too_much_content_is_refused() -> None:
-    """Trap 23: long: refuse. The response may still be completed."""
+    """More content than content-length says is refused. The response may still be completed."""
     rig = asked()
     rig.conn.send_headers(1, 200, [(b"content-length", b"5")])
     rig.conn.send_data(1, b"hel")
@@ -215,7 +215,7 @@ def test_too_much_content_is_refused() -> None:
 
 @pytest.mark.parametrize("how", ["data", "empty", "trailers"])
 def test_too_little_content_ends_the_connection(how: str) -> None:
-    """Trap 23: short: the client must see that it is."""
+    """Less content than content-length says: the client must see that it is short."""
     rig = asked()
     rig.conn.send_headers(1, 200, [(b"content-length", b"5")])
     rig.conn.send_data(1, b"hel")
@@ -253,7 +253,7 @@ def test_too_little_content_ends_the_connection(how: str) -> None:
     ],
 )
 def test_fields_that_must_not_be_sent(field: Any) -> None:
-    """Trap 21, SECURITY.md 3.3 response splitting: refused with one sentence; nothing is written."""
+    """Response splitting: refused with one sentence; nothing is written."""
     rig = asked()
     with pytest.raises(InvalidFieldError):
         rig.conn.send_response(1, 200, [field], b"")
@@ -334,14 +334,14 @@ def test_early_hints() -> None:
 
 @pytest.mark.parametrize("status", [99, 101, 200])
 def test_interim_statuses(status: int) -> None:
-    """101 belongs to `accept_tunnel`; a final one is none (trap 24)."""
+    """101 belongs to `accept_tunnel`; a final one is none."""
     rig = asked()
     with pytest.raises(InvalidFieldError, match="not an interim one"):
         rig.conn.send_informational(1, status, ())
 
 
 def test_no_interim_response_after_the_final_one_has_begun() -> None:
-    """Trap 24: `100-continue` is not answered once a final status is sent."""
+    """`100-continue` is not answered once a final status is sent."""
     rig = asked()
     rig.conn.send_headers(1, 200, ())
     with pytest.raises(LocalProtocolError, match="100 after the final response has begun"):
@@ -386,7 +386,7 @@ def test_verbs_after_an_end_that_waits() -> None:
 
 
 def test_a_write_waits_for_its_place() -> None:
-    """SECURITY.md 3.1, internal data buffering: what waits to be written is bounded by `max_stream_send_buffer`."""
+    """Internal data buffering: what waits to be written is bounded by `max_stream_send_buffer`."""
     rig = asked()
     rig.conn.send_headers(1, 200, ())
     sends = 0

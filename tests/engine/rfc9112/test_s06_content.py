@@ -45,7 +45,7 @@ def test_malformed_lengths(value: bytes) -> None:
 
 @pytest.mark.parametrize("values", [(b"5", b"5"), (b"5", b"6"), (b"0", b"5"), (b"5", b""), (b"0", b"0")])
 def test_content_length_twice(values: tuple[bytes, bytes]) -> None:
-    """§6.3 Several Content-Length fields: reject, also where they agree (SECURITY.md 3.4)."""
+    """§6.3 Several Content-Length fields: reject, also where they agree."""
     assert outcome(*[b"Content-Length: " + value for value in values], content=b"hello") == 400
 
 
@@ -164,7 +164,7 @@ def test_content_cut_off_by_the_end_of_the_connection() -> None:
 
 
 def test_unread_content_pauses_reading() -> None:
-    """SECURITY.md 0: what the application has not consumed is bounded: reading stops, and goes on with it."""
+    """What the application has not consumed is bounded: reading stops, and goes on with it."""
     rig = H1Rig(Limits(initial_stream_window=1_000))
     rig.feed(head(b"Content-Length: 5000", request=POST) + b"x" * 999)
     assert not rig.conn.read_paused
@@ -176,7 +176,7 @@ def test_unread_content_pauses_reading() -> None:
 
 
 def test_small_pieces_are_charged_more_than_they_have() -> None:
-    """SECURITY.md 0.7 A client that sends octet by octet does not make a million objects wait."""
+    """A client that sends octet by octet does not make a million objects wait."""
     rig = H1Rig()
     rig.feed(head(b"Content-Length: 50000", request=POST))
     pieces = 0

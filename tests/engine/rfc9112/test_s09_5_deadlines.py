@@ -1,4 +1,4 @@
-"""RFC 9112 §9.5, SECURITY.md 3.4 (slow clients): every phase has its deadline, and a rate that crumbs do not meet."""
+"""RFC 9112 §9.5, and slow clients: every phase has its deadline, and a rate that crumbs do not meet."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_part_of_a_head_between_requests() -> None:
 
 
 def test_a_silent_handler_is_not_idle() -> None:
-    """Trap 3: while a request runs the connection does not end, however long it takes."""
+    """While a request runs the connection does not end, however long it takes."""
     subject = rig()
     subject.feed(GET)
     assert subject.advance(10_000) == []
@@ -209,7 +209,7 @@ def test_a_response_that_is_not_taken() -> None:
 
 
 def test_crumbs_do_not_save_a_response() -> None:
-    """SECURITY.md 0.3: a client that takes 100 octets now and then is given up all the same."""
+    """A client that takes 100 octets now and then is given up all the same."""
     subject = rig()
     subject.feed(GET)
     subject.conn.send_response(1, 200, (), b"x" * 1_000_000)

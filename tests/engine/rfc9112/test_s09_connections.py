@@ -108,7 +108,7 @@ def test_a_fault_in_a_pipelined_request_is_answered_in_its_turn() -> None:
 
 
 def test_reading_pauses_while_requests_wait() -> None:
-    """SECURITY.md 3.4, Netty CVE-2026-93491: what waits behind an open request is bounded; reading goes on after it."""
+    """Netty CVE-2026-93491: what waits behind an open request is bounded; reading goes on after it."""
     rig = H1Rig()
     rig.feed(GET)
     fed = 0
@@ -232,7 +232,7 @@ def test_close() -> None:
 
 
 def test_a_worker_that_waits_is_told_of_the_end() -> None:
-    """Trap 8: a send that was not accepted when the connection ends does not leave its worker waiting."""
+    """A send that was not accepted when the connection ends does not leave its worker waiting."""
     rig = H1Rig()
     rig.feed(GET)
     assert not rig.conn.send_response(1, 200, (), b"x" * 200_000)
@@ -415,7 +415,7 @@ def test_a_tunnel_has_back_pressure_both_ways() -> None:
 
 
 def test_a_tunnel_may_be_silent() -> None:
-    """Trap 3: neither idle time nor the rate of uploads is asked of it."""
+    """Neither idle time nor the rate of uploads is asked of it."""
     rig = H1Rig(websockets=True)
     rig.feed(upgrade())
     rig.conn.accept_tunnel(1, ())
@@ -461,7 +461,7 @@ def test_misuse_of_tunnels() -> None:
     ],
 )
 def test_handshakes(octets: bytes, expected: object) -> None:
-    """RFC 6455 §4.2.1, §4.4: 426 names the version that is spoken; SECURITY.md 3.4: an upgrade with content is 400."""
+    """RFC 6455 §4.2.1, §4.4: 426 names the version that is spoken; an upgrade with content is 400."""
     assert refusal(octets, websockets=True) == expected
     if expected == 426:
         rig = H1Rig(websockets=True)
@@ -490,7 +490,7 @@ def test_upgrades_that_are_ignored(octets: bytes) -> None:
 
 
 def test_without_websockets_an_upgrade_is_an_ordinary_request() -> None:
-    """Trap 17: what the application cannot take is not begun; its content is read as content."""
+    """What the application cannot take is not begun; its content is read as content."""
     rig = H1Rig(auto=True)
     rig.feed(upgrade(b"Content-Length: 5") + b"hello" + upgrade(drop=b"sec-websocket-key") + GET)
     assert len(rig.requests) == 3

@@ -123,7 +123,7 @@ def test_client_wants_settings_first(first: bytes) -> None:
 
 
 def test_preface_deadline() -> None:
-    """DESIGN §4: a peer that sends half a preface and then nothing is let go when preface_timeout_s is over."""
+    """A peer that sends half a preface and then nothing is let go when preface_timeout_s is over."""
     rig = ServerRig(Limits(preface_timeout_s=10), start=False)
     rig.feed(wire.PREFACE[:10])
     rig.advance(9.9)

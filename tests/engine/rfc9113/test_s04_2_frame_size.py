@@ -53,7 +53,7 @@ def test_size_is_judged_on_the_header_alone() -> None:
 
 
 def test_our_own_limit_counts_not_the_peers() -> None:
-    """Trap 40: an inbound frame is held to our MAX_FRAME_SIZE, whatever the peer announced for itself."""
+    """An inbound frame is held to our MAX_FRAME_SIZE, whatever the peer announced for itself."""
     rig = ServerRig(settings={wire.MAX_FRAME_SIZE: 2**20})
     rig.request(1, method=b"POST", end_stream=False)
     rig.feed(wire.data(1, b"x" * 20000))

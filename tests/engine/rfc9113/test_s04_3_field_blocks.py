@@ -225,7 +225,7 @@ def test_cookie_crumbs_are_counted_one_by_one(crumbs: int) -> None:
 
 
 def test_oversized_trailers_reset_the_stream() -> None:
-    """DESIGN §10: limits count trailers as well; a 431 can come too late, then the stream is reset."""
+    """Limits count trailers as well; a 431 can come too late, then the stream is reset."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     rig.conn.send_headers(1, 200, [])
@@ -258,7 +258,7 @@ def test_size_of_a_compressed_block() -> None:
 
 
 def test_deadline_of_an_unfinished_block() -> None:
-    """DESIGN §10 request_header_timeout_s: a block that is begun and not ended is given up after 30 s."""
+    """`request_header_timeout_s`: a block that is begun and not ended is given up after 30 s."""
     rig = ServerRig()
     rig.feed(wire.headers(1, BLOCK, end_headers=False))
     rig.advance(29)

@@ -77,7 +77,7 @@ def test_streams_over_the_limit_are_refused(over: int) -> None:
 
 @pytest.mark.parametrize("end_stream", [True, False])
 def test_250_streams_at_once(end_stream: bool) -> None:
-    """DESIGN §1: 250 streams opened at once against a limit of 100: 100 answers and 150 REFUSED_STREAM."""
+    """250 streams opened at once against a limit of 100: 100 answers and 150 REFUSED_STREAM."""
     rig = ServerRig()
     rig.feed(b"".join(wire.request(1 + 2 * n, end_stream=end_stream) for n in range(250)))
     for event in rig.of(ev.RequestReceived):
@@ -91,7 +91,7 @@ def test_250_streams_at_once(end_stream: bool) -> None:
 
 
 def test_a_refused_stream_can_still_send() -> None:
-    """Trap 1: DATA and trailers of a refused stream are discarded; they neither kill the connection nor HPACK."""
+    """DATA and trailers of a refused stream are discarded; they neither kill the connection nor HPACK."""
     rig = ServerRig(Limits(max_concurrent_streams=1))
     rig.request(1, end_stream=False)
     rig.request(3, end_stream=False)
@@ -105,7 +105,7 @@ def test_a_refused_stream_can_still_send() -> None:
 
 
 def test_slot_is_free_when_end_stream_is_written() -> None:
-    """DESIGN §5, trap 12: a stream's slot is free when END_STREAM is written; the next request is not refused."""
+    """A stream's slot is free when END_STREAM is written; the next request is not refused."""
     rig = ServerRig(Limits(max_concurrent_streams=1))
     for n in range(300):
         rig.request(1 + 2 * n)

@@ -195,7 +195,7 @@ def test_initial_window_above_the_maximum() -> None:
 
 
 def test_window_update_wakes_a_blocked_send() -> None:
-    """DESIGN §5: a write returns when it is accepted; SendAccepted follows once the window lets the buffer drain."""
+    """A write returns when it is accepted; SendAccepted follows once the window lets the buffer drain."""
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 0})
     rig.request(1)
     rig.conn.send_headers(1, 200, [])
@@ -213,7 +213,7 @@ def test_window_update_wakes_a_blocked_send() -> None:
 
 
 def test_every_octet_of_the_payload_counts() -> None:
-    """§6.1, trap 25: the entire DATA payload is flow controlled, Pad Length and padding included."""
+    """§6.1: the entire DATA payload is flow controlled, Pad Length and padding included."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     (event,) = rig.feed(wire.data(1, b"abc", pad=100))
@@ -231,7 +231,7 @@ def credit_of(rig: Rig) -> dict[int, int]:
 
 @pytest.mark.parametrize("pad", [None, 0, 200])
 def test_windows_never_drift(pad: int | None) -> None:
-    """Trap 25: 40 MB of padded uploads over one connection never stall, when the app consumes what it gets."""
+    """40 MB of padded uploads over one connection never stall, when the app consumes what it gets."""
     rig = ServerRig(start=False)
     first = rig.take()
     stream_window = dict(first[0].settings)[wire.INITIAL_WINDOW_SIZE]
@@ -298,7 +298,7 @@ def test_before_the_ack_the_default_window_binds() -> None:
 
 
 def test_stream_credit_waits_for_the_app() -> None:
-    """DESIGN §5: stream credit is given back as the handler consumes, never on receipt."""
+    """Stream credit is given back as the handler consumes, never on receipt."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     for _ in range(16):
@@ -309,7 +309,7 @@ def test_stream_credit_waits_for_the_app() -> None:
 
 
 def test_one_slow_reader_does_not_starve_its_siblings() -> None:
-    """DESIGN §1: one app never reads its upload; siblings on that connection go on, for many windows' worth."""
+    """One app never reads its upload; siblings on that connection go on, for many windows' worth."""
     rig = ServerRig(start=False)
     first = rig.take()
     stream_window = dict(first[0].settings)[wire.INITIAL_WINDOW_SIZE]
@@ -333,7 +333,7 @@ def test_one_slow_reader_does_not_starve_its_siblings() -> None:
 
 
 def test_no_stream_credit_after_its_end() -> None:
-    """DESIGN §5: no WINDOW_UPDATE for a stream that has ended; the connection's credit still goes back."""
+    """No WINDOW_UPDATE for a stream that has ended; the connection's credit still goes back."""
     rig = ServerRig()
     for n in range(100):
         stream_id = 1 + 2 * n
@@ -361,7 +361,7 @@ def test_data_of_a_reset_stream_is_credited() -> None:
 
 
 def test_unread_data_of_a_cancelled_stream_is_credited() -> None:
-    """SECURITY 3.1 double refund: octets the app never read come back once when the stream is reset, not twice."""
+    """Double refund: octets the app never read come back once when the stream is reset, not twice."""
     rig = ServerRig(Limits(max_unread=1))
     for n in range(60):
         stream_id = 1 + 2 * n
@@ -390,7 +390,7 @@ def test_credit_comes_in_big_steps() -> None:
 
 
 def test_credit_comes_back_when_unread_streams_are_reset() -> None:
-    """Trap 13, DESIGN §5: the connection is full of unread octets, then those streams are reset: it must not starve."""
+    """The connection is full of unread octets, then those streams are reset: it must not starve."""
     for how in ("peer", "app"):
         rig = ServerRig(Limits(max_unread=100_000, initial_connection_window=200_000))
         spent = 0

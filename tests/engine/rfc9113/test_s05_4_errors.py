@@ -28,7 +28,7 @@ def test_goaway_names_the_last_stream_received(opened: int) -> None:
 
 
 def test_a_connection_error_ends_the_open_streams() -> None:
-    """DESIGN §3: each open stream's owner hears of the end, then ConnectionEnded is the last event."""
+    """Each open stream's owner hears of the end, then ConnectionEnded is the last event."""
     rig = ServerRig()
     rig.request(1, end_stream=False)
     rig.request(3)
@@ -40,7 +40,7 @@ def test_a_connection_error_ends_the_open_streams() -> None:
 
 
 def test_what_was_parsed_in_the_same_batch_stays_valid() -> None:
-    """Trap 2: a stream error in the middle of a read batch loses nothing before or behind it."""
+    """A stream error in the middle of a read batch loses nothing before or behind it."""
     rig = ServerRig()
     block = wire.literals(wire.request_fields(b"/5")) + wire.literal(b"k", b"v", index=True)
     bad = wire.literals(wire.request_fields(b"/7", extra=[(b"UPPER", b"x")])) + wire.literal(b"k2", b"v2", index=True)
@@ -74,7 +74,7 @@ def test_a_connection_error_keeps_what_came_before_it() -> None:
 
 
 def test_responses_ready_before_the_error_are_flushed() -> None:
-    """DESIGN §4: a connection error writes GOAWAY; what had been answered in full goes out before it."""
+    """A connection error writes GOAWAY; what had been answered in full goes out before it."""
     rig = ServerRig()
     rig.request(1)
     rig.respond(1, b"answer")
@@ -97,7 +97,7 @@ def test_unknown_codes_in_rst_stream(code: int) -> None:
 
 @pytest.mark.parametrize("code", [0, 1, 2, 14, 2**32 - 1])
 def test_unknown_codes_in_goaway(code: int) -> None:
-    """§7 Unknown codes in GOAWAY are told, no more; trap 5: running streams go on."""
+    """§7 Unknown codes in GOAWAY are told, no more; running streams go on."""
     rig = ServerRig()
     rig.request(1)
     rig.feed(wire.goaway(0, code, b"debug\xff\0"))
@@ -124,7 +124,7 @@ def test_eof_in_the_middle_of_everything() -> None:
 
 
 def test_misuse_raises_and_writes_nothing() -> None:
-    """DESIGN §3: only the caller's own misuse raises; nothing of it reaches the wire."""
+    """Only the caller's own misuse raises; nothing of it reaches the wire."""
     rig = ServerRig()
     rig.request(1)
     misuses: tuple[Callable[[], object], ...] = (
@@ -156,7 +156,7 @@ def test_misuse_raises_and_writes_nothing() -> None:
 
 
 def test_a_send_on_a_dead_stream_raises_stream_closed() -> None:
-    """DESIGN §5: a verb on a stream that is gone raises StreamClosedError, whoever ended it."""
+    """A verb on a stream that is gone raises StreamClosedError, whoever ended it."""
     rig = ServerRig()
     rig.request(1, end_stream=False)
     rig.feed(wire.rst_stream(1))
@@ -191,7 +191,7 @@ def test_client_goes_on_after_a_stream_error() -> None:
 
 
 def test_a_dead_connection_has_no_input_pending() -> None:
-    """DESIGN §5: an owner that reads on while input is pending must not spin on a connection that has ended."""
+    """An owner that reads on while input is pending must not spin on a connection that has ended."""
     for fault in (wire.ping(b"short"), wire.data(0, b"x") + wire.ping() * 20):
         rig = ServerRig(Limits(frames_per_turn=2))
         rig.conn.receive_data(wire.ping() * 3 + fault + wire.request(1), rig.now)

@@ -1,4 +1,4 @@
-"""RFC 9113 §6.8: GOAWAY, given and taken; the two-phase shutdown of DESIGN §4."""
+"""RFC 9113 §6.8: GOAWAY, given and taken; the shutdown in two phases."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_requests_in_flight_are_served() -> None:
 
 
 def test_second_phase_without_the_ack() -> None:
-    """DESIGN §4: on the PING's ACK, or after a second, GOAWAY(last id)."""
+    """On the PING's ACK, or after a second, GOAWAY(last id)."""
     rig = ServerRig()
     rig.request(1)
     drain(rig)
@@ -63,7 +63,7 @@ def test_second_phase_without_the_ack() -> None:
 
 
 def test_later_streams_are_refused_after_the_second_phase() -> None:
-    """§6.8, trap 1: HEADERS above the last id are decoded and refused; running streams go on, HPACK is in step."""
+    """§6.8: HEADERS above the last id are decoded and refused; running streams go on, HPACK is in step."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     drain(rig)
@@ -82,7 +82,7 @@ def test_later_streams_are_refused_after_the_second_phase() -> None:
 
 
 def test_last_id_is_never_0_while_streams_run() -> None:
-    """Trap 28: GOAWAY in drain with last id 0 while streams run would make clients replay what is being done."""
+    """GOAWAY in drain with last id 0 while streams run would make clients replay what is being done."""
     rig = ServerRig()
     rig.request(5)
     drain(rig)
@@ -108,7 +108,7 @@ def test_last_ids_never_rise() -> None:
 
 
 def test_drain_is_idempotent() -> None:
-    """DESIGN §4: DRAINING is idempotent: a second begin_drain changes nothing on the wire."""
+    """DRAINING is idempotent: a second begin_drain changes nothing on the wire."""
     rig = ServerRig()
     rig.request(1)
     drain(rig)
@@ -118,7 +118,7 @@ def test_drain_is_idempotent() -> None:
 
 
 def test_drain_of_an_idle_connection_ends_soon() -> None:
-    """DESIGN §4: nothing runs: after the PING's ACK (or a second) the drained connection is closed."""
+    """Nothing runs: after the PING's ACK (or a second) the drained connection is closed."""
     rig = ServerRig()
     drain(rig)
     rig.take()
@@ -129,7 +129,7 @@ def test_drain_of_an_idle_connection_ends_soon() -> None:
 
 
 def test_drain_deadline() -> None:
-    """DESIGN §4: at the deadline what is left gets RST_STREAM(CANCEL) and the connection closes."""
+    """At the deadline what is left gets RST_STREAM(CANCEL) and the connection closes."""
     rig = ServerRig()
     rig.request(1)
     rig.request(3, end_stream=False)
@@ -146,7 +146,7 @@ def test_drain_deadline() -> None:
 
 
 def test_drain_is_told() -> None:
-    """DESIGN §4: handlers can see that a drain has begun: DrainBegan comes out as an event."""
+    """Handlers can see that a drain has begun: DrainBegan comes out as an event."""
     rig = ServerRig()
     rig.request(1)
     drain(rig)
@@ -156,7 +156,7 @@ def test_drain_is_told() -> None:
 
 
 def test_drain_before_the_preface() -> None:
-    """DESIGN §4: a connection that has not spoken yet can be drained as well; it does not hang until a deadline."""
+    """A connection that has not spoken yet can be drained as well; it does not hang until a deadline."""
     rig = ServerRig(start=False)
     rig.conn.begin_drain(rig.now, rig.now + 30)
     rig.take()
@@ -195,7 +195,7 @@ def test_close_names_code_and_last_id() -> None:
 
 
 def test_the_clients_goaway_drops_no_stream() -> None:
-    """Trap 5: streams that run go on after the client's GOAWAY, and so may its uploads."""
+    """Streams that run go on after the client's GOAWAY, and so may its uploads."""
     rig = ServerRig()
     rig.request(1)
     rig.request(3, method=b"POST", end_stream=False)
@@ -254,11 +254,11 @@ def test_a_rising_last_id_is_not_believed() -> None:
     assert rig.goaway_code() in (None, wire.PROTOCOL_ERROR)
 
 
-# --- idle (DESIGN §4) -------------------------------------------------------------------------------
+# --- idle -------------------------------------------------------------------------------
 
 
 def test_idle_ends_with_no_error() -> None:
-    """DESIGN §4: idle ends with GOAWAY(NO_ERROR) after idle_timeout_s."""
+    """Idle ends with GOAWAY(NO_ERROR) after idle_timeout_s."""
     rig = ServerRig(Limits(idle_timeout_s=75))
     rig.advance(74)
     assert not rig.conn.closed
@@ -269,7 +269,7 @@ def test_idle_ends_with_no_error() -> None:
 
 
 def test_idle_starts_again_after_each_stream() -> None:
-    """DESIGN §4: idle is counted from the end of the last stream."""
+    """Idle is counted from the end of the last stream."""
     rig = ServerRig(Limits(idle_timeout_s=75))
     for n in range(5):
         rig.advance(70)
@@ -282,7 +282,7 @@ def test_idle_starts_again_after_each_stream() -> None:
 
 
 def test_idle_counts_after_a_long_request() -> None:
-    """DESIGN §4: a request that outlasts the idle timeout leaves the idle timer behind it, not a deaf connection."""
+    """A request that outlasts the idle timeout leaves the idle timer behind it, not a deaf connection."""
     rig = ServerRig(Limits(idle_timeout_s=75))
     rig.advance(70)
     rig.request(1)
@@ -297,7 +297,7 @@ def test_idle_counts_after_a_long_request() -> None:
 
 
 def test_pings_alone_do_not_keep_an_idle_connection() -> None:
-    """SECURITY 3.1: a connection without streams may be held by PINGs or not; no error comes of it."""
+    """A connection without streams may be held by PINGs or not; no error comes of it."""
     rig = ServerRig(Limits(idle_timeout_s=75))
     for _ in range(20):
         rig.advance(10)

@@ -85,7 +85,7 @@ def test_padding_fills_the_whole_payload() -> None:
 
 
 def test_priority_and_padding_are_not_fed_to_hpack() -> None:
-    """Trap 26: the PRIORITY octets and the padding of HEADERS are no part of the field block."""
+    """The PRIORITY octets and the padding of HEADERS are no part of the field block."""
     rig = ServerRig()
     rig.feed(wire.headers(1, FIELDS, pad=7, priority=(True, 0, 255), pad_octet=b"\0", end_stream=True))
     rig.feed(wire.headers(3, FIELDS, priority=(False, 1, 0), end_stream=True))
@@ -209,7 +209,7 @@ def test_a_bad_value_behind_good_ones() -> None:
 
 
 def test_settings_merge() -> None:
-    """Trap 10: a SETTINGS frame changes what it names and leaves the rest: it does not reset others to defaults."""
+    """A SETTINGS frame changes what it names and leaves the rest: it does not reset others to defaults."""
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 7, wire.MAX_FRAME_SIZE: 20_000})
     rig.feed(wire.settings({wire.MAX_CONCURRENT_STREAMS: 1}), wire.settings())
     rig.request(1)
@@ -291,7 +291,7 @@ def test_our_ping_is_told_when_answered() -> None:
 
 
 def test_keepalive() -> None:
-    """DESIGN §10 keepalive_ping_s: a PING after silence; without its ACK in time the connection ends."""
+    """`keepalive_ping_s`: a PING after silence; without its ACK in time the connection ends."""
     rig = ServerRig(Limits(keepalive_ping_s=5, keepalive_ack_s=20, idle_timeout_s=3600))
     rig.request(1)
     rig.advance(5.1)

@@ -66,7 +66,7 @@ def test_request_length(declared: bytes, how: str, trailers: bool) -> None:
 @pytest.mark.parametrize("declared", [b"5", b"0", b"4"])
 @pytest.mark.parametrize("how", DELIVERIES)
 def test_response_length(declared: bytes, how: str, trailers: bool) -> None:
-    """§8.1.1 The same of a response; trap 46: one that ends short is an error."""
+    """§8.1.1 The same of a response; one that ends short is an error."""
     rig = ClientRig()
     stream_id = rig.send()
     parts = DELIVERIES[how]
@@ -82,7 +82,7 @@ def test_response_length(declared: bytes, how: str, trailers: bool) -> None:
     ("method", "status"), [(b"HEAD", b"200"), (b"GET", b"304"), (b"GET", b"204"), (b"HEAD", b"404")]
 )
 def test_a_response_without_content_may_state_a_length(method: bytes, status: bytes) -> None:
-    """§8.1.1 A response defined to have no content MAY have a non-zero content-length; trap 46."""
+    """§8.1.1 A response defined to have no content MAY have a non-zero content-length."""
     rig = ClientRig()
     stream_id = rig.send(method=method)
     rig.feed(wire.response(stream_id, status, extra=[(b"content-length", b"1000")], end_stream=True))
@@ -175,7 +175,7 @@ def test_pseudo_header_fields_in_trailers(name: bytes, role: str) -> None:
 
 
 def test_response_trailers_are_never_headers() -> None:
-    """Trap 35: trailers do not overwrite status or headers: they are an event of their own."""
+    """Trailers do not overwrite status or headers: they are an event of their own."""
     rig = ClientRig()
     stream_id = rig.send()
     rig.feed(
@@ -218,7 +218,7 @@ def test_our_trailers_follow_all_data() -> None:
 
 @pytest.mark.parametrize("status", [b"100", b"102", b"103", b"199"])
 def test_interim_responses_are_events_of_their_own(status: bytes) -> None:
-    """§8.1 Any number of interim responses before the final one; trap 24: none is taken as the final response."""
+    """§8.1 Any number of interim responses before the final one; none is taken as the final response."""
     rig = ClientRig()
     stream_id = rig.send()
     rig.feed(*[wire.response(stream_id, status, extra=[(b"link", b"</a>")])] * 3)
@@ -283,7 +283,7 @@ def test_we_send_interim_responses() -> None:
 @pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"HEAD", 404), (b"GET", 204), (b"GET", 304)])
 @pytest.mark.parametrize("how", ["buffered", "streamed"])
 def test_no_content_on_the_wire(method: bytes, status: int, how: str) -> None:
-    """Trap 23: HEAD, 204 and 304 never carry content on the wire, whatever the app sends."""
+    """HEAD, 204 and 304 never carry content on the wire, whatever the app sends."""
     rig = ServerRig()
     rig.request(1, method=method)
     if how == "buffered":
@@ -300,7 +300,7 @@ def test_no_content_on_the_wire(method: bytes, status: int, how: str) -> None:
 
 
 def test_empty_body_ends_on_headers() -> None:
-    """DESIGN §5: an empty body puts END_STREAM on HEADERS: no empty DATA frame."""
+    """An empty body puts END_STREAM on HEADERS: no empty DATA frame."""
     rig = ServerRig()
     rig.request(1)
     rig.respond(1, b"")
@@ -309,7 +309,7 @@ def test_empty_body_ends_on_headers() -> None:
 
 
 def test_our_body_shorter_than_its_length() -> None:
-    """Trap 23: an app that sends less than its content-length: the stream is reset, never a short success."""
+    """An app that sends less than its content-length: the stream is reset, never a short success."""
     rig = ServerRig()
     rig.request(1)
     rig.conn.send_headers(1, 200, [(b"content-length", b"10")])
@@ -324,7 +324,7 @@ def test_our_body_shorter_than_its_length() -> None:
 
 
 def test_our_body_longer_than_its_length() -> None:
-    """Trap 23: an app that sends more than its content-length is refused; not an octet too many leaves."""
+    """An app that sends more than its content-length is refused; not an octet too many leaves."""
     rig = ServerRig()
     rig.request(1)
     rig.conn.send_headers(1, 200, [(b"content-length", b"3")])
@@ -335,7 +335,7 @@ def test_our_body_longer_than_its_length() -> None:
 
 
 def test_buffered_response_with_a_wrong_length() -> None:
-    """Trap 23: the same for a response in one call: refused, and the stream can still be answered with a 500."""
+    """The same for a response in one call: refused, and the stream can still be answered with a 500."""
     rig = ServerRig()
     rig.request(1)
     with pytest.raises(LocalError):
@@ -360,7 +360,7 @@ def test_head_may_state_the_length_of_get() -> None:
 
 
 def test_early_final_response() -> None:
-    """§8.1, trap 13: an answer before the upload's end, then RST_STREAM(NO_ERROR); DATA on the way is discarded."""
+    """§8.1: an answer before the upload's end, then RST_STREAM(NO_ERROR); DATA on the way is discarded."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     rig.feed(wire.data(1, b"x" * 1000))

@@ -102,7 +102,7 @@ def test_an_empty_value() -> None:
     assert rig.of(ev.RequestReceived)[0].headers == [(b"x", b"")]
 
 
-# --- what the app sends (trap 21) -----------------------------------------------------------------
+# --- what the app sends -----------------------------------------------------------------
 
 
 def try_to_send(rig: ServerRig, name: bytes, value: bytes, how: str) -> list[tuple[bytes, bytes]] | None:
@@ -125,7 +125,7 @@ def try_to_send(rig: ServerRig, name: bytes, value: bytes, how: str) -> list[tup
 @pytest.mark.parametrize("how", ["buffered", "streamed", "informational", "trailers"])
 @pytest.mark.parametrize("octet", range(256))
 def test_each_octet_in_a_sent_name(octet: int, how: str) -> None:
-    """§8.2, trap 21: field names MUST be lowercase when constructing a message; a bad one never reaches the wire."""
+    """§8.2: field names MUST be lowercase when constructing a message; a bad one never reaches the wire."""
     name = b"a" + bytes((octet,)) + b"b"
     rig = ServerRig()
     got = try_to_send(rig, name, b"v", how)
@@ -184,7 +184,7 @@ def test_connection_specific_fields_are_never_sent(name: bytes, how: str) -> Non
 
 
 def test_a_second_content_length_is_refused() -> None:
-    """Trap 21: two content-length fields of the app never reach the wire."""
+    """Two content-length fields of the app never reach the wire."""
     rig = ServerRig()
     rig.request(1)
     with pytest.raises(ValueError, match="content-length"):
@@ -194,7 +194,7 @@ def test_a_second_content_length_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [b"x\r\ny: z", b"x\n", b"\0"])
 def test_client_requests_are_checked_as_well(value: bytes) -> None:
-    """Trap 21 for our client: bad fields, methods and paths raise and write nothing."""
+    """At our client: bad fields, methods and paths raise and write nothing."""
     rig = ClientRig()
     requests: tuple[Callable[[], object], ...] = (
         lambda: rig.conn.send_request(b"GET", b"https", b"a", b"/", [(b"x", value)], end_stream=True),
@@ -283,7 +283,7 @@ def test_connection_specific_fields_in_responses(name: bytes, value: bytes) -> N
     ],
 )
 def test_cookie_crumbs_are_joined(crumbs: list[bytes], joined: bytes) -> None:
-    """§8.2.3, trap 19: crumbs MUST be concatenated with "; " before an application sees them."""
+    """§8.2.3: crumbs MUST be concatenated with "; " before an application sees them."""
     rig = ServerRig()
     extra = [(b"x", b"1")]
     for crumb in crumbs:
@@ -317,7 +317,7 @@ def test_set_cookie_is_never_joined() -> None:
 
 
 def test_equal_sections_do_not_share_what_an_app_changes() -> None:
-    """DESIGN §9.3: remembered sections may be shared; two different requests still never mix."""
+    """Remembered sections may be shared; two different requests still never mix."""
     rig = ServerRig()
     for n in range(50):
         extra = [(b"x-n", b"%d" % (n % 3))]

@@ -167,7 +167,7 @@ def test_malformed_requests(row: str) -> None:
 
 @pytest.mark.parametrize("row", BAD)
 def test_malformed_requests_from_a_remembered_block(row: str) -> None:
-    """DESIGN §9.3: a block seen before is as malformed the second time."""
+    """A block seen before is as malformed the second time."""
     rig = ServerRig()
     for stream_id in (1, 3, 5):
         rig.feed(wire.headers(stream_id, BAD[row], end_stream=True))

@@ -91,7 +91,7 @@ def test_extended_connect_without_the_setting() -> None:
 
 @pytest.mark.parametrize("enabled", [False, True])
 def test_the_setting_is_advertised_when_it_is_served(enabled: bool) -> None:
-    """RFC 8441 §3, trap 17: SETTINGS_ENABLE_CONNECT_PROTOCOL=1 is sent when, and only when, it is served."""
+    """RFC 8441 §3: SETTINGS_ENABLE_CONNECT_PROTOCOL=1 is sent when, and only when, it is served."""
     rig = ServerRig(start=False, enable_connect_protocol=enabled)
     assert dict(rig.take()[0].settings).get(wire.ENABLE_CONNECT_PROTOCOL, 0) == int(enabled)
 
@@ -138,7 +138,7 @@ def test_trailers_on_a_connected_stream_at_the_client() -> None:
 
 
 def test_a_refused_connect_is_an_ordinary_response() -> None:
-    """§8.5, SECURITY 3.3: a CONNECT that the app refuses gets its 4xx; early data is discarded."""
+    """§8.5: a CONNECT that the app refuses gets its 4xx; early data is discarded."""
     rig = ServerRig()
     rig.feed(wire.headers(1, [M, A]), wire.data(1, b"early"))
     rig.respond(1, b"no", status=405)

@@ -1,4 +1,4 @@
-"""RFC 9218: the priority field, PRIORITY_UPDATE, and a scheduler that obeys them and stays fair (DESIGN §5)."""
+"""RFC 9218: the priority field, PRIORITY_UPDATE, and a scheduler that obeys them and stays fair."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_urgency_decides() -> None:
 
 
 def test_incremental_streams_share() -> None:
-    """RFC 9218 §10 Incremental responses of the same urgency share the bandwidth; trap 6."""
+    """RFC 9218 §10 Incremental responses of the same urgency share the bandwidth."""
     rig = blocked([b"i"] * 4)
     rig.feed(wire.window_update(0, 16_384 * 8))
     order = first_data(rig)
@@ -130,7 +130,7 @@ def test_non_incremental_streams_go_one_by_one() -> None:
 
 
 def test_a_large_download_does_not_starve_a_small_answer() -> None:
-    """Trap 6: "round robin" that drains one stream before the next starves small answers."""
+    """A "round robin" that drains one stream before the next starves small answers."""
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 2**24})
     rig.feed(wire.window_update(0, 2**24))
     rig.request(1)

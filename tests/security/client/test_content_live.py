@@ -1,6 +1,6 @@
-"""SECURITY.md 3.6: content that inflates, announces or redirects, cookies and proxies, from a live hostile server.
+"""Content that inflates, announces or redirects, cookies and proxies, from a live hostile server.
 
-As in `test_client_live`. What the client itself bounds has its control here.
+As in test_live.py. What the client itself bounds has its control here.
 """
 
 from __future__ import annotations

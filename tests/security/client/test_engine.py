@@ -1,4 +1,4 @@
-"""SECURITY.md 3, the rows that concern a client: a hostile server against the engine in memory.
+"""What a client has to bear: a hostile server against the engine in memory.
 
 Each attack has a bound, and most a control: the same with the limit off is not ended, or the test would say nothing.
 M(x) is growth of memory by at most x MB.

@@ -1,4 +1,4 @@
-"""SECURITY.md 3, the rows that concern a client, against a live hostile server: the whole client, over real sockets.
+"""What a client has to bear from a live hostile server: the whole client, over real sockets.
 
 Each attack ends in a typed error that names the request. Meanwhile memory grows by no more than M megabytes, the
 connection is ended where it is what is attacked, and requests to another server go on as before. What the engine bounds

@@ -1,4 +1,4 @@
-"""SECURITY.md 3.5 from the other side: a hostile server at the other end of a client's WebSocket, over HTTP/1.1.
+"""WebSockets seen from a client: a hostile server at the other end of a client's WebSocket, over HTTP/1.1.
 
 The engine is the server's, and has its tests in `test_websocket`; here it is the whole client that has to bear it.
 """

@@ -1,4 +1,4 @@
-"""The attack classes of SECURITY.md 3.1 and 3.2 as octets: what an attacker writes, batch by batch.
+"""Attacks on resources and on HPACK as octets: what an attacker writes, batch by batch.
 
 They run against the engine in memory (test_exhaustion.py, test_hpack.py) and against a live server (test_live.py).
 Stream ids begin at 1: an attack wants a connection of its own, after the preface and the ACK.

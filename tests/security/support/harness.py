@@ -1,4 +1,4 @@
-"""A real server in a process of its own, to be attacked, and the bystander who must not notice (SECURITY.md section 5).
+"""A real server in a process of its own, to be attacked, and the bystander who must not notice.
 
 `victim` runs tests/security/support/victim.py, `Server.attack` opens attacking connections (peer.py), `Bystander`
 measures how long others wait meanwhile (probe.py).

@@ -1,4 +1,4 @@
-"""The rows of SECURITY.md 3.1 and 3.2 that are one attack each, and what a live server has to show under each.
+"""Attacks on resources and on HPACK, one a row, and what a live server has to show under each.
 
 L: a probe on connections of its own is answered within 100 ms, and never refused. G(code, t): GOAWAY with that code,
 and TCP closes within t s of it. H: handlers of a connection never exceed max_concurrent_streams, and are gone 1 s after

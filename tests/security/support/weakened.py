@@ -35,7 +35,7 @@ def weakened(weaken: Weakening) -> Iterator[None]:
         yield
 
 
-# --- SECURITY 3.1 -------------------------------------------------------------------------------------------------
+# --- resources ----------------------------------------------------------------------------------------------------
 
 
 def empty_names_pass(patch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def ended_connections_are_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(connection.Connection, "receive_eof", receive_eof)
 
 
-# --- SECURITY 3.2 -------------------------------------------------------------------------------------------------
+# --- HPACK --------------------------------------------------------------------------------------------------------
 
 
 def integers_never_end(patch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def secrets_are_indexed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(encoder, "_NEVER", -1)
 
 
-# --- SECURITY 3.3 -------------------------------------------------------------------------------------------------
+# --- messages -----------------------------------------------------------------------------------------------------
 
 
 def fields_are_believed(patch: pytest.MonkeyPatch) -> None:

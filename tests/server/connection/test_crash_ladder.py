@@ -1,4 +1,4 @@
-"""What a failing handler leaves on the wire (DESIGN 5): 500 before its headers, RST_STREAM after; siblings unharmed."""
+"""What a failing handler leaves on the wire: 500 before its headers, RST_STREAM after; siblings unharmed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_failing_handler(
         assert line.exc_info is not None
 
 
-def test_trap_9_a_worker_that_is_killed_resets_its_stream(run: Run) -> None:
+def test_a_worker_that_is_killed_resets_its_stream(run: Run) -> None:
     tasks: list[asyncio.Task[Any]] = []
 
     async def app(request: Request) -> Response:
@@ -113,7 +113,7 @@ def test_the_log_line_cannot_be_forged(run: Run, caplog: pytest.LogCaptureFixtur
     assert len(line.getMessage()) < 700
 
 
-def test_trap_31_a_disconnect_cancels_a_handler_that_only_waits(run: Run) -> None:
+def test_a_disconnect_cancels_a_handler_that_only_waits(run: Run) -> None:
     ended: list[str] = []
 
     async def app(request: Request) -> Response:
@@ -162,7 +162,7 @@ def test_a_handler_may_ask_to_finish_though_the_client_has_gone(run: Run) -> Non
     run(main())
 
 
-def test_trap_8_a_writer_that_waits_for_the_window_learns_of_the_reset(run: Run) -> None:
+def test_a_writer_that_waits_for_the_window_learns_of_the_reset(run: Run) -> None:
     seen: list[BaseException] = []
 
     async def app(request: Request) -> StreamResponse:

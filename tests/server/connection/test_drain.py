@@ -1,4 +1,4 @@
-"""The graceful end of a server (DESIGN 4, DRAINING; RFC 9113 §6.8)."""
+"""The graceful end of a server (docs/explanation/connection.md; RFC 9113 §6.8)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CANCEL = 8
 
 
 def test_goaway_comes_at_once_in_two_phases_and_the_request_finishes(run: Run) -> None:
-    """Traps 5 and 28: the last id is the true one, and the running request is answered."""
+    """The last id is the true one, and the running request is answered."""
     may_answer = asyncio.Event()
     seen: list[bool] = []
 

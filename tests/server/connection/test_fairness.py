@@ -83,7 +83,7 @@ class Crowd:
 
 
 def test_a_turn_is_shorter_in_a_crowd() -> None:
-    """SECURITY.md 0.4: twenty have a fifth of a turn each, their first ones are shorter; nobody is forgotten."""
+    """Twenty have a fifth of a turn each, their first ones are shorter; nobody is forgotten."""
 
     async def main() -> None:
         crowd = Crowd()

@@ -37,7 +37,7 @@ async def app(request: Request) -> Response | StreamResponse:
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])
-def test_trap_20_a_short_request_in_single_octets_is_answered(run: Run, one_by_one: bool) -> None:
+def test_a_short_request_in_single_octets_is_answered(run: Run, one_by_one: bool) -> None:
     async def main() -> None:
         async with serving(app) as server:
             answer = await exchange(port(server), b"GET / HTTP/1.0\r\n\r\n", one_by_one=one_by_one)

@@ -1,4 +1,4 @@
-"""Handlers are counted until they end, whatever the wire says (SECURITY 0.1), and writers wait for the client."""
+"""Handlers are counted until they end, whatever the wire says, and writers wait for the client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFUSED_STREAM = 7
 INITIAL_WINDOW_SIZE = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
 
 
-def test_trap_14_250_streams_at_once_give_100_answers_and_150_refusals(run: Run) -> None:
+def test_250_streams_at_once_give_100_answers_and_150_refusals(run: Run) -> None:
     may_answer = asyncio.Event()
 
     async def app(request: Request) -> Response:
@@ -39,7 +39,7 @@ def test_trap_14_250_streams_at_once_give_100_answers_and_150_refusals(run: Run)
     run(main())
 
 
-def test_trap_12_a_slot_is_free_when_the_answer_is_written_but_handlers_stay_counted(run: Run) -> None:
+def test_a_slot_is_free_when_the_answer_is_written_but_handlers_stay_counted(run: Run) -> None:
     """A handler that works on after its answer keeps its place among the live ones, though not its stream."""
     go_on = asyncio.Event()
     servers: list[Server] = []
@@ -110,7 +110,7 @@ def test_rapid_reset_buys_no_more_than_100_handlers(run: Run, is_stubborn: bool)
 
 
 def test_at_window_0_a_handler_blocks_within_64_kib(run: Run) -> None:
-    """DESIGN 1, second probe."""
+    """A client whose window is 0 does not make us keep what an application sends."""
     sent = 0
 
     async def app(request: Request) -> StreamResponse:

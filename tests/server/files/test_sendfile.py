@@ -227,7 +227,7 @@ async def stuck(number: int, target: str = "/") -> Visitor:
 def test_a_file_that_changes_while_it_is_sent(
     run: Run, path: Path, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SECURITY 3.6: cut short, the connection ends before the length is reached; grown, the length is what it was."""
+    """Cut short, the connection ends before the length is reached; grown, the length is what it was."""
     size = 64 * 1024 * 1024  # more than the buffers of a loopback connection hold
     os.truncate(path, size)
 

@@ -622,7 +622,7 @@ def with_traps(root: Path) -> None:
 def test_there_is_no_way_out(
     root: Path, path: str, way: str, watched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SECURITY 3.6; aiohttp's CVE-2024-23334, Apache's CVE-2021-41773 and their kin."""
+    """Paths that lead out: aiohttp's CVE-2024-23334, Apache's CVE-2021-41773 and their kin."""
     with_traps(root)
     files: Any = StaticFiles(
         root, listing=True, index=None, follow_symlinks=way == "links followed", hidden=way == "hidden seen"

@@ -220,7 +220,7 @@ def test_more_than_there_is_is_a_500(path: Path, offset: int, length: int | None
 def test_a_file_that_changes_while_it_is_sent(
     run: Run, path: Path, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SECURITY 3.6: one that was cut is a reset, never a short success; what another grew by is not sent."""
+    """One that was cut is a reset, never a short success; what another grew by is not sent."""
     path.write_bytes(CONTENT * 4)
     size = len(CONTENT) * 4
 

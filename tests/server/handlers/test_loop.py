@@ -188,7 +188,7 @@ def test_waiting_leaves_nothing_behind(run: Run) -> None:
 
 
 def test_a_client_that_goes_while_a_message_is_worked_on(run: Run) -> None:
-    """Trap 31: work that is not a wait for the client is cancelled."""
+    """Work that is not a wait for the client is cancelled."""
     working = asyncio.Event()
 
     async def on_message(message: Any, push: Any, state: Any) -> None:

@@ -36,7 +36,7 @@ def test_content_comes_whole_and_in_pieces(run: Run) -> None:
 
 @pytest.mark.parametrize("is_announced", [True, False])
 def test_too_large_a_body_is_a_413_and_the_connection_goes_on(run: Run, is_announced: bool) -> None:
-    """Trap 13: the answer comes early, the rest of the upload does no harm and its credit comes back."""
+    """The answer comes early, the rest of the upload does no harm and its credit comes back."""
 
     async def app(request: Request) -> Response:
         return Response(200, (), await request.read(1000))
@@ -84,7 +84,7 @@ def test_100_continue_is_sent_when_the_handler_reads(run: Run) -> None:
             answer = await peer.over(stream_id)
             assert answer.informational == [{b":status": b"100"}]
             assert bytes(answer.body) == b"body"
-            # Trap 24: never once the final answer is there.
+            # Never once the final answer is there.
             answer = await peer.over(peer.open("/no", "POST", expect, end=False))
             assert (answer.status, answer.informational) == (401, [])
 
@@ -92,7 +92,7 @@ def test_100_continue_is_sent_when_the_handler_reads(run: Run) -> None:
 
 
 def test_content_is_not_taken_from_the_network_before_the_handler_wants_it(run: Run) -> None:
-    """Trap 7: a stream's window opens as the handler consumes."""
+    """A stream's window opens as the handler consumes."""
     window = 65_536
     may_read = asyncio.Event()
 
@@ -121,7 +121,7 @@ def test_content_is_not_taken_from_the_network_before_the_handler_wants_it(run: 
 
 
 def test_an_upload_that_nobody_reads_does_not_stop_its_siblings(run: Run) -> None:
-    """DESIGN 1, first probe: siblings on the same connection, GET and POST, go on."""
+    """An upload that nobody reads: siblings on the same connection, GET and POST, go on."""
 
     async def app(request: Request) -> Response:
         if request.path == "/stuck":

@@ -73,7 +73,7 @@ def test_headers_may_be_text_octets_or_a_mapping(run: Run) -> None:
     ("method", "status", "body", "length"),
     [("HEAD", 200, b"", b"5"), ("GET", 204, b"", None), ("GET", 304, b"", None), ("GET", 200, b"hello", b"5")],
 )
-def test_trap_23_a_response_without_content_has_none(
+def test_a_response_without_content_has_none(
     run: Run, method: str, status: int, body: bytes, length: bytes | None
 ) -> None:
     async def app(request: Request) -> Response:
@@ -89,7 +89,7 @@ def test_trap_23_a_response_without_content_has_none(
 
 
 def test_a_large_body_arrives_whole_and_ends(run: Run) -> None:
-    """Trap 22: the last chunk fills a window, END_STREAM must still come."""
+    """The last chunk fills a window, END_STREAM must still come."""
     body = bytes(range(256)) * 4096
 
     async def app(request: Request) -> Response:
@@ -138,7 +138,7 @@ def test_a_streamed_response(producer: Any, trailers: Any) -> None:
 
 
 def test_early_hints_come_before_the_answer_and_are_not_it(run: Run) -> None:
-    """Trap 24."""
+    """A 103 is one more head before the response, and never its status."""
 
     async def app(request: Request) -> Response:
         await request.early_hints([("link", "</style.css>; rel=preload")])
@@ -158,7 +158,7 @@ def test_early_hints_come_before_the_answer_and_are_not_it(run: Run) -> None:
     [[(b"x", b"a\r\nb: c")], [(b"x", b"\0")], [(b"bad name", b"x")], [(b"connection", b"close")], [(b"te", b"gzip")]],
     ids=["CRLF", "NUL", "space in a name", "connection", "te"],
 )
-def test_trap_21_bad_headers_of_a_handler_are_a_500(
+def test_bad_headers_of_a_handler_are_a_500(
     run: Run, headers: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def app(request: Request) -> Response:

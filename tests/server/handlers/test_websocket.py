@@ -350,7 +350,7 @@ def test_a_violation_gets_its_close_code(run: Run, over: str, octets: bytes, cod
 
 @BOTH
 def test_a_tunnel_that_ends_without_a_close_frame_is_1006(run: Run, over: str) -> None:
-    # SECURITY.md 3.5: "END_STREAM without close: 1006 to app".
+    # RFC 6455 §7.1.5: without a close frame the code is 1006, also where the stream ends in good order.
     seen: list[Any] = []
 
     async def handler(ws: WebSocket) -> None:
@@ -441,7 +441,7 @@ def test_a_handler_that_lets_the_close_go_through_is_no_failure(
 
 @BOTH
 def test_a_handler_that_waits_for_something_else_is_cancelled_after_the_close(run: Run, over: str) -> None:
-    # Trap 31: tasks must not leak when nobody will ever tell them.
+    # Tasks must not leak when nobody will ever tell them.
     seen: list[str] = []
 
     async def handler(ws: WebSocket) -> None:
@@ -485,7 +485,7 @@ def test_a_peer_that_does_not_answer_the_close_is_left_after_a_time(run: Run, ov
 
 @BOTH
 def test_a_silent_peer_gets_a_ping_and_then_the_end(run: Run, over: str) -> None:
-    # SECURITY.md 3.5: a socket that is opened and left alone does not keep its slot.
+    # A socket that is opened and left alone does not keep its slot.
     seen: list[Any] = []
 
     async def handler(ws: WebSocket) -> None:
@@ -590,7 +590,7 @@ def test_another_version_is_refused(run: Run, over: str) -> None:
     "check", [{}, {"check_origin": lambda request: request.header("origin") != "https://evil.example"}]
 )
 def test_a_foreign_origin_gets_403(run: Run, over: str, check: Any) -> None:
-    # SECURITY.md 3.5, CSWSH: a page elsewhere opens a WebSocket with its visitor's cookies.
+    # CSWSH: a page elsewhere opens a WebSocket with its visitor's cookies.
     async def main() -> None:
         async with serving(app(echo, **check)) as server:
             with pytest.raises(Refused) as caught:

@@ -240,7 +240,7 @@ def test_a_sink_that_fails_harms_nobody(run: Run, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("app", [native, asgi, wsgi])
 def test_without_a_sink_requests_know_nothing_of_it(run: Run, app: Any) -> None:
-    # Trap 30: no work for a log that nobody keeps.
+    # No work for a log that nobody keeps.
     async def main() -> None:
         async with serving(app) as server, H2Peer.connected(port(server)) as peer:
             service = server.service

@@ -1,4 +1,4 @@
-"""Others are answered in time, and memory stays bounded, while WebSockets are flooded (SECURITY.md section 5)."""
+"""Others are answered in time, and memory stays bounded, while WebSockets are flooded (SECURITY.md, promise 4)."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class FieldBlocks(Faults):
             raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "a stream that depends on itself", "RFC 9113 §5.3.2")
 
     def _recv_continuation(self, flags: int, stream_id: int, start: int, end: int) -> None:
-        """CONTINUATION (RFC 9113 §6.10), bounded in frames and octets (SECURITY: CONTINUATION flood)."""
+        """CONTINUATION (RFC 9113 §6.10), bounded in frames and octets (a CONTINUATION flood is an attack)."""
         parts = self._block_parts
         if parts is None or stream_id != self._block_stream:
             raise ConnectionFault(errors.PROTOCOL_ERROR, "CONTINUATION without its HEADERS", "RFC 9113 §6.10")

@@ -1,0 +1,89 @@
+"""Whatever a file of this repository points at, a clone of it has: documents, decisions, files of code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+FOLDERS = (".ci", "benchmarks", "docs", "examples", "src", "tests")
+SUFFIXES = {".css", ".go", ".html", ".js", ".md", ".mod", ".py", ".toml", ".txt", ".yml"}
+WITHOUT_SUFFIX = {".gitignore", "Makefile", "install-autobahn", "run"}
+NOT_OURS = {"__pycache__", "results"}  # what Python and the benchmarks leave behind
+
+# Notes from which headrace was built, with their sections; they were never part of the repository.
+OUTSIDE = re.compile(
+    r"\bDESIGN\b|\bTRAPS\b|\bMYPYC\b|\bCONFORMANCE\b|\b[Tt]raps? \d|\bSECURITY(?:\.md)?,? (?:§|section )?\d|\.\./shared"
+)
+DOCUMENT = re.compile(r"(?<![\w/:.-])(?:\.\./)*[\w][\w./-]*\.md\b")
+DECISION = re.compile(r"\b[Dd]ecision (\d+)\b|\badr/(\d{4})\b")
+# In these, a name of a Python file means one of ours; elsewhere it may be a reader's own.
+ABOUT_THE_CODE = (
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/adr/",
+    "docs/explanation/",
+    "src/",
+    "tests/",
+)
+CODE = re.compile(r"`([\w./-]+\.(?:py|js|go))`")
+
+WRITTEN_LATER = {"benchmarks.md", "micro.md", "benchmarks/results/benchmarks.md"}  # by `make bench`, `make micro`
+
+
+def text_files() -> Iterator[Path]:
+    for path in (*ROOT.iterdir(), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))):
+        is_text = path.suffix in SUFFIXES or path.name in WITHOUT_SUFFIX
+        if is_text and path.is_file() and not NOT_OURS & set(path.parts):
+            yield path
+
+
+def dangling(name: str, text: str, known: Iterable[str]) -> list[str]:
+    """Return what `text`, the file `name` of a repository with the files `known`, names and the repository has not."""
+    paths = set(known)
+    ends = {"/".join(parts[start:]) for path in paths for parts in [path.split("/")] for start in range(len(parts))}
+    found = OUTSIDE.findall(text)
+    found += [each for each in DOCUMENT.findall(text) if each.replace("../", "") not in ends | WRITTEN_LATER]
+    for pair in DECISION.findall(text):
+        number = int(pair[0] or pair[1])
+        if not any(path.startswith(f"docs/adr/{number:04}-") for path in paths):
+            found.append(f"decision {number}")
+    if name.startswith(ABOUT_THE_CODE) and name.endswith(".md"):
+        found += [each for each in CODE.findall(text) if each not in ends]
+    return found
+
+
+FILES = {str(path.relative_to(ROOT)): path for path in sorted(text_files())}
+
+
+def test_nothing_is_named_that_a_clone_does_not_have() -> None:
+    found = {}
+    for name, path in FILES.items():
+        if names := dangling(name, path.read_text("utf-8"), FILES):
+            found[name] = names
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [  # with marks in them, or each would be found in this file
+        "DES~IGN §4", "TRA~PS~.md 33", "Tr~ap 7: credit", "(tr~aps 5 and 28)", "MY~PYC~.md", "CONFORM~ANCE~.md",
+        "SECURITY.md ~3.1", "SECURITY ~0.9", "SECURITY.md sec~tion 5", "see docs/gone~.md", "`gone~.md`",
+        "decision~ 9999", "docs/adr~/9999-gone", "`engine/gone.py~`",
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_found(text: str) -> None:
+    """The control."""
+    known = ["SECURITY.md", "docs/adr/0004-credit.md", "src/headrace/engine/limits.py"]
+    assert dangling("tests/traps/README.md", text.replace("~", ""), known)
+
+
+def test_what_is_there_may_be_named() -> None:
+    known = ["SECURITY.md", "docs/adr/0004-credit.md", "src/headrace/engine/limits.py"]
+    text = "SECURITY.md, [decision 4](../docs/adr/0004-credit.md), `engine/limits.py`, traps, 3 designs, security 3"
+    assert dangling("tests/traps/README.md", text, known) == []
