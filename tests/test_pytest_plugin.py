@@ -17,7 +17,7 @@ import asyncio
 import pytest
 import headrace
 from headrace.client import Client
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.server.handlers.response import Response
 from headrace.server.handlers.websocket import WebSocketResponse
 

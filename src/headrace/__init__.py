@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.client.calls.sse import ServerSentEvent
     from headrace.client.calls.websocket import WebSocketRefused
     from headrace.client.client import Client
-    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.config import NetworkConfig
     from headrace.client.errors import ClientError, HTTPStatusError, InvalidURL, RequestError, RequestTimeout
     from headrace.client.message.headers import Headers
     from headrace.client.message.url import URL
@@ -50,7 +50,7 @@ _NAMES: Final = {
     "client.calls.sse": "ServerSentEvent",
     "client.calls.websocket": "WebSocketRefused",
     "client.client": "Client",
-    "client.config": "NetworkConfig",
+    "client.connect.config": "NetworkConfig",
     "client.errors": "ClientError HTTPStatusError InvalidURL RequestError RequestTimeout",
     "client.message.headers": "Headers",
     "client.message.url": "URL",

@@ -133,7 +133,7 @@ def headrace_server() -> Iterator[Callable[..., RunningServer]]:
 def headrace_client() -> Iterator[Callable[..., SyncClient]]:
     """A function that makes a `headrace.SyncClient` for a server of `headrace_server`, or for a URL; closed with the
     test. `headrace_client(server, timeout=5)`: keyword arguments are the client's."""
-    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.config import NetworkConfig
     from headrace.client.sync.client import SyncClient
 
     clients: list[SyncClient] = []

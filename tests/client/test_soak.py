@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headrace.client import Client
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.server.handlers.response import Response
 
 from tests.support.serving import Run, port, serving

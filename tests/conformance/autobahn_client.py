@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from headrace.client import Client
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.websocket.connection import WebSocket
 from headrace.websocket.tunnel import WebSocketClosed
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from headrace.client import Origin, Outgoing, RequestError
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.pool.network import NetworkTransport
 
 from tests.conformance import h2specd

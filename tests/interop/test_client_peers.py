@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from headrace.client import Client, Timeouts
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.connection.driver import ClientDriver
 from headrace.client.pool.network import NetworkTransport
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.pool.network import NetworkTransport
 from headrace.proxy import ReverseProxy
 from headrace.server.app import Server

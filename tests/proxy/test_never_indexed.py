@@ -11,7 +11,7 @@ from typing import Any
 
 import hpack
 
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.pool.network import NetworkTransport
 from headrace.proxy import ReverseProxy
 

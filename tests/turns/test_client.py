@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from headrace.client import Client, RequestError, Timeouts
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.connection.driver import ClientDriver
 from headrace.client.connection.owner import CLIENT_LIMITS
 from headrace.client.errors import ConnectionLost, TruncatedBody

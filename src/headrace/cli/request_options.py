@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import click
 
 from headrace.cli.errors import CommandError, UsageError
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.errors import InvalidURL
 from headrace.client.message.content import CHUNK
 from headrace.client.message.url import URL

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from headrace.client.calls.sse import EventSource, ServerSentEvent
     from headrace.client.calls.websocket import WebSocketRefused
     from headrace.client.client import Client
-    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.config import NetworkConfig
     from headrace.client.connect.proxy import Proxy
     from headrace.client.errors import (
         BodyConsumed,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         WriteTimeout,
     )
     from headrace.client.interface import Content, Incoming, Origin, Outgoing, ResponseHead, Transport
+    from headrace.client.loop_thread import LoopThread
     from headrace.client.message.cookies import CookieConflict, Cookies
     from headrace.client.message.headers import Headers
     from headrace.client.message.query import QueryParams
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from headrace.client.message.url import URL
     from headrace.client.pool.network import NetworkTransport
     from headrace.client.sync.client import SyncClient, SyncResponse
-    from headrace.client.sync.loop_thread import LoopThread
     from headrace.client.timeouts import Timeouts
 
 _HOMES = {
@@ -103,9 +103,9 @@ _HOMES = {
         "ResponseHead",
         "Transport",
     ),
-    "sync.loop_thread": ("LoopThread",),
+    "loop_thread": ("LoopThread",),
     "pool.network": ("NetworkTransport",),
-    "config": ("NetworkConfig",),
+    "connect.config": ("NetworkConfig",),
     "connect.proxy": ("Proxy",),
     "message.query": ("QueryParams",),
     "message.request": ("Request",),

@@ -7,9 +7,9 @@ from typing import Final, Unpack
 
 from headrace.client.calls.options import CallOptions, ClientOptions
 from headrace.client.client import Client, ForgetfulClient
+from headrace.client.loop_thread import shared
 from headrace.client.message.url import URL
 from headrace.client.sync.client import SyncClient, SyncResponse, SyncStreamedResponse
-from headrace.client.sync.loop_thread import shared
 
 _making: Final = threading.RLock()  # a signal handler may ask while its thread makes one
 

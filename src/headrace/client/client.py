@@ -30,7 +30,7 @@ from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 if TYPE_CHECKING:
     from headrace.client.calls.websocket import WebSocketSession
-    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.config import NetworkConfig
 
 _SPECIAL: Final = frozenset((b"content-encoding", b"set-cookie"))
 _new: Final = object.__new__
@@ -352,7 +352,7 @@ class Client(Defaults):
 
 def _transport(network: NetworkConfig | None, options: NetworkOptions) -> Transport:
     """The network, as `network` has it, or the defaults, but for what `options` say."""
-    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.config import NetworkConfig
     from headrace.client.pool.network import NetworkTransport
 
     if network is None:

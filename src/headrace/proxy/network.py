@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 
 UPSTREAM_NETWORK: Final = NetworkConfig(
     trust_env=False,  # the way there is said in the upstream's URL

@@ -26,10 +26,10 @@ from headrace.cli.bench.alarm import LoopAlarm, make_alarm
 from headrace.cli.bench.command import parse_seconds
 from headrace.cli.bench.result import Interval, Plan, Result
 from headrace.cli.errors import UsageError
-from headrace.client.config import NetworkConfig
-from headrace.client.connect.connector import Connector
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.connection.driver import ClientDriver
 from headrace.client.interface import Origin, Outgoing
+from headrace.client.pool.network import own_connector
 from headrace.client.timeouts import Timeouts
 
 from tests.cli.command import environment
@@ -223,7 +223,7 @@ async def load(
     number: int, plan: Plan, *, clock: Callable[[], float] | None = None, connect: bench_run.Connect | None = None
 ) -> Result:
     """Run `plan` over HTTP/2 against the port `number`."""
-    connector = Connector(NetworkConfig(http1=False, trust_env=False))
+    connector = own_connector(NetworkConfig(http1=False, trust_env=False))
     request = outgoing(number, timeout_s=plan.timeout_s)
 
     async def connected(owner: Any) -> ClientDriver:
@@ -334,7 +334,7 @@ def test_a_connection_that_is_lost_is_replaced_and_what_it_carried_are_errors(ru
     async def check() -> None:
         async with gated() as (gate, number):
             drivers: list[ClientDriver] = []
-            connector = Connector(NetworkConfig(http1=False, trust_env=False))
+            connector = own_connector(NetworkConfig(http1=False, trust_env=False))
 
             async def connected(owner: Any) -> ClientDriver:
                 driver = await connector.connect(outgoing(number).origin, owner, protocols="h2")
@@ -360,7 +360,7 @@ def test_a_server_that_drains_loses_no_request(run: LoopRun) -> None:
     async def check() -> None:
         async with gated() as (gate, number), gated() as (other, second):
             other.is_open = True
-            connector = Connector(NetworkConfig(http1=False, trust_env=False))
+            connector = own_connector(NetworkConfig(http1=False, trust_env=False))
             ports = iter([number, second, second])
 
             async def connected(owner: Any) -> ClientDriver:
@@ -382,7 +382,7 @@ def test_it_ends_when_nobody_can_be_reached_any_more(run: LoopRun, monkeypatch: 
 
     async def check() -> None:
         async with gated() as (gate, number):
-            connector = Connector(NetworkConfig(http1=False, trust_env=False))
+            connector = own_connector(NetworkConfig(http1=False, trust_env=False))
             ports = iter([number])
             drivers: list[ClientDriver] = []
 

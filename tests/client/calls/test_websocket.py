@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 from headrace.client import Client, ConnectError, RemoteProtocolError, TotalTimeout
 from headrace.client.calls.websocket import REFUSAL_CONTENT, WebSocketOptions, WebSocketRefused, http_url
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.testing.asgi import ASGITransport
 from headrace.client.testing.mock import Answer, MockTransport
 from headrace.client.timeouts import Timeouts

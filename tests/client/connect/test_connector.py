@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from headrace.client.config import NetworkConfig
 from headrace.client.connect import addresses
 from headrace.client.connect.addresses import Address, open_socket, resolve
-from headrace.client.connect.connector import Connector
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.errors import ConnectError, DNSError, TLSError
 from headrace.client.interface import Origin
 from headrace.client.pool.coalescing import is_announced, is_named
+from headrace.client.pool.network import own_connector
 
 from tests.client.support.network_rig import server_tls, silence, trusting
 from tests.client.support.peer import listening
@@ -195,7 +195,7 @@ def test_a_real_socket_that_does_not_delay(run: Run) -> None:
 def test_a_connection_for_who_has_no_pool(run: Run) -> None:
     async def main() -> None:
         async with listening(tls=server_tls()) as server:
-            connector = Connector(NetworkConfig(verify=trusting(), trust_env=False, wait_for_settings=True))
+            connector = own_connector(NetworkConfig(verify=trusting(), trust_env=False, wait_for_settings=True))
             owner = Owner()
             driver = await connector.connect(Origin("https", "localhost", server.port), owner)
             assert driver.is_ready and driver.http_version == "2" and owner.told == ["ready"]
@@ -209,7 +209,7 @@ def test_a_connection_for_who_has_no_pool(run: Run) -> None:
 def test_one_that_is_given_up_in_the_handshake_is_closed(run: Run) -> None:
     async def main() -> None:
         async with silence() as server:
-            connector = Connector(NetworkConfig(trust_env=False))
+            connector = own_connector(NetworkConfig(trust_env=False))
             owner = Owner()
             task = asyncio.create_task(connector.connect(Origin("https", "127.0.0.1", server.port), owner))
             await server.heard.wait()
@@ -224,7 +224,7 @@ def test_one_that_is_given_up_in_the_handshake_is_closed(run: Run) -> None:
 def test_one_that_ends_before_it_is_ready(run: Run) -> None:
     async def main() -> None:
         async with listening(is_mute=True, script=close_it) as server:
-            connector = Connector(NetworkConfig(trust_env=False, wait_for_settings=True, http1=False))
+            connector = own_connector(NetworkConfig(trust_env=False, wait_for_settings=True, http1=False))
             with pytest.raises(ConnectError, match="was never ready: the connection ended") as caught:
                 await connector.connect(Origin("http", "127.0.0.1", server.port), Owner(), protocols="h2")
             assert caught.value.retryable
@@ -238,7 +238,7 @@ async def close_it(peer: Any) -> None:
 
 def test_a_context_that_cannot_be_made_is_an_error_of_each_request(run: Run) -> None:
     async def main() -> None:
-        connector = Connector(NetworkConfig(trust_env=False, verify="/nowhere.pem"))
+        connector = own_connector(NetworkConfig(trust_env=False, verify="/nowhere.pem"))
         for _ in range(2):
             with pytest.raises(TLSError, match=r"/nowhere\.pem: no such file"):
                 await connector.connect(Origin("https", "127.0.0.1", 9), Owner())
@@ -250,7 +250,7 @@ def test_a_name_that_tls_cannot_ask_for(run: Run) -> None:
     async def main() -> None:
         async with silence() as server:
             name = "x" * 64 + ".example"
-            connector = Connector(NetworkConfig(trust_env=False, resolve={(name, 443): ("127.0.0.1", server.port)}))
+            connector = own_connector(NetworkConfig(trust_env=False, resolve={(name, 443): ("127.0.0.1", server.port)}))
             with pytest.raises(TLSError, match="no TLS with 'xxx"):
                 await connector.connect(Origin("https", name, 443), Owner())
             await server.closed.wait()
@@ -264,7 +264,7 @@ def test_a_tap_that_fails_leaves_nothing_open(run: Run) -> None:
             raise RuntimeError("no tap")
 
         async with silence() as server:
-            connector = Connector(NetworkConfig(trust_env=False, tap=tap))
+            connector = own_connector(NetworkConfig(trust_env=False, tap=tap))
             with pytest.raises(RuntimeError, match="no tap"):
                 await connector.connect(Origin("http", "127.0.0.1", server.port), Owner())
             await server.closed.wait()
@@ -299,7 +299,7 @@ def test_a_connection_whose_making_is_cancelled_is_lost(run: Run, when: str) -> 
                 loop.call_soon(making.cancel)
 
         async with silence() as server:
-            connector = Connector(NetworkConfig(trust_env=False, tap=tap))
+            connector = own_connector(NetworkConfig(trust_env=False, tap=tap))
             making = asyncio.ensure_future(connector.connect(Origin("http", "127.0.0.1", server.port), Owner()))
             await asyncio.wait((making,))
             [driver] = drivers

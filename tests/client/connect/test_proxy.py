@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.proxy import Proxy, ProxyRules
 from headrace.client.errors import ProxyError
 from headrace.client.interface import Origin

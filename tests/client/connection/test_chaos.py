@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from headrace.client import Client, RequestError, Response, RetryPolicy, Timeouts
-from headrace.client.config import NetworkConfig
 from headrace.client.connect.addresses import Address, open_socket
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.connector import _attach as attach
 from headrace.client.connection.driver import ClientDriver
 from headrace.client.connection.exchange import Exchange, HeldResponse

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from headrace.client import BodyConsumed, Content, Request
-from headrace.client.message.content import IteratedContent, as_content, encode_content
-from headrace.client.message.multipart import Multipart
+from headrace.client.message.content import IteratedContent, as_content
+from headrace.client.message.encode import Multipart, encode_content
 
 from tests.support.serving import Run
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from headrace.client.config import NetworkConfig
 from headrace.client.connect import connector
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.errors import (
     ConnectError,
     ConnectionLost,

@@ -11,7 +11,7 @@ from typing import Any
 
 import trustme
 
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.pool.network import NetworkTransport
 

@@ -426,7 +426,7 @@ def test_pool_timeout() -> None:
         return Answer()
 
     def one_connection() -> Any:
-        from headrace.client.config import NetworkConfig
+        from headrace.client.connect.config import NetworkConfig
 
         return NetworkConfig(max_connections=1)
 

@@ -21,7 +21,7 @@ from headrace.client import (
     TruncatedBody,
     WriteTimeout,
 )
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.testing.mock import (
     Answer,
     Drain,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from headrace.client import Client, SyncClient
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.pool.network import NetworkTransport
 from headrace.client.testing.asgi import ASGITransport
 from headrace.client.testing.mock import Answer, MockTransport

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from headrace.client import Client, StreamReset, TruncatedBody
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.interface import Origin, Outgoing
 from headrace.client.pool.network import NetworkTransport
 from headrace.server.handlers.request import Request

@@ -15,7 +15,7 @@ import pytest
 
 from headrace.client import Client, LoopThread, StreamConsumed, SyncClient
 from headrace.client import api as api_module
-from headrace.client.sync import loop_thread as loop_thread_module
+from headrace.client import loop_thread as loop_thread_module
 
 from tests.client.support.fake import Answer, FakeTransport
 from tests.support.serving import Run

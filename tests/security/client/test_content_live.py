@@ -16,7 +16,7 @@ import pytest
 
 from headrace.client import Client, DigestAuth, RetryPolicy
 from headrace.client import errors as er
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 
 from tests.security.support.client_attack import MB, OK, TIMEOUTS, Behave, attacked, h1_flooding
 from tests.security.support.hostile import Link, hostile

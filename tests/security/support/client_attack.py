@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from headrace.client import Client, RequestError, Timeouts
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.server.handlers.response import Response
 
 from tests.security.support.hostile import Hostile, Link, hostile

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from headrace.client import Client, RequestError
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.websocket import fair_share, intake
 from headrace.websocket.tunnel import WebSocketClosed
 

@@ -136,14 +136,14 @@ def _run(plan: Plan, outgoing: Outgoing, connect: ConnectOptions, loop_name: str
     from headrace.cli.bench.run import Run
     from headrace.cli.process import loop_factory
     from headrace.cli.terminal import Palette, is_terminal, wants_colour, width_of_terminal
-    from headrace.client.connect.connector import Connector
     from headrace.client.connection.driver import ClientDriver, DriverOwner
     from headrace.client.errors import ClientError
+    from headrace.client.pool.network import own_connector
 
     origin = outgoing.origin
     protocols = connect.protocols(origin.scheme)
     try:
-        connector = Connector(connect.network(origin.scheme, idle_timeout_s=86_400.0))
+        connector = own_connector(connect.network(origin.scheme, idle_timeout_s=86_400.0))
     except ValueError as error:
         raise UsageError(str(error)) from None
     name, factory = loop_factory(loop_name)

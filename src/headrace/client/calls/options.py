@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack, cast
 
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.message.content import ContentLike, TrailersLike
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace.client.calls.auth import Auth
-    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.config import NetworkConfig
     from headrace.client.connect.proxy import Proxy
     from headrace.client.connect.tls import Certificate, Verify
     from headrace.client.interface import Transport
+    from headrace.client.message.response import Response
     from headrace.client.message.url import URL
 
 
@@ -98,6 +99,22 @@ class ClientOptions(NetworkOptions, total=False):
 
 class CallOptions(RequestOptions, SendOptions, total=False):
     """All of it."""
+
+
+class Caller(Protocol):
+    """The client, as the calls see it that make requests of their own: see `headrace.client.client.Client`."""
+
+    transport: Transport
+
+    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> Request:
+        """Make a request with the client's defaults."""
+        ...
+
+    async def _send(
+        self, request: Request, stream: bool, options: SendOptions, transport: Transport | None = None
+    ) -> Response:
+        """Send a request that nobody else has."""
+        ...
 
 
 _OF_SENDING: Final = frozenset(SendOptions.__annotations__)

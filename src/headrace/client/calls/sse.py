@@ -24,7 +24,7 @@ from headrace.client.message.text import LineSplitter
 from headrace.engine.fields import is_field_value
 
 if TYPE_CHECKING:
-    from headrace.client.client import Client
+    from headrace.client.calls.options import Caller
     from headrace.client.message.response import Response
     from headrace.client.message.url import URL
 
@@ -114,7 +114,7 @@ class EventSource:
 
     def __init__(
         self,
-        client: Client,
+        client: Caller,
         url: URL | str,
         options: CallOptions,
         *,

@@ -31,7 +31,7 @@ from headrace.websocket.tunnel import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from headrace.client.client import Client
+    from headrace.client.calls.options import Caller
 
 DEFAULT_MESSAGE_SIZE: Final = 1_048_576
 REFUSAL_CONTENT: Final = 8_192  # octets of a refusal that are kept
@@ -288,7 +288,7 @@ class WebSocketSession:
         await socket.close(NORMAL if kind is None else GOING_AWAY)
 
 
-def session(client: Client, url: URL | str, wanted: WebSocketOptions, options: CallOptions) -> WebSocketSession:
+def session(client: Caller, url: URL | str, wanted: WebSocketOptions, options: CallOptions) -> WebSocketSession:
     """What `Client.websocket` returns."""
     making, sending = split(options)
     sending.setdefault("follow_redirects", False)

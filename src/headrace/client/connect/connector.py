@@ -21,26 +21,28 @@ from headrace.client.connect.socks import negotiate
 from headrace.client.connect.tls import ALPN, check_result, client_context, handshake_error, server_name
 from headrace.client.connection.driver import ClientDriver
 from headrace.client.errors import ConnectError, ConnectTimeout, ProxyError, RequestError, TLSError, TLSTimeout
-from headrace.client.pool.http_proxies import HTTPProxies
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.transport.tls_transport import TLSTransport
 
 if TYPE_CHECKING:
     import ssl
 
-    from headrace.client.config import NetworkConfig
+    from headrace.client.connect.config import NetworkConfig
+    from headrace.client.connect.proxy import Proxies
+    from headrace.client.connect.tls import Protocols
     from headrace.client.connection.driver import DriverOwner
     from headrace.client.interface import Origin
-    from headrace.client.pool.policy import Protocols
 
 _alpn_lock = threading.Lock()  # a caller's SSLContext may be that of clients in several threads
 _NO_LIMIT_S = 86_400.0  # the handshake is timed here; the transport's own timer must not come first
 
 
 class Connector:
-    """Makes connections as `config` says. Raises ValueError for a proxy in the environment that is none."""
+    """Makes connections as `config` says, through HTTP proxies by `proxies`, which it ends with itself.
 
-    def __init__(self, config: NetworkConfig) -> None:
+    Raises ValueError for a proxy in the environment that is none."""
+
+    def __init__(self, config: NetworkConfig, proxies: Proxies) -> None:
         self.config = config
         self._limits = replace(
             config.limits,
@@ -52,7 +54,7 @@ class Connector:
             self._rules = ProxyRules.from_environment(os.environ)
         else:
             self._rules = ProxyRules.of(config.proxy)
-        self.proxies = HTTPProxies(config)
+        self.proxies = proxies
         self._context: ssl.SSLContext | None = None
 
     @property

@@ -11,10 +11,14 @@ import base64
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from headrace.client.interface import Origin
+
+if TYPE_CHECKING:
+    from headrace.client.connect.tunnel_transport import TunnelTransport
+    from headrace.client.interface import Incoming, Outgoing
 
 _PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -78,6 +82,22 @@ class Proxy:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+
+class Proxies(Protocol):
+    """The connections to HTTP proxies: the pool keeps them, and a connector goes through them."""
+
+    async def tunnel(self, proxy: Proxy, origin: Origin) -> TunnelTransport:
+        """Open a tunnel to `origin` through `proxy`. Raises ProxyError."""
+        ...
+
+    async def forward(self, proxy: Proxy, outgoing: Outgoing, *, whole: bool) -> Incoming:
+        """Send a request for an "http" URL to `proxy` itself. Raises RequestError."""
+        ...
+
+    async def aclose(self) -> None:
+        """End all connections to proxies."""
+        ...
 
 
 class ProxyRules:

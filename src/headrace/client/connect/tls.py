@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from headrace.client.errors import TLSError
 
 Verify: TypeAlias = bool | str | Path | ssl.SSLContext
 Certificate: TypeAlias = str | Path | tuple[str | Path, str | Path] | tuple[str | Path, str | Path, str | None]
 
+Protocols: TypeAlias = Literal["any", "h2", "http/1.1"]
+"""What a new connection may speak; "any" is up to ALPN."""
 ALPN: Final = {"any": ["h2", "http/1.1"], "h2": ["h2"], "http/1.1": ["http/1.1"]}
 
 _H2_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"

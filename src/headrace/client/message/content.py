@@ -7,15 +7,12 @@ import io
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from json import JSONEncoder
 from typing import IO, Any, Final, Protocol, runtime_checkable
-from urllib.parse import urlencode
 from weakref import WeakKeyDictionary, WeakSet
 
 from headrace.client.errors import BodyConsumed
 from headrace.client.interface import Content, Pairs
 from headrace.client.message.headers import Headers
-from headrace.client.message.query import primitive_text
 
 CHUNK: Final = 131_072
 
@@ -213,58 +210,6 @@ def as_content(content: Any) -> bytes | Content:
     if callable(content) or isinstance(content, (AsyncIterable, Iterable)):
         return IteratedContent(content)
     raise TypeError(f"the content of a request is octets, text, a file or an iterable, not {type(content).__name__}")
-
-
-def encode_content(
-    content: Any = None, data: Any = None, files: Any = None, json: Any = None, trailers: TrailersLike = None
-) -> tuple[bytes | Content, str | None]:
-    """The content of a request from its caller's arguments, and its media type where it is known.
-
-    Raises TypeError for several at once, and for what cannot be encoded.
-    """
-    if json is not None and content is data is files is trailers is None:
-        return _as_json(json), "application/json"
-    given = [name for name, value in (("content", content), ("json", json), ("data", data)) if value is not None]
-    if files is not None and given == ["data"]:
-        given = []
-    if len(given) + (files is not None) > 1:
-        raise TypeError(
-            f"a request has one content, not {' and '.join(given + (['files'] if files is not None else []))}"
-        )
-    media_type = None
-    encoded: bytes | Content = b""
-    if content is not None:
-        encoded = as_content(content)
-    elif json is not None:
-        encoded, media_type = _as_json(json), "application/json"
-    elif files is not None:
-        from headrace.client.message.multipart import Multipart
-
-        form = Multipart(data or {}, files)
-        encoded, media_type = form, form.media_type
-    elif data is not None:
-        if not isinstance(data, Mapping) and not (isinstance(data, (list, tuple))):
-            raise TypeError(f"data= takes the fields of a form, not {type(data).__name__}; octets go into content=")
-        encoded, media_type = encode_form(data), "application/x-www-form-urlencoded"
-    if trailers is not None:
-        whole = encoded if not isinstance(encoded, bytes) else IteratedContent([encoded] if encoded else [])
-        encoded = ContentWith(whole, whole.length, trailers)
-    return encoded, media_type
-
-
-_json_text: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-
-
-def _as_json(value: Any) -> bytes:
-    return _json_text(value).encode()
-
-
-def encode_form(data: Any) -> bytes:
-    """The fields of a form (WHATWG URL §5.2): a mapping, or pairs; lists give a name several values."""
-    pairs = []
-    for name, value in data.items() if isinstance(data, Mapping) else data:
-        pairs += [(name, primitive_text(each)) for each in (value if isinstance(value, (list, tuple)) else (value,))]
-    return urlencode(pairs).encode("ascii")
 
 
 def reader_of(file: IO[bytes]) -> Callable[[int, int], bytes]:

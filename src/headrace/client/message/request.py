@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from headrace.client.interface import Content, Origin, Outgoing, Pairs, in_this_context
-from headrace.client.message.content import ContentWith, TrailersLike, encode_content
+from headrace.client.message.content import ContentWith, TrailersLike
+from headrace.client.message.encode import encode_content
 from headrace.client.message.headers import Headers
 from headrace.client.message.url import URL
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts

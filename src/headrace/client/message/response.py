@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from headrace.client.errors import HTTPStatusError, StreamConsumed, too_large
 from headrace.client.interface import Incoming, Pairs, ResponseHead
-from headrace.client.message.content import encode_content
 from headrace.client.message.decoding import MAX_RATIO
+from headrace.client.message.encode import encode_content
 from headrace.client.message.headers import Headers
 from headrace.client.message.request import Call, Request
 from headrace.client.message.streaming import Streaming, again, decoded_at_once, pieces_of, sized, told

@@ -13,7 +13,7 @@ from headrace.client.message.decoding import ContentDecoder, codings_of
 from headrace.client.message.request import Call
 
 if TYPE_CHECKING:
-    from headrace.client.sync.loop_thread import LoopThread
+    from headrace.client.loop_thread import LoopThread
 
 
 MAX_RESPONSE_SIZE: Final = 268_435_456

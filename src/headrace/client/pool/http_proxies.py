@@ -6,8 +6,10 @@ connection to their proxy. A tunnel's octets are the content of its stream (RFC 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.proxy import Proxy
 from headrace.client.connect.tunnel_transport import TunnelTransport
 from headrace.client.errors import ConnectError, ProxyError, RequestError, RequestTimeout
@@ -15,19 +17,35 @@ from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.timeouts import NO_TIMEOUTS
 
 if TYPE_CHECKING:
-    from headrace.client.config import NetworkConfig
-    from headrace.client.pool.network import NetworkTransport
+    from headrace.client.connection.exchange import HeldResponse
+
+
+class Carrier(Protocol):
+    """The transport that has the connections to proxies: see `NetworkTransport`."""
+
+    async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
+        """See `Transport.send`."""
+        ...
+
+    async def tunnel(self, outgoing: Outgoing) -> HeldResponse:
+        """Ask for a tunnel by CONNECT and return the response, whose `tunnel` is open with 2xx."""
+        ...
+
+    async def aclose(self) -> None:
+        """End all connections."""
+        ...
 
 
 class HTTPProxies:
-    """Opens tunnels and forwards requests, with connections to the proxies that it keeps."""
+    """Opens tunnels and forwards requests, over connections to the proxies that two transports of `make` keep."""
 
-    __slots__ = ("_config", "_forwarding", "_tunnels")
+    __slots__ = ("_config", "_forwarding", "_make_transport", "_tunnels")
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, make: Callable[[NetworkConfig], Carrier]) -> None:
         self._config = config
-        self._tunnels: NetworkTransport | None = None
-        self._forwarding: NetworkTransport | None = None
+        self._make_transport = make
+        self._tunnels: Carrier | None = None
+        self._forwarding: Carrier | None = None
 
     async def tunnel(self, proxy: Proxy, origin: Origin) -> TunnelTransport:
         """A transport to `origin` through `proxy`, for everybody who waits for one: it has no limit of its own.
@@ -88,12 +106,9 @@ class HTTPProxies:
             if transport is not None:
                 await transport.aclose()
 
-    def _make(self, *, http2: bool) -> NetworkTransport:
-        from headrace.client.config import NetworkConfig
-        from headrace.client.pool.network import NetworkTransport  # it imports this module
-
+    def _make(self, *, http2: bool) -> Carrier:
         config = self._config
-        return NetworkTransport(
+        return self._make_transport(
             NetworkConfig(
                 http2=http2,
                 max_connections=config.max_connections,

@@ -14,18 +14,19 @@ import contextvars
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
-from headrace.client.config import NetworkConfig
 from headrace.client.connect.addresses import Address
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.connector import Connector
 from headrace.client.connection.driver import MISDIRECTED, ClientDriver, DriverOwner
 from headrace.client.connection.exchange import Exchange, HeldResponse
-from headrace.client.connection.patience import CONNECT as CONNECTING
-from headrace.client.connection.patience import TLS, Attempt, Patience, Waiter
 from headrace.client.errors import ConnectError, PoolError, RequestError, RequestTimeout
 from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.pool.coalescing import is_announced, may_share
+from headrace.client.pool.http_proxies import HTTPProxies
+from headrace.client.pool.patience import CONNECT as CONNECTING
+from headrace.client.pool.patience import TLS, Attempt, Patience, Waiter
 from headrace.client.pool.place import CONNECT, REQUEST, WEBSOCKET, Place
-from headrace.client.pool.policy import Close, Open, Pool, Refuse, Start
+from headrace.client.pool.policy import Close, Open, Policy, Pool, Refuse, Start
 from headrace.client.pool.replay import is_replayable, may_replay
 from headrace.client.pool.stats import PoolStats, stats_of
 from headrace.client.timeouts import NO_TIMEOUTS
@@ -39,19 +40,24 @@ class Connects(Protocol):
         ...
 
 
+def own_connector(config: NetworkConfig) -> Connector:
+    """Return a connector for `config` that keeps its connections to proxies for itself."""
+    return Connector(config, HTTPProxies(config, NetworkTransport))
+
+
 class NetworkTransport:
     """Carries requests over connections that it makes, shares and keeps. Belongs to the event loop it is first used on.
 
-    `connector` stands in for `Connector(config)`, for whoever makes connections in another way; it has one coroutine,
-    `connect`. Raises ValueError for a proxy in the environment that is none.
+    `connector` stands in for `own_connector(config)`, for those who make connections in another way; its one coroutine
+    is `connect`. Raises ValueError for a proxy in the environment that is none.
     """
 
     def __init__(self, config: NetworkConfig | None = None, *, connector: Connects | None = None) -> None:
         self.config = config if config is not None else NetworkConfig()
-        own = Connector(self.config) if connector is None else None
+        own = own_connector(self.config) if connector is None else None
         self._own_connector = own
         self._connector: Any = connector if own is None else own
-        self.pool = Pool(self.config.policy)
+        self.pool = Pool(Policy.of(self.config))
         self._places = self.pool.places
         self.links: dict[ClientDriver, _Link] = {}
         """Connections whose transport is open, also those that the pool does not count any more."""

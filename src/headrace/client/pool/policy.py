@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from headrace.client.interface import Origin
 from headrace.client.pool.place import REQUEST, WEBSOCKET, Known, Member, Place, Ticket
 
-Protocols: TypeAlias = Literal["any", "h2", "http/1.1"]
-"""What a new connection may speak; "any" is up to ALPN."""
+if TYPE_CHECKING:
+    from headrace.client.connect.config import NetworkConfig
+    from headrace.client.connect.tls import Protocols
 
 _REMEMBERED: Final = 1_024  # origins without a connection of which we still know what they are like
 _BARREN: Final = 3  # connections in a row that end before anything could begin on them; more would be a loop
@@ -34,6 +35,18 @@ class Policy:
     max_waiting: int = 10_000
     http1: bool = True
     http2: bool = True
+
+    @classmethod
+    def of(cls, config: NetworkConfig) -> Policy:
+        """Return the limits that `config` sets."""
+        return cls(
+            max_connections=config.max_connections,
+            max_h1_connections_per_origin=config.max_h1_connections_per_origin,
+            max_h2_connections_per_origin=config.max_h2_connections_per_origin,
+            max_waiting=config.max_waiting,
+            http1=config.http1,
+            http2=config.http2,
+        )
 
 
 class Start(NamedTuple):

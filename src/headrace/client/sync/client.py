@@ -9,6 +9,7 @@ from typing import Any, Final, Self, TypeVar, Unpack, cast
 from headrace.client.calls.auth import Auth, BasicAuth, as_auth
 from headrace.client.calls.options import CallOptions, ClientOptions, RequestOptions, SendOptions, split
 from headrace.client.client import Client
+from headrace.client.loop_thread import LoopThread, shared
 from headrace.client.message.content import AsksInThreads
 from headrace.client.message.cookies import Cookies
 from headrace.client.message.headers import Headers
@@ -17,7 +18,6 @@ from headrace.client.message.response import BaseResponse, Response
 from headrace.client.message.streaming import pieces_of
 from headrace.client.message.text import split_lines
 from headrace.client.message.url import URL
-from headrace.client.sync.loop_thread import LoopThread, shared
 from headrace.client.sync.streams import SyncEventSource, SyncWebSocket
 
 T = TypeVar("T")

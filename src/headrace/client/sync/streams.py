@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
 from headrace.client.calls.sse import EventSource, ServerSentEvent
-from headrace.client.sync.loop_thread import LoopThread
+from headrace.client.loop_thread import LoopThread
 
 if TYPE_CHECKING:
     from headrace.client.calls.websocket import WebSocketSession

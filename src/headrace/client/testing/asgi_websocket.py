@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.interface import ResponseHead
-from headrace.client.testing.asgi import WINDOW, ASGIResponse, ClientGone, pairs
+from headrace.client.testing.asgi_response import WINDOW, ASGIResponse, ClientGone, pairs
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.engine.ws.connection import WebSocketConnection
 from headrace.engine.ws.frames import ABNORMAL, INTERNAL_ERROR, NORMAL

@@ -11,7 +11,7 @@ import contextvars
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from headrace.client.config import NetworkConfig
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.connection.driver import ClientDriver
 from headrace.client.connection.owner import DriverOwner
 from headrace.client.errors import RequestError

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from headrace.client import errors
 from headrace.client.interface import Incoming, Origin, Outgoing, Pairs
-from headrace.client.sync.loop_thread import LoopThread, shared
+from headrace.client.loop_thread import LoopThread, shared
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.engine.errors import LocalError
 
@@ -309,7 +309,7 @@ class SyncContent:
 def _transport(transport: Any, options: dict[str, Any]) -> Any:
     """The given one, or a pool with these options."""
     if transport is None:
-        from headrace.client.config import NetworkConfig
+        from headrace.client.connect.config import NetworkConfig
         from headrace.client.pool.network import NetworkTransport
 
         return NetworkTransport(NetworkConfig(**options))

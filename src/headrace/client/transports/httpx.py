@@ -22,7 +22,7 @@ class Response(ReadyResponse, httpx.Response):
 class AsyncTransport(AsyncBridge, httpx.AsyncBaseTransport):
     """Carries the requests of an httpx.AsyncClient: HTTP/2 and HTTP/1.1, multiplexed, over headrace's pool.
 
-    `options` are those of `headrace.client.config.NetworkConfig`; the client's own `http2`, `verify`, `limits`
+    `options` are those of `headrace.NetworkConfig`; the client's own `http2`, `verify`, `limits`
     and `proxy` do not reach a transport that is given to it. `transport` is any other carrier of ours instead, such as
     `ASGITransport(app)`. Errors are httpx's own.
 

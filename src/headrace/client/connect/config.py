@@ -12,7 +12,6 @@ from headrace.client.connect.proxy import Proxy
 from headrace.client.connect.tls import Certificate, Verify
 from headrace.client.connection.driver import CLIENT_LIMITS
 from headrace.client.interface import Origin
-from headrace.client.pool.policy import Policy
 from headrace.engine.limits import Limits
 
 Tap: TypeAlias = Callable[[asyncio.Protocol, Origin], asyncio.Protocol]
@@ -94,15 +93,3 @@ class NetworkConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
         if self.uds is not None and self.proxy is not None:
             raise ValueError("uds and proxy exclude each other")
-
-    @property
-    def policy(self) -> Policy:
-        """What of it concerns the pool."""
-        return Policy(
-            max_connections=self.max_connections,
-            max_h1_connections_per_origin=self.max_h1_connections_per_origin,
-            max_h2_connections_per_origin=self.max_h2_connections_per_origin,
-            max_waiting=self.max_waiting,
-            http1=self.http1,
-            http2=self.http2,
-        )

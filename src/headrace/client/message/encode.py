@@ -1,16 +1,20 @@
-"""multipart/form-data (RFC 7578): fields and files of a form, streamed, with its length known where the files' are."""
+"""The content of a request from its caller's arguments: JSON, a form, or one with files.
+
+multipart/form-data (RFC 7578) is streamed, with its length known where the files' are.
+"""
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
+from json import JSONEncoder
 from pathlib import PurePath
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from headrace.client.interface import Content, Pairs
-from headrace.client.message.content import AsksInThreads, as_content
+from headrace.client.message.content import AsksInThreads, ContentWith, IteratedContent, TrailersLike, as_content
 from headrace.client.message.headers import Headers
 from headrace.client.message.query import primitive_text
 
@@ -104,6 +108,8 @@ def _file_part(name: str, file: Any) -> tuple[bytes, bytes | Content]:
     headers = Headers(more)
     if "content-type" not in headers:
         if media_type is None:
+            import mimetypes  # its tables take time to read, and few requests need them
+
             media_type = (mimetypes.guess_type(filename)[0] if filename else None) or "application/octet-stream"
         headers["content-type"] = media_type
     disposition = f'content-disposition: form-data; name="{_quoted(name)}"'
@@ -117,3 +123,53 @@ def _quoted(text: Any) -> str:
     if not isinstance(text, str):
         raise TypeError(f"the name of a part of a form is text, not {type(text).__name__}")
     return text.translate(_QUOTED)
+
+
+def encode_content(
+    content: Any = None, data: Any = None, files: Any = None, json: Any = None, trailers: TrailersLike = None
+) -> tuple[bytes | Content, str | None]:
+    """The content of a request from its caller's arguments, and its media type where it is known.
+
+    Raises TypeError for several at once, and for what cannot be encoded.
+    """
+    if json is not None and content is data is files is trailers is None:
+        return _as_json(json), "application/json"
+    given = [name for name, value in (("content", content), ("json", json), ("data", data)) if value is not None]
+    if files is not None and given == ["data"]:
+        given = []
+    if len(given) + (files is not None) > 1:
+        raise TypeError(
+            f"a request has one content, not {' and '.join(given + (['files'] if files is not None else []))}"
+        )
+    media_type = None
+    encoded: bytes | Content = b""
+    if content is not None:
+        encoded = as_content(content)
+    elif json is not None:
+        encoded, media_type = _as_json(json), "application/json"
+    elif files is not None:
+        form = Multipart(data or {}, files)
+        encoded, media_type = form, form.media_type
+    elif data is not None:
+        if not isinstance(data, Mapping) and not (isinstance(data, (list, tuple))):
+            raise TypeError(f"data= takes the fields of a form, not {type(data).__name__}; octets go into content=")
+        encoded, media_type = encode_form(data), "application/x-www-form-urlencoded"
+    if trailers is not None:
+        whole = encoded if not isinstance(encoded, bytes) else IteratedContent([encoded] if encoded else [])
+        encoded = ContentWith(whole, whole.length, trailers)
+    return encoded, media_type
+
+
+_json_text: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _as_json(value: Any) -> bytes:
+    return _json_text(value).encode()
+
+
+def encode_form(data: Any) -> bytes:
+    """The fields of a form (WHATWG URL §5.2): a mapping, or pairs; lists give a name several values."""
+    pairs = []
+    for name, value in data.items() if isinstance(data, Mapping) else data:
+        pairs += [(name, primitive_text(each)) for each in (value if isinstance(value, (list, tuple)) else (value,))]
+    return urlencode(pairs).encode("ascii")
