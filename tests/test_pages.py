@@ -1,0 +1,101 @@
+"""Code and options in README and docs are those that there are."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import headrace
+import headrace.client
+
+from tests.conftest import ROOT
+from tests.support.pages import PAGES, blocks, commands, module_of, options_of
+
+API = "".join(page.read_text("utf-8") for page in (ROOT / "docs/reference/api").glob("*.md"))
+# Loggers, a file, a message, a placeholder: names that begin like a module's.
+NO_MODULES = {"access", "access_log", "error", "protocol", "proxy", "request", "toml"}
+
+
+def check(folder: Path, modules: dict[str, str]) -> str:
+    """Return what the type checker says of modules; empty when it is content."""
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text, "utf-8")
+    flags = "--config-file= --check-untyped-defs --ignore-missing-imports --follow-imports=silent --python-version=3.11"
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *flags.split(), "--no-error-summary", f"--cache-dir={folder}/cache", "."],
+        cwd=folder,
+        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_python_in_the_pages_is_what_a_type_checker_accepts(tmp_path: Path) -> None:
+    modules = {each.name: module_of(each) for page in PAGES for each in blocks(page) if each.language == "python"}
+    assert len(modules) > 50
+    said = check(tmp_path, modules)
+    assert not said, said
+
+
+def test_the_engine_is_embedded_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"__name__": "__main__"}
+    for each in blocks(ROOT / "docs/how-to/embed-the-engine.md"):
+        exec(compile(each.text, str(each.page), "exec"), names)
+    assert capsys.readouterr().out == "200: You asked for /fish\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_command_in_a_page_has_its_options(page: Path) -> None:
+    for words in commands(page):
+        known = options_of(words[0])
+        for word in words:
+            if word.startswith("--"):
+                assert word.partition("=")[0] in known, words
+            elif re.fullmatch("-[A-Za-z]", word):
+                assert word in known, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_name_in_a_page_is_there(page: Path) -> None:
+    for name in re.findall(r"`@?headrace\.([\w.]+)", page.read_text("utf-8")):
+        if name.partition(".")[0] not in NO_MODULES or name.startswith("proxy."):
+            assert resolved(f"headrace.{name.rstrip('.')}"), name
+
+
+def resolved(name: str) -> bool:
+    """True when a dotted name leads somewhere."""
+    found: object = headrace
+    path = "headrace"
+    for part in name.split(".")[1:]:
+        path += f".{part}"
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            try:
+                found = import_module(path)
+            except ImportError:
+                return False
+    return True
+
+
+@pytest.mark.parametrize("name", [*headrace.__all__, *(f"client.{each}" for each in headrace.client.__all__)])
+def test_the_api_pages_have_each_public_name(name: str) -> None:
+    short = name.removeprefix("client.")
+    same = getattr(headrace, short, None) is getattr(headrace.client, short, None)
+    assert re.search(rf"^::: headrace\.{re.escape(name)}$", API, re.MULTILINE) or (
+        same and re.search(rf"^::: headrace\.(client\.)?{re.escape(short)}$", API, re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("name", re.findall(r"^::: ([\w.]+)$", API, re.MULTILINE))
+def test_what_the_api_pages_name_is_there(name: str) -> None:
+    assert resolved(name)
