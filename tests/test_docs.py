@@ -18,7 +18,7 @@ from tests.conftest import ROOT, engine_is_compiled
 
 REFERENCE = ROOT / "docs/reference/settings.md"
 RESOURCE_MODEL = (ROOT / "SECURITY.md").read_text("utf-8")
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PAGES = [*ROOT.glob("*.md"), *(page for each in ("docs", "src", "tests") for page in (ROOT / each).rglob("*.md"))]
 
 
 def default_of(setting: Setting) -> object:
@@ -122,29 +122,3 @@ def test_a_page_points_only_at_what_exists(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
-
-
-def test_the_map_of_the_code_names_files_and_functions_that_exist() -> None:
-    rows = [line for line in (ROOT / "ARCHITECTURE.md").read_text("utf-8").splitlines() if line.startswith("| ")]
-    missing = []
-    for row in rows:
-        cells = row.split("|")
-        named = re.findall(r"`([\w./-]+\.py|tests/[\w/]+)`", row)
-        sources = [name for name in named if name.endswith(".py")]
-        for name in named:
-            if not any(
-                (base / name).exists() for base in (ROOT, ROOT / "src/headrace", ROOT / "src/headrace/engine/h2")
-            ):
-                missing.append(name)
-        code = "".join(text for name in sources for text in [source(name)] if text)
-        for function in re.findall(r"`(?:[A-Z]\w+\.)?(_?[a-z]\w*)`", cells[2] if len(cells) > 3 else ""):
-            if code and f"def {function}(" not in code:
-                missing.append(f"{function} in {sources}")
-    assert missing == []
-
-
-def source(name: str) -> str:
-    for base in (ROOT / "src/headrace", ROOT / "src/headrace/engine/h2"):
-        if (base / name).exists():
-            return (base / name).read_text("utf-8")
-    return ""

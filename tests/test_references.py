@@ -1,9 +1,10 @@
-"""Whatever a file of this repository points at, a clone of it has: documents, decisions, files of code."""
+"""Every document, decision and file of code that a file of this repository names is in a clone of it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ OUTSIDE = re.compile(
     r"\bDESIGN\b|\bTRAPS\b|\bMYPYC\b|\bCONFORMANCE\b|\b[Tt]raps? \d|\bSECURITY(?:\.md)?,? (?:§|section )?\d|\.\./shared"
 )
 DOCUMENT = re.compile(r"(?<![\w/:.-])(?:\.\./)*[\w][\w./-]*\.md\b")
-DECISION = re.compile(r"\b[Dd]ecision (\d+)\b|\badr/(\d{4})\b")
+DECISION = re.compile(r"\b(?:[Dd]ecision|ADR) (\d+)\b|\badr/(\d{4})\b")
 # In these, a name of a Python file means one of ours; elsewhere it may be a reader's own.
 ABOUT_THE_CODE = (
     "ARCHITECTURE.md",
@@ -43,10 +44,15 @@ def text_files() -> Iterator[Path]:
             yield path
 
 
-def dangling(name: str, text: str, known: Iterable[str]) -> list[str]:
-    """Return what `text`, the file `name` of a repository with the files `known`, names and the repository has not."""
-    paths = set(known)
-    ends = {"/".join(parts[start:]) for path in paths for parts in [path.split("/")] for start in range(len(parts))}
+@cache
+def ends_of(paths: frozenset[str]) -> set[str]:
+    """Return the ways to name each file: its path, and the path's ends."""
+    return {"/".join(parts[start:]) for path in paths for parts in [path.split("/")] for start in range(len(parts))}
+
+
+def dangling(name: str, text: str, paths: frozenset[str]) -> list[str]:
+    """Return the names in `text`, the file `name` of a repository with the files `paths`, that lead nowhere."""
+    ends = ends_of(paths)
     found = OUTSIDE.findall(text)
     found += [each for each in DOCUMENT.findall(text) if each.replace("../", "") not in ends | WRITTEN_LATER]
     for pair in DECISION.findall(text):
@@ -64,7 +70,7 @@ FILES = {str(path.relative_to(ROOT)): path for path in sorted(text_files())}
 def test_nothing_is_named_that_a_clone_does_not_have() -> None:
     found = {}
     for name, path in FILES.items():
-        if names := dangling(name, path.read_text("utf-8"), FILES):
+        if names := dangling(name, path.read_text("utf-8"), frozenset(FILES)):
             found[name] = names
     assert found == {}
 
@@ -79,11 +85,11 @@ def test_nothing_is_named_that_a_clone_does_not_have() -> None:
 )  # fmt: skip
 def test_what_is_not_there_is_found(text: str) -> None:
     """The control."""
-    known = ["SECURITY.md", "docs/adr/0004-credit.md", "src/headrace/engine/limits.py"]
+    known = frozenset({"SECURITY.md", "docs/adr/0004-credit.md", "src/headrace/engine/limits.py"})
     assert dangling("tests/traps/README.md", text.replace("~", ""), known)
 
 
 def test_what_is_there_may_be_named() -> None:
-    known = ["SECURITY.md", "docs/adr/0004-credit.md", "src/headrace/engine/limits.py"]
+    known = frozenset({"SECURITY.md", "docs/adr/0004-credit.md", "src/headrace/engine/limits.py"})
     text = "SECURITY.md, [decision 4](../docs/adr/0004-credit.md), `engine/limits.py`, traps, 3 designs, security 3"
     assert dangling("tests/traps/README.md", text, known) == []

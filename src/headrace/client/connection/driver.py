@@ -4,8 +4,8 @@ The driver is the connection's protocol object, and everything happens on the ev
 `begin`, an event of the engine's a call of its exchange. There is no task and no queue between them (ADR 0018). What is
 asked for where there is no room waits with the driver's owner, which is told when there is.
 
-The class is written in layers: `driver_deadlines` has the exchanges and their timeouts, `driver_state` what the owner
-may ask of the connection; requests, events and the end are here.
+The class is written in layers: `deadlines` has the exchanges and their timeouts, `state` what the owner may ask of
+the connection; requests, events and the end are here.
 """
 
 from __future__ import annotations
