@@ -20,6 +20,8 @@ PUBLIC = {
     "Client",
     "ClientDisconnected",
     "ClientError",
+    "ClientRequest",
+    "ClientResponse",
     "Config",
     "ConfigError",
     "ConnectionInfo",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headrace.client.connect.config import NetworkConfig
     from headrace.client.errors import ClientError, HTTPStatusError, InvalidURL, RequestError, RequestTimeout
     from headrace.client.message.headers import Headers
+    from headrace.client.message.request import ClientRequest
+    from headrace.client.message.response import ClientResponse
     from headrace.client.message.url import URL
     from headrace.client.sync.client import SyncClient
     from headrace.client.timeouts import Timeouts
@@ -53,6 +55,8 @@ _NAMES: Final = {
     "client.connect.config": "NetworkConfig",
     "client.errors": "ClientError HTTPStatusError InvalidURL RequestError RequestTimeout",
     "client.message.headers": "Headers",
+    "client.message.request": "ClientRequest",
+    "client.message.response": "ClientResponse",
     "client.message.url": "URL",
     "client.sync.client": "SyncClient",
     "client.timeouts": "Timeouts",
@@ -88,6 +92,8 @@ __all__ = [
     "Client",
     "ClientDisconnected",
     "ClientError",
+    "ClientRequest",
+    "ClientResponse",
     "Config",
     "ConfigError",
     "ConnectionInfo",

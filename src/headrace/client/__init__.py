@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from headrace.client.message.cookies import CookieConflict, Cookies
     from headrace.client.message.headers import Headers
     from headrace.client.message.query import QueryParams
-    from headrace.client.message.request import Request
-    from headrace.client.message.response import Response
+    from headrace.client.message.request import ClientRequest as Request
+    from headrace.client.message.response import ClientResponse as Response
     from headrace.client.message.url import URL
     from headrace.client.pool.network import NetworkTransport
     from headrace.client.sync.client import SyncClient, SyncResponse
@@ -108,8 +108,6 @@ _HOMES = {
     "connect.config": ("NetworkConfig",),
     "connect.proxy": ("Proxy",),
     "message.query": ("QueryParams",),
-    "message.request": ("Request",),
-    "message.response": ("Response",),
     "calls.retry": (
         "RetryBudget",
         "RetryPolicy",
@@ -126,7 +124,10 @@ _HOMES = {
     "message.url": ("URL",),
     "calls.websocket": ("WebSocketRefused",),
 }
-_HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: (f"{__name__}.{home}", name) for home, names in _HOMES.items() for name in names}
+# The server has a Request and a Response, too: outside of this room the client's are called by their whole names.
+_HOME_OF["Request"] = f"{__name__}.message.request", "ClientRequest"
+_HOME_OF["Response"] = f"{__name__}.message.response", "ClientResponse"
 
 __all__ = [
     "URL",
@@ -193,10 +194,11 @@ __all__ = [
 if not TYPE_CHECKING:  # else every name would be there for a type checker
 
     def __getattr__(name: str) -> Any:
-        home = _HOME_OF.get(name)
-        if home is None:
+        found = _HOME_OF.get(name)
+        if found is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(home), name)
+        home, name_there = found
+        value = globals()[name] = getattr(import_module(home), name_there)
         return value
 
 

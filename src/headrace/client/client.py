@@ -7,10 +7,10 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 from headrace.client.calls.auth import as_auth, auth_of_url
-from headrace.client.calls.defaults import Defaults, Target
+from headrace.client.calls.defaults import Defaults
 from headrace.client.calls.journey import NONE, Journey, finish
 from headrace.client.calls.options import CallOptions, NetworkOptions, SendOptions, split
 from headrace.client.calls.redirects import MAX_REDIRECTS
@@ -18,12 +18,12 @@ from headrace.client.calls.retry import RetryPolicy
 from headrace.client.calls.sse import MAX_EVENT_SIZE, EventSource
 from headrace.client.deadline import until
 from headrace.client.errors import PoolError, RequestError
-from headrace.client.interface import Pairs, Transport
+from headrace.client.interface import Transport
 from headrace.client.message.decoding import MAX_RATIO
 from headrace.client.message.headers import Headers
 from headrace.client.message.jar import JarHolder
-from headrace.client.message.request import Call, Request
-from headrace.client.message.response import REDIRECTS, Response
+from headrace.client.message.request import Call, ClientRequest, checked_request
+from headrace.client.message.response import REDIRECTS, BaseResponse, ClientResponse, no_incoming
 from headrace.client.message.streaming import MAX_RESPONSE_SIZE, Streaming, decoded_whole, told
 from headrace.client.message.url import URL
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from headrace.client.calls.websocket import WebSocketSession
     from headrace.client.connect.config import NetworkConfig
 
+R = TypeVar("R", bound=BaseResponse)
+
 _SPECIAL: Final = frozenset((b"content-encoding", b"set-cookie"))
-_new: Final = object.__new__
 
 
 class Client(Defaults):
@@ -118,14 +119,16 @@ class Client(Defaults):
 
     # -- requests ----------------------------------------------------------------------------------------------
 
-    async def send(self, request: Request, *, stream: bool = False, **options: Unpack[SendOptions]) -> Response:
+    async def send(
+        self, request: ClientRequest, *, stream: bool = False, **options: Unpack[SendOptions]
+    ) -> ClientResponse:
         """Send a request. With `stream` the response is returned when its head is there, and has to be read to its end
         or closed; else when it is whole. Raises RequestError, ValueError for what cannot be sent."""
-        return await self._send(request.copy(), stream, options)
+        return await self._send(checked_request(request).copy(), stream, options)
 
     async def _send(
-        self, request: Request, stream: bool, options: SendOptions, transport: Transport | None = None
-    ) -> Response:
+        self, request: ClientRequest, stream: bool, options: SendOptions, transport: Transport | None = None
+    ) -> ClientResponse:
         """Send a request that nobody else has."""
         if self._is_closed:
             raise PoolError("the client is closed", url=request.url.without_userinfo())
@@ -151,7 +154,7 @@ class Client(Defaults):
             return await journey.run(request)
         return await until(deadline, journey.run(request), request.url.without_userinfo())
 
-    async def request(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> Response:
+    async def request(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """Send a request and return its response, whole. Raises as `build_request` and `send`."""
         making, sending = split(options)
         return await self._send(self.build_request(method, url, **making), False, sending)
@@ -229,63 +232,66 @@ class Client(Defaults):
             sleep=sleep,
         )
 
-    async def get(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
+    async def get(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """GET, see `request`."""
         if not options:
-            target = self._targets.get(url)
-            made_from, fields = self._prepared
-            if target is not None and self._jar.is_empty and self._headers._pairs is made_from:
-                return await self._plain(target, fields)
-            if not self._is_closed:
-                self._prepare(url)
+            response = await self._plain(url, ClientResponse)
+            if response is not None:
+                return response
         return await self.request("GET", url, **options)
 
-    async def head(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
+    async def head(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """HEAD, see `request`."""
         return await self.request("HEAD", url, **options)
 
-    async def options(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
+    async def options(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """OPTIONS, see `request`."""
         return await self.request("OPTIONS", url, **options)
 
-    async def delete(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
+    async def delete(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """DELETE, see `request`."""
         return await self.request("DELETE", url, **options)
 
-    async def post(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
+    async def post(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """POST, see `request`."""
         return await self.request("POST", url, **options)
 
-    async def put(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
+    async def put(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """PUT, see `request`."""
         return await self.request("PUT", url, **options)
 
-    async def patch(self, url: URL | str, **options: Unpack[CallOptions]) -> Response:
+    async def patch(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """PATCH, see `request`."""
         return await self.request("PATCH", url, **options)
 
-    async def _plain(self, target: Target, fields: Pairs) -> Response:
-        """The short way: nothing is asked for but the URL, and nothing of the client stands between."""
-        origin, authority, path, url = target
+    async def _plain(self, url: URL | str, kind: type[R]) -> R | ClientResponse | None:
+        """Take the short way: nothing is asked for but the URL, and nothing of the client stands between. Return None
+        where something does. A response is of the `kind`, but a ClientResponse after redirects."""
+        target = self._targets.get(url)
+        made_from, fields = self._prepared
+        if target is None or not self._jar.is_empty or self._headers._pairs is not made_from:
+            if not self._is_closed:
+                self._prepare(url)
+            return None
+        origin, authority, path, text = target
         on_the_way = self._on_the_way
-        call = Call(b"GET", origin, authority, path, fields, b"", url, self._timeouts, self._max_size, on_the_way)
+        call = Call(b"GET", origin, authority, path, fields, b"", text, self._timeouts, self._max_size, on_the_way)
         started = perf_counter()
         try:
             incoming = await self.transport.send(call, whole=True)
-            head = incoming.head
+            try:
+                head = incoming.head
+            except AttributeError:
+                raise no_incoming(incoming) from None
             status = head.status
             content = await incoming.read() if status == 200 or status not in on_the_way else None
         except RequestError as error:
             told(error, call)
             raise
-        response: Response = _new(Response)
-        response._elapsed_s = perf_counter() - started
-        response._incoming = incoming
-        response._call = call
-        response._content = content
-        response.status = status
+        elapsed_s = perf_counter() - started
         if content is None:
-            return await self._plain_redirect(response)
+            return await self._plain_redirect(ClientResponse._received(incoming, call, status, None, elapsed_s))
+        response = kind._received(incoming, call, status, content, elapsed_s)
         if len(content) <= self._most:
             for name, _ in head.headers:
                 if name in _SPECIAL:
@@ -297,7 +303,7 @@ class Client(Defaults):
     def _jar_of_call(self) -> JarHolder:
         return self._jar
 
-    async def _plain_rest(self, response: Response) -> Response:
+    async def _plain_rest(self, response: R) -> R:
         """What a plain request seldom needs: codings and cookies, and that there is too much."""
         assert response._call is not None
         headers = response._incoming.head.headers
@@ -310,7 +316,7 @@ class Client(Defaults):
             self._jar_of_call().extract(response.request.url, headers)
         return response
 
-    async def _plain_redirect(self, response: Response) -> Response:
+    async def _plain_redirect(self, response: ClientResponse) -> ClientResponse:
         """Follow a redirect; its content is not wanted."""
         call, incoming = response._call, response._incoming
         assert call is not None
@@ -372,9 +378,9 @@ class StreamedResponse:
         self._method = method
         self._url = url
         self._options = options
-        self._response: Response | None = None
+        self._response: ClientResponse | None = None
 
-    async def __aenter__(self) -> Response:
+    async def __aenter__(self) -> ClientResponse:
         making, sending = split(self._options)
         request = self._client.build_request(self._method, self._url, **making)
         self._response = await self._client._send(request, True, sending)

@@ -291,7 +291,7 @@ def test_nothing_in_a_form_can_become_another_part(run: Run) -> None:
 def test_a_request_and_what_goes_out() -> None:
     request = Request("post", "https://user:pw@example.org/a?x=1#top", params={"y": 2}, headers={"X-A": "1"}, json={})
     assert request.method == "POST" and request.url.params["y"] == "2"
-    assert repr(request) == "<Request POST https://example.org/a?x=1&y=2#top>"
+    assert repr(request) == "<ClientRequest POST https://example.org/a?x=1&y=2#top>"
     out = request.outgoing()
     assert (out.method, out.path, out.authority) == (b"POST", b"/a?x=1&y=2", b"example.org")
     assert out.headers == [(b"x-a", b"1"), (b"content-type", b"application/json")]

@@ -32,7 +32,7 @@ def test_made_by_hand() -> None:
     assert response.request is request and response.url == "https://example.org/x"
     assert response.history == [] and response.elapsed == timedelta(0) and response.informational == []
     assert response.is_closed and response.is_stream_consumed and response.num_bytes_downloaded == 5
-    assert repr(response) == "<Response [200 OK]>" and repr(Response(299)) == "<Response [299]>"
+    assert repr(response) == "<ClientResponse [200 OK]>" and repr(Response(299)) == "<ClientResponse [299]>"
     assert Response(200, json={"a": 1}).json() == {"a": 1}
     assert Response(200, {"content-encoding": "gzip"}, gzip.compress(b"x")).content == b"x"
     with pytest.raises(RuntimeError, match="without a request"):

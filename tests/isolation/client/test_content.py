@@ -147,7 +147,11 @@ def test_an_iterator_is_the_content_of_one_request(run: Run) -> None:
                     await client.post("http://a.example/", content=iterator)
                 request = Request("POST", "http://a.example/", content=make())
                 outcomes = await asyncio.gather(*(client.send(request) for _ in range(3)), return_exceptions=True)
-                assert sorted(type(each).__name__ for each in outcomes) == ["BodyConsumed", "BodyConsumed", "Response"]
+                assert sorted(type(each).__name__ for each in outcomes) == [
+                    "BodyConsumed",
+                    "BodyConsumed",
+                    "ClientResponse",
+                ]
                 for _ in range(2):
                     assert (await client.post("http://a.example/", content=make)).content == b"a"
 

@@ -28,7 +28,7 @@ def change_auth(client: Client) -> None:
     client.auth = lambda request: request.headers.update({"authorization": "new"})
 
 
-@pytest.mark.parametrize("place", ["Request", "URL"])
+@pytest.mark.parametrize("place", ["ClientRequest", "URL"])
 @pytest.mark.parametrize("change", [change_header, change_headers, change_auth])
 def test_a_default_that_another_thread_changes_while_requests_are_prepared(
     run: Run, monkeypatch: pytest.MonkeyPatch, change: Any, place: str

@@ -86,7 +86,7 @@ def bench(url: str, **options: Any) -> int:
 
 def _plan(url: str, options: dict[str, Any]) -> tuple[Plan, Outgoing]:
     from headrace.cli.bench.result import Plan
-    from headrace.client.message.request import Request
+    from headrace.client.message.request import ClientRequest
     from headrace.client.timeouts import Timeouts
 
     target = parse_url(url)
@@ -121,7 +121,7 @@ def _plan(url: str, options: dict[str, Any]) -> tuple[Plan, Outgoing]:
         defaults.append(("content-type", FORM))
     headers = [pair for pair in defaults if pair[0] not in named] + given
     try:
-        request = Request(
+        request = ClientRequest(
             plan.method, target, headers=headers, content=plan.content,
             timeouts=Timeouts(connect=timeout, tls=timeout, headers=timeout, read=timeout, write=timeout),
         )  # fmt: skip

@@ -1,8 +1,8 @@
 """The load itself: places for connections, requests that follow each other on them, and the clock that ends it.
 
-It stands on `ClientDriver` directly: no pool, no Response, no task a request. A request is a call of `begin`, its end a
-call back, and the next ones begin when the driver says that there is room: once a batch of input, so that they leave in
-one write.
+It stands on `ClientDriver` directly: no pool, no ClientResponse, no task a request. A request is a call of `begin`, its
+end a call back, and the next ones begin when the driver says that there is room: once a batch of input, so that they
+leave in one write.
 """
 
 from __future__ import annotations

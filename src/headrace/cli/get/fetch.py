@@ -21,7 +21,7 @@ from headrace.client.message.url import URL
 
 if TYPE_CHECKING:
     from headrace.client.client import Client
-    from headrace.client.message.response import Response
+    from headrace.client.message.response import ClientResponse
 
 MOST_AT_ONCE: Final = 50
 
@@ -138,12 +138,12 @@ async def _fetch(fetch: Fetch, target: Target, before: asyncio.Future[None] | No
             raise _failure(response)
 
 
-def _failure(response: Response) -> FetchError:
+def _failure(response: ClientResponse) -> FetchError:
     said = f"the server answered {response.status} {response.reason_phrase}".rstrip()
     return FetchError(f"{said} ({response.url.without_userinfo()})", EXIT_STATUS)
 
 
-async def _send(fetch: Fetch, target: Target) -> Response:
+async def _send(fetch: Fetch, target: Target) -> ClientResponse:
     options: dict[str, Any] = {"follow_redirects": fetch.follows}
     if fetch.auth is not None:
         options["auth"] = fetch.auth
@@ -156,7 +156,7 @@ async def _send(fetch: Fetch, target: Target) -> Response:
         raise UsageError(str(error)) from None
 
 
-async def _write(fetch: Fetch, target: Target, response: Response, sink: Sink) -> int:
+async def _write(fetch: Fetch, target: Target, response: ClientResponse, sink: Sink) -> int:
     """The content. Returns how many octets were written."""
     count = 0
     progress = fetch.progress
@@ -175,7 +175,7 @@ async def _write(fetch: Fetch, target: Target, response: Response, sink: Sink) -
     return count
 
 
-def head_of(response: Response, palette: Palette | None) -> bytes:
+def head_of(response: ClientResponse, palette: Palette | None) -> bytes:
     """The head as text. With a `palette` it is for a terminal: in colour, and without what terminals obey."""
     version = response.http_version
     version = version if version.startswith("HTTP/") else f"HTTP/{version}"

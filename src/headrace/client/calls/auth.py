@@ -8,13 +8,13 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from headrace.client.message.request import Request
+from headrace.client.message.request import ClientRequest
 from headrace.client.message.url import URL
 
 if TYPE_CHECKING:
-    from headrace.client.message.response import Response
+    from headrace.client.message.response import ClientResponse
 
-AuthLike = "Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | None"
+AuthLike = "Auth | tuple[str | bytes, str | bytes] | Callable[[ClientRequest], ClientRequest | None] | None"
 """What is taken for `auth`: a name with a password, an Auth, or a function that changes the request."""
 
 
@@ -30,11 +30,11 @@ class Auth:
     requires_request_body = False
     requires_response_body = False
 
-    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+    def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
         """Yield the request with its credentials."""
         yield request
 
-    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+    async def async_auth_flow(self, request: ClientRequest) -> AsyncGenerator[ClientRequest, ClientResponse]:
         """The same, for flows that wait."""
         flow = self.auth_flow(request)
         try:
@@ -51,10 +51,10 @@ class Auth:
 class FunctionAuth(Auth):
     """A function that is given each request, and changes it or returns another."""
 
-    def __init__(self, function: Callable[[Request], Request | None]) -> None:
+    def __init__(self, function: Callable[[ClientRequest], ClientRequest | None]) -> None:
         self._function = function
 
-    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+    def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
         """Yield what the function makes of the request."""
         yield self._function(request) or request
 
@@ -68,7 +68,7 @@ class BasicAuth(Auth):
             raise ValueError("the user name of basic authentication has no colon (RFC 7617 §2)")
         self._value = "Basic " + b64encode(name + b":" + secret).decode("ascii")
 
-    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+    def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
         """Yield the request with its credentials."""
         request.headers["authorization"] = self._value
         yield request
@@ -80,7 +80,7 @@ class BearerAuth(Auth):
     def __init__(self, token: str | Callable[[], str]) -> None:
         self._token = token
 
-    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+    def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
         """Yield the request with its token."""
         token = self._token() if callable(self._token) else self._token
         request.headers["authorization"] = f"Bearer {token}"
@@ -103,7 +103,7 @@ class NetRCAuth(Auth):
                 for host, (login, account, password) in netrc.netrc(path).hosts.items()
             }
 
-    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+    def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
         """Yield the request, with credentials when its host has an entry."""
         host = request.url.raw_host.decode()
         entry = self._hosts.get(host) if host != "default" else None

@@ -14,7 +14,7 @@ from headrace.client.message.decoding import accept_encoding
 from headrace.client.message.headers import Headers
 from headrace.client.message.jar import JarHolder
 from headrace.client.message.query import QueryParams
-from headrace.client.message.request import Request
+from headrace.client.message.request import ClientRequest
 from headrace.client.message.url import URL
 from headrace.client.timeouts import Timeouts
 
@@ -86,7 +86,7 @@ class Defaults:
             if "host" in headers or "content-length" in headers or "cookie" in headers:
                 return
             # By way of a request, so that they are checked as any other's.
-            self._prepared = pairs, Request("GET", "http://prepared.invalid/", headers=headers).outgoing().headers
+            self._prepared = pairs, ClientRequest("GET", "http://prepared.invalid/", headers=headers).outgoing().headers
         target = self._merged(url)
         if target.userinfo:
             return
@@ -172,7 +172,7 @@ class Defaults:
     def cookies(self, cookies: Any) -> None:
         self._jar.set(cookies)
 
-    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> Request:
+    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> ClientRequest:
         """A request with the client's defaults, to be looked at, changed, and given to `send`.
 
         Raises InvalidURL, and ValueError or TypeError for options that make no request.
@@ -188,7 +188,7 @@ class Defaults:
 
             field = cookie_field(cookies)
             headers = headers | {"cookie": f"{headers['cookie']}; {field}" if "cookie" in headers else field}
-        return Request(
+        return ClientRequest(
             method,
             self._merged(url),
             params=params,

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.client.calls.auth import Auth, octets
 from headrace.client.interface import Origin
-from headrace.client.message.request import Request
+from headrace.client.message.request import ClientRequest
 
 if TYPE_CHECKING:
-    from headrace.client.message.response import Response
+    from headrace.client.message.response import ClientResponse
 
 # In order of preference (RFC 7616 §3.7: the server's order counts, but MD5 is there for old servers alone).
 _ALGORITHMS: Final = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
@@ -62,7 +62,7 @@ class DigestAuth(Auth):
         Requests that run at once share the nonce, so the count belongs to it, and to none of them (RFC 7616 §3.4: a
         count that comes twice is a replay)."""
 
-    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+    def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
         """Yield the request with the nonce that is known, and again with that of the 401, where it asks for another."""
         origin = request.url.origin
         tried = ""
@@ -103,7 +103,7 @@ class DigestAuth(Auth):
                 del counts[next(iter(counts))]
             return count
 
-    def _answer(self, request: Request, challenge: Challenge) -> str:
+    def _answer(self, request: ClientRequest, challenge: Challenge) -> str:
         """The value of authorization (RFC 7616 §3.4)."""
         count = self._count(request.url.origin, challenge.nonce)
         name, session, _ = challenge.algorithm.upper().partition("-SESS")

@@ -15,8 +15,8 @@ from headrace.client.errors import BodyConsumed, RequestError, TooManyRedirects
 from headrace.client.interface import Transport, in_this_context
 from headrace.client.message.content import as_content
 from headrace.client.message.jar import JarHolder
-from headrace.client.message.request import Call, Request
-from headrace.client.message.response import REDIRECTS, Response
+from headrace.client.message.request import Call, ClientRequest, checked_request
+from headrace.client.message.response import REDIRECTS, ClientResponse, no_incoming
 from headrace.client.message.streaming import Streaming, decoded_whole, told
 from headrace.engine.message import parse_content_length
 
@@ -71,16 +71,16 @@ class Journey:
             on_the_way = on_the_way.union(retry.statuses)
         self._on_the_way = on_the_way
 
-    async def run(self, request: Request) -> Response:
+    async def run(self, request: ClientRequest) -> ClientResponse:
         """Send the request, and what follows from it. Raises RequestError."""
         response = await self._authenticated(request)
         if not self._max_redirects or not response.has_redirect_location:
             return await self._completed(response)
         return await self.follow(request, response)
 
-    async def follow(self, request: Request, response: Response) -> Response:
+    async def follow(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
         """Go where redirects lead, beginning with this response to this request."""
-        history: list[Response] = []
+        history: list[ClientResponse] = []
         while response.has_redirect_location:
             try:
                 if len(history) == self._max_redirects:
@@ -105,7 +105,7 @@ class Journey:
         response._history = history
         return await self._completed(response)
 
-    async def _completed(self, response: Response) -> Response:
+    async def _completed(self, response: ClientResponse) -> ClientResponse:
         """The caller's response: where it looked like one on the way, and is wanted whole, the rest of it is read."""
         if response._content is None and not self._stream:
             began = time.perf_counter()
@@ -113,21 +113,21 @@ class Journey:
             response._elapsed_s += time.perf_counter() - began
         return response
 
-    async def _authenticated(self, request: Request) -> Response:
+    async def _authenticated(self, request: ClientRequest) -> ClientResponse:
         auth = self._auth
         if auth is None:
             return await self._hooked(request)
         if auth.requires_request_body and not isinstance(request.content, bytes):
             request.content = as_content(b"".join([piece async for piece in request.content.open()]))
-        flow: AsyncGenerator[Request, Response] = auth.async_auth_flow(request)
+        flow: AsyncGenerator[ClientRequest, ClientResponse] = auth.async_auth_flow(request)
         try:
-            following = await anext(flow)
+            following = checked_request(await anext(flow))
             while True:
                 response = await self._hooked(following)
                 try:
                     if auth.requires_response_body:
                         await response._read()
-                    following = await flow.asend(response)
+                    following = checked_request(await flow.asend(response))
                 except StopAsyncIteration:
                     return response
                 except BaseException:
@@ -143,7 +143,7 @@ class Journey:
         finally:
             await flow.aclose()
 
-    async def _hooked(self, request: Request) -> Response:
+    async def _hooked(self, request: ClientRequest) -> ClientResponse:
         for hook in self._hooks.get("request", ()):
             await _call(hook, request)
         response = await self._retried(request)
@@ -160,7 +160,7 @@ class Journey:
             raise
         return response
 
-    async def _retried(self, request: Request) -> Response:
+    async def _retried(self, request: ClientRequest) -> ClientResponse:
         policy = self._retry
         if policy is None:
             return await self._sent(request)
@@ -181,7 +181,7 @@ class Journey:
                 await finish(response, self._stream)
             await policy.sleep(wait)
 
-    async def _sent(self, request: Request) -> Response:
+    async def _sent(self, request: ClientRequest) -> ClientResponse:
         call = request.outgoing()
         if cookie := self._jar.header_for(request.url, self._is_led_away):
             _add_cookie(call, cookie)
@@ -194,13 +194,12 @@ class Journey:
         incoming = None
         try:
             incoming = await self._transport.send(call, whole=whole)
-            response = Response.__new__(Response)
-            response._incoming = incoming
-            response._call = call
+            try:
+                head = incoming.head
+            except AttributeError:
+                raise no_incoming(incoming) from None
+            response = ClientResponse._received(incoming, call, head.status, None)
             response._request = request
-            head = incoming.head
-            response.status = head.status
-            response._content = None
             is_on_the_way = head.status in self._on_the_way
             if whole and not is_on_the_way:
                 content = await incoming.read()
@@ -222,7 +221,7 @@ class Journey:
         return response
 
 
-async def skim(response: Response) -> bool:
+async def skim(response: ClientResponse) -> bool:
     """Read the content of an answer on the way, and tell whether it was small enough to be kept. What is larger stays
     to be read, or to be given up."""
     extra = response._extra
@@ -234,7 +233,7 @@ async def skim(response: Response) -> bool:
     return True
 
 
-async def finish(response: Response, is_stream: bool) -> None:
+async def finish(response: ClientResponse, is_stream: bool) -> None:
     """Be done with an answer that leads to another. What is small and comes soon is read, as the connection is worth
     more, and servers count what is reset; all else is given up, together with a connection of HTTP/1.1. What was asked
     for as a stream is not read over HTTP/2."""

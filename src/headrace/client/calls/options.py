@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack, cast
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.message.content import ContentLike, TrailersLike
 from headrace.client.message.headers import Headers
-from headrace.client.message.request import Progress, Request
+from headrace.client.message.request import ClientRequest, Progress
 from headrace.client.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.client.connect.proxy import Proxy
     from headrace.client.connect.tls import Certificate, Verify
     from headrace.client.interface import Transport
-    from headrace.client.message.response import Response
+    from headrace.client.message.response import ClientResponse
     from headrace.client.message.url import URL
 
 
@@ -55,7 +55,7 @@ class RequestOptions(TypedDict, total=False):
 class SendOptions(TypedDict, total=False):
     """How a request is sent."""
 
-    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | None
+    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[ClientRequest], ClientRequest | None] | None
     """Credentials; None for none, not even the client's."""
     follow_redirects: bool
     retry: RetryPolicy | None
@@ -85,7 +85,7 @@ class ClientOptions(NetworkOptions, total=False):
     headers: Any
     params: Any
     cookies: Any
-    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | None
+    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[ClientRequest], ClientRequest | None] | None
     timeout: float | Timeouts | None
     follow_redirects: bool
     max_redirects: int
@@ -106,13 +106,13 @@ class Caller(Protocol):
 
     transport: Transport
 
-    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> Request:
+    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> ClientRequest:
         """Make a request with the client's defaults."""
         ...
 
     async def _send(
-        self, request: Request, stream: bool, options: SendOptions, transport: Transport | None = None
-    ) -> Response:
+        self, request: ClientRequest, stream: bool, options: SendOptions, transport: Transport | None = None
+    ) -> ClientResponse:
         """Send a request that nobody else has."""
         ...
 

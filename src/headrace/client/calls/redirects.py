@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.client.errors import BodyConsumed, InvalidURL, RemoteProtocolError, TooManyRedirects
-from headrace.client.message.request import Request
+from headrace.client.message.request import ClientRequest
 from headrace.client.message.url import URL
 from headrace.engine.hpack.secrets import SECRET_NAMES, is_secret
 
@@ -29,7 +29,7 @@ _OF_ORIGIN: Final = frozenset((*SECRET_NAMES, b"last-event-id"))
 """What is said to one origin alone, besides the names that tell by themselves that they are secrets."""
 
 
-def redirected(request: Request, status: int, location: str) -> Request:
+def redirected(request: ClientRequest, status: int, location: str) -> ClientRequest:
     """The request that a redirect asks for.
 
     POST becomes GET for 301 and 302 as it does in browsers, and everything but HEAD becomes GET for 303; else method

@@ -25,7 +25,7 @@ from headrace.client.errors import (
 
 if TYPE_CHECKING:
     from headrace.client.interface import Origin
-    from headrace.client.message.request import Request
+    from headrace.client.message.request import ClientRequest
     from headrace.client.message.response import BaseResponse
 
 IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
@@ -123,12 +123,12 @@ class RetryPolicy:
         if self.attempts < 1 or self.backoff_s < 0 or self.max_backoff_s < 0 or self.max_retry_after_s < 0:
             raise ValueError("a retry policy has at least 1 attempt, and no negative seconds")
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: ClientRequest) -> None:
         """A request begins."""
         if self.budget is not None:
             self.budget.of(request.url.origin).deposit()
 
-    def wait_after_error(self, request: Request, error: RequestError, attempt: int) -> float | None:
+    def wait_after_error(self, request: ClientRequest, error: RequestError, attempt: int) -> float | None:
         """Seconds to wait before attempt number `attempt` + 1 after this error, None to give up."""
         if isinstance(error, (TLSError, TotalTimeout, BodyConsumed)):
             return None
@@ -138,13 +138,13 @@ class RetryPolicy:
         )
         return self._wait(request, attempt, None) if is_safe else None
 
-    def wait_after_response(self, request: Request, response: BaseResponse, attempt: int) -> float | None:
+    def wait_after_response(self, request: ClientRequest, response: BaseResponse, attempt: int) -> float | None:
         """Seconds to wait before attempt number `attempt` + 1 after this response, None to keep it."""
         if response.status not in self.statuses or request.method not in self.methods:
             return None
         return self._wait(request, attempt, self.retry_after(response.headers.get("retry-after")))
 
-    def _wait(self, request: Request, attempt: int, asked: float | None) -> float | None:
+    def _wait(self, request: ClientRequest, attempt: int, asked: float | None) -> float | None:
         if attempt >= self.attempts or not request.is_replayable:
             return None
         if asked is not None and asked > self.max_retry_after_s:

@@ -25,7 +25,7 @@ from headrace.engine.fields import is_field_value
 
 if TYPE_CHECKING:
     from headrace.client.calls.options import Caller
-    from headrace.client.message.response import Response
+    from headrace.client.message.response import ClientResponse
     from headrace.client.message.url import URL
 
 RETRY_S: Final = 3.0
@@ -124,7 +124,7 @@ class EventSource:
         max_event_size: int,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self.response: Response | None = None
+        self.response: ClientResponse | None = None
         """The response that events come from now; None while there is none."""
         self._client = client
         self._url = url
@@ -185,7 +185,7 @@ class EventSource:
             await response.aclose()
 
     @staticmethod
-    def _refused(response: Response, message: str) -> RemoteProtocolError:
+    def _refused(response: ClientResponse, message: str) -> RemoteProtocolError:
         return RemoteProtocolError(f"{message} (WHATWG HTML §9.2.3)", url=response.url.without_userinfo())
 
     def __aiter__(self) -> AsyncGenerator[ServerSentEvent, None]:

@@ -13,6 +13,7 @@ from headrace.client.message.url import URL
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.engine.fields import is_authority, is_token
 from headrace.engine.message import parse_content_length
+from headrace.transport.kinds import kind_of
 
 Progress = Callable[[int, int | None], None]
 """Told of octets so far, and of all where that is known."""
@@ -84,7 +85,7 @@ class Call(Outgoing):
             self.tell(status, found)
 
 
-class Request:
+class ClientRequest:
     """A request that can be looked at, changed and sent by `Client.send`.
 
     `headers` has what the caller and the client's defaults say; `host`, `content-length` and `transfer-encoding` come
@@ -144,9 +145,9 @@ class Request:
         """True when its content can be sent again."""
         return isinstance(self.content, bytes) or self.content.is_replayable
 
-    def copy(self) -> Request:
+    def copy(self) -> ClientRequest:
         """Another one with headers of its own, and the same content."""
-        new: Request = Request.__new__(Request)
+        new: ClientRequest = ClientRequest.__new__(ClientRequest)
         new.method = self.method
         new.url = self.url
         new.content = self.content
@@ -185,7 +186,14 @@ class Request:
         return call
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.url.without_userinfo()}>"
+        return f"<ClientRequest {self.method} {self.url.without_userinfo()}>"
+
+
+def checked_request(request: object) -> ClientRequest:
+    """Return the request. Raises TypeError for one that the client cannot send."""
+    if isinstance(request, ClientRequest):
+        return request
+    raise TypeError(f"a client sends a headrace.ClientRequest, not {kind_of(request)}: build_request makes one")
 
 
 class _Counter:

@@ -14,16 +14,23 @@ from headrace.client.interface import Incoming, Pairs, ResponseHead
 from headrace.client.message.decoding import MAX_RATIO
 from headrace.client.message.encode import encode_content
 from headrace.client.message.headers import Headers
-from headrace.client.message.request import Call, Request
+from headrace.client.message.request import Call, ClientRequest
 from headrace.client.message.streaming import Streaming, again, decoded_at_once, pieces_of, sized, told
 from headrace.client.message.text import LineSplitter, charset_by_mark, charset_of, is_text_codec
 from headrace.client.message.url import URL
+from headrace.transport.kinds import kind_of
 
 if TYPE_CHECKING:
     from headrace.client.message.cookies import Cookies
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
+_SELDOM_SET: Final = ("_cookies", "_encoding", "_extra", "_headers", "_request")
+
+
+def no_incoming(answer: object) -> TypeError:
+    """Return the error for a transport's answer that has no head."""
+    return TypeError(f"a transport answers with a headrace.client.Incoming, not with {kind_of(answer)}")
 
 
 class Received:
@@ -51,7 +58,7 @@ class Received:
 
 
 class BaseResponse:
-    """What `Response` and `SyncResponse` have in common."""
+    """What `ClientResponse` and `SyncResponse` have in common."""
 
     __slots__ = (
         "__weakref__",
@@ -68,7 +75,7 @@ class BaseResponse:
         "status",
     )
 
-    # Set by whoever makes one. The others are made when somebody asks, as most are never asked for.
+    # `_received` and the constructor set these. The others are made when somebody asks, as most are never asked for.
     _incoming: Incoming
     _call: Call | None
     _content: bytes | None  # decoded; None until it is read
@@ -77,7 +84,7 @@ class BaseResponse:
     """The status code."""
 
     _headers: Headers
-    _request: Request
+    _request: ClientRequest
     _history: list[Self]
     _cookies: Cookies
     _encoding: str
@@ -92,7 +99,7 @@ class BaseResponse:
         json: Any = None,
         http_version: str = "2",
         trailers: Any = None,
-        request: Request | None = None,
+        request: ClientRequest | None = None,
     ) -> None:
         """A response in memory, for tests of code that takes responses. `content` is octets or text."""
         if not 100 <= status <= 999:
@@ -109,7 +116,33 @@ class BaseResponse:
         self._elapsed_s = 0.0
         self._content = decoded_at_once(fields.raw, octets, MAX_RATIO)
         if request is not None:
+            if not isinstance(request, ClientRequest):
+                raise TypeError(f"a response to the client has a headrace.ClientRequest, not {kind_of(request)}")
             self._request = request
+
+    @classmethod
+    def _received(
+        cls, incoming: Incoming, call: Call, status: int, content: bytes | None, elapsed_s: float = 0.0
+    ) -> Self:
+        """Return the response that `incoming` brings, for the client. `content` is None until it is read."""
+        response = cls.__new__(cls)
+        response._incoming = incoming
+        response._call = call
+        response._content = content
+        response._elapsed_s = elapsed_s
+        response.status = status
+        return response
+
+    def _take_state(self, other: BaseResponse) -> None:
+        """Become the same response as `other`, which waits in another way; `history` is left to the caller."""
+        self._incoming = other._incoming
+        self._call = other._call
+        self._content = other._content
+        self._elapsed_s = other._elapsed_s
+        self.status = other.status
+        for name in _SELDOM_SET:
+            if hasattr(other, name):
+                setattr(self, name, getattr(other, name))
 
     # -- its head ----------------------------------------------------------------------------------------------
 
@@ -159,7 +192,7 @@ class BaseResponse:
         return self._incoming.info
 
     @property
-    def request(self) -> Request:
+    def request(self) -> ClientRequest:
         """The request that this answers, after redirects the last one. Raises RuntimeError where there is none."""
         try:
             return self._request
@@ -167,7 +200,7 @@ class BaseResponse:
             if self._call is None:
                 raise RuntimeError("this response was made by hand, without a request") from None
             call = self._call
-            self._request = Request(
+            self._request = ClientRequest(
                 call.method.decode(), call.url, headers=call.headers, content=call.content, timeouts=call.timeouts
             )
             return self._request
@@ -380,7 +413,7 @@ class BaseResponse:
             await self._extra.aclose()
 
 
-class Response(BaseResponse):
+class ClientResponse(BaseResponse):
     """A response to a request of `Client`.
 
     Of `get`, `post` and `request` it is whole: `content`, `text` and `json()` are there. Of `stream` it has its head,
@@ -388,7 +421,10 @@ class Response(BaseResponse):
     the rest.
     """
 
-    __slots__ = ()
+    __slots__ = ("_twin",)
+
+    _twin: BaseResponse
+    """The same response for code that is not asynchronous, where there is such code."""
 
     async def aread(self) -> bytes:
         """Read what is left of a stream, and return all of it. Raises RequestError: never a part for the whole."""

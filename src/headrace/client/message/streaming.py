@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from headrace.client.deadline import until
 from headrace.client.errors import RequestError, StreamConsumed, too_large
 from headrace.client.interface import Incoming, Pairs
 from headrace.client.message.decoding import ContentDecoder, codings_of
 from headrace.client.message.request import Call
-
-if TYPE_CHECKING:
-    from headrace.client.loop_thread import LoopThread
-
 
 MAX_RESPONSE_SIZE: Final = 268_435_456
 """256 MiB: what a program that did not think of it may have to keep in memory for one response. Who fetches more reads
@@ -42,7 +38,6 @@ class Streaming:
         "on_download",
         "size",
         "source",
-        "thread",
         "total",
     )
 
@@ -58,7 +53,6 @@ class Streaming:
         self.size = 0
         self.source: Any = None  # a generator, once somebody collects
         self.on_download: Any = None
-        self.thread: LoopThread
         self.total: int | None = None
         try:
             self.decoder = decoder_for(incoming.head.headers, max_ratio)

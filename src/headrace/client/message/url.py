@@ -95,6 +95,27 @@ class URL:
             raise TypeError(f"a URL is made of text or of another URL, not of {type(url).__name__}")
         return _replaced(parsed, components) if components else parsed
 
+    @classmethod
+    def _of_parts(cls, parts: _Parts) -> URL:
+        if parts.path.startswith("//") and not parts.host:
+            raise InvalidURL(f"the path {parts.path[:100]!r} of a URL without a host cannot begin with two slashes")
+        url: URL = object.__new__(URL)
+        target = parts.path or "/"
+        bare = parts._replace(
+            scheme="", userinfo="", path="", query=None, fragment=None, host=parts.host.partition("%")[0]
+        )
+        wire = _WIRE_SCHEMES.get(parts.scheme)
+        port = parts.port if parts.port is not None else DEFAULT_PORTS.get(parts.scheme, 0)
+        for name, value in (
+            ("_parts", parts),
+            ("_text", _text(parts)),
+            ("_raw_path", (target if parts.query is None else f"{target}?{parts.query}").encode("ascii")),
+            ("_authority", _text(bare).removeprefix("//").encode("ascii")),
+            ("_origin", Origin(wire, parts.host, port) if wire is not None and parts.host else None),
+        ):
+            object.__setattr__(url, name, value)
+        return url
+
     # -- parts -------------------------------------------------------------------------------------------------
 
     @property
@@ -220,7 +241,7 @@ class URL:
 
     def _with_more(self, params: QueryParams) -> URL:
         query = self._parts.query
-        return _made(self._parts._replace(query=f"{query}&{params}" if query else str(params)))
+        return URL._of_parts(self._parts._replace(query=f"{query}&{params}" if query else str(params)))
 
     def join(self, url: URL | str) -> URL:
         """Resolve a reference against this URL (RFC 3986 §5.2). Raises InvalidURL."""
@@ -229,17 +250,17 @@ class URL:
         if target.scheme:
             return URL(url)
         if target.host:
-            return _made(target._replace(scheme=base.scheme, port=_known_port(base.scheme, target.port)))
+            return URL._of_parts(target._replace(scheme=base.scheme, port=_known_port(base.scheme, target.port)))
         if not target.path:
             query = base.query if target.query is None else target.query
-            return _made(base._replace(query=query, fragment=target.fragment))
+            return URL._of_parts(base._replace(query=query, fragment=target.fragment))
         if target.path.startswith("/"):
             path = target.path
         elif base.host and not base.path:
             path = "/" + target.path
         else:
             path = base.path[: base.path.rfind("/") + 1] + target.path
-        return _made(base._replace(path=_without_dots(path), query=target.query, fragment=target.fragment))
+        return URL._of_parts(base._replace(path=_without_dots(path), query=target.query, fragment=target.fragment))
 
     # -- as a value --------------------------------------------------------------------------------------------
 
@@ -292,7 +313,7 @@ def _parsed(text: str) -> URL:
     if scheme is not None and not _SCHEME.fullmatch(scheme):
         raise InvalidURL(f"the URL {_short(text)} has {scheme[:50]!r} where a scheme would be")
     userinfo, host, port = _read_authority(authority or "", text)
-    return _made(_checked(scheme or "", userinfo, host, port, path, query, fragment))
+    return URL._of_parts(_checked(scheme or "", userinfo, host, port, path, query, fragment))
 
 
 def _read_authority(authority: str, text: str) -> tuple[str, str, str | None]:
@@ -400,25 +421,6 @@ def _short(text: str) -> str:
 # -- making
 
 
-def _made(parts: _Parts) -> URL:
-    if parts.path.startswith("//") and not parts.host:
-        raise InvalidURL(f"the path {parts.path[:100]!r} of a URL without a host cannot begin with two slashes")
-    url = object.__new__(URL)
-    target = parts.path or "/"
-    bare = parts._replace(scheme="", userinfo="", path="", query=None, fragment=None, host=parts.host.partition("%")[0])
-    wire = _WIRE_SCHEMES.get(parts.scheme)
-    port = parts.port if parts.port is not None else DEFAULT_PORTS.get(parts.scheme, 0)
-    for name, value in (
-        ("_parts", parts),
-        ("_text", _text(parts)),
-        ("_raw_path", (target if parts.query is None else f"{target}?{parts.query}").encode("ascii")),
-        ("_authority", _text(bare).removeprefix("//").encode("ascii")),
-        ("_origin", Origin(wire, parts.host, port) if wire is not None and parts.host else None),
-    ):
-        object.__setattr__(url, name, value)
-    return url
-
-
 def _text(parts: _Parts) -> str:
     scheme, userinfo, host, port, path, query, fragment = parts
     if host:
@@ -431,7 +433,7 @@ def _text(parts: _Parts) -> str:
 
 
 def _with_params(url: URL, params: QueryParams) -> URL:
-    return _made(url._parts._replace(query=str(params) if params else None))
+    return URL._of_parts(url._parts._replace(query=str(params) if params else None))
 
 
 def _replaced(url: URL, components: dict[str, Any]) -> URL:
@@ -480,4 +482,4 @@ def _replaced(url: URL, components: dict[str, Any]) -> URL:
         params = QueryParams(given["params"] or None)
         query = str(params) if params else None
     fragment = given.get("fragment", old.fragment)
-    return _made(_checked(scheme, userinfo, host, port, path, query, fragment))
+    return URL._of_parts(_checked(scheme, userinfo, host, port, path, query, fragment))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from typing import Any, Final, Self, TypeVar, Unpack, cast
+from typing import Any, Final, Self, TypeVar, Unpack
 
 from headrace.client.calls.auth import Auth, BasicAuth, as_auth
 from headrace.client.calls.options import CallOptions, ClientOptions, RequestOptions, SendOptions, split
@@ -13,8 +13,8 @@ from headrace.client.loop_thread import LoopThread, shared
 from headrace.client.message.content import AsksInThreads
 from headrace.client.message.cookies import Cookies
 from headrace.client.message.headers import Headers
-from headrace.client.message.request import Request
-from headrace.client.message.response import BaseResponse, Response
+from headrace.client.message.request import ClientRequest, checked_request
+from headrace.client.message.response import BaseResponse, ClientResponse
 from headrace.client.message.streaming import pieces_of
 from headrace.client.message.text import split_lines
 from headrace.client.message.url import URL
@@ -26,13 +26,24 @@ _END: Final = object()
 
 
 class SyncResponse(BaseResponse):
-    """A response to a request of `SyncClient`: what `Response` is, with plain methods and iterators."""
+    """A response to a request of `SyncClient`: what `ClientResponse` is, with plain methods and iterators."""
 
-    __slots__ = ()
+    __slots__ = ("_thread",)
 
-    @property
-    def _thread(self) -> LoopThread:
-        return self._extra.thread
+    _thread: LoopThread
+    """The thread that streams are read in."""
+
+    @classmethod
+    def _of(cls, response: ClientResponse, thread: LoopThread) -> SyncResponse:
+        """Return a response of `Client` for code that is not asynchronous: one and the same object each time."""
+        found = getattr(response, "_twin", None)
+        if not isinstance(found, SyncResponse):
+            found = response._twin = cls.__new__(cls)
+            found._thread = thread
+        found._take_state(response)
+        if hasattr(response, "_history"):
+            found._history = [cls._of(each, thread) for each in response._history]
+        return found
 
     def read(self) -> bytes:
         """Read what is left of a stream, and return all of it. Raises RequestError: never a part for the whole."""
@@ -100,26 +111,19 @@ class SyncClient:
 
     def _hook(self, hook: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, None]]:
         async def calling(argument: Any) -> None:
-            if isinstance(argument, Response):
-                self._as_sync(argument)
+            if isinstance(argument, ClientResponse):
+                response = self._as_sync(argument)
                 try:
-                    await asyncio.to_thread(hook, argument)
+                    await asyncio.to_thread(hook, response)
                 finally:
-                    argument.__class__ = Response
+                    argument._take_state(response)  # the hook may have read it
             else:
                 await asyncio.to_thread(hook, argument)
 
         return calling
 
-    def _as_sync(self, response: BaseResponse) -> SyncResponse:
-        """The two kinds have the same state, and differ by how one waits."""
-        response.__class__ = SyncResponse
-        if hasattr(response, "_extra"):
-            response._extra.thread = self._thread
-        if hasattr(response, "_history"):
-            for each in response._history:
-                self._as_sync(each)
-        return cast(SyncResponse, response)
+    def _as_sync(self, response: ClientResponse) -> SyncResponse:
+        return SyncResponse._of(response, self._thread)
 
     # -- what every request has unless it says otherwise -------------------------------------------------------
 
@@ -140,15 +144,16 @@ class SyncClient:
 
     # -- requests ----------------------------------------------------------------------------------------------
 
-    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> Request:
+    def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> ClientRequest:
         """A request with the client's defaults, to be looked at, changed, and given to `send`."""
         return self._client.build_request(method, url, **options)
 
-    def send(self, request: Request, *, stream: bool = False, **options: Unpack[SendOptions]) -> SyncResponse:
+    def send(self, request: ClientRequest, *, stream: bool = False, **options: Unpack[SendOptions]) -> SyncResponse:
         """Send a request; see `Client.send`."""
         _auth_in_threads(options)
-        if isinstance(request.content, AsksInThreads):
-            request.content.ask_in_threads()
+        content = checked_request(request).content
+        if isinstance(content, AsksInThreads):
+            content.ask_in_threads()
         return self._as_sync(self._thread.run(self._client.send(request, stream=stream, **options)))
 
     def request(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
@@ -164,9 +169,14 @@ class SyncClient:
         """GET, see `request`."""
         if options:
             return self.request("GET", url, **options)
-        response = self._thread.run(self._client.get(url))
-        response.__class__ = SyncResponse  # type: ignore[assignment] # the same state
-        return self._as_sync(response) if hasattr(response, "_history") else cast(SyncResponse, response)
+        return self._thread.run(self._get(url))
+
+    async def _get(self, url: URL | str) -> SyncResponse:
+        response = await self._client._plain(url, SyncResponse) or await self._client.request("GET", url)
+        if isinstance(response, ClientResponse):
+            return self._as_sync(response)
+        response._thread = self._thread
+        return response
 
     def head(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
         """HEAD, see `request`."""
@@ -249,18 +259,18 @@ class _AuthInThreads(Auth):
         self.requires_request_body = auth.requires_request_body
         self.requires_response_body = auth.requires_response_body
 
-    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+    async def async_auth_flow(self, request: ClientRequest) -> AsyncGenerator[ClientRequest, ClientResponse]:
         flow = self._auth.auth_flow(request)
         try:
             sent = await asyncio.to_thread(next, flow, _END)
-            while isinstance(sent, Request):
-                response = yield sent
+            while sent is not _END:
+                response = yield checked_request(sent)
                 sent = await asyncio.to_thread(_send, flow, response)
         finally:
             flow.close()
 
 
-def _send(flow: Any, response: Response) -> Any:
+def _send(flow: Any, response: ClientResponse) -> Any:
     try:
         return flow.send(response)
     except StopIteration:

@@ -32,6 +32,7 @@ from headrace.client.testing.script import (
     Truncated,
 )
 from headrace.engine.limits import Limits
+from headrace.transport.kinds import kind_of
 
 
 class MockTransport:
@@ -115,6 +116,9 @@ class MockTransport:
 def _script(answers: Iterable[Answer | Fault]) -> Handler:
     left = list(answers)
     count = len(left)
+    for each in left:
+        if not isinstance(each, (Answer, Fault)):
+            raise TypeError(f"the answers of a MockTransport are of Answer and of faults, not {kind_of(each)}")
 
     def handler(request: MockRequest) -> Answer | Fault:
         if not left:

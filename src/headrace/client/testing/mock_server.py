@@ -28,6 +28,7 @@ from headrace.engine.h2 import ServerConnection, frames
 from headrace.engine.limits import Limits
 from headrace.engine.message import is_bodiless
 from headrace.transport.connection import Connection
+from headrace.transport.kinds import kind_of
 
 Handler = Callable[["MockRequest"], Answer | Fault | Awaitable[Answer | Fault]]
 
@@ -208,7 +209,7 @@ class MockConnection(Connection):
             if isinstance(outcome, Answer):
                 await self._answer(request, outcome)
             elif not isinstance(outcome, Fault):
-                raise TypeError(f"a handler returns an Answer or a fault, not {type(outcome).__name__}")
+                raise TypeError(f"the handler of a MockTransport returns an Answer or a fault, not {kind_of(outcome)}")
             elif await self._go_wrong(request, outcome):
                 await self._answer(request, Answer())
         except OSError:

@@ -12,6 +12,7 @@ from headrace.engine.errors import InvalidFieldError, StreamClosedError
 from headrace.engine.message import COMPLETE
 from headrace.server.connection.exchange import ClientDisconnected, Exchange, HTTPError
 from headrace.server.handlers.response import AnyResponse, Headers, Response, header_list
+from headrace.transport.kinds import kind_of
 
 if TYPE_CHECKING:
     from headrace.server.connection.driver import ServerDriver
@@ -279,8 +280,8 @@ class Request(Exchange):
                 await response.send_on(self)
             else:
                 raise TypeError(
-                    f"{self.route or 'the handler'} must return a response such as Response, "
-                    f"not {type(response).__name__}"
+                    f"{self.route or 'the handler'} must return a response such as headrace.Response, "
+                    f"not {kind_of(response)}"
                 )
         except BaseException as error:
             if self.fail(error):

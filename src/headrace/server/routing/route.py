@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from headrace.server.connection.exchange import PLAIN_TEXT, HTTPError
 from headrace.server.handlers.request import Handler, Request
 from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.routing.path_pattern import Pattern, RouteError, parse_pattern
+from headrace.transport.kinds import kind_of
 
 Next = Callable[[Request], Awaitable[AnyResponse]]
 Middleware = Callable[[Request, Next], Awaitable[AnyResponse]]
@@ -72,8 +74,7 @@ class Route:
         """The same route with the path that it has where it is mounted."""
         if pattern.text == self.path:
             return self
-        mounted: Route = object.__new__(Route)
-        mounted.__dict__.update(self.__dict__)
+        mounted = copy.copy(self)
         mounted.pattern = pattern
         mounted.path = pattern.text
         return mounted
@@ -132,7 +133,7 @@ def _checked(call: Handler, who: str) -> Next:
         except HTTPError as error:
             return Response(error.status, PLAIN_TEXT, utf8(error.reason) + b"\n")
         if not isinstance(response, AnyResponse):
-            raise TypeError(f"{who} returned {type(response).__name__}, which is no response")
+            raise TypeError(f"{who} returned {kind_of(response)}, which is no response such as headrace.Response")
         return response
 
     return following
