@@ -27,10 +27,10 @@ def _print_version(context: click.Context, _parameter: click.Parameter, asked: b
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Say the version, whether the engine is compiled, and the Python it runs on.",
+    help="Show the version, whether the engine is compiled, and the Python version.",
 )
 def cli() -> None:
-    """HTTP/2 for Python."""
+    """HTTP/2, HTTP/1.1 and WebSocket for Python."""
 
 
 cli.add_command(serve)

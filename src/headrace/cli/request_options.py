@@ -58,7 +58,9 @@ class ConnectOptions:
         if self.http1 + self.http2 + self.h2c > 1:
             raise UsageError("--http1, --http2 and --h2c exclude each other")
         if self.insecure and self.cacert:
-            raise UsageError("--insecure and --cacert exclude each other: believe anybody, or this authority")
+            raise UsageError(
+                "--insecure and --cacert exclude each other: trust any certificate, or only this authority"
+            )
         if self.key and not self.cert:
             raise UsageError("--key is the key of --cert, which is missing")
         for file in (self.cacert, self.cert, self.key):
@@ -83,20 +85,20 @@ class ConnectOptions:
 def connect_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that ConnectOptions has."""
     options = [
-        click.option("--http1", is_flag=True, help="HTTP/1.1 only."),
-        click.option("--http2", is_flag=True, help="HTTP/2 only; to http:// URLs by prior knowledge."),
-        click.option("--h2c", is_flag=True, help="HTTP/2 by prior knowledge to http:// URLs; https:// as usual."),
-        click.option("-k", "--insecure", is_flag=True, help="Believe any certificate: anybody can be the server."),
-        click.option("--cacert", metavar="FILE", help="Believe the authorities in this PEM file, not the system's."),
-        click.option("--cert", metavar="FILE", help="A client certificate in PEM form, with its key or with --key."),
-        click.option("--key", metavar="FILE", help="The private key of --cert."),
-        click.option("--resolve", multiple=True, metavar="HOST:PORT:ADDRESS", help="Use this address.  Repeatable."),
+        click.option("--http1", is_flag=True, help="Use HTTP/1.1 only."),
+        click.option("--http2", is_flag=True, help="Use HTTP/2 only; for http:// URLs by prior knowledge."),
+        click.option("--h2c", is_flag=True, help="Use HTTP/2 by prior knowledge for http:// URLs; https:// as usual."),
+        click.option("-k", "--insecure", is_flag=True, help="Accept any certificate: anybody can be the server."),
+        click.option("--cacert", metavar="FILE", help="Trust the authorities in this PEM file, not the system's."),
+        click.option("--cert", metavar="FILE", help="Client certificate in PEM form, with its key or with --key."),
+        click.option("--key", metavar="FILE", help="Private key of --cert."),
+        click.option("--resolve", multiple=True, metavar="HOST:PORT:ADDRESS", help="Use ADDRESS for HOST. Repeatable."),
         click.option(
             "--connect-to", multiple=True, metavar="HOST1:PORT1:HOST2:PORT2",
-            help="Connect to HOST2:PORT2 where HOST1:PORT1 is meant; names stay.  Repeatable.",
+            help="Connect to HOST2:PORT2 instead of HOST1:PORT1, without changing names.  Repeatable.",
         ),
-        click.option("-x", "--proxy", metavar="URL", help='http://, https:// or socks5:// proxy; "" for none.'),
-        click.option("--unix-socket", metavar="PATH", help="Connect to this socket."),
+        click.option("-x", "--proxy", metavar="URL", help='Use an http://, https:// or socks5:// proxy; "" for none.'),
+        click.option("--unix-socket", metavar="PATH", help="Connect to this unix socket."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)

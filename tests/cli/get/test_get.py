@@ -273,7 +273,7 @@ def test_verbose_tells_frames_fields_and_times_without_colour(server: Served, ge
     times = [float(line[:9]) for line in done.err.splitlines()]
     assert times == sorted(times)
     for line in (
-        "> connection preface", ">     :path: /hello/you", ">     authorization: Basic [hidden, 16 octets]",
+        "> connection preface", ">     :path: /hello/you", ">     authorization: Basic [hidden, 16 bytes]",
         "<     :status: 200",
     ):  # fmt: skip
         assert line in lines, line

@@ -90,8 +90,8 @@ def test_a_field_cannot_move_the_cursor_nor_give_a_secret_away() -> None:
     assert told(wire.frame(wire.HEADERS, wire.END_HEADERS, 1, block))[1:] == [
         ":status: 200",
         r"x: \x1b[2J\r\xff",
-        "authorization: Basic [hidden, 8 octets]",
-        "Authorization: [hidden, 3 octets]",
+        "authorization: Basic [hidden, 8 bytes]",
+        "Authorization: [hidden, 3 bytes]",
     ]
 
 
@@ -157,7 +157,7 @@ def test_the_first_octets_say_which_protocol_it_is() -> None:
 def test_who_speaks_first_is_told() -> None:
     told = Told()
     Wire(told).received(b"220 ready\r\n")
-    assert told.lines == ["< 11 octets before any request"]
+    assert told.lines == ["< 11 bytes before any request"]
 
 
 def test_http_1_heads_are_told_and_content_is_counted() -> None:
@@ -172,11 +172,11 @@ def test_http_1_heads_are_told_and_content_is_counted() -> None:
     both.received(b"HTTP/1.1 204 No Content\r\n\r\n")
     both.ended()
     assert told.lines == [
-        "> POST /a HTTP/1.1", "> host: a", "> authorization: Bearer [hidden, 3 octets]", "> 5 octets of content",
-        "> 6 octets of content",
+        "> POST /a HTTP/1.1", "> host: a", "> authorization: Bearer [hidden, 3 bytes]", "> 5 bytes of content",
+        "> 6 bytes of content",
         "< HTTP/1.1 103 Early Hints", "< link: </a>",
         "< HTTP/1.1 200 OK", "< content-length: 4",
-        "< 4 octets of content", "> GET /b HTTP/1.1", "> host: a",
+        "< 4 bytes of content", "> GET /b HTTP/1.1", "> host: a",
         "< HTTP/1.1 204 No Content",
     ]  # fmt: skip
 
@@ -187,7 +187,7 @@ def test_after_101_nothing_looks_like_a_head() -> None:
     both.sent(b"GET /ws HTTP/1.1\r\nupgrade: websocket\r\n\r\n")
     both.received(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n")
     both.sent(b"GET / HTTP/1.1\r\n\r\n")
-    assert told.lines[-1] == "> 18 octets of content"
+    assert told.lines[-1] == "> 18 bytes of content"
 
 
 def test_a_response_head_without_end_is_not_kept() -> None:
@@ -197,7 +197,7 @@ def test_a_response_head_without_end_is_not_kept() -> None:
     for _ in range(100):
         both.received(b"x" * 10_000)
     both.ended()
-    assert told.lines[1:] == ["< 1,000,000 octets of content"]
+    assert told.lines[1:] == ["< 1,000,000 bytes of content"]
 
 
 def test_the_tap_hands_everything_on() -> None:
@@ -261,7 +261,7 @@ def test_the_tap_hands_everything_on() -> None:
     ]
     assert lines.lines == [
         f"{SENT} GET / HTTP/1.1",
-        f"{SENT} 2 octets of content",
+        f"{SENT} 2 bytes of content",
         f"{RECEIVED} HTTP/1.1 200 OK",
-        f"{RECEIVED} 3 octets of content",
+        f"{RECEIVED} 3 bytes of content",
     ]

@@ -298,7 +298,7 @@ def test_a_websocket_on_a_terminal(server: Served) -> None:
         shown.type("one\n")
         shown.until("< one!")
         shown.type("binary\n")
-        shown.until("< 3 octets: 00 01 02")
+        shown.until("< 3 bytes: 00 01 02")
         shown.type("escape\n")
         shown.until("< .x1b.31mred\r\n  second")
         shown.type("bye\n")

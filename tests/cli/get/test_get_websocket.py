@@ -79,7 +79,7 @@ def test_a_subprotocol_and_a_name(server: Served) -> None:
     done = talk("-v", "--h2c", "-u", "a:b", "--ws", "--ws-protocol", "chat", server.url("/ws"), lines=b"one\n")
     assert done.returncode == 0
     assert b"sec-websocket-protocol: chat" in done.stderr
-    assert b"authorization: Basic [hidden, 4 octets]" in done.stderr
+    assert b"authorization: Basic [hidden, 4 bytes]" in done.stderr
 
 
 def failed(done: subprocess.CompletedProcess[bytes], code: int, sentence: str) -> None:

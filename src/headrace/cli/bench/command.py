@@ -38,32 +38,38 @@ _DEFAULT_DURATION_S = 10.0
 @click.option("-c", "--connections", type=click.IntRange(1, 10_000), default=1, metavar="N", help="[default: 1]")
 @click.option(
     "-m", "--streams", type=click.IntRange(1, 10_000), default=1, metavar="N",
-    help="Requests at once on each connection; HTTP/1.1 has 1.  [default: 1]",
+    help="Requests at once on each connection; always 1 for HTTP/1.1.  [default: 1]",
 )  # fmt: skip
 @click.option(
     "-r", "--rate", type=click.FloatRange(0, min_open=True), metavar="N",
-    help="Open loop: N requests a second in all, whether or not earlier ones are answered; latency counts from when a "
-    "request was due. Without it each request waits for the one before (closed loop).",
+    help="Open loop: N requests per second in all, whether or not earlier ones are answered; latency counts from the "
+    "time a request was due. Without it each request waits for the one before (closed loop).",
 )  # fmt: skip
-@click.option("--poisson", is_flag=True, help="With --rate: requests are due at random, as of many people.")
-@click.option("--seed", type=int, metavar="N", help="With --poisson: the same times again.")
-@click.option("--warm-up", metavar="SECONDS", default="0", help="Load before what is measured.  [default: 0]")
-@click.option("--timeout", metavar="SECONDS", default="30", help="For a response to go on.  [default: 30]")
+@click.option("--poisson", is_flag=True, help="With --rate: requests are due at random times, as from many users.")
+@click.option("--seed", type=int, metavar="N", help="With --poisson: repeat the times of an earlier run.")
+@click.option("--warm-up", metavar="SECONDS", default="0", help="Time of load before the measurement.  [default: 0]")
+@click.option(
+    "--timeout", metavar="SECONDS", default="30", help="Time limit for each phase of a request.  [default: 30]"
+)
 @click.option("-X", "--request", "method", metavar="METHOD", help="[default: GET, with -d POST]")
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Repeatable; @FILE has many.")
-@click.option("-d", "--data", multiple=True, metavar="DATA", help="Content of each request; @FILE is a file's.")
+@click.option(
+    "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Repeatable; @FILE has one per line."
+)
+@click.option("-d", "--data", multiple=True, metavar="DATA", help="Content of each request; @FILE is a file.")
 @connect_options
 @click.option("--loop", "loop_name", type=click.Choice(["auto", "asyncio", "uvloop"]), default="auto",
-              help="The event loop of this client; auto is uvloop where it is installed.")  # fmt: skip
-@click.option("--json", "json_file", metavar="FILE", help="All figures as JSON; - is stdout, instead of the report.")
-@click.option("--chart", "chart_file", metavar="FILE.svg", help="Latency by percentile, and requests over time.")
+              help="Event loop of this client; auto is uvloop where it is installed.")  # fmt: skip
+@click.option(
+    "--json", "json_file", metavar="FILE", help="Write all figures as JSON; - is stdout, instead of the report."
+)
+@click.option("--chart", "chart_file", metavar="FILE.svg", help="Draw latency by percentile, and requests over time.")
 @click.option("--fail", is_flag=True, help=f"Exit with {EXIT_STATUS} when a status was 400 or above.")
-@click.option("-q", "--quiet", is_flag=True, help="No report, and nothing while it runs.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no report and no progress.")
 def bench(url: str, **options: Any) -> int:
-    """Send requests to URL as fast as it answers, or at a --rate, and report requests a second and latencies.
+    """Send requests to URL as fast as it answers, or at a --rate, and report requests per second and latencies.
 
-    Measure your own servers only. -c connections carry -m requests each. The report says what to doubt: above all when
-    this client was the bottleneck. Ctrl-C ends early and reports.
+    Measure your own servers only. -c connections carry -m requests each. The report lists reasons for doubt, above all
+    that this client was the bottleneck. Ctrl-C ends early and reports.
 
     Exit codes: 0, 1 when requests failed, 2 usage, 22 see --fail, 130 interrupted; and those of `headrace get` when no
     connection can be made.

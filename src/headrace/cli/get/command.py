@@ -40,43 +40,58 @@ _KEEPALIVE_S = 30.0
 @click.option("-i", "--include", is_flag=True, help="Show the response's head before its content.")
 @click.option("-I", "--head", is_flag=True, help="Ask for the head alone.")
 @click.option(
-    "-o", "--output", multiple=True, metavar="FILE", help="Write to FILE; repeatable, one a URL. - is stdout."
+    "-o", "--output", multiple=True, metavar="FILE", help="Write to FILE, - is stdout. Repeatable: one per URL."
 )
-@click.option("-O", "--remote-name", is_flag=True, help="Write to a file named as the end of the URL's path.")
-@click.option("-d", "--data", multiple=True, metavar="DATA", help="Content, as of a form; @FILE without line ends.")
-@click.option("--data-raw", multiple=True, metavar="DATA", help="As -d, and @ has no meaning.")
-@click.option("--data-binary", multiple=True, metavar="DATA", help="As -d, and @FILE is sent as it is.")
+@click.option("-O", "--remote-name", is_flag=True, help="Write to a file with the last name in the URL's path.")
+@click.option(
+    "-d", "--data", multiple=True, metavar="DATA", help="Send DATA as a form; @FILE is a file without its line ends."
+)
+@click.option("--data-raw", multiple=True, metavar="DATA", help="Like -d, but @ has no meaning.")
+@click.option("--data-binary", multiple=True, metavar="DATA", help="Like -d, but @FILE is sent unchanged.")
 @click.option("-G", "--get", "as_query", is_flag=True, help="Put the data of -d into the URL.")
-@click.option("--json", "json_data", multiple=True, metavar="DATA", help="JSON as content; @FILE; pieces are joined.")
+@click.option(
+    "--json", "json_data", multiple=True, metavar="DATA", help="Send JSON; @FILE is a file. Several are joined."
+)
 @click.option("-F", "--form", multiple=True, metavar="NAME=VALUE",
-              help="A multipart form; NAME=@FILE;type=...;filename=... is an upload, NAME=<FILE a field.")  # fmt: skip
+              help="Send a multipart form; NAME=@FILE;type=...;filename=... uploads, NAME=<FILE reads.")  # fmt: skip
 @click.option("-T", "--upload-file", "upload", metavar="FILE", help="PUT a file, piece by piece; - is stdin.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'",
-              help="'NAME:' leaves one out, 'NAME;' is empty; @FILE has many.")  # fmt: skip
+              help="'NAME:' leaves a field out, 'NAME;' sends it empty; @FILE has one per line.")  # fmt: skip
 @click.option("-X", "--request", "method", metavar="METHOD")
 @click.option("-u", "--user", metavar="NAME:PASSWORD", help="Basic authentication; asks for a missing password.")
 @click.option("-A", "--user-agent", metavar="TEXT")
 @click.option("-L", "--location", is_flag=True, help="Follow redirects.")
 @click.option("--max-redirs", type=click.IntRange(1), default=20, metavar="N", help="[default: 20]")
-@click.option("--compressed", is_flag=True, help="Ask for content codings, and take them off.")
-@click.option("-f", "--fail", is_flag=True, help="Status 400 and above is a failure without output (exit code 22).")
+@click.option("--compressed", is_flag=True, help="Ask for compressed content, and decompress it.")
+@click.option("-f", "--fail", is_flag=True, help="Fail on status 400 and above, without output (exit code 22).")
 @click.option("--fail-with-body", is_flag=True, help="The same, with output.")
-@click.option("-m", "--max-time", metavar="SECONDS", help="For each URL as a whole.")
-@click.option("--connect-timeout", metavar="SECONDS", help="For a connection, and for TLS.  [default: 10]")
-@click.option("--retry", type=click.IntRange(0), default=0, metavar="N", help="Try again after what may pass.")
+@click.option("-m", "--max-time", metavar="SECONDS", help="Time limit for each URL as a whole.")
+@click.option("--connect-timeout", metavar="SECONDS", help="Time limit for connecting, and for TLS.  [default: 10]")
+@click.option(
+    "--retry",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Try again after lost connections, timeouts, and statuses such as 503.",
+)
 @connect_options
-@click.option("--ws", "is_websocket", is_flag=True, help="A WebSocket: lines of stdin are messages, and the reverse.")
+@click.option(
+    "--ws",
+    "is_websocket",
+    is_flag=True,
+    help="Open a WebSocket: send lines of stdin as messages, print messages as lines.",
+)
 @click.option("--ws-protocol", multiple=True, metavar="NAME", help="Offer this subprotocol.  Repeatable.")
 @click.option("--ws-wait", metavar="SECONDS", default="1",
-              help="After the end of stdin, how long the next message may take.  [default: 1]")  # fmt: skip
-@click.option("-s", "--silent", is_flag=True, help="No progress and no error messages.")
+              help="Time to wait for each further message after the end of stdin.  [default: 1]")  # fmt: skip
+@click.option("-s", "--silent", is_flag=True, help="Show no progress and no error messages.")
 def get(urls: Sequence[str], **options: Any) -> int:
     """Fetch URLs, all at once over as few connections as possible, and write them out in their order.
 
-    Exit codes: 0 all is well, 2 usage, 6 no address, 7 no connection, 16 a rule of HTTP was broken, 18 content cut
+    Exit codes: 0 success, 2 usage, 6 no address, 7 no connection, 16 a rule of HTTP was broken, 18 content cut
     short, 22 see --fail, 23 cannot write, 26 cannot read what to send, 28 timeout, 35 TLS, 47 too many redirects, 56
     connection lost, 61 wrong content coding, 65 content cannot be sent again, 92 stream reset, 97 proxy, 130
-    interrupted. With several URLs it is that of the first that failed.
+    interrupted. With several URLs, the first that failed decides.
     """
     connect = take_connect_options(options)
     try:

@@ -218,7 +218,7 @@ def field_text(name: bytes, value: bytes) -> str:
     """`name: value`, but for what lets others act in one's name: output of -v is shown around."""
     if name.lower() in _HIDDEN:
         scheme = value.partition(b" ")[0] + b" " if b" " in value else b""
-        return f"{printable(name)}: {printable(scheme)}[hidden, {len(value) - len(scheme):,} octets]"
+        return f"{printable(name)}: {printable(scheme)}[hidden, {len(value) - len(scheme):,} bytes]"
     return f"{printable(name)}: {printable(value)}"
 
 

@@ -140,7 +140,7 @@ class Wire:
         elif self._heads is not None:
             self._say(RECEIVED, self._heads.received(data))
         else:  # who speaks before being asked speaks no HTTP/1.1
-            self._say(RECEIVED, [Line(f"{len(data):,} octets before any request", "red")])
+            self._say(RECEIVED, [Line(f"{len(data):,} bytes before any request", "red")])
 
     def ended(self) -> None:
         """The response is over, or the connection."""
@@ -209,7 +209,7 @@ class _HeadReader:
 
 
 def _content_line(count: int) -> list[Line]:
-    return [Line(f"{count:,} octets of content")] if count else []
+    return [Line(f"{count:,} bytes of content")] if count else []
 
 
 def _head_lines(head: bytes) -> list[Line]:

@@ -87,7 +87,7 @@ class _Talk:
         paint = conversation.palette.paint
         if isinstance(message, bytes):
             more = "..." if len(message) > 32 else ""
-            return (paint("cyan", f"< {len(message):,} octets: {message[:32].hex(' ')}{more}") + "\n").encode()
+            return (paint("cyan", f"< {len(message):,} bytes: {message[:32].hex(' ')}{more}") + "\n").encode()
         lines = [printable(line) for line in message.split("\n")]
         return (paint("cyan", "< ") + "\n  ".join(lines) + "\n").encode()
 

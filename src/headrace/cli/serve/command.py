@@ -24,11 +24,11 @@ from headrace.transport.tls import TLSConfigError, local_certificate, server_con
 logger: Final = logging.getLogger("headrace")
 
 
-@click.command(cls=GroupedCommand, short_help="Serve an application over HTTP/2.")
+@click.command(cls=GroupedCommand, short_help="Serve an application, or a folder of files.")
 @click.argument("target", metavar="TARGET", required=False)
 @click.option("--config", "config_file", metavar="FILE.toml", help="Read settings from this file.")
-@click.option("--app-dir", metavar="DIR", default=".", help="Where TARGET is looked for first.  [default: .]")
-@click.option("--factory", is_flag=True, help="TARGET is called without arguments and returns the application.")
+@click.option("--app-dir", metavar="DIR", default=".", help="Look for TARGET here first.  [default: .]")
+@click.option("--factory", is_flag=True, help="Call TARGET without arguments; it returns the application.")
 @click.option("--check-config", is_flag=True, help="Check settings, certificate and, if given, TARGET; then exit.")
 @click.option("--print-config", is_flag=True, help="Print the settings in force as a file for --config; then exit.")
 @setting_options
@@ -44,12 +44,13 @@ def serve(
     """Serve TARGET: module:attribute, which is an ASGI application, a WSGI application or a native handler; or the path
     of a folder of files, such as ./public.
 
-    A setting is taken from the command line, else from the environment (HEADRACE_BIND, HEADRACE_LOG_LEVEL ...), else
-    from the file of --config (or HEADRACE_CONFIG), else it has its default. The password of a private key is never a
-    flag: it is HEADRACE_TLS_KEY_PASSWORD or tls_key_password in the file.
+    Settings come from the command line, then from the environment (HEADRACE_BIND, HEADRACE_LOG_LEVEL ...), then from
+    the file of --config (or HEADRACE_CONFIG); the first that has a value counts. The password of a private key is never
+    a flag: set HEADRACE_TLS_KEY_PASSWORD, or tls_key_password in the file.
 
-    SIGTERM or SIGINT lets running requests finish, for at most --drain-timeout; a second one ends now. Exit codes:
-    0 clean stop, 1 run-time failure, 2 usage or configuration, 3 TARGET failed to load or to start.
+    SIGTERM or SIGINT lets running requests finish, for --drain-timeout at most; a second signal ends at once.
+
+    Exit codes: 0 clean stop, 1 run-time failure, 2 usage or configuration, 3 TARGET failed to load or to start.
     """
     try:
         # An option that may be repeated and was not given is an empty tuple.

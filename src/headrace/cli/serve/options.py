@@ -15,13 +15,13 @@ _METAVARS: Final = {
     "text": "TEXT",
     "addresses": "ADDRESS",
     "count": "N",
-    "octets": "OCTETS",
+    "octets": "BYTES",
     "seconds": "SECONDS",
     "rate": "RATE",
 }
 _FILES: Final = ("tls_cert", "tls_key")
 _LIMITS_INTRODUCTION: Final = (
-    "OCTETS may end in KiB, MiB or GiB. In a file these stand under [limits], by their names with _ for - and with _s "
+    "BYTES may end in KiB, MiB or GiB. In a file these stand under [limits], by their names with _ for - and with _s "
     "where they are seconds."
 )
 
