@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 SRC = ROOT / "src/headrace"
-MAPS = [ROOT / "ARCHITECTURE.md", *sorted(SRC.rglob("README.md")), ROOT / "tests/traps/README.md"]
+MAPS = [ROOT / "ARCHITECTURE.md", *(page for top in (SRC, ROOT / "tests") for page in sorted(top.rglob("README.md")))]
 ROOMS = [SRC, *(each for each in sorted(SRC.iterdir()) if each.is_dir() and any(each.glob("*.py")))]
 ROOMS += [SRC / "engine" / protocol for protocol in ("h1", "h2", "hpack", "ws")]
 

@@ -19,6 +19,7 @@ NOT_OURS = {"__pycache__", "results"}  # what Python and the benchmarks leave be
 # Notes from which headrace was built, with their sections; they were never part of the repository.
 OUTSIDE = re.compile(
     r"\bDESIGN\b|\bTRAPS\b|\bMYPYC\b|\bCONFORMANCE\b|\b[Tt]raps? \d|\bSECURITY(?:\.md)?,? (?:§|section )?\d|\.\./shared"
+    r"|\b[Aa]cceptance \d|\b(?:of|to) the issue\b"
 )
 DOCUMENT = re.compile(r"(?<![\w/:.-])(?:\.\./)*[\w][\w./-]*\.md\b")
 DECISION = re.compile(r"\b(?:[Dd]ecision|ADR) (\d+)\b|\badr/(\d{4})\b")
@@ -34,6 +35,7 @@ ABOUT_THE_CODE = (
 )
 CODE = re.compile(r"`([\w./-]+\.(?:py|js|go))`")
 
+WITH_FALSE_NAMES = {f"tests/{name}.py" for name in ("test_docs", "test_maps", "test_references")}  # for their controls
 WRITTEN_LATER = {"benchmarks.md", "micro.md", "benchmarks/results/benchmarks.md"}  # by `make bench`, `make micro`
 
 
@@ -75,12 +77,31 @@ def test_nothing_is_named_that_a_clone_does_not_have() -> None:
     assert found == {}
 
 
+def unknown_tests(texts: dict[str, str]) -> dict[str, set[str]]:
+    """Return the tests that each of `texts` names in backquotes and none of them defines, nor is called by."""
+    known = {Path(name).stem for name in texts} | {part for name in texts for part in name.split("/")}
+    known.update(test for text in texts.values() for test in re.findall(r"\bdef (test_\w+)", text))
+    named = {name: set(re.findall(r"`(test_\w+)`", text)) - known for name, text in texts.items()}
+    return {name: tests for name, tests in named.items() if tests}
+
+
+def test_each_test_that_is_named_exists() -> None:
+    texts = {name: path.read_text("utf-8") for name, path in FILES.items()}
+    assert {name: each for name, each in unknown_tests(texts).items() if name not in WITH_FALSE_NAMES} == {}
+
+
+def test_a_test_that_is_named_and_gone_is_found() -> None:
+    """The control."""
+    texts = {"tests/test_a.py": "def test_b(): ...", "README.md": "`test_a`, `test_b`, " + "`test_c`"}
+    assert unknown_tests(texts) == {"README.md": {"test_c"}}
+
+
 @pytest.mark.parametrize(
     "text",
     [  # with marks in them, or each would be found in this file
         "DES~IGN §4", "TRA~PS~.md 33", "Tr~ap 7: credit", "(tr~aps 5 and 28)", "MY~PYC~.md", "CONFORM~ANCE~.md",
         "SECURITY.md ~3.1", "SECURITY ~0.9", "SECURITY.md sec~tion 5", "see docs/gone~.md", "`gone~.md`",
-        "decision~ 9999", "docs/adr~/9999-gone", "`engine/gone.py~`",
+        "decision~ 9999", "docs/adr~/9999-gone", "Accept~ance 3", "as to~ the issue", "`engine/gone.py~`",
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_found(text: str) -> None:

@@ -1,6 +1,6 @@
 """Frames that lawful peers send beside their work are paid for by the work, and small messages are held up, not cut.
 
-The same frames without work are floods, and end as they did: see test_exhaustion.py and test_client_engine.py.
+The same frames without work are floods, and end as they did: see test_exhaustion.py and client/test_engine.py.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def test_sum_of_credit_is_invariant(seed: int) -> None:
 @given(seed=st.integers(0, 2**32))
 @tries(150)
 def test_we_never_exceed_the_peers_windows(seed: int) -> None:
-    """Random WINDOW_UPDATE and SETTINGS against random responses: every DATA frame fits both windows (§6.9.1)."""
+    """Random WINDOW_UPDATE and SETTINGS against random responses: DATA fits both windows (RFC 9113 §6.9.1)."""
     rnd = random.Random(seed)
     initial = rnd.choice((0, 1, 100, 65_535, 500_000))
     rig = ServerRig(Limits(odd_frame_burst=100_000), settings={wire.INITIAL_WINDOW_SIZE: initial})

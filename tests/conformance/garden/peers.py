@@ -1,6 +1,6 @@
 """Servers of the garden that run as processes: those of Python, Node, Go, and nginx and HAProxy as proxies.
 
-Each answers with the field `x-report`, see `garden_inside.read_reports`. Behind the proxies stands Node's server, so
+Each answers with the field `x-report`, see `inside.read_reports`. Behind the proxies stands Node's server, so
 that what it sees is what they made of the octets. A peer that is not installed is left out. `GARDEN_BIN` is a
 folder of programs to look in first, such as a virtual environment's `bin`.
 """

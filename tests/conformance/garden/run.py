@@ -1,6 +1,6 @@
 """The differential garden: one corpus for us and for other people's servers, and every difference that matters.
 
-`python -m tests.conformance.garden.run [PEER...]` runs it with all that are installed (garden_peers.py), and prints
+`python -m tests.conformance.garden.run [PEER...]` runs it with all that are installed (peers.py), and prints
 
 - what we took for a request and another server did not, or read otherwise: each has to be explained in `EXPLAINED`;
 - with `-v` also what we refuse and others take.

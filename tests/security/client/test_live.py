@@ -2,7 +2,7 @@
 
 Each attack ends in a typed error that names the request. Meanwhile memory grows by no more than M megabytes, the
 connection is ended where it is what is attacked, and requests to another server go on as before. What the engine bounds
-has its controls in `test_client_engine`. Content, redirects and proxies are in `test_client_content_live`.
+has its controls in test_engine.py. Content, redirects and proxies are in test_content_live.py.
 """
 
 from __future__ import annotations

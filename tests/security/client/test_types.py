@@ -1,5 +1,5 @@
-"""What a hostile server, or hostile data in the hands of an honest caller, can do to the client: rows "Client:
-decompression, redirects to file/unix, …" of the resource model, with credentials, cookies and injection."""
+"""Hostile servers, and hostile data of an honest caller, against the client: decompression, redirects, credentials,
+cookies, injection."""
 
 from __future__ import annotations
 

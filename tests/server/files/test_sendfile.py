@@ -323,7 +323,7 @@ def curl(served: Served, way: str, target: str, *options: str) -> str:
 @pytest.mark.tool
 @pytest.mark.parametrize("way", WAYS)
 def test_a_gigabyte_in_constant_memory(gigabyte: Path, way: str) -> None:
-    """Acceptance 4. A gigabyte of zeros has no blocks on the disk, so what is measured is the server."""
+    """A gigabyte of zeros has no blocks on the disk, so what is measured is the server."""
     with process_serving("tests.server.files.file_app:handler", tls=way.endswith("tls")) as served:
         curl(served, way, f"/?{ROOT}/pyproject.toml")
         before = int(curl(served, way, "/peak"))
@@ -335,7 +335,7 @@ def test_a_gigabyte_in_constant_memory(gigabyte: Path, way: str) -> None:
 
 @pytest.mark.tool
 def test_strace_sees_the_kernel_send(gigabyte: Path, tmp_path: Path) -> None:
-    """Acceptance 4: sendfile for the content, and no read of the file."""
+    """There is sendfile for the content, and no read of the file."""
     os.truncate(gigabyte, 50_000_000)
     trace = tmp_path / "trace"
     with process_serving("tests.server.files.file_app:handler") as served:
