@@ -1,7 +1,7 @@
 # Needs Python 3.11 or later (PYTHON=...), with its venv module, and nothing else. A C compiler makes the engine faster.
 #   make serve   a TLS server on 127.0.0.1:8443 and cleartext HTTP/2 on 127.0.0.1:8080, with a page to look at
 #   make test    the whole suite, on the installed engine and then on pure Python
-#   make check   lint, formatting, spelling, types, architecture: seconds
+#   make check   lint, formatting, spelling, types, architecture, maps: seconds
 #   make bench   races headrace against other servers, side by side; make bench-client, its client against others
 #   make docs    builds the documentation into site/
 #   make clean   removes everything that these commands made
@@ -48,7 +48,7 @@ check: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy
-	PYTHONPATH=src $(BIN)/python -m pytest -q tests/test_architecture.py
+	PYTHONPATH=src $(BIN)/python -m pytest -q tests/test_architecture.py tests/test_maps.py tests/test_references.py
 
 bench: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.race $(BENCH_ARGS)
