@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headrace.engine.limits import Limits
     from headrace.proxy.reverse_proxy import ReverseProxy
     from headrace.server.app import AppError, Server, StartupError, serve
-    from headrace.server.connection.exchange import ClientDisconnected, HTTPError
+    from headrace.server.errors import ClientDisconnected, HTTPError
     from headrace.server.files.response import FileResponse
     from headrace.server.files.static import StaticFiles
     from headrace.server.handlers.events import Event, EventStream, last_event_id
@@ -63,7 +63,7 @@ _NAMES: Final = {
     "engine.limits": "Limits",
     "proxy.reverse_proxy": "ReverseProxy",
     "server.app": "AppError Server StartupError serve",
-    "server.connection.exchange": "ClientDisconnected HTTPError",
+    "server.errors": "ClientDisconnected HTTPError",
     "server.files.response": "FileResponse",
     "server.files.static": "StaticFiles",
     "server.handlers.events": "Event EventStream last_event_id",

@@ -22,7 +22,7 @@ from headrace import (
     StreamResponse,
     WebSocketResponse,
 )
-from headrace.server.connection.exchange import HTTPError
+from headrace.server.errors import HTTPError
 from headrace.server.handlers.loop import STOP
 from headrace.server.middleware import CORS, BodyLimit, Compression, RateLimit, SecurityHeaders
 from headrace.server.telemetry.prometheus import Prometheus

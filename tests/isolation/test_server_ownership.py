@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from headrace.engine.limits import Limits
 from headrace.server.connection.driver import ServerDriver
+from headrace.server.connection.service import Service
 from headrace.server.handlers.loop import STOP, LoopResponse
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
@@ -24,7 +25,6 @@ from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.server.interface import adapt
 from headrace.server.routing.route import Route
 from headrace.server.routing.router import Router
-from headrace.server.service import Service
 from headrace.server.settings.config import Config
 from headrace.transport.tls import local_certificate
 

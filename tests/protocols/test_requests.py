@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
 

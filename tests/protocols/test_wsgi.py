@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response, request
 
-from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.errors import ClientDisconnected
 
 from tests.protocols.conftest import Wire
 from tests.support.serving import Run, live_handlers, settled

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.client.timeouts import Timeouts
 from headrace.proxy import ReverseProxy
-from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response, Send, StreamResponse
 

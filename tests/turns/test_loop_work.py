@@ -15,10 +15,10 @@ from headrace.engine.h1 import H1ClientConnection
 from headrace.engine.h2 import ServerConnection
 from headrace.engine.limits import BYTES_A_FRAME, CHUNKS_A_FRAME, Limits
 from headrace.server.connection.driver import ServerDriver
+from headrace.server.connection.service import Service
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
 from headrace.server.interface import adapt
-from headrace.server.service import Service
 from headrace.server.settings.config import Config
 from headrace.transport import loop_work
 from headrace.transport.loop_work import LIGHT_WORK, WORK_A_TURN

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from headrace.bus import LocalBus
 from headrace.engine.text import utf8
 from headrace.engine.ws.connection import WebSocketConnection
-from headrace.server.connection.exchange import HTTPError
+from headrace.server.errors import HTTPError
 from headrace.server.handlers import events as events_module
 from headrace.server.handlers.events import Event, EventStream, as_event
 from headrace.server.handlers.loop import LoopResponse

@@ -12,7 +12,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.errors import ClientDisconnected
 from headrace.wsgi.addresses import Address
 from headrace.wsgi.threads import Threads
 

@@ -11,10 +11,10 @@ from headrace.server.files.response import send_file as send_open_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.asgi.http import HTTPCycle
+    from headrace.server.connection.exchange import Exchange
 
 
-async def send_file(cycle: HTTPCycle, path: str | os.PathLike[str], headers: Sequence[tuple[bytes, bytes]]) -> None:
+async def send_file(cycle: Exchange, path: str | os.PathLike[str], headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Send the file at `path`, an absolute one, as the whole content, as fast as the client takes it.
 
     Raises OSError when the file cannot be opened, while the response can still become another one. A file that turns

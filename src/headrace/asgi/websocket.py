@@ -11,8 +11,9 @@ from headrace.asgi.http import HTTPCycle
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.engine.ws.frames import ABNORMAL, NORMAL
 from headrace.engine.ws.negotiation import offered_subprotocols
-from headrace.server.connection.exchange import ClientDisconnected, Exchange
+from headrace.server.connection.exchange import Exchange
 from headrace.server.connection.inbox import Inbox
+from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.response import HeaderList, header_list
 from headrace.server.handlers.websocket import abandon, open_tunnel, refuse_handshake
 from headrace.websocket.tunnel import WebSocketClosed

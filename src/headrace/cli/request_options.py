@@ -189,6 +189,22 @@ def _resolved(given: Sequence[str]) -> dict[tuple[str, int], str]:
     return found
 
 
+def parse_seconds(option: str, text: str) -> float:
+    """`1.5`, `10s`, `2m`, `1h` or `300ms`. Raises UsageError."""
+    number, factor = text.strip(), 1.0
+    for suffix, each in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
+        if number.endswith(suffix):
+            number, factor = number.removesuffix(suffix), each
+            break
+    try:
+        seconds = float(number) * factor
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e7:
+        raise UsageError(f"{option} {text!r} is no time: seconds, or such as 300ms, 10s, 2m")
+    return seconds
+
+
 def _redirected(given: Sequence[str]) -> dict[tuple[str, int], tuple[str, int]]:
     found = {}
     for text in given:

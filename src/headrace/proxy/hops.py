@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from headrace.server.connection.exchange import HTTPError
+from headrace.server.errors import HTTPError
 
 Pairs = list[tuple[bytes, bytes]]
 

@@ -18,13 +18,12 @@ from headrace.proxy.hops import add_via, forwards_left, has_passed, with_forward
 from headrace.proxy.places import SHARE_OF_ADDRESS, SHARE_OF_CONNECTION, Capacity, Hold, Places
 from headrace.proxy.relay import Relay
 from headrace.proxy.target import leaves_its_base
-from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import AnyResponse, HeaderList, Headers, Response, checked_headers
 from headrace.server.handlers.websocket import ServerTunnel, TunnelInbox, refuse_handshake
 from headrace.server.middleware.rate_limit import client_key
-from headrace.server.telemetry.logs import printable
-from headrace.transport.log import get_logger
+from headrace.transport.log import get_logger, printable
 
 log: Final = get_logger("headrace.proxy")
 _PORTS: Final = {"http": 80, "https": 443}

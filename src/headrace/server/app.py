@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any, Final
 
+from headrace.server.connection.application import Application
 from headrace.server.connection.driver import ServerDriver
-from headrace.server.interface import AppError, Application, StartupError, adapt
+from headrace.server.connection.service import Service
+from headrace.server.interface import AppError, StartupError, adapt
 from headrace.server.lifecycle import Drain
-from headrace.server.service import Service
 from headrace.server.settings.config import Bind, Config
 from headrace.server.telemetry.access_log import AccessLog
 from headrace.server.telemetry.interface import Listeners, Telemetry
@@ -54,6 +55,7 @@ class Server:
         self.service: Service | None = None
         self._ssl_context = ssl_context
         self._telemetry = (telemetry,) if isinstance(telemetry, Telemetry) else tuple(telemetry)
+        self._sinks: Listeners | None = None
         self._metrics: Server | None = None
         self._application: Application | None = None
         self._listeners: list[Listener] = []
@@ -74,15 +76,16 @@ class Server:
         self.interface = application.name
         context = self._context()
         gate = Gate(config.max_connections)
-        service = Service(application, config, telemetry)
+        service = Service(application, config)
         service.on_lost = gate.leave
+        if telemetry is not None:
+            telemetry.observe(service)
+            self._sinks = telemetry
         proxies = [ip_network(each) for each in config.proxy_protocol_from]
         loop = asyncio.get_running_loop()
 
-        kind = ServerDriver if telemetry is None else ObservedDriver
-
         def factory() -> ServerDriver:
-            return kind(service, loop)
+            return ServerDriver(service, loop) if telemetry is None else ObservedDriver(service, loop, telemetry)
 
         await application.startup()
         try:
@@ -136,8 +139,8 @@ class Server:
 
     def _begin_drain(self, service: Service, drain: Drain) -> None:
         self._stop_listening()
-        if service.telemetry is not None:
-            service.telemetry.drain_began(service, self.config.drain_timeout_s)
+        if self._sinks is not None:
+            self._sinks.drain_began(service, self.config.drain_timeout_s)
         drain.begin()
         self._closing = asyncio.get_running_loop().create_task(self._close())
 

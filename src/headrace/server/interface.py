@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.application import Application
     from headrace.server.settings.config import Config
 
 ADAPTERS: Final = {
@@ -26,33 +26,6 @@ class AppError(Exception):
 
 class StartupError(AppError):
     """The application said that its start failed, or failed while it started."""
-
-
-class Application(Protocol):
-    """An application with its adapter."""
-
-    name: str
-    """`asgi`, `wsgi` or `native`."""
-    exchange_type: type[Exchange]
-    """What runs one request: made as `exchange_type(driver, head)`, then its `run()` is awaited in a task."""
-    tunnel_type: type[Exchange]
-    """What runs a request for a WebSocket."""
-    takes_websockets: bool
-    """Whether WebSockets are offered: over HTTP/2 by SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 §3)."""
-    cancel_on_disconnect: bool
-    """Whether a worker is cancelled when its client has gone."""
-    drop_connection_fields: bool
-    """Whether fields that only HTTP/1 knows are left out silently (RFC 9113 §8.2.2) instead of being an error."""
-    handler: Any
-    """What the exchange calls."""
-    state: dict[str, Any] | None
-    """What the application's start left for its requests; each gets a shallow copy."""
-
-    async def startup(self) -> None:
-        """Before the first connection. Raises StartupError."""
-
-    async def shutdown(self) -> None:
-        """After the last one."""
 
 
 def adapt(app: Any, config: Config) -> Application:

@@ -14,7 +14,7 @@ from headrace.transport.connection import CLOSE_TIMEOUT_S
 from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
-    from headrace.server.service import Service
+    from headrace.server.connection.service import Service
 
 TIDY_UP_S: Final = 1.0  # time for cancelled workers to end; one that does not is left behind
 

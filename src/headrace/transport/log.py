@@ -58,3 +58,11 @@ class Seldom:
             return False
         self._next = now + self._every_s
         return True
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything escaped that could begin a line, move a cursor or colour a terminal: control
+    characters of C0 and C1, line and paragraph separators, marks of direction, lone surrogates."""
+    if text.isprintable():
+        return text
+    return "".join([each if each.isprintable() else ascii(each)[1:-1] for each in text])

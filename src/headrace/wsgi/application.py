@@ -5,24 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.transport.log import get_logger
-from headrace.wsgi.addresses import Addresses
 from headrace.wsgi.cycle import WSGICycle
-from headrace.wsgi.spools import Spools
-from headrace.wsgi.stalls import Stalls
-from headrace.wsgi.threads import Threads
+from headrace.wsgi.resources import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from headrace.server.settings.config import Config
-    from headrace.wsgi.call import Call
 
     WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 error_log: Final = get_logger("headrace.error")
 
 
-class WSGIApplication:
+class WSGIApplication(Resources):
     """Serves a WSGI application, with at most `wsgi_threads` requests in it at a time; the others wait their turn.
 
     Requests that wait for slow clients count up to a half: see `threads`.
@@ -36,16 +32,9 @@ class WSGIApplication:
     tunnel_type: Final = WSGICycle
 
     def __init__(self, app: WSGIApp, config: Config) -> None:
+        super().__init__(config)
         self.handler = app
         self.state: dict[str, Any] | None = None
-        self.root_path = config.root_path
-        self.addresses = Addresses()
-        self.spools = Spools(config.wsgi_spool_memory, config.wsgi_spool_size, config.wsgi_spool_total)
-        self.threads = Threads(config.wsgi_threads, config.wsgi_spare_threads, self.spools.is_short)
-        self.spools.room_given = self.threads.look
-        self.stalls = Stalls(self.threads, config.wsgi_stall_s)
-        self.given_up: list[Call] = []
-        """Calls that had not come to their end when their request was cancelled, which only the end of a drain does."""
 
     async def startup(self) -> None:
         """Nothing: WSGI has no lifespan, and threads start as they are needed."""

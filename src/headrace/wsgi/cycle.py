@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.engine.errors import CANCEL
 from headrace.engine.message import COMPLETE
-from headrace.server.connection.exchange import ClientDisconnected, Exchange
+from headrace.server.connection.exchange import Exchange
 from headrace.server.connection.worker import start_worker
+from headrace.server.errors import ClientDisconnected
 from headrace.server.files.places import client_of
 from headrace.server.files.response import send_file
 from headrace.wsgi.call import Call
@@ -28,8 +29,8 @@ from headrace.wsgi.upload import Upload
 if TYPE_CHECKING:
     from headrace.server.files.open_file import OpenFile
     from headrace.wsgi.addresses import Address
-    from headrace.wsgi.application import WSGIApplication
     from headrace.wsgi.call import Head
+    from headrace.wsgi.resources import Resources
     from headrace.wsgi.spool import Spool
 
 
@@ -61,7 +62,7 @@ class WSGICycle(Exchange):
     """What the thread waits for while the spool is full."""
 
     @property
-    def application(self) -> WSGIApplication:
+    def application(self) -> Resources:
         """What serves the application."""
         application: Any = self.driver.service.application
         return application  # type: ignore[no-any-return]
@@ -106,14 +107,14 @@ class WSGICycle(Exchange):
             if self.inbox is not None or self.task is not None:
                 self.end()
 
-    def _asks_first(self, application: WSGIApplication) -> bool:
+    def _asks_first(self, application: Resources) -> bool:
         """Tell whether the application is to say if the client, which waits for 100 (Continue), sends its content.
 
         Its thread waits for the client then, so only half of the threads are there for that: others are invited.
         """
         return self.head.expect_continue and application.threads.is_half_free()
 
-    def _call(self, application: WSGIApplication, line: Outlet) -> Call:
+    def _call(self, application: Resources, line: Outlet) -> Call:
         variables = environ(self, application.root_path)
         content = None
         inbox = self.inbox

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from typing import Any, Final, NamedTuple
 
-from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.errors import ClientDisconnected
 
 _CUT: Final = "the server has given the request up"
 

@@ -6,20 +6,21 @@ rest of the response goes into a spool.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.engine.message import is_bodiless
-from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.errors import ClientDisconnected
 from headrace.wsgi.line import Line
 from headrace.wsgi.spool import PIECE, Spool
 
 if TYPE_CHECKING:
     import asyncio
 
+    from headrace.engine.events import RequestReceived
+    from headrace.server.connection.driver import ServerDriver
     from headrace.wsgi.addresses import Address
-    from headrace.wsgi.application import WSGIApplication
     from headrace.wsgi.call import Head
-    from headrace.wsgi.cycle import WSGICycle
+    from headrace.wsgi.resources import Resources
 
 WHOLE: Final = 65_536
 """A response in one piece of up to so many bytes goes its way at once and takes no room: it is no more than the engine
@@ -28,20 +29,36 @@ DIRECT: Final = 16_384
 """Bytes of pieces that may be on their way to the task, or wait there for the client."""
 
 
+class Sender(Protocol):
+    """The request's task, as its thread sees it: see `WSGICycle`."""
+
+    driver: ServerDriver
+    head: RequestReceived
+    gone: str | None
+    taken: int
+    is_spooled: bool
+    is_counted: bool
+
+    @property
+    def has_failed(self) -> bool:
+        """True once a part of the response could not be sent."""
+        ...
+
+
 class Outlet(Line):
     """A line whose content is spooled when its client is slow, and whose waits for the client are counted."""
 
     __slots__ = ("_address", "_application", "_cycle", "_told", "spool")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, cycle: WSGICycle, application: WSGIApplication, address: Address
+        self, loop: asyncio.AbstractEventLoop, cycle: Sender, application: Resources, address: Address
     ) -> None:
         super().__init__(loop)
         self._cycle = cycle
         self._application = application
         self._address = address
         self._told = 0
-        """Bytes of pieces that were told, with what a piece costs beside; `WSGICycle.taken` has those sent."""
+        """Bytes of pieces that were told, with what a piece costs beside; `cycle.taken` has those sent."""
         self.spool: Spool | None = None
 
     def ask(self, verb: str, *arguments: Any) -> Any:

@@ -11,7 +11,7 @@ Everything here is for the event loop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.transport.log import Seldom, get_logger
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from contextvars import Context
 
-    from headrace.wsgi.cycle import WSGICycle
+    from headrace.server.connection.driver import ServerDriver
+    from headrace.wsgi.addresses import Address
     from headrace.wsgi.threads import Threads
 
 PROGRESS: Final = 4_096
@@ -30,22 +31,51 @@ LOOKS: Final = 4  # in `limit_s`: what stalls is ended that much later at most
 protocol_log: Final = get_logger("headrace.protocol")
 
 
+class Holder(Protocol):
+    """A request that holds a thread, or room, while its client makes it wait: see `WSGICycle`."""
+
+    address: Address | None
+    driver: ServerDriver
+
+    def awaits_client(self) -> bool:
+        """Tell whether nothing goes on before the client sends or takes something."""
+        ...
+
+    def awaits_room(self) -> bool:
+        """Tell whether its thread waits for room."""
+        ...
+
+    def is_waited_for(self) -> bool:
+        """Tell whether a thread waits for the client."""
+        ...
+
+    def moved(self) -> int:
+        """Return how many bytes the client has sent to a thread that waited, and has taken."""
+        ...
+
+    def look_for_room(self) -> None:
+        """Let its thread go on if there is room now."""
+
+    def give_up(self, reason: str) -> None:
+        """End it."""
+
+
 class Stalls:
     """The requests that hold a thread or room while their clients make them wait. `limit_s` 0: none is ever ended."""
 
     def __init__(self, threads: Threads, limit_s: float) -> None:
         self._threads = threads
         self._limit_s = limit_s
-        self._held: dict[WSGICycle, tuple[float, int] | None] = {}
+        self._held: dict[Holder, tuple[float, int] | None] = {}
         """Since when each has made no progress, and the bytes it had moved then; None where that is not so."""
         self._is_watching = False
         self._said = Seldom()
 
-    def enter(self, cycle: WSGICycle) -> None:
+    def enter(self, cycle: Holder) -> None:
         """`cycle` holds a thread, or room, for as long as its client likes. Idempotent until `leave`."""
         self._held.setdefault(cycle, None)
 
-    def leave(self, cycle: WSGICycle) -> None:
+    def leave(self, cycle: Holder) -> None:
         """`cycle` has ended; a no-op when it never entered."""
         self._held.pop(cycle, None)
 
@@ -98,7 +128,7 @@ class Stalls:
         for cycle in wanting:
             cycle.look_for_room()
 
-    def _end(self, cycle: WSGICycle) -> None:
+    def _end(self, cycle: Holder) -> None:
         if self._said.is_due():
             protocol_log.warning(
                 "%s: its client made no progress while others waited for a thread (limit wsgi_stall_s); "

@@ -23,9 +23,9 @@ from headrace import Request, Response
 from headrace.cli.bench import place as bench_place
 from headrace.cli.bench import run as bench_run
 from headrace.cli.bench.alarm import LoopAlarm, make_alarm
-from headrace.cli.bench.command import parse_seconds
 from headrace.cli.bench.result import Interval, Plan, Result
 from headrace.cli.errors import UsageError
+from headrace.cli.request_options import parse_seconds
 from headrace.client.connect.config import NetworkConfig
 from headrace.client.connection.driver import ClientDriver
 from headrace.client.interface import Origin, Outgoing

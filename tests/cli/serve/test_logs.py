@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace.server.telemetry.logs import ACCESS_LOGGER, LineFormatter, configure_logging, printable
+from headrace.server.telemetry.logs import ACCESS_LOGGER, LineFormatter, configure_logging
+from headrace.transport.log import printable
 
 LOGGERS = ("headrace", ACCESS_LOGGER)
 

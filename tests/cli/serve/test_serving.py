@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.server.files.open_limit import MOST, open_limit, raise_open_limit
+from headrace.server.open_limit import MOST, open_limit, raise_open_limit
 
 from tests.cli.command import run, serving
 from tests.support import wire

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace.server.connection.exchange import HTTPError
+from headrace.server.errors import HTTPError
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response, Send, StreamResponse
 

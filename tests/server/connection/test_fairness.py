@@ -8,10 +8,10 @@ from typing import Any
 from headrace.engine.hpack import Encoder
 from headrace.engine.limits import Limits
 from headrace.server.connection.driver import ServerDriver
+from headrace.server.connection.service import Service
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
 from headrace.server.interface import adapt
-from headrace.server.service import Service
 from headrace.server.settings.config import Config
 from headrace.testing import PREFACE, SETTINGS_ACK, headers_frame, settings_frame
 from headrace.transport.loop_work import LIGHT_WORK, WORK_A_TURN, loop_work

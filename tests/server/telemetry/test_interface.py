@@ -10,7 +10,7 @@ import pytest
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, REFUSED_STREAM
 from headrace.server.app import Server
-from headrace.server.connection.exchange import HTTPError
+from headrace.server.errors import HTTPError
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response, Send, StreamResponse
 from headrace.server.telemetry import Telemetry
@@ -245,7 +245,7 @@ def test_without_a_sink_requests_know_nothing_of_it(run: Run, app: Any) -> None:
         async with serving(app) as server, H2Peer.connected(port(server)) as peer:
             service = server.service
             assert service is not None
-            assert service.telemetry is None
+            assert service.watcher is None
             assert service.exchange_type is service.application.exchange_type
             assert service.tunnel_type is service.application.tunnel_type
             await peer.get("/buffered")

@@ -14,9 +14,9 @@ import pytest
 from headrace.engine.events import RequestReceived
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
+from headrace.server.request_id import RequestIds
 from headrace.server.telemetry import RequestIdFilter, Telemetry, request_id
 from headrace.server.telemetry.logs import LineFormatter
-from headrace.server.telemetry.request_id import RequestIds
 
 from tests.support.h2_peer import H2Peer
 from tests.support.serving import Run, port, serving

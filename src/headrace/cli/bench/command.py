@@ -19,6 +19,7 @@ from headrace.cli.request_options import (
     ConnectOptions,
     connect_options,
     parse_headers,
+    parse_seconds,
     parse_url,
     read_data,
     take_connect_options,
@@ -210,19 +211,3 @@ def _write(file: str, text: str) -> None:
         raise WriteError("") from None
     except OSError as error:
         raise CommandError(f"{file}: {(error.strerror or str(error)).lower()}") from None
-
-
-def parse_seconds(option: str, text: str) -> float:
-    """`1.5`, `10s`, `2m`, `1h` or `300ms`. Raises UsageError."""
-    number, factor = text.strip(), 1.0
-    for suffix, each in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
-        if number.endswith(suffix):
-            number, factor = number.removesuffix(suffix), each
-            break
-    try:
-        seconds = float(number) * factor
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e7:
-        raise UsageError(f"{option} {text!r} is no time: seconds, or such as 300ms, 10s, 2m")
-    return seconds

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.cli.bench.arrivals import NEVER
 from headrace.client.errors import RequestError
 
 if TYPE_CHECKING:
-    from headrace.cli.bench.run import Run
-    from headrace.client.connection.driver import ClientDriver
+    from collections.abc import Awaitable, Callable
+
+    from headrace.cli.bench.result import Plan, Tally
+    from headrace.client.connection.driver import ClientDriver, DriverOwner
     from headrace.client.connection.exchange import Exchange
+    from headrace.client.interface import Outgoing
 
 _FIRST_PAUSE_S: Final = 0.05  # before a connection that could not be made is tried again; doubled each time
 _LONGEST_PAUSE_S: Final = 2.0
+
+
+class Bench(Protocol):
+    """The run that has the places: see `headrace.cli.bench.run.Run`."""
+
+    plan: Plan
+    outgoing: Outgoing
+    connect: Callable[[DriverOwner], Awaitable[ClientDriver]]
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+    tally: Tally
+    is_running: bool
+    is_stopped: bool
+
+    def offer(self, place: Place) -> None:
+        """`place` may have room."""
+
+    def on_change(self) -> None:
+        """A connection has come, or has gone."""
 
 
 class Place:
@@ -23,7 +45,7 @@ class Place:
     __slots__ = ("_current", "_is_open_loop", "_pause", "_run", "_task", "began", "drivers", "index", "is_dead",
                  "is_listed", "streams")  # fmt: skip
 
-    def __init__(self, run: Run, index: int) -> None:
+    def __init__(self, run: Bench, index: int) -> None:
         self.index = index
         self.streams = run.plan.streams
         self.drivers: set[ClientDriver] = set()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.bench.command import parse_seconds
 from headrace.cli.errors import CommandError, UsageError
 from headrace.cli.exits import EXIT_INTERRUPTED, EXIT_TIMEOUT, FetchError, fetch_error
 from headrace.cli.interrupt import interruptible
@@ -19,6 +18,7 @@ from headrace.cli.request_options import (
     ConnectOptions,
     connect_options,
     parse_headers,
+    parse_seconds,
     parse_url,
     take_connect_options,
 )

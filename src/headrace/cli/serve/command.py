@@ -14,8 +14,8 @@ from headrace.cli.errors import UsageError
 from headrace.cli.process import run_process
 from headrace.cli.serve.options import GroupedCommand, setting_options
 from headrace.cli.target import load_target
-from headrace.server.files.open_limit import open_limit, raise_open_limit
 from headrace.server.files.static import StaticFiles
+from headrace.server.open_limit import open_limit, raise_open_limit
 from headrace.server.settings.config import Config, ConfigError
 from headrace.server.settings.sources import load_config
 from headrace.server.telemetry.logs import configure_logging

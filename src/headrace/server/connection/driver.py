@@ -30,8 +30,8 @@ from headrace.engine.events import (
 )
 from headrace.engine.h1 import H1ServerConnection
 from headrace.engine.h2 import ServerConnection
+from headrace.server.connection.service import FIRST_TURN, Service
 from headrace.server.connection.worker import start_worker, start_worker_in
-from headrace.server.service import FIRST_TURN, Service
 from headrace.transport.addresses import address_pair, peer_text
 from headrace.transport.connection import Connection
 from headrace.transport.log import get_logger

@@ -20,9 +20,9 @@ from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClo
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.engine.text import utf8
 from headrace.server.connection.inbox import Inbox
-from headrace.server.files.open_limit import is_exhaustion, open_limit
-from headrace.server.telemetry.logs import printable
-from headrace.transport.log import get_logger
+from headrace.server.errors import ClientDisconnected, HTTPError
+from headrace.server.open_limit import is_exhaustion, open_limit
+from headrace.transport.log import get_logger, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,19 +38,6 @@ DISCONNECT_GRACE_S: Final = 1.0
 """Time for a handler that was told of the peer's going, before its task is cancelled."""
 
 error_log: Final = get_logger("headrace.error")
-
-
-class ClientDisconnected(OSError):
-    """The peer reset the stream or left, or a deadline ended the stream: nothing more can be sent or received on it."""
-
-
-class HTTPError(Exception):
-    """Ends a native handler with a plain answer of `status`, as long as no other one has begun."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(status, reason)
-        self.status = status
-        self.reason = reason
 
 
 class Exchange:

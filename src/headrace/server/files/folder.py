@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from headrace.server.files.open_limit import is_exhaustion
+from headrace.server.open_limit import is_exhaustion
 
 OPENS_BELOW: Final = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 

@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
-from headrace.server.files.open_limit import open_limit
+from headrace.server.open_limit import open_limit
 from headrace.transport.addresses import client_network
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine.errors import StreamClosedError
-from headrace.server.files.open_limit import is_exhaustion
+from headrace.server.open_limit import is_exhaustion
 from headrace.transport.connection import STALL_PROGRESS
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
-from headrace.server.connection.exchange import PLAIN_TEXT, HTTPError
+from headrace.server.connection.exchange import PLAIN_TEXT
 from headrace.server.content_coding import IDENTITY, choose
+from headrace.server.errors import HTTPError
 from headrace.server.files.conditions import FAILED, PROCEED, evaluate, range_holds
 from headrace.server.files.folder import Folder, Found, check_names
 from headrace.server.files.http_date import write_date

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.engine.errors import CANCEL
 from headrace.engine.message import COMPLETE, is_bodiless
-from headrace.server.connection.exchange import ClientDisconnected
+from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.mailbox import MAILBOX_SIZE, Dropped, Mailbox, Overflow
 from headrace.server.handlers.response import AnyResponse, Headers, checked_headers
 

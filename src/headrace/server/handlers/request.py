@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 from headrace.engine.errors import InvalidFieldError, StreamClosedError
 from headrace.engine.message import COMPLETE
-from headrace.server.connection.exchange import ClientDisconnected, Exchange, HTTPError
+from headrace.server.connection.exchange import Exchange
+from headrace.server.errors import ClientDisconnected, HTTPError
 from headrace.server.handlers.response import AnyResponse, Headers, Response, header_list
 from headrace.transport.kinds import kind_of
 

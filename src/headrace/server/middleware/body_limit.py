@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.server.connection.exchange import HTTPError
+from headrace.server.errors import HTTPError
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import AnyResponse
 from headrace.server.routing.route import Next

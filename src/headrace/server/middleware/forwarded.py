@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-from headrace.server.connection.exchange import HTTPError
+from headrace.server.errors import HTTPError
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import AnyResponse
 from headrace.server.routing.route import Next

@@ -10,7 +10,8 @@ from types import CoroutineType
 from typing import Any, Final
 
 from headrace.engine.text import utf8
-from headrace.server.connection.exchange import PLAIN_TEXT, HTTPError
+from headrace.server.connection.exchange import PLAIN_TEXT
+from headrace.server.errors import HTTPError
 from headrace.server.handlers.request import Handler, Request
 from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.routing.path_pattern import Pattern, RouteError, parse_pattern

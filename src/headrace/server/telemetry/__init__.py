@@ -4,7 +4,7 @@
 package of their own are imported from where they are: `headrace.server.telemetry.prometheus`, `.opentelemetry`.
 """
 
+from headrace.server.request_id import RequestIdFilter, request_id
 from headrace.server.telemetry.interface import Telemetry
-from headrace.server.telemetry.request_id import RequestIdFilter, request_id
 
 __all__ = ["RequestIdFilter", "Telemetry", "request_id"]

@@ -16,8 +16,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from headrace.server.telemetry.interface import Telemetry
-from headrace.server.telemetry.logs import ACCESS_LOGGER, printable
-from headrace.transport.log import get_logger
+from headrace.server.telemetry.logs import ACCESS_LOGGER
+from headrace.transport.log import get_logger, printable
 
 if TYPE_CHECKING:
     from headrace.server.telemetry.observed import Observed

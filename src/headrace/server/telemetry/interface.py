@@ -6,14 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.server.telemetry.observed import Observed, observed
 from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.server.connection.driver import ServerDriver
-    from headrace.server.service import Service
-    from headrace.server.telemetry.observed import Observed
+    from headrace.server.connection.service import Service
 
 error_log: Final = get_logger("headrace.error")
 
@@ -82,6 +82,12 @@ class Listeners(Telemetry):
             for name in vars(Telemetry)
             if not name.startswith("_")
         }
+
+    def observe(self, service: Service) -> None:
+        """Be told of all connections and requests of `service`, which has none yet."""
+        service.watcher = self
+        service.exchange_type = observed(service.exchange_type, self)
+        service.tunnel_type = observed(service.tunnel_type, self)
 
     def _tell(self, name: str, *arguments: Any) -> None:
         for call, sink in self._calls[name]:

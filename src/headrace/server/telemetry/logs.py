@@ -11,7 +11,8 @@ import sys
 import time
 from typing import Final
 
-from headrace.server.telemetry.request_id import RequestIdFilter
+from headrace.server.request_id import RequestIdFilter
+from headrace.transport.log import printable
 
 ACCESS_LOGGER: Final = "headrace.access"
 
@@ -19,14 +20,6 @@ _HANDLER_NAME: Final = "headrace-stderr"
 
 
 _INDENT: Final = "    "
-
-
-def printable(text: str) -> str:
-    """Return `text` with everything escaped that could begin a line, move a cursor or colour a terminal: control
-    characters of C0 and C1, line and paragraph separators, marks of direction, lone surrogates."""
-    if text.isprintable():
-        return text
-    return "".join([each if each.isprintable() else ascii(each)[1:-1] for each in text])
 
 
 class LineFormatter(logging.Formatter):

@@ -7,26 +7,50 @@ telemetry. With one, that class is put under `Observed`, which tells the sinks.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from headrace.server.connection.exchange import ClientDisconnected, Exchange, HTTPError
-from headrace.server.telemetry.request_id import request_id
+from headrace.server.connection.exchange import Exchange
+from headrace.server.errors import ClientDisconnected, HTTPError
+from headrace.server.request_id import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.engine.events import DataReceived, RequestReceived
     from headrace.server.connection.driver import ServerDriver
-    from headrace.server.telemetry.interface import Telemetry
 
 
-def observed(kind: type[Exchange]) -> type[Exchange]:
-    """The exchange class `kind`, observed."""
-    return type(f"Observed{kind.__name__}", (Observed, kind), {})
+class Observer(Protocol):
+    """A listener to requests: see `headrace.server.telemetry.interface.Telemetry`."""
+
+    def request_started(self, request: Observed) -> None:
+        """A handler is about to run."""
+
+    def request_failed(self, request: Observed, error: BaseException) -> None:
+        """The handler, or writing its response, has raised."""
+
+    def request_stopped(self, request: Observed, duration_s: float) -> None:
+        """The handler has ended."""
+
+    def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
+        """A stream has ended before its time."""
+
+    def websocket_opened(self, request: Observed) -> None:
+        """A WebSocket was accepted."""
+
+    def websocket_closed(self, request: Observed, duration_s: float) -> None:
+        """A WebSocket that was accepted is over."""
+
+
+def observed(kind: type[Exchange], observer: Observer) -> type[Exchange]:
+    """Return the exchange class `kind` as one that tells `observer`."""
+    return type(f"Observed{kind.__name__}", (Observed, kind), {"telemetry": observer})
 
 
 class Observed(Exchange):
-    """A request whose beginning, end and mishaps are told to `driver.service.telemetry`."""
+    """A request whose beginning, end and mishaps are told to `telemetry`."""
+
+    telemetry: Observer
 
     received: int = 0
     """Octets of content that have come."""
@@ -36,9 +60,6 @@ class Observed(Exchange):
 
     def __init__(self, driver: ServerDriver, head: RequestReceived) -> None:
         super().__init__(driver, head)
-        telemetry = driver.service.telemetry
-        assert telemetry is not None
-        self.telemetry: Telemetry = telemetry
         self.arrived = time.perf_counter()
 
     # What a sink may ask of every kind of request; those of native handlers have some of it themselves.

@@ -21,8 +21,8 @@ from headrace.server.telemetry.interface import Telemetry
 
 if TYPE_CHECKING:
     from headrace.server.connection.driver import ServerDriver
+    from headrace.server.connection.service import Service
     from headrace.server.handlers.request import Request
-    from headrace.server.service import Service
     from headrace.server.telemetry.observed import Observed
 
 LATENCIES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -6,12 +6,11 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.engine.contract import Turns
 from headrace.engine.server_names import ServerNames
-from headrace.server.telemetry.observed import observed
-from headrace.server.telemetry.request_id import RequestIds
+from headrace.server.request_id import RequestIds
 from headrace.transport.addresses import address_pair
 from headrace.transport.clock import DateClock
 from headrace.transport.log import Seldom, get_logger
@@ -19,10 +18,9 @@ from headrace.transport.loop_work import LIGHT_WORK
 from headrace.websocket.fair_share import ProcessRoom
 
 if TYPE_CHECKING:
+    from headrace.server.connection.application import Application
     from headrace.server.connection.driver import ServerDriver
-    from headrace.server.interface import Application
     from headrace.server.settings.config import Config
-    from headrace.server.telemetry.interface import Listeners
 
 CROWD: Final = 4  # connections with more input than a turn takes, before turns become shorter
 LEAST_OF_A_TURN: Final = 5  # a turn is no shorter than this part of a whole one: each costs a write of its own
@@ -34,19 +32,26 @@ it, with the settings and the window before it. Twenty first reads of a hundred 
 protocol_log: Final = get_logger("headrace.protocol")
 
 
+class Watcher(Protocol):
+    """A listener to a server's connections: telemetry, which stands above them."""
+
+    def connection_opened(self, connection: ServerDriver) -> None:
+        """A client has connected."""
+
+    def connection_closed(self, connection: ServerDriver) -> None:
+        """A connection has gone, and the last of its workers has ended."""
+
+
 class Service:
     """Made once a server, before it listens; connections read from it what they need."""
 
-    def __init__(self, application: Application, config: Config, telemetry: Listeners | None = None) -> None:
+    def __init__(self, application: Application, config: Config) -> None:
         self.application = application
-        self.telemetry = telemetry
-        """Those who are told of what happens; None when there is nobody, which costs nothing."""
+        self.watcher: Watcher | None = None
+        """Told of connections; None when nobody wants to know, which costs nothing."""
         self.request_ids = RequestIds(config.request_id_header)
         self.exchange_type = application.exchange_type
         self.tunnel_type = application.tunnel_type
-        if telemetry is not None:
-            self.exchange_type = observed(self.exchange_type)
-            self.tunnel_type = observed(self.tunnel_type)
         self.takes_websockets = application.takes_websockets
         self.protocols = config.protocols.split(",")
         self.cancel_on_disconnect = application.cancel_on_disconnect
@@ -92,8 +97,8 @@ class Service:
     def opened(self, driver: ServerDriver) -> None:
         """A connection is there."""
         self.drivers.add(driver)
-        if self.telemetry is not None:
-            self.telemetry.connection_opened(driver)
+        if self.watcher is not None:
+            self.watcher.connection_opened(driver)
 
     def share_turns(self, change: int) -> None:
         """So many connections more (or less) have input for a further turn. Above CROWD all together get as many frames
@@ -113,8 +118,8 @@ class Service:
     def closed(self, driver: ServerDriver) -> None:
         """A connection is gone, and the last of its workers has ended."""
         self.drivers.discard(driver)
-        if self.telemetry is not None:
-            self.telemetry.connection_closed(driver)
+        if self.watcher is not None:
+            self.watcher.connection_closed(driver)
         if self._empty is not None and not self.drivers:
             self._empty.set()
 

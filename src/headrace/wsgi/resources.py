@@ -1,0 +1,28 @@
+"""The things that all requests to one WSGI application share: threads, room for content, a record of each address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.wsgi.addresses import Addresses
+from headrace.wsgi.spools import Spools
+from headrace.wsgi.stalls import Stalls
+from headrace.wsgi.threads import Threads
+
+if TYPE_CHECKING:
+    from headrace.server.settings.config import Config
+    from headrace.wsgi.call import Call
+
+
+class Resources:
+    """The part of the application's adapter that its requests use."""
+
+    def __init__(self, config: Config) -> None:
+        self.root_path = config.root_path
+        self.addresses = Addresses()
+        self.spools = Spools(config.wsgi_spool_memory, config.wsgi_spool_size, config.wsgi_spool_total)
+        self.threads = Threads(config.wsgi_threads, config.wsgi_spare_threads, self.spools.is_short)
+        self.spools.room_given = self.threads.look
+        self.stalls = Stalls(self.threads, config.wsgi_stall_s)
+        self.given_up: list[Call] = []
+        """Calls that had not come to their end when their request was cancelled, which only the end of a drain does."""
