@@ -153,7 +153,7 @@ def test_hooks(run: Run) -> None:
         transport = FakeTransport(
             respond=lambda sent: Answer(302, [("location", "/2")]) if sent.target == "/1" else Answer()
         )
-        hooks = {"request": [on_request], "response": [on_response]}
+        hooks: Any = {"request": [on_request], "response": [on_response]}
         async with Client(transport=transport, event_hooks=hooks) as client:
             await client.get("https://a.example/1")
             assert client.event_hooks == hooks
@@ -291,7 +291,7 @@ def test_what_a_client_cannot_be_made_of() -> None:
     with pytest.raises(TypeError, match="not both"):
         Client(transport=FakeTransport(), network=NetworkConfig())
     with pytest.raises(TypeError):
-        Client(transport=FakeTransport(), auth=5)
+        Client(transport=FakeTransport(), auth=5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="timeout"):
         Client(transport=FakeTransport(), timeout=-1)
     with pytest.raises(InvalidURL):

@@ -4,14 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.client.calls.auth import Auth, BasicAuth, BearerAuth, FunctionAuth, NetRCAuth
+    from headrace.client.calls.auth import Auth, AuthLike, BasicAuth, BearerAuth, FunctionAuth, NetRCAuth
     from headrace.client.calls.digest import DigestAuth
+    from headrace.client.calls.journey import HooksLike
     from headrace.client.calls.retry import RetryBudget, RetryPolicy
     from headrace.client.calls.sse import EventSource, ServerSentEvent
     from headrace.client.calls.websocket import WebSocketRefused
     from headrace.client.client import Client
     from headrace.client.connect.config import NetworkConfig
-    from headrace.client.connect.proxy import Proxy
+    from headrace.client.connect.proxy import Proxy, ProxyLike
+    from headrace.client.connect.tls import Certificate, Verify
     from headrace.client.errors import (
         BodyConsumed,
         ClientError,
@@ -42,9 +44,11 @@ if TYPE_CHECKING:
     )
     from headrace.client.interface import Content, Incoming, Origin, Outgoing, ResponseHead, Transport
     from headrace.client.loop_thread import LoopThread
-    from headrace.client.message.cookies import CookieConflict, Cookies
-    from headrace.client.message.headers import Headers
-    from headrace.client.message.query import QueryParams
+    from headrace.client.message.content import ContentLike, TrailersLike
+    from headrace.client.message.cookies import CookieConflict, Cookies, CookiesLike
+    from headrace.client.message.encode import FileLike, FilesLike, FormLike
+    from headrace.client.message.headers import Headers, HeadersLike
+    from headrace.client.message.query import ParamsLike, QueryParams
     from headrace.client.message.request import ClientRequest as Request
     from headrace.client.message.response import ClientResponse as Response
     from headrace.client.message.url import URL
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "calls.auth": (
         "Auth",
+        "AuthLike",
         "BasicAuth",
         "BearerAuth",
         "FunctionAuth",
@@ -64,7 +69,12 @@ _HOMES = {
     "message.cookies": (
         "CookieConflict",
         "Cookies",
+        "CookiesLike",
     ),
+    "message.content": ("ContentLike", "TrailersLike"),
+    "message.encode": ("FileLike", "FilesLike", "FormLike"),
+    "calls.journey": ("HooksLike",),
+    "connect.tls": ("Certificate", "Verify"),
     "calls.digest": ("DigestAuth",),
     "errors": (
         "BodyConsumed",
@@ -94,7 +104,7 @@ _HOMES = {
         "TruncatedBody",
         "WriteTimeout",
     ),
-    "message.headers": ("Headers",),
+    "message.headers": ("Headers", "HeadersLike"),
     "interface": (
         "Content",
         "Incoming",
@@ -106,8 +116,8 @@ _HOMES = {
     "loop_thread": ("LoopThread",),
     "pool.network": ("NetworkTransport",),
     "connect.config": ("NetworkConfig",),
-    "connect.proxy": ("Proxy",),
-    "message.query": ("QueryParams",),
+    "connect.proxy": ("Proxy", "ProxyLike"),
+    "message.query": ("ParamsLike", "QueryParams"),
     "calls.retry": (
         "RetryBudget",
         "RetryPolicy",
@@ -132,25 +142,34 @@ _HOME_OF["Response"] = f"{__name__}.message.response", "ClientResponse"
 __all__ = [
     "URL",
     "Auth",
+    "AuthLike",
     "BasicAuth",
     "BearerAuth",
     "BodyConsumed",
+    "Certificate",
     "Client",
     "ClientError",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
     "Content",
+    "ContentLike",
     "CookieConflict",
     "Cookies",
+    "CookiesLike",
     "DNSError",
     "DecodingError",
     "DigestAuth",
     "EventSource",
+    "FileLike",
+    "FilesLike",
+    "FormLike",
     "FunctionAuth",
     "HTTPStatusError",
     "Headers",
+    "HeadersLike",
     "HeadersTimeout",
+    "HooksLike",
     "Incoming",
     "InvalidURL",
     "LoopThread",
@@ -159,10 +178,12 @@ __all__ = [
     "NetworkTransport",
     "Origin",
     "Outgoing",
+    "ParamsLike",
     "PoolError",
     "PoolTimeout",
     "Proxy",
     "ProxyError",
+    "ProxyLike",
     "QueryParams",
     "ReadTimeout",
     "RemoteProtocolError",
@@ -184,8 +205,10 @@ __all__ = [
     "Timeouts",
     "TooManyRedirects",
     "TotalTimeout",
+    "TrailersLike",
     "Transport",
     "TruncatedBody",
+    "Verify",
     "WebSocketRefused",
     "WriteTimeout",
 ]

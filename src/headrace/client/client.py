@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, Self, TypeVar, Unpack
 
-from headrace.client.calls.auth import as_auth, auth_of_url
+from headrace.client.calls.auth import AuthLike, as_auth, auth_of_url
 from headrace.client.calls.defaults import Defaults
-from headrace.client.calls.journey import NONE, Journey, finish
+from headrace.client.calls.journey import NONE, HooksLike, Journey, finish
 from headrace.client.calls.options import CallOptions, NetworkOptions, SendOptions, split
 from headrace.client.calls.redirects import MAX_REDIRECTS
 from headrace.client.calls.retry import RetryPolicy
@@ -20,8 +20,9 @@ from headrace.client.deadline import until
 from headrace.client.errors import PoolError, RequestError
 from headrace.client.interface import Transport
 from headrace.client.message.decoding import MAX_RATIO
-from headrace.client.message.headers import Headers
+from headrace.client.message.headers import Headers, HeadersLike
 from headrace.client.message.jar import JarHolder
+from headrace.client.message.query import ParamsLike
 from headrace.client.message.request import Call, ClientRequest, checked_request
 from headrace.client.message.response import REDIRECTS, BaseResponse, ClientResponse, no_incoming
 from headrace.client.message.streaming import MAX_RESPONSE_SIZE, Streaming, decoded_whole, told
@@ -31,6 +32,7 @@ from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 if TYPE_CHECKING:
     from headrace.client.calls.websocket import WebSocketSession
     from headrace.client.connect.config import NetworkConfig
+    from headrace.client.message.cookies import CookiesLike
 
 R = TypeVar("R", bound=BaseResponse)
 
@@ -62,15 +64,15 @@ class Client(Defaults):
         self,
         *,
         base_url: URL | str = "",
-        headers: Any = None,
-        params: Any = None,
-        cookies: Any = None,
-        auth: Any = None,
+        headers: HeadersLike | None = None,
+        params: ParamsLike | None = None,
+        cookies: CookiesLike | None = None,
+        auth: AuthLike | None = None,
         timeout: float | Timeouts | None = DEFAULT_TIMEOUTS,
         follow_redirects: bool = True,
         max_redirects: int = MAX_REDIRECTS,
         retry: RetryPolicy | None = None,
-        event_hooks: Mapping[str, Any] | None = None,
+        event_hooks: HooksLike | None = None,
         max_decompression_ratio: int | None = MAX_RATIO,
         max_response_size: int | None = MAX_RESPONSE_SIZE,
         network: NetworkConfig | None = None,

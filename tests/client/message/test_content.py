@@ -280,9 +280,9 @@ def test_nothing_in_a_form_can_become_another_part(run: Run) -> None:
     with pytest.raises(ValueError, match="boundary"):
         Multipart({}, {}, boundary="a\r\nb")
     with pytest.raises(ValueError, match="tuple"):
-        Multipart({}, {"f": ("only",)})
+        Multipart({}, {"f": ("only",)})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match="name of a part"):
-        Multipart({5: "x"}, {})
+        Multipart({5: "x"}, {})  # type: ignore[dict-item]
 
 
 # -- requests

@@ -73,7 +73,7 @@ def test_equality_is_of_fields_in_any_order() -> None:
 
 
 def test_text_is_utf_8_or_else_latin_1() -> None:
-    headers = Headers({"a": "ä", b"b": b"\xe4"})
+    headers = Headers([("a", "ä"), (b"b", b"\xe4")])
     assert headers.raw == [(b"a", "ä".encode()), (b"b", b"\xe4")]
     assert headers["a"] == "ä" and headers["b"] == "ä"
     headers.encoding = "latin-1"
@@ -108,6 +108,7 @@ def test_a_name_is_a_token(name: Any) -> None:
 
 
 def test_what_is_no_header_at_all() -> None:
+    wrong: Any
     for wrong in ({"a": 1}, {"a": None}, {5: "a"}, "a: b", b"a", 5):
         with pytest.raises(TypeError):
             Headers(wrong)

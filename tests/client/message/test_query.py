@@ -40,6 +40,6 @@ def test_changes_make_new_ones() -> None:
 
 def test_what_are_no_parameters() -> None:
     with pytest.raises(TypeError, match="not int"):
-        QueryParams(5)
+        QueryParams(5)  # type: ignore[arg-type]
     with pytest.raises((InvalidURL, ValueError)):
-        QueryParams([("a", "b", "c")])
+        QueryParams([("a", "b", "c")])  # type: ignore[list-item]

@@ -6,16 +6,13 @@ import netrc
 import os
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.client.message.request import ClientRequest
 from headrace.client.message.url import URL
 
 if TYPE_CHECKING:
     from headrace.client.message.response import ClientResponse
-
-AuthLike = "Auth | tuple[str | bytes, str | bytes] | Callable[[ClientRequest], ClientRequest | None] | None"
-"""What is taken for `auth`: a name with a password, an Auth, or a function that changes the request."""
 
 
 class Auth:
@@ -113,7 +110,11 @@ class NetRCAuth(Auth):
             yield request
 
 
-def as_auth(auth: Any) -> Auth | None:
+AuthLike: TypeAlias = Auth | tuple[str | bytes, str | bytes] | Callable[[ClientRequest], ClientRequest | None]
+"""Credentials: a name with a password, an Auth, or a function that changes the request or returns another."""
+
+
+def as_auth(auth: AuthLike | None) -> Auth | None:
     """Raises TypeError for what is no AuthLike."""
     if auth is None or isinstance(auth, Auth):
         return auth

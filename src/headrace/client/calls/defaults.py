@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
-from headrace.client.calls.auth import Auth, as_auth
-from headrace.client.calls.journey import Hooks
+from headrace.client.calls.auth import Auth, AuthLike, as_auth
+from headrace.client.calls.journey import Hooks, HooksLike
 from headrace.client.calls.options import RequestOptions
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.interface import Origin, Pairs
 from headrace.client.message.decoding import accept_encoding
-from headrace.client.message.headers import Headers
+from headrace.client.message.headers import Headers, HeadersLike
 from headrace.client.message.jar import JarHolder
-from headrace.client.message.query import QueryParams
+from headrace.client.message.query import ParamsLike, QueryParams
 from headrace.client.message.request import ClientRequest
 from headrace.client.message.url import URL
 from headrace.client.timeouts import Timeouts
 
 if TYPE_CHECKING:
-    from headrace.client.message.cookies import Cookies
+    from headrace.client.message.cookies import Cookies, CookiesLike
 
 USER_AGENT: Final = "headrace"
 CACHED_TARGETS: Final = 1024
@@ -35,13 +34,13 @@ class Defaults:
         self,
         *,
         base_url: URL | str,
-        headers: Any,
-        params: Any,
-        cookies: Any,
-        auth: Any,
+        headers: HeadersLike | None,
+        params: ParamsLike | None,
+        cookies: CookiesLike | None,
+        auth: AuthLike | None,
         timeout: float | Timeouts | None,
         retry: RetryPolicy | None,
-        event_hooks: Mapping[str, Any] | None,
+        event_hooks: HooksLike | None,
     ) -> None:
         self._jar = JarHolder(cookies)
         self._timeouts = Timeouts.of(timeout)
@@ -100,7 +99,7 @@ class Defaults:
         return self._headers
 
     @headers.setter
-    def headers(self, headers: Any) -> None:
+    def headers(self, headers: HeadersLike) -> None:
         self._headers = Headers(headers)
 
     @property
@@ -109,7 +108,7 @@ class Defaults:
         return self._params
 
     @params.setter
-    def params(self, params: Any) -> None:
+    def params(self, params: ParamsLike | None) -> None:
         self._params = QueryParams(params)
         self._settle()
 
@@ -129,7 +128,7 @@ class Defaults:
         return self._auth
 
     @auth.setter
-    def auth(self, auth: Any) -> None:
+    def auth(self, auth: AuthLike | None) -> None:
         self._auth = as_auth(auth)
         self._settle()
 
@@ -159,7 +158,7 @@ class Defaults:
         return {name: list(hooks) for name, hooks in self._hooks.items()}
 
     @event_hooks.setter
-    def event_hooks(self, event_hooks: Mapping[str, Any]) -> None:
+    def event_hooks(self, event_hooks: HooksLike) -> None:
         self._hooks = _checked_hooks(event_hooks)
         self._settle()
 
@@ -169,7 +168,7 @@ class Defaults:
         return self._jar.open()
 
     @cookies.setter
-    def cookies(self, cookies: Any) -> None:
+    def cookies(self, cookies: CookiesLike | None) -> None:
         self._jar.set(cookies)
 
     def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> ClientRequest:
@@ -221,7 +220,7 @@ class Defaults:
         )
 
 
-def _checked_hooks(event_hooks: Mapping[str, Any]) -> Hooks:
+def _checked_hooks(event_hooks: HooksLike) -> Hooks:
     unknown = set(event_hooks) - {"request", "response"}
     if unknown:
         raise ValueError(f"there is no event {sorted(unknown)[0]!r}; there are request and response")

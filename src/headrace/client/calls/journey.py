@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from headrace.client.calls.auth import Auth
 from headrace.client.calls.redirects import may_keep_credentials, redirected
@@ -32,7 +32,11 @@ _CHALLENGES: Final = frozenset((401, 407))
 
 NONE: Final[frozenset[int]] = frozenset()
 
-Hooks = dict[str, list[Callable[[Any], Any]]]
+Hook: TypeAlias = Callable[[Any], object]
+"""A function of a request, or of a response; awaited where it is asynchronous."""
+Hooks: TypeAlias = dict[str, list[Hook]]
+HooksLike: TypeAlias = Mapping[str, Iterable[Hook] | None]
+"""Hooks by event: "request" and "response"."""
 
 
 class Journey:
@@ -268,7 +272,7 @@ def _add_cookie(call: Call, cookie: str) -> None:
     call.headers.append((b"cookie", cookie.encode()))
 
 
-async def _call(hook: Callable[[Any], Any], argument: Any) -> None:
+async def _call(hook: Hook, argument: ClientRequest | ClientResponse) -> None:
     result = hook(argument)
     if inspect.isawaitable(result):
         await result

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack, cast
 
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.message.content import ContentLike, TrailersLike
-from headrace.client.message.headers import Headers
+from headrace.client.message.headers import Headers, HeadersLike
 from headrace.client.message.request import ClientRequest, Progress
 from headrace.client.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headrace.client.calls.auth import Auth
+    from headrace.client.calls.auth import AuthLike
+    from headrace.client.calls.journey import HooksLike
     from headrace.client.connect.config import NetworkConfig
-    from headrace.client.connect.proxy import Proxy
+    from headrace.client.connect.proxy import ProxyLike
     from headrace.client.connect.tls import Certificate, Verify
     from headrace.client.interface import Transport
+    from headrace.client.message.cookies import CookiesLike
+    from headrace.client.message.encode import FilesLike, FormLike
+    from headrace.client.message.query import ParamsLike
     from headrace.client.message.response import ClientResponse
     from headrace.client.message.url import URL
 
@@ -26,21 +30,21 @@ if TYPE_CHECKING:
 class RequestOptions(TypedDict, total=False):
     """How one request is made."""
 
-    params: Any
+    params: ParamsLike | None
     """Query parameters: a mapping, pairs or text. They replace those of the same name in the URL."""
-    headers: Any
+    headers: HeadersLike | None
     """Header fields: a mapping or pairs. They replace the client's of the same name."""
-    cookies: Any
+    cookies: CookiesLike | None
     """Cookies for this request alone, besides those of the client."""
     content: ContentLike | None
     """Octets, text, a binary file, or an iterable of octets, plain or asynchronous, or a function that makes one."""
-    data: Any
+    data: FormLike | None
     """The fields of a form; with `files` a multipart form."""
-    files: Any
+    files: FilesLike | None
     """Files of a multipart form: a mapping or pairs of a name and a file, octets, or (filename, file[, type])."""
     json: Any
     """What is sent as JSON."""
-    trailers: TrailersLike
+    trailers: TrailersLike | None
     """A trailer section: fields as for `headers`, or a function that returns them when the content has been sent."""
     timeout: float | Timeouts | None
     """Seconds for each phase, a Timeouts, or None for no limit."""
@@ -55,7 +59,7 @@ class RequestOptions(TypedDict, total=False):
 class SendOptions(TypedDict, total=False):
     """How a request is sent."""
 
-    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[ClientRequest], ClientRequest | None] | None
+    auth: AuthLike | None
     """Credentials; None for none, not even the client's."""
     follow_redirects: bool
     retry: RetryPolicy | None
@@ -70,7 +74,7 @@ class NetworkOptions(TypedDict, total=False):
     http2: bool
     verify: Verify
     cert: Certificate | None
-    proxy: Proxy | str | Mapping[str, Proxy | str | None] | None
+    proxy: ProxyLike | None
     trust_env: bool
     uds: str | Path | None
     local_address: str | None
@@ -82,15 +86,15 @@ class ClientOptions(NetworkOptions, total=False):
     """How a client is made, see `Client`."""
 
     base_url: URL | str
-    headers: Any
-    params: Any
-    cookies: Any
-    auth: Auth | tuple[str | bytes, str | bytes] | Callable[[ClientRequest], ClientRequest | None] | None
+    headers: HeadersLike | None
+    params: ParamsLike | None
+    cookies: CookiesLike | None
+    auth: AuthLike | None
     timeout: float | Timeouts | None
     follow_redirects: bool
     max_redirects: int
     retry: RetryPolicy | None
-    event_hooks: Mapping[str, Any] | None
+    event_hooks: HooksLike | None
     max_decompression_ratio: int | None
     max_response_size: int | None
     network: NetworkConfig | None
@@ -99,6 +103,28 @@ class ClientOptions(NetworkOptions, total=False):
 
 class CallOptions(RequestOptions, SendOptions, total=False):
     """All of it."""
+
+
+class EventSourceOptions(CallOptions, total=False):
+    """How server-sent events are read, see `Client.sse`."""
+
+    method: str
+    last_event_id: str
+    reconnect: bool | None
+    max_event_size: int
+    sleep: Callable[[float], Awaitable[None]]
+
+
+class WebSocketCallOptions(CallOptions, total=False):
+    """How a WebSocket is opened, see `Client.websocket`."""
+
+    subprotocols: Sequence[str]
+    compression: bool
+    max_message_size: int
+    max_queue: int
+    ping_interval_s: float | None
+    ping_timeout_s: float | None
+    close_timeout_s: float
 
 
 class Caller(Protocol):

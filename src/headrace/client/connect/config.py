@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from headrace.client.connect.proxy import Proxy
+from headrace.client.connect.proxy import ProxyLike
 from headrace.client.connect.tls import Certificate, Verify
 from headrace.client.connection.driver import CLIENT_LIMITS
 from headrace.client.interface import Origin
@@ -58,7 +58,7 @@ class NetworkConfig:
     SSLContext decides itself, False believes anybody."""
     cert: Certificate | None = None
     """A client certificate: a PEM file, or (certificate, key), or (certificate, key, password)."""
-    proxy: Proxy | str | Mapping[str, Proxy | str | None] | None = None
+    proxy: ProxyLike | None = None
     """One for all, or by the scheme of the origin: {"http": ..., "https": ..., "all": ...}. None: see `trust_env`."""
     proxy_verify: Verify = True
     """As `verify`, for the connection to a proxy with https."""

@@ -11,7 +11,7 @@ import base64
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from headrace.client.interface import Origin
@@ -84,6 +84,10 @@ class Proxy:
         return f"{self.scheme}://{host}:{self.port}"
 
 
+ProxyLike: TypeAlias = Proxy | str | Mapping[str, Proxy | str | None]
+"""A proxy, or its URL, for all origins; or by scheme: "http", "https" and "all"."""
+
+
 class Proxies(Protocol):
     """The connections to HTTP proxies: the pool keeps them, and a connector goes through them."""
 
@@ -121,7 +125,7 @@ class ProxyRules:
         self._direct_loopback = direct_loopback
 
     @classmethod
-    def of(cls, value: Proxy | str | Mapping[str, Proxy | str | None] | None) -> ProxyRules:
+    def of(cls, value: ProxyLike | None) -> ProxyRules:
         """One proxy for everything, or one a scheme. Raises ValueError."""
         if value is None:
             return cls({})

@@ -7,20 +7,20 @@ import io
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from typing import IO, Any, Final, Protocol, runtime_checkable
+from typing import IO, Any, Final, Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary, WeakSet
 
 from headrace.client.errors import BodyConsumed
 from headrace.client.interface import Content, Pairs
-from headrace.client.message.headers import Headers
+from headrace.client.message.headers import Headers, HeadersLike
 
 CHUNK: Final = 131_072
 
-Pieces = Iterable[bytes] | AsyncIterable[bytes]
-ContentLike = bytes | bytearray | memoryview | str | IO[bytes] | Pieces | Callable[[], Pieces] | Content
+Pieces: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
+ContentLike: TypeAlias = bytes | bytearray | memoryview | str | IO[bytes] | Pieces | Callable[[], Pieces] | Content
 """What a request can carry: octets, text (as UTF-8), a binary file, an iterable of octets, plain or asynchronous, or a
 function that makes one, so that it can be sent again."""
-TrailersLike = Any
+TrailersLike: TypeAlias = HeadersLike | Callable[[], HeadersLike | None]
 """Trailer fields as for Headers, or a function that is called for them after the last piece."""
 
 
@@ -167,7 +167,7 @@ class ContentWith:
 
     __slots__ = ("_content", "_trailers", "length")
 
-    def __init__(self, content: Content, length: int | None, trailers: TrailersLike = None) -> None:
+    def __init__(self, content: Content, length: int | None, trailers: TrailersLike | None = None) -> None:
         self._content = content
         self._trailers = trailers
         self.length = length

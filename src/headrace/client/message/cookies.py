@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from headrace.client.errors import ClientError
 from headrace.client.interface import Pairs
@@ -17,8 +17,6 @@ MAX_COOKIE: Final = 4096
 MAX_COOKIES_PER_DOMAIN: Final = 180
 MAX_COOKIES: Final = 3000
 """What browsers hold to: a server cannot fill memory, nor every later request, with cookies."""
-
-CookiesLike = "Cookies | CookieJar | Mapping[str, str] | Iterable[tuple[str, str]] | None"
 
 
 class CookieConflict(ClientError, KeyError):
@@ -36,7 +34,7 @@ class Cookies(MutableMapping[str, str]):
 
     __slots__ = ("jar",)
 
-    def __init__(self, cookies: Any = None) -> None:
+    def __init__(self, cookies: CookiesLike | None = None) -> None:
         if isinstance(cookies, CookieJar):
             self.jar = cookies
             return
@@ -95,7 +93,7 @@ class Cookies(MutableMapping[str, str]):
             if domain in (None, cookie.domain) and path in (None, cookie.path):
                 self.jar.clear(cookie.domain, cookie.path, cookie.name)
 
-    def update(self, cookies: Any = None, /, **named: str) -> None:
+    def update(self, cookies: CookiesLike | None = None, /, **named: str) -> None:  # type: ignore[override] # no mere keys
         """Take others over."""
         if isinstance(cookies, Cookies):
             cookies = cookies.jar
@@ -166,6 +164,10 @@ class Cookies(MutableMapping[str, str]):
                     jar.set_cookie(cookie)
         jar.add_cookie_header(asked)  # type: ignore[arg-type] # all that it asks for
         return asked.cookie
+
+
+CookiesLike: TypeAlias = Cookies | CookieJar | Mapping[str, str] | Iterable[tuple[str, str]]
+"""Cookies: a jar, or names and values as a mapping or pairs."""
 
 
 class _Policy(DefaultCookiePolicy):
@@ -285,7 +287,7 @@ def _all_of(jar: CookieJar) -> list[Cookie]:
         return list(jar)
 
 
-def cookie_field(cookies: Any) -> str:
+def cookie_field(cookies: CookiesLike) -> str:
     """Names and values as the field `cookie`, for one request. Raises ValueError as `Cookies.set`."""
     given = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
     return "; ".join(

@@ -7,16 +7,35 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from json import JSONEncoder
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
 from headrace.client.interface import Content, Pairs
-from headrace.client.message.content import AsksInThreads, ContentWith, IteratedContent, TrailersLike, as_content
-from headrace.client.message.headers import Headers
-from headrace.client.message.query import primitive_text
+from headrace.client.message.content import (
+    AsksInThreads,
+    ContentLike,
+    ContentWith,
+    IteratedContent,
+    TrailersLike,
+    as_content,
+)
+from headrace.client.message.headers import Headers, HeadersLike
+from headrace.client.message.query import Value, primitive_text
+
+FormLike: TypeAlias = Mapping[str, Value] | Sequence[tuple[str, Value]]
+"""The fields of a form: a mapping or pairs; a list has several values of a name."""
+FileLike: TypeAlias = (
+    ContentLike
+    | tuple[str | None, ContentLike]
+    | tuple[str | None, ContentLike, str | None]
+    | tuple[str | None, ContentLike, str | None, HeadersLike | None]
+)
+"""A file of a form: its content, or a tuple of filename, content, media type and headers."""
+FilesLike: TypeAlias = Mapping[str, FileLike] | Sequence[tuple[str, FileLike]]
+"""The files of a form: a mapping or pairs of a name and a file."""
 
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=?]{1,70}")  # RFC 2046 §5.1.1, without the space
 _QUOTED: Final = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}  # as browsers do it (WHATWG HTML §4.10.21.8)
@@ -30,7 +49,7 @@ class Multipart:
     headers). Raises TypeError and ValueError for what is none of these.
     """
 
-    def __init__(self, data: Any, files: Any, boundary: str | None = None) -> None:
+    def __init__(self, data: FormLike, files: FilesLike, boundary: str | None = None) -> None:
         """`boundary` is random where it is not given."""
         boundary = boundary if boundary is not None else os.urandom(16).hex()
         if not _BOUNDARY.fullmatch(boundary):
@@ -93,7 +112,7 @@ class Multipart:
         return []
 
 
-def _file_part(name: str, file: Any) -> tuple[bytes, bytes | Content]:
+def _file_part(name: str, file: FileLike) -> tuple[bytes, bytes | Content]:
     filename, media_type, more = None, None, None
     if isinstance(file, tuple):
         if not 2 <= len(file) <= 4:
@@ -126,13 +145,17 @@ def _quoted(text: Any) -> str:
 
 
 def encode_content(
-    content: Any = None, data: Any = None, files: Any = None, json: Any = None, trailers: TrailersLike = None
+    content: ContentLike | None = None,
+    data: FormLike | None = None,
+    files: FilesLike | None = None,
+    json: Any = None,
+    trailers: TrailersLike | None = None,
 ) -> tuple[bytes | Content, str | None]:
     """The content of a request from its caller's arguments, and its media type where it is known.
 
     Raises TypeError for several at once, and for what cannot be encoded.
     """
-    if json is not None and content is data is files is trailers is None:
+    if json is not None and content is None and data is None and files is None and trailers is None:
         return _as_json(json), "application/json"
     given = [name for name, value in (("content", content), ("json", json), ("data", data)) if value is not None]
     if files is not None and given == ["data"]:
@@ -167,7 +190,7 @@ def _as_json(value: Any) -> bytes:
     return _json_text(value).encode()
 
 
-def encode_form(data: Any) -> bytes:
+def encode_form(data: FormLike) -> bytes:
     """The fields of a form (WHATWG URL §5.2): a mapping, or pairs; lists give a name several values."""
     pairs = []
     for name, value in data.items() if isinstance(data, Mapping) else data:

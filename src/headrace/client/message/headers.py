@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from headrace.client.interface import Pairs
 from headrace.engine.fields import is_field_name, is_field_value
-
-HeadersLike = (
-    "Headers | Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]"
-)
-"""What is taken for header fields."""
 
 SENSITIVE: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
 
@@ -30,7 +25,7 @@ class Headers(MutableMapping[str, str]):
 
     __slots__ = ("_encoding", "_pairs")
 
-    def __init__(self, headers: Any = None, encoding: str | None = None) -> None:
+    def __init__(self, headers: HeadersLike | None = None, encoding: str | None = None) -> None:
         """`encoding` is used for all values instead of the rule above."""
         self._encoding = encoding
         if headers is None:
@@ -169,7 +164,7 @@ class Headers(MutableMapping[str, str]):
         """One more field of this name."""
         self._pairs = [*self._pairs, self._pair(name, value)]
 
-    def update(self, headers: Any = None, /, **named: str) -> None:
+    def update(self, headers: HeadersLike | None = None, /, **named: str) -> None:  # type: ignore[override] # no mere keys
         """Take the others' fields, which replace those of the same name here."""
         new = Headers(headers, self._encoding)._pairs
         if named:
@@ -194,7 +189,7 @@ class Headers(MutableMapping[str, str]):
             return NotImplemented
         return Headers(other) | self
 
-    def __ior__(self, other: Any) -> Headers:
+    def __ior__(self, other: HeadersLike) -> Headers:  # type: ignore[misc] # pairs too, as for a dict
         self.update(other)
         return self
 
@@ -202,7 +197,7 @@ class Headers(MutableMapping[str, str]):
         """Equal when they have the same fields, in whatever order."""
         if not isinstance(other, Headers):
             try:
-                other = Headers(other)
+                other = Headers(other)  # type: ignore[arg-type] # which is what is asked
             except (TypeError, ValueError):
                 return False
         return sorted(self._pairs) == sorted(other._pairs)
@@ -212,6 +207,12 @@ class Headers(MutableMapping[str, str]):
     def __repr__(self) -> str:
         shown = [(name, "[secure]" if name.encode() in SENSITIVE else value) for name, value in self.multi_items()]
         return f"Headers({dict(shown) if len(dict(shown)) == len(shown) else shown!r})"
+
+
+HeadersLike: TypeAlias = (
+    Headers | Mapping[str, str | bytes] | Mapping[bytes, str | bytes] | Iterable[tuple[str | bytes, str | bytes]]
+)
+"""Header fields: a mapping or pairs, of text or bytes."""
 
 
 @lru_cache(1024)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace.client.interface import Pairs
 from headrace.client.message.url import URL
 
 if TYPE_CHECKING:
-    from headrace.client.message.cookies import Cookies
+    from headrace.client.message.cookies import Cookies, CookiesLike
 
 
 class JarHolder:
@@ -16,14 +16,14 @@ class JarHolder:
 
     __slots__ = ("_kept", "is_empty")
 
-    def __init__(self, cookies: Any = None) -> None:
+    def __init__(self, cookies: CookiesLike | None = None) -> None:
         self.is_empty = True
         # In a dictionary, whose `setdefault` is one step: two threads that open the jar at once have the same one.
         self._kept: dict[None, Cookies] = {}
         if cookies is not None:
             self.set(cookies)
 
-    def set(self, cookies: Any) -> None:
+    def set(self, cookies: CookiesLike | None) -> None:
         """Use these from now on."""
         from headrace.client.message.cookies import Cookies
 

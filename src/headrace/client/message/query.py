@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
 from headrace.client.errors import InvalidURL
 
-Primitive = str | int | float | bool | None
-ParamsLike = (
-    "QueryParams | Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str, Primitive]] | str | bytes | None"
-)
-"""What is taken for query parameters: a mapping (a list for several values of a name), pairs, or a query as text."""
+Primitive: TypeAlias = str | int | float | bool | None
+Value: TypeAlias = Primitive | Sequence[Primitive]
+"""Of a name in a query or a form: a list or a tuple has several values."""
 
 
 def primitive_text(value: Any) -> str:
@@ -30,11 +28,11 @@ class QueryParams(Mapping[str, str]):
 
     __slots__ = ("_pairs",)
 
-    def __init__(self, params: Any = None, /, **named: Any) -> None:
+    def __init__(self, params: ParamsLike | None = None, /, **named: Value) -> None:
         """Raises TypeError for a form that is none of ParamsLike, InvalidURL for text without end of parameters."""
         self._pairs: tuple[tuple[str, str], ...] = tuple(_pairs(named if params is None else params))
 
-    def keys(self) -> Any:
+    def keys(self) -> KeysView[str]:
         """The names, each once."""
         return dict(self._pairs).keys()
 
@@ -58,7 +56,7 @@ class QueryParams(Mapping[str, str]):
         """Without the name."""
         return QueryParams([pair for pair in self._pairs if pair[0] != name])
 
-    def merge(self, params: Any = None) -> QueryParams:
+    def merge(self, params: ParamsLike | None = None) -> QueryParams:
         """With the others' names and values, which replace those of the same name here."""
         new = QueryParams(params)
         replaced = {name for name, _ in new._pairs}
@@ -95,6 +93,10 @@ class QueryParams(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"QueryParams({str(self)!r})"
+
+
+ParamsLike: TypeAlias = QueryParams | Mapping[str, Value] | Sequence[tuple[str, Value]] | str | bytes
+"""Query parameters: a mapping (a list for several values of a name), pairs, or a query as text."""
 
 
 def _pairs(params: Any) -> Iterable[tuple[str, str]]:

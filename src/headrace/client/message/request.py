@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from headrace.client.interface import Content, Origin, Outgoing, Pairs, in_this_context
-from headrace.client.message.content import ContentWith, TrailersLike
-from headrace.client.message.encode import encode_content
-from headrace.client.message.headers import Headers
+from headrace.client.message.content import ContentLike, ContentWith, TrailersLike
+from headrace.client.message.encode import FilesLike, FormLike, encode_content
+from headrace.client.message.headers import Headers, HeadersLike
+from headrace.client.message.query import ParamsLike
 from headrace.client.message.url import URL
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.engine.fields import is_authority, is_token
 from headrace.engine.message import parse_content_length
 from headrace.transport.kinds import kind_of
 
-Progress = Callable[[int, int | None], None]
+Progress: TypeAlias = Callable[[int, int | None], None]
 """Told of octets so far, and of all where that is known."""
 
 KEPT_INFORMATIONAL: Final = 32  # of one response: more are told of, and not kept
@@ -112,13 +113,13 @@ class ClientRequest:
         method: str,
         url: URL | str,
         *,
-        params: Any = None,
-        headers: Any = None,
-        content: Any = None,
-        data: Any = None,
-        files: Any = None,
+        params: ParamsLike | None = None,
+        headers: HeadersLike | None = None,
+        content: ContentLike | None = None,
+        data: FormLike | None = None,
+        files: FilesLike | None = None,
         json: Any = None,
-        trailers: TrailersLike = None,
+        trailers: TrailersLike | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         on_upload: Progress | None = None,
         on_download: Progress | None = None,
@@ -128,7 +129,7 @@ class ClientRequest:
         self.url = URL(url) if params is None else URL(url).copy_merge_params(params)
         self.headers = Headers(headers)
         media_type = None
-        if content is data is files is json is trailers is None:
+        if content is None and data is None and files is None and json is None and trailers is None:
             self.content: bytes | Content = b""
         else:
             self.content, media_type = encode_content(content, data, files, json, trailers)

@@ -13,7 +13,7 @@ from headrace.client.errors import HTTPStatusError, StreamConsumed, too_large
 from headrace.client.interface import Incoming, Pairs, ResponseHead
 from headrace.client.message.decoding import MAX_RATIO
 from headrace.client.message.encode import encode_content
-from headrace.client.message.headers import Headers
+from headrace.client.message.headers import Headers, HeadersLike
 from headrace.client.message.request import Call, ClientRequest
 from headrace.client.message.streaming import Streaming, again, decoded_at_once, pieces_of, sized, told
 from headrace.client.message.text import LineSplitter, charset_by_mark, charset_of, is_text_codec
@@ -93,12 +93,12 @@ class BaseResponse:
     def __init__(
         self,
         status: int,
-        headers: Any = None,
-        content: Any = None,
+        headers: HeadersLike | None = None,
+        content: bytes | str | None = None,
         *,
         json: Any = None,
         http_version: str = "2",
-        trailers: Any = None,
+        trailers: HeadersLike | None = None,
         request: ClientRequest | None = None,
     ) -> None:
         """A response in memory, for tests of code that takes responses. `content` is octets or text."""

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from headrace.client.errors import InvalidURL
 from headrace.client.interface import Origin
 from headrace.client.message.host import encode_host, unicode_host
-from headrace.client.message.query import QueryParams
+from headrace.client.message.query import ParamsLike, Primitive, QueryParams
 
 MAX_URL_LENGTH: Final = 65_536
 CACHED_URLS: Final = 1024
@@ -217,11 +217,11 @@ class URL:
         """The same with some parts replaced; None takes a part away. Raises as `URL`."""
         return _replaced(self, components)
 
-    def copy_set_param(self, name: str, value: Any = None) -> URL:
+    def copy_set_param(self, name: str, value: Primitive = None) -> URL:
         """With one value of this query parameter."""
         return _with_params(self, self.params.set(name, value))
 
-    def copy_add_param(self, name: str, value: Any = None) -> URL:
+    def copy_add_param(self, name: str, value: Primitive = None) -> URL:
         """With one more value of this query parameter."""
         return self._with_more(QueryParams([(name, value)]))
 
@@ -229,7 +229,7 @@ class URL:
         """Without this query parameter."""
         return _with_params(self, self.params.remove(name))
 
-    def copy_merge_params(self, params: Any) -> URL:
+    def copy_merge_params(self, params: ParamsLike | None) -> URL:
         """With these query parameters, which replace those of the same name. What else is in the query stays octet by
         octet."""
         new = QueryParams(params)

@@ -6,8 +6,17 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from typing import Any, Final, Self, TypeVar, Unpack
 
-from headrace.client.calls.auth import Auth, BasicAuth, as_auth
-from headrace.client.calls.options import CallOptions, ClientOptions, RequestOptions, SendOptions, split
+from headrace.client.calls.auth import Auth, AuthLike, BasicAuth, as_auth
+from headrace.client.calls.journey import Hook
+from headrace.client.calls.options import (
+    CallOptions,
+    ClientOptions,
+    EventSourceOptions,
+    RequestOptions,
+    SendOptions,
+    WebSocketCallOptions,
+    split,
+)
 from headrace.client.client import Client
 from headrace.client.loop_thread import LoopThread, shared
 from headrace.client.message.content import AsksInThreads
@@ -109,7 +118,7 @@ class SyncClient:
     def _make(self, **options: Unpack[ClientOptions]) -> Client:
         return Client(**options)
 
-    def _hook(self, hook: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, None]]:
+    def _hook(self, hook: Hook) -> Callable[[Any], Coroutine[Any, Any, None]]:
         async def calling(argument: Any) -> None:
             if isinstance(argument, ClientResponse):
                 response = self._as_sync(argument)
@@ -202,13 +211,13 @@ class SyncClient:
         """PATCH, see `request`."""
         return self.request("PATCH", url, **options)
 
-    def sse(self, url: URL | str, **options: Any) -> SyncEventSource:
+    def sse(self, url: URL | str, **options: Unpack[EventSourceOptions]) -> SyncEventSource:
         """Read server-sent events: `with client.sse(url) as events: for event in events`. The options are those of
         `Client.sse`."""
         _auth_in_threads(options)
         return SyncEventSource(self._thread, self._client.sse(url, **options))
 
-    def websocket(self, url: URL | str, **options: Any) -> SyncWebSocket:
+    def websocket(self, url: URL | str, **options: Unpack[WebSocketCallOptions]) -> SyncWebSocket:
         """Open a WebSocket: `with client.websocket("wss://example.org/chat") as ws`. The options are those of
         `Client.websocket`."""
         _auth_in_threads(options)
@@ -277,13 +286,13 @@ def _send(flow: Any, response: ClientResponse) -> Any:
         return _END
 
 
-def _in_threads(auth: Any) -> Auth | None:
+def _in_threads(auth: AuthLike | None) -> Auth | None:
     found = as_auth(auth)
     if found is None or isinstance(found, BasicAuth) or type(found).async_auth_flow is not Auth.async_auth_flow:
         return found
     return _AuthInThreads(found)
 
 
-def _auth_in_threads(options: Any) -> None:
+def _auth_in_threads(options: ClientOptions | SendOptions) -> None:
     if options.get("auth") is not None:
         options["auth"] = _in_threads(options["auth"])
