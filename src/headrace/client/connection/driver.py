@@ -13,11 +13,11 @@ from __future__ import annotations
 import base64
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from headrace.client.connection import failures
 from headrace.client.connection.exchange import COUNTED, STREAMED, WHOLE, Exchange
-from headrace.client.connection.owner import CLIENT_LIMITS, DriverOwner
+from headrace.client.connection.owner import CLIENT_LIMITS, Owner
 from headrace.client.connection.state import DriverState
 from headrace.client.connection.upload import PIECE, ContentUpload, OctetsUpload, Upload, awaits_continue
 from headrace.client.errors import ConnectionLost, RequestError, TLSError, too_large
@@ -44,12 +44,15 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
+    from headrace.client.connection.interface import Receiver
+    from headrace.client.connection.tunnel import ExchangeTunnel
     from headrace.client.interface import Content, Origin, Outgoing, Pairs
     from headrace.engine.limits import Limits
 
 __all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
 
 Protocols = Literal["alpn", "h2", "http/1.1"]
+DriverOwner: TypeAlias = Owner["ClientDriver"]
 
 H1_WINDOW: Final = 524_288
 """Octets of a response over HTTP/1.1 that may be unread: there the kernel's buffers carry what a window carries over
@@ -68,7 +71,7 @@ class ClientDriver(DriverState):
     is retryable.
     """
 
-    __slots__ = ("_cut", "_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings")
+    __slots__ = ("_cut", "_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings", "owner")
 
     reads_to_the_end = True
 
@@ -82,7 +85,8 @@ class ClientDriver(DriverState):
         owner: DriverOwner,
         wait_for_settings: bool = False,
     ) -> None:
-        super().__init__(loop, limits, origin, owner)
+        super().__init__(loop, limits, origin)
+        self.owner = owner
         self._protocols = protocols
         self._wait_for_settings = wait_for_settings
         self._is_alone = True
@@ -180,6 +184,12 @@ class ClientDriver(DriverState):
         else:
             octets = exchange.upload = OctetsUpload(exchange, content)
             octets.wait_for_all()
+
+    def open_tunnel(self, exchange: Exchange, receiver: Receiver) -> ExchangeTunnel:
+        """See `Exchange.tunnel`."""
+        from headrace.client.connection.tunnel import open_tunnel
+
+        return open_tunnel(exchange, receiver)
 
     def give_up(self, exchange: Exchange, code: int) -> None:
         """Reset the stream of an exchange that is over on our side, and let go of it."""

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.client.connection.driver import ClientDriver
-    from headrace.client.connection.tunnel import ExchangeTunnel, Receiver
-    from headrace.client.connection.upload import Upload
+    from headrace.client.connection.interface import Receiver, Sending, WayOut
     from headrace.client.interface import Incoming, Outgoing, Pairs, ResponseHead
+    from headrace.websocket.tunnel import Tunnel
 
 NEVER: Final = math.inf
 
@@ -61,7 +61,7 @@ class Exchange:
     """Octets of content that may come, where that is still to be looked at; 0 where it is not."""
     received: int = 0
     """Octets of content that came, where they are only counted."""
-    upload: Upload | None = None
+    upload: Sending | None = None
     is_plain: bool = True
     """True where the end of the response is all there is to the end: no content, no tunnel, nobody to be called."""
     is_sending: bool = False
@@ -72,7 +72,7 @@ class Exchange:
     """True once a request for a tunnel was granted: what comes is octets of the other end's, and no content."""
     on_done: Callable[[Exchange], None] | None = None
     """Called once when the exchange is over, from within the driver; must be quick."""
-    way_out: ExchangeTunnel | None = None
+    way_out: WayOut | None = None
     peer_ended: bool = False
     """True once the other end of a tunnel has ended its side."""
     _is_closed: bool = False
@@ -165,12 +165,10 @@ class Exchange:
             self._over()
             self.driver.give_up(self, CANCEL)
 
-    def tunnel(self, receiver: Receiver) -> ExchangeTunnel:
+    def tunnel(self, receiver: Receiver) -> Tunnel:
         """After a 2xx or 101 to a request for a tunnel: hand all octets that come to `receiver`, also those that are
         here already, and return the way out. Raises RuntimeError when no tunnel is open here."""
-        from headrace.client.connection.tunnel import open_tunnel
-
-        return open_tunnel(self, receiver)
+        return self.driver.open_tunnel(self, receiver)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -408,7 +406,7 @@ class HeldResponse:
         """See `Exchange.close`."""
         self._exchange.close()
 
-    def tunnel(self, receiver: Receiver) -> ExchangeTunnel:
+    def tunnel(self, receiver: Receiver) -> Tunnel:
         """See `Exchange.tunnel`; from here on the tunnel has to be ended, not this object kept."""
         return self._exchange.tunnel(receiver)
 

@@ -7,7 +7,7 @@ last identifier: RFC 9113 §8.7), or no octet of it was written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.client.errors import (
     ConnectionLost,
@@ -23,16 +23,27 @@ from headrace.engine.errors import CANCEL, NO_ERROR, REFUSED_STREAM, error_name
 from headrace.engine.h1 import H1ClientConnection
 
 if TYPE_CHECKING:
-    from headrace.client.connection.driver import ClientDriver
     from headrace.client.connection.exchange import Exchange
     from headrace.engine import events
+    from headrace.engine.contract import Engine
 
 _RST_STREAM: Final = "RFC 9113 §6.4"
 _MESSAGE_LENGTH: Final = ("RFC 9113 §8.1.1", "RFC 9112 §6.3", "RFC 9112 §8")
 _SENT_AGAIN: Final = "it may be sent again (RFC 9113 §8.7)"
 
 
-def stream_failed(driver: ClientDriver, exchange: Exchange, event: events.StreamReset) -> RequestError:
+class Fate(Protocol):
+    """A connection, as far as it says why its requests fail: see `ClientDriver`."""
+
+    cause: str
+    completed: int
+    engine: Engine
+    goaway_text: str
+    heard: int
+    http_version: str
+
+
+def stream_failed(driver: Fate, exchange: Exchange, event: events.StreamReset) -> RequestError:
     """The error for a StreamReset of the engine's."""
     code = event.code
     is_short = exchange.status > 0 and event.section in _MESSAGE_LENGTH
@@ -57,7 +68,7 @@ def stream_failed(driver: ClientDriver, exchange: Exchange, event: events.Stream
     return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}", retryable=is_unsent)
 
 
-def _told(driver: ClientDriver, event: events.StreamReset | events.ConnectionEnded) -> str:
+def _told(driver: Fate, event: events.StreamReset | events.ConnectionEnded) -> str:
     """The engine's reason, with the code where HTTP/2 has one, and the section."""
     where = [error_name(event.code)] if driver.http_version == "2" else []
     if event.section:
@@ -76,7 +87,7 @@ def _reset_by_server(code: int) -> StreamReset:
     return StreamReset(f"the server reset the request with {name} (RFC 9113 §6.4)", code=code)
 
 
-def connection_failed(driver: ClientDriver, exchange: Exchange, reason: str) -> ConnectionLost:
+def connection_failed(driver: Fate, exchange: Exchange, reason: str) -> ConnectionLost:
     """The error of an exchange whose connection is gone."""
     parts = [f"the connection ended before the response {'was complete' if exchange.status else 'came'}: {reason}"]
     if driver.cause and driver.cause != reason:
@@ -90,7 +101,7 @@ def connection_failed(driver: ClientDriver, exchange: Exchange, reason: str) -> 
     return error
 
 
-def connection_error(driver: ClientDriver, event: events.ConnectionEnded) -> RequestError | None:
+def connection_error(driver: Fate, event: events.ConnectionEnded) -> RequestError | None:
     """The error of the connection as a whole, None when it ended as it should."""
     if event.initiator == "local":
         if event.code == NO_ERROR:

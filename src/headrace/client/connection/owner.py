@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from headrace.engine.build import engine_is_compiled
 from headrace.engine.limits import Limits
 
 if TYPE_CHECKING:
-    from headrace.client.connection.driver import ClientDriver
     from headrace.client.errors import RequestError
 
 CLIENT_LIMITS: Final = Limits(
@@ -24,21 +23,24 @@ CLIENT_LIMITS: Final = Limits(
 """Limits for a client's connections where nothing else is asked for."""
 
 
-class DriverOwner(Protocol):
+Driver = TypeVar("Driver", contravariant=True)
+
+
+class Owner(Protocol[Driver]):
     """Who makes a driver and gives it requests: the pool. Called on the loop; may call `begin` from within."""
 
-    def on_ready(self, driver: ClientDriver) -> None:
+    def on_ready(self, driver: Driver) -> None:
         """The first request may begin. Called once, for connections that get as far."""
 
-    def on_room(self, driver: ClientDriver) -> None:
+    def on_room(self, driver: Driver) -> None:
         """There may be room where there was none: exchanges have ended, or SETTINGS have come."""
 
-    def on_unusable(self, driver: ClientDriver) -> None:
+    def on_unusable(self, driver: Driver) -> None:
         """No further request can begin here; what runs goes on. Called once at most, before `on_lost`."""
 
-    def on_origins(self, driver: ClientDriver) -> None:
+    def on_origins(self, driver: Driver) -> None:
         """An ORIGIN frame has come: `driver.announced_origins` says whom else the connection is for (RFC 8336 §2.4)."""
 
-    def on_lost(self, driver: ClientDriver, error: RequestError | None) -> None:
+    def on_lost(self, driver: Driver, error: RequestError | None) -> None:
         """The transport is gone, and every exchange is over. `error` is None where the end was in order. Called
         once."""

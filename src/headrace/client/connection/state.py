@@ -13,7 +13,6 @@ from headrace.engine.h2 import ClientConnection
 if TYPE_CHECKING:
     import asyncio
 
-    from headrace.client.connection.owner import DriverOwner
     from headrace.client.interface import Origin
     from headrace.engine.limits import Limits
     from headrace.websocket.fair_share import ConnectionShare
@@ -42,17 +41,15 @@ class DriverState(DriverDeadlines):
         "limits",
         "local",
         "origin",
-        "owner",
         "peer",
         "settings_seen",
         "websocket_share",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, origin: Origin, owner: DriverOwner) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, origin: Origin) -> None:
         super().__init__(loop, limits.stalled_send_timeout_s)
         self.limits = limits
         self.origin = origin
-        self.owner = owner
         self.websocket_share: ConnectionShare | None = None
         """What the WebSockets of this connection share, once there is one."""
         self.http_version = ""

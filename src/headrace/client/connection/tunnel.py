@@ -7,7 +7,7 @@ What comes in is handed to a receiver at once, with what it cost of the window; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from headrace.client.errors import ConnectionLost
 from headrace.engine.errors import LocalError
@@ -17,19 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from headrace.client.connection.exchange import Exchange
-
-
-class Receiver(Protocol):
-    """Takes what comes through a tunnel. All are called on the loop, and must be quick."""
-
-    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        """Octets have come. Hand `owed` to `consumed` once they are; with `ended` the other end sends no more."""
-
-    def on_lost(self, reason: str) -> None:
-        """The tunnel is gone in both directions, before it was ended."""
-
-    def on_writable(self) -> None:
-        """The last write is accepted."""
+    from headrace.client.connection.interface import Receiver
 
 
 class ExchangeTunnel:

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from headrace.client.connect.config import NetworkConfig
-from headrace.client.connection.driver import ClientDriver
-from headrace.client.connection.owner import DriverOwner
+from headrace.client.connection.driver import ClientDriver, DriverOwner
 from headrace.client.errors import RequestError
 from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.pool.network import NetworkTransport
