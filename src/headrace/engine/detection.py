@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from headrace.engine import errors
+from headrace.engine import causes, errors
 from headrace.engine.contract import Engine
 from headrace.engine.events import ConnectionEnded, Event, PeerFault, ProtocolDetected
 from headrace.engine.h2.frames import PREFACE
@@ -46,15 +46,17 @@ class Detection(Engine):
         reason = "the octets are neither HTTP/1.1 nor HTTP/2"
         if first == _HANDSHAKE:
             reason = "a TLS handshake on an address that speaks cleartext"
-        return self._end(errors.PROTOCOL_ERROR, "local", reason, "RFC 9113 §3.4")
+        return self._end(errors.PROTOCOL_ERROR, "local", reason, "RFC 9113 §3.4", causes.PROTOCOL)
 
     def receive_eof(self, now: float) -> list[Event]:
-        return self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "RFC 9113 §9.1")
+        return self._end(
+            errors.NO_ERROR, "remote", "the peer closed the connection", "RFC 9113 §9.1", causes.CONNECTION_LOST
+        )
 
     def handle_deadline(self, now: float) -> list[Event]:
         if now < self.deadline:
             return []
-        return self._end(errors.NO_ERROR, "local", "no request has come", "RFC 9113 §9.1")
+        return self._end(errors.NO_ERROR, "local", "no request has come", "RFC 9113 §9.1", causes.CLOSED)
 
     def take_events(self) -> list[Event]:
         return []
@@ -99,12 +101,12 @@ class Detection(Engine):
         self.closed = True
         self.deadline = float("inf")
 
-    def _end(self, code: int, initiator: str, reason: str, section: str) -> list[Event]:
+    def _end(self, code: int, initiator: str, reason: str, section: str, cause: str) -> list[Event]:
         if self.closed:
             return []
         self.close()
         events: list[Event] = []
         if code != errors.NO_ERROR:
             events.append(PeerFault(code, "connection", 0, reason, section, ""))
-        events.append(ConnectionEnded(code, initiator, reason, section))
+        events.append(ConnectionEnded(code, initiator, reason, section, cause))
         return events

@@ -13,6 +13,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from headrace.engine.causes import PROTOCOL
+
 NO_ERROR: Final = 0x0
 PROTOCOL_ERROR: Final = 0x1
 INTERNAL_ERROR: Final = 0x2
@@ -57,11 +59,13 @@ def error_name(code: int) -> str:
 
 
 class ProtocolError(Exception):
-    """A fault of the peer: `code` (RFC 9113 §7), `reason` in plain words and the `section` it violates."""
+    """A fault of the peer: `code` (RFC 9113 §7), `reason` in plain words and the `section` it violates; `cause` is one
+    of `causes`."""
 
-    def __init__(self, code: int, reason: str, section: str) -> None:
+    def __init__(self, code: int, reason: str, section: str, cause: str = PROTOCOL) -> None:
         super().__init__(reason, section)
         self.code = code
+        self.cause = cause
         self.reason = reason
         self.section = section
 
@@ -69,16 +73,16 @@ class ProtocolError(Exception):
 class ConnectionFault(ProtocolError):
     """Ends the connection with GOAWAY (RFC 9113 §5.4.1). `budget` names the exhausted budget, "" for other faults."""
 
-    def __init__(self, code: int, reason: str, section: str, budget: str = "") -> None:
-        super().__init__(code, reason, section)
+    def __init__(self, code: int, reason: str, section: str, budget: str = "", cause: str = PROTOCOL) -> None:
+        super().__init__(code, reason, section, cause)
         self.budget = budget
 
 
 class StreamFault(ProtocolError):
     """Ends one stream with RST_STREAM (RFC 9113 §5.4.2); the connection and its other streams go on."""
 
-    def __init__(self, stream_id: int, code: int, reason: str, section: str) -> None:
-        super().__init__(code, reason, section)
+    def __init__(self, stream_id: int, code: int, reason: str, section: str, cause: str = PROTOCOL) -> None:
+        super().__init__(code, reason, section, cause)
         self.stream_id = stream_id
 
 

@@ -31,6 +31,7 @@ DRAIN: Final = 13
 CONNECT: Final = 14
 PROTOCOL: Final = 15
 ORIGIN: Final = 16
+REFUSED: Final = 17
 
 
 class Event:
@@ -221,22 +222,31 @@ class TrailersReceived(Event):
 class StreamReset(Event):
     """A stream ended before its time: `initiator` is "remote" (the peer's RST_STREAM, or the connection went away) or
     "local" (we had to, because of a fault of the peer, a deadline, or the connection's end). `code` is RFC 9113 §7's,
-    `reason` is for people. Nothing more can be sent on the stream, and there is no credit left to give back for it."""
+    `cause` is one of `causes`. Decide by these; `reason` and `section` are for people. Nothing more can be sent on the
+    stream, and there is no credit left to give back for it."""
 
     kind: ClassVar[int] = RESET
 
-    def __init__(self, stream_id: int, code: int, initiator: str, reason: str, section: str) -> None:
+    def __init__(self, stream_id: int, code: int, initiator: str, reason: str, section: str, cause: str) -> None:
         self.stream_id = stream_id
         self.code = code
         self.initiator = initiator
         self.reason = reason
         self.section = section
+        self.cause = cause
 
     def __repr__(self) -> str:
         return (
             f"StreamReset(stream_id={self.stream_id}, code={self.code}, initiator={self.initiator!r}, "
-            f"reason={self.reason!r}, section={self.section!r})"
+            f"reason={self.reason!r}, section={self.section!r}, cause={self.cause!r})"
         )
+
+
+class StreamRefused(Event):
+    """A server's connection has refused a request, which was not processed and may be sent again (RFC 9113 §8.7): too
+    many are open, the connection drains, or the owner wanted it so (`refuse_stream`)."""
+
+    kind: ClassVar[int] = REFUSED
 
 
 class SendAccepted(Event):
@@ -316,21 +326,23 @@ class ConnectionEnded(Event):
     """The last event of a connection: flush what `take_output` gives, then close the transport.
 
     `code` is RFC 9113 §7's, NO_ERROR for an orderly end. `initiator` is "remote" when the peer closed, else "local".
+    `cause` is one of `causes`.
     """
 
     kind: ClassVar[int] = ENDED
 
-    def __init__(self, code: int, initiator: str, reason: str, section: str) -> None:
+    def __init__(self, code: int, initiator: str, reason: str, section: str, cause: str) -> None:
         self.stream_id = 0
         self.code = code
         self.initiator = initiator
         self.reason = reason
         self.section = section
+        self.cause = cause
 
     def __repr__(self) -> str:
         return (
             f"ConnectionEnded(code={self.code}, initiator={self.initiator!r}, reason={self.reason!r}, "
-            f"section={self.section!r})"
+            f"section={self.section!r}, cause={self.cause!r})"
         )
 
 

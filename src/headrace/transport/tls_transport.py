@@ -382,7 +382,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         """TLS found the peer's octets wrong: send its alert, and end."""
         self.error = error
         self._send()
-        reason = (error.reason or str(error)).replace("_", " ").lower()
+        reason = (error.reason or str(error) or type(error).__name__).replace("_", " ").lower()
         if not self._is_open:
             self._give_up(f"the TLS handshake failed: {reason}")
             return

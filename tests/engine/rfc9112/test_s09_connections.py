@@ -216,7 +216,7 @@ def test_refusal_of_a_request_that_has_not_begun() -> None:
     (response,) = rig.responses()
     assert (response.status, response.field(b"retry-after")) == (503, b"1")
     assert response.field(b"connection") == b"close"
-    assert rig.conn.closed
+    assert rig.conn.closed and [each.stream_id for each in rig.of(ev.StreamRefused)] == [1]
 
 
 def test_close() -> None:

@@ -68,6 +68,7 @@ def test_streams_over_the_limit_are_refused(over: int) -> None:
     assert {f.stream_id: f.code for f in rig.frames(wire.RST_STREAM)} == {
         1 + 2 * n: wire.REFUSED_STREAM for n in range(3, 3 + over)
     }
+    assert [e.stream_id for e in rig.of(ev.StreamRefused)] == [1 + 2 * n for n in range(3, 3 + over)]
     assert rig.goaway_code() is None
     rig.respond(1)
     rig.take()

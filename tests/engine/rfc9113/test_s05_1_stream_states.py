@@ -78,6 +78,7 @@ def closed_by_refusal(rig: ServerRig) -> None:
     """The owner refused the stream."""
     rig.request(SID, method=b"POST", end_stream=False)
     rig.conn.refuse_stream(SID)
+    assert [each.stream_id for each in rig.conn.take_events()] == [SID]
 
 
 def skipped(rig: ServerRig) -> None:

@@ -242,7 +242,7 @@ class ClientDriver(DriverState):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.cause:
-            self.cause = str(exc)
+            self.cause = str(exc) or type(exc).__name__
         if self._turn_due and not self._ending and self.transport is not None:  # what has come is read to its end first
             self._cut = self.transport.get_extra_info("cut") or ""
             self._set_unusable()

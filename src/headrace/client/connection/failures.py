@@ -1,8 +1,9 @@
 """What the engine says of a request's end before its time, as the error that the caller gets.
 
-Each is a sentence: what happened, by which code, and where the rule stands. `retryable` is True only where it is
-certain that the server has processed nothing of the request: it says so itself (REFUSED_STREAM, or GOAWAY with a lower
-last identifier: RFC 9113 §8.7), or no octet of it was written.
+Each is a sentence: what happened, by which code, and where the rule stands. Its class and `retryable` depend on the
+event's cause and code, never on its text. `retryable` is True only where it is certain that the server has processed
+nothing of the request: it says so itself (REFUSED_STREAM, or GOAWAY with a lower last identifier: RFC 9113 §8.7), or no
+octet of it was written.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from headrace.client.errors import (
     TruncatedBody,
     WriteTimeout,
 )
-from headrace.engine.errors import CANCEL, NO_ERROR, REFUSED_STREAM, error_name
+from headrace.engine.causes import (
+    CLOSED,
+    CONNECTION_LOST,
+    CONTENT_TOO_SHORT,
+    NOT_PROCESSED,
+    RESET_BY_PEER,
+    TIMED_OUT,
+)
+from headrace.engine.errors import NO_ERROR, REFUSED_STREAM, error_name
 from headrace.engine.h1 import H1ClientConnection
 
 if TYPE_CHECKING:
@@ -27,8 +36,6 @@ if TYPE_CHECKING:
     from headrace.engine import events
     from headrace.engine.contract import Engine
 
-_RST_STREAM: Final = "RFC 9113 §6.4"
-_MESSAGE_LENGTH: Final = ("RFC 9113 §8.1.1", "RFC 9112 §6.3", "RFC 9112 §8")
 _SENT_AGAIN: Final = "it may be sent again (RFC 9113 §8.7)"
 
 
@@ -45,26 +52,24 @@ class Fate(Protocol):
 
 def stream_failed(driver: Fate, exchange: Exchange, event: events.StreamReset) -> RequestError:
     """The error for a StreamReset of the engine's."""
-    code = event.code
-    is_short = exchange.status > 0 and event.section in _MESSAGE_LENGTH
-    if event.initiator == "remote":
-        if event.section == _RST_STREAM:
-            return _reset_by_server(code)
-        if code == REFUSED_STREAM:
-            why = driver.goaway_text or event.reason
-            return ConnectionLost(f"the server did not process the request: {why}; {_SENT_AGAIN}", retryable=True)
-        if is_short and not driver.cause:
-            return TruncatedBody(f"the response's content is cut off: {event.reason} ({event.section})")
+    cause = event.cause
+    if cause == RESET_BY_PEER:
+        return _reset_by_server(event.code)
+    if cause == NOT_PROCESSED:
+        why = driver.goaway_text or event.reason
+        return ConnectionLost(f"the server did not process the request: {why}; {_SENT_AGAIN}", retryable=True)
+    if cause in (CONNECTION_LOST, CLOSED):
         return connection_failed(driver, exchange, event.reason)
-    if code == CANCEL:
+    if cause == TIMED_OUT:
         if exchange.status == 0 or exchange.is_sending:
             return WriteTimeout(f"the server took nothing of the request's content: {event.reason}")
         return ReadTimeout(f"the response did not go on: {event.reason}")
-    if code == NO_ERROR:
-        return connection_failed(driver, exchange, event.reason)
-    if is_short and not event.reason.startswith("more"):
-        return TruncatedBody(f"the response's content is cut off: {_told(driver, event)}")
-    is_unsent = True if code == REFUSED_STREAM else None
+    if cause == CONTENT_TOO_SHORT:
+        if driver.cause and event.initiator == "remote":  # over HTTP/1.1: the transport has failed
+            return connection_failed(driver, exchange, event.reason)
+        if exchange.status:
+            return TruncatedBody(f"the response's content is cut off: {_told(driver, event)}")
+    is_unsent = True if event.code == REFUSED_STREAM else None
     return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}", retryable=is_unsent)
 
 
@@ -74,6 +79,11 @@ def _told(driver: Fate, event: events.StreamReset | events.ConnectionEnded) -> s
     if event.section:
         where.append(event.section)
     return f"{event.reason} ({', '.join(where)})" if where else event.reason
+
+
+def _joined(*parts: str) -> str:
+    """Join what is known of an end, each part once."""
+    return "; ".join(dict.fromkeys(filter(None, parts)))
 
 
 def _reset_by_server(code: int) -> StreamReset:
@@ -89,12 +99,9 @@ def _reset_by_server(code: int) -> StreamReset:
 
 def connection_failed(driver: Fate, exchange: Exchange, reason: str) -> ConnectionLost:
     """The error of an exchange whose connection is gone."""
-    parts = [f"the connection ended before the response {'was complete' if exchange.status else 'came'}: {reason}"]
-    if driver.cause and driver.cause != reason:
-        parts.append(driver.cause)
-    if driver.goaway_text:
-        parts.append(driver.goaway_text)
-    error = ConnectionLost("; ".join(parts))
+    when = "was complete" if exchange.status else "came"
+    why = _joined(reason, driver.cause, driver.goaway_text)
+    error = ConnectionLost(f"the connection ended before the response {when}: {why}")
     engine = driver.engine
     if isinstance(engine, H1ClientConnection) and driver.completed and engine.octets_in == driver.heard:
         error.is_stale = True
@@ -107,9 +114,7 @@ def connection_error(driver: Fate, event: events.ConnectionEnded) -> RequestErro
         if event.code == NO_ERROR:
             return None
         return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}")
-    cause = "" if driver.cause == event.reason else driver.cause
-    parts = [each for each in (event.reason, cause, driver.goaway_text) if each]
-    return ConnectionLost("the connection ended: " + "; ".join(parts))
+    return ConnectionLost("the connection ended: " + _joined(event.reason, driver.cause, driver.goaway_text))
 
 
 def goaway_text(code: int, debug: bytes) -> str:

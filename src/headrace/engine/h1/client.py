@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine import errors
+from headrace.engine.causes import CONNECTION_LOST, CONTENT_TOO_SHORT, NOT_PROCESSED
 from headrace.engine.events import (
     DataReceived,
     Event,
@@ -97,9 +98,11 @@ class H1ClientConnection(ClientSender):
         complete with the connection's orderly end."""
         self._now = now
         if self._is_open and not self._is_begun:
-            self._end(errors.REFUSED_STREAM, "remote", f"{reason}, and nothing of the request was sent", "")
+            reason = f"{reason}, and nothing of the request was sent"
+            self._end(errors.REFUSED_STREAM, "remote", reason, "", NOT_PROCESSED)
         else:
-            self._end(errors.NO_ERROR, "remote", reason, "RFC 9112 §8")
+            cause = CONTENT_TOO_SHORT if self._is_open and self._receiving != HEAD else CONNECTION_LOST
+            self._end(errors.NO_ERROR, "remote", reason, "RFC 9112 §8", cause)
         return self.take_events()
 
     def _go_on(self) -> None:
@@ -141,8 +144,8 @@ class H1ClientConnection(ClientSender):
             self._is_open = False
             reset = code if self._is_begun else errors.REFUSED_STREAM
             self._give_up_output()
-            self._events.append(StreamReset(stream_id, reset, "local", fault.reason, fault.section))
-        self._end(code, "local", fault.reason, fault.section)
+            self._events.append(StreamReset(stream_id, reset, "local", fault.reason, fault.section, fault.cause))
+        self._end(code, "local", fault.reason, fault.section, fault.cause)
 
     # -- heads -------------------------------------------------------------------------------------------------
 

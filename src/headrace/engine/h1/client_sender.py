@@ -11,6 +11,7 @@ from typing import Final
 
 from headrace.engine import errors
 from headrace.engine.budget import Budget
+from headrace.engine.causes import CLOSED, TIMED_OUT
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError, StreamClosedError
 from headrace.engine.events import ConnectionEnded, DrainBegan, Event, PeerFault, SendAccepted, StreamReset
 from headrace.engine.h1.content import HEAD, IDLE, ContentConnection
@@ -179,7 +180,7 @@ class ClientSender(ContentConnection):
         elif self._close_after:
             self._end(errors.NO_ERROR, "local", "the last response has come", "RFC 9112 §9.6")
 
-    def _end(self, code: int, initiator: str, reason: str, section: str) -> None:
+    def _end(self, code: int, initiator: str, reason: str, section: str, cause: str = CLOSED) -> None:
         """End the connection: the one place that does. A request that is open ends with a StreamReset event."""
         if self.closed:
             return
@@ -192,8 +193,8 @@ class ClientSender(ContentConnection):
             self._is_open = False
             if not self._is_tunnel:
                 self._give_up_output()
-            self._events.append(StreamReset(self._stream_id, code, initiator, reason, section))
-        self._events.append(ConnectionEnded(code, initiator, reason, section))
+            self._events.append(StreamReset(self._stream_id, code, initiator, reason, section, cause))
+        self._events.append(ConnectionEnded(code, initiator, reason, section, cause))
 
     # -- time --------------------------------------------------------------------------------------------------
 
@@ -232,14 +233,15 @@ class ClientSender(ContentConnection):
             due = min(due, self._stalled_at + limits.stalled_send_timeout_s)
         if now >= self._drain_due:
             self.aborted = self._is_open
-            self._end(errors.CANCEL, "local", "the drain's deadline has come (drain_timeout_s)", "RFC 9112 §9.6")
+            reason = "the drain's deadline has come (drain_timeout_s)"
+            self._end(errors.CANCEL, "local", reason, "RFC 9112 §9.6", TIMED_OUT)
             return NEVER
         return min(due, self._drain_due)
 
     def _time_out(self, reason: str, limit: str) -> None:
         self._events.append(PeerFault(errors.NO_ERROR, "stream", self._stream_id, reason, "RFC 9112 §9.5", limit))
         self.aborted = True
-        self._end(errors.CANCEL, "local", f"{reason} ({limit})", "RFC 9112 §9.5")
+        self._end(errors.CANCEL, "local", f"{reason} ({limit})", "RFC 9112 §9.5", TIMED_OUT)
 
     def begin_drain(self, now: float, deadline: float | None = None) -> None:
         """Begin the graceful end; idempotent. A request that is open has until `deadline` (`drain_timeout_s` from `now`

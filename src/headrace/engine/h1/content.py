@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from headrace.engine import errors
+from headrace.engine.causes import CLOSED
 from headrace.engine.errors import LocalProtocolError
 from headrace.engine.events import TrailersReceived
 from headrace.engine.fields import check_outgoing
@@ -306,6 +307,6 @@ class ContentConnection(OutputQueue):
         """End the connection now. Idempotent. A request that is open ends with a StreamReset event."""
         self._end(code, "local", reason or errors.error_name(code), "RFC 9112 §9.6")
 
-    def _end(self, code: int, initiator: str, reason: str, section: str) -> None:
+    def _end(self, code: int, initiator: str, reason: str, section: str, cause: str = CLOSED) -> None:
         """End the connection: the one place that does; each role has its own."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ anew from what is still waiting. So a request that ends in time costs nothing.
 from __future__ import annotations
 
 from headrace.engine import errors
+from headrace.engine.causes import TIMED_OUT
 from headrace.engine.events import DrainBegan, Event
 from headrace.engine.h1.content import CHUNKS, CONTENT
 from headrace.engine.h1.faults import MessageFault
@@ -57,7 +58,8 @@ class Deadlines(Sender):
         elif self._discarding:
             due = self._discard_since + limits.request_header_timeout_s
             if now >= due:
-                self._end(errors.NO_ERROR, "local", "the rest of a request did not come in time", "RFC 9112 §9.3")
+                reason = "the rest of a request did not come in time"
+                self._end(errors.NO_ERROR, "local", reason, "RFC 9112 §9.3", TIMED_OUT)
                 return NEVER
         elif self._head_since != NEVER:
             due = self._head_since + limits.request_header_timeout_s
@@ -146,7 +148,7 @@ class Deadlines(Sender):
         self.aborted = True
         self._out = []
         self._out_size = 0
-        self._end(errors.CANCEL, "local", reason, "RFC 9112 §9.5")
+        self._end(errors.CANCEL, "local", reason, "RFC 9112 §9.5", TIMED_OUT)
 
     # -- drain -------------------------------------------------------------------------------------------------
 
@@ -174,6 +176,7 @@ class Deadlines(Sender):
             if self._is_open and self._progress != BEFORE:
                 self._abort("the drain's deadline has come (drain_timeout_s)")
             else:
-                self._end(errors.CANCEL, "local", "the drain's deadline has come (drain_timeout_s)", "RFC 9112 §9.6")
+                reason = "the drain's deadline has come (drain_timeout_s)"
+                self._end(errors.CANCEL, "local", reason, "RFC 9112 §9.6", TIMED_OUT)
             return NEVER
         return self._drain_due

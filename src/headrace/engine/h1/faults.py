@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from headrace.engine.causes import PROTOCOL, TIMED_OUT
 from headrace.engine.errors import NO_ERROR, PROTOCOL_ERROR, ProtocolError
+
+REQUEST_TIMEOUT: Final = 408  # RFC 9110 §15.5.9
 
 
 class MessageFault(ProtocolError):
@@ -12,6 +17,7 @@ class MessageFault(ProtocolError):
     """
 
     def __init__(self, status: int, reason: str, section: str, budget: str = "") -> None:
-        super().__init__(NO_ERROR if budget else PROTOCOL_ERROR, reason, section)
+        cause = TIMED_OUT if status == REQUEST_TIMEOUT else PROTOCOL
+        super().__init__(NO_ERROR if budget else PROTOCOL_ERROR, reason, section, cause)
         self.status = status
         self.budget = budget

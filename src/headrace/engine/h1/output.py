@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.engine import errors
+from headrace.engine.causes import CLOSED
 from headrace.engine.events import ConnectionEnded, SendAccepted, StreamReset
 from headrace.engine.h1.content import HEAD, UPGRADING, WHOLE, ContentConnection
 from headrace.engine.h1.heads.response import Heads
@@ -84,7 +85,7 @@ class Output(ContentConnection):
         else:
             self._discard()
 
-    def _end(self, code: int, initiator: str, reason: str, section: str) -> None:
+    def _end(self, code: int, initiator: str, reason: str, section: str, cause: str = CLOSED) -> None:
         """End the connection: the one place that does. A request that is open ends with a StreamReset event."""
         if self.closed:
             return
@@ -97,8 +98,8 @@ class Output(ContentConnection):
         if self._is_open:
             self._is_open = False
             self._cut()
-            self._events.append(StreamReset(self._stream_id, code, initiator, reason, section))
-        self._events.append(ConnectionEnded(code, initiator, reason, section))
+            self._events.append(StreamReset(self._stream_id, code, initiator, reason, section, cause))
+        self._events.append(ConnectionEnded(code, initiator, reason, section, cause))
 
     def _cut(self) -> None:
         """A response ends before its time. What is chunked or has a length cannot be taken for whole (RFC 9112 §8);

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError, StreamClosedError
-from headrace.engine.events import PeerFault, StreamReset
+from headrace.engine.events import PeerFault, StreamRefused, StreamReset
 from headrace.engine.h1.content import CONTENT, HEAD, TUNNEL, UPGRADING
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.heads.response import CHUNKED, CLOSE, KEEP_ALIVE, WrittenHead, status_line
@@ -235,6 +235,7 @@ class Sender(Output):
         if self._is_open and stream_id == self._stream_id and self._progress == BEFORE:
             self._closing = True
             self._is_plain = False
+            self._events.append(StreamRefused(stream_id))
             self.send_response(stream_id, 503, ((b"retry-after", b"1"),), b"")
 
     def _fail(self, fault: MessageFault) -> None:
@@ -249,8 +250,8 @@ class Sender(Output):
         if self._is_open:
             self._is_open = False
             self._cut()
-            self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section))
-        self._end(fault.code, "local", fault.reason, fault.section)
+            self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section, fault.cause))
+        self._end(fault.code, "local", fault.reason, fault.section, fault.cause)
 
     def _write_answer(self, fault: MessageFault) -> None:
         """Write an answer of our own: a short text, and the end of the connection."""

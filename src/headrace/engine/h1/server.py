@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine import errors
+from headrace.engine.causes import CONNECTION_LOST
 from headrace.engine.events import ConnectReceived, DataReceived, Event, RequestReceived
 from headrace.engine.fields import is_token
 from headrace.engine.h1.content import CHUNKS, CONTENT, HEAD, TUNNEL, UPGRADING, WHOLE
@@ -97,7 +98,7 @@ class H1ServerConnection(Deadlines):
         self._now = now
         if self._receiving == TUNNEL and self._is_open:
             self._events.append(DataReceived(self._stream_id, b"", 0, True))
-        self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "RFC 9112 §9.5")
+        self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "RFC 9112 §9.5", CONNECTION_LOST)
         return self.take_events()
 
     def _go_on(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headrace.engine import errors
+from headrace.engine.causes import NOT_PROCESSED
 from headrace.engine.errors import ConnectionFault, LocalProtocolError, Oversize, StreamFault
 from headrace.engine.events import (
     Event,
@@ -18,6 +19,7 @@ from headrace.engine.events import (
 from headrace.engine.fields import ResponseHead, is_origin, parse_response, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
+from headrace.engine.h2.faults import length_fault
 from headrace.engine.h2.heads.request import RequestHeads
 from headrace.engine.h2.output import DRAINING
 from headrace.engine.h2.states import (
@@ -192,7 +194,7 @@ class ClientConnection(Connection):
         elif not stream.is_tunnel:
             stream.recv_length = head.content_length
             if end_stream and head.content_length > 0:
-                raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "content-length without content", "RFC 9113 §8.1.1")
+                raise length_fault(stream)
         self._events.append(ResponseReceived(stream_id, head.status, head.headers, end_stream, head.never_indexed))
         if end_stream:
             self._peer_ended(stream, state)
@@ -205,9 +207,7 @@ class ClientConnection(Connection):
             raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "trailers without END_STREAM", "RFC 9113 §8.1")
         trailers = parse_trailers(stream_id, section)
         if stream.recv_length >= 0 and stream.received != stream.recv_length:
-            raise StreamFault(
-                stream_id, errors.PROTOCOL_ERROR, "fewer octets of DATA than content-length says", "RFC 9113 §8.1.1"
-            )
+            raise length_fault(stream)
         self._events.append(TrailersReceived(stream_id, trailers, section.never_indexed))
         self._peer_ended(stream, state)
 
@@ -245,7 +245,8 @@ class ClientConnection(Connection):
         for stream_id in list(self._streams):
             if stream_id >= first:
                 self._drop(self._streams[stream_id], CLOSED_BY_US)
-                self._events.append(StreamReset(stream_id, errors.REFUSED_STREAM, "remote", reason, section))
+                reset = StreamReset(stream_id, errors.REFUSED_STREAM, "remote", reason, section, NOT_PROCESSED)
+                self._events.append(reset)
 
     # -- extensions --------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headrace.engine import errors
+from headrace.engine import causes, errors
 from headrace.engine.errors import ConnectionFault, StreamFault
 from headrace.engine.events import (
     DataReceived,
@@ -23,7 +23,7 @@ from headrace.engine.events import (
 )
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.credit import Credit
-from headrace.engine.h2.faults import MOST_FREE_FRAMES
+from headrace.engine.h2.faults import MOST_FREE_FRAMES, length_fault
 from headrace.engine.h2.output import DRAINING, OPEN, SETTINGS
 from headrace.engine.h2.priority import parse_priority
 from headrace.engine.h2.states import (
@@ -139,7 +139,7 @@ class Connection(Credit):
         """The peer is gone: open streams end with a StreamReset event each, then ConnectionEnded."""
         self._now = now
         self._now_is_fresh = True
-        self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "")
+        self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "", causes.CONNECTION_LOST)
         self._input = b""
         return self.take_events()
 
@@ -331,8 +331,7 @@ class Connection(Credit):
         stream.received += size
         declared = stream.recv_length
         if declared >= 0 and (stream.received > declared or (end_stream and stream.received != declared)):
-            reason = "more octets of DATA" if stream.received > declared else "fewer octets of DATA"
-            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, f"{reason} than content-length says", "RFC 9113 §8.1.1")
+            raise length_fault(stream)
         if size == 0 and not end_stream:
             stream.consumed += flow_length  # padding alone: nobody will consume it
             self._credit_stream(stream)
@@ -506,7 +505,8 @@ class Connection(Credit):
         code = self._u32(start)
         early = self.is_server and not stream.headers_sent
         self._drop(stream, CLOSED_BY_PEER)
-        self._events.append(StreamReset(stream_id, code, "remote", "the peer reset the stream", "RFC 9113 §6.4"))
+        reason = "the peer reset the stream"
+        self._events.append(StreamReset(stream_id, code, "remote", reason, "RFC 9113 §6.4", causes.RESET_BY_PEER))
         if early:
             self._spend_early(stream)
 

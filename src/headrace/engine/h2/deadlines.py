@@ -8,6 +8,7 @@ own.
 from __future__ import annotations
 
 from headrace.engine import errors
+from headrace.engine.causes import CONNECTION_LOST, TIMED_OUT
 from headrace.engine.errors import ConnectionFault
 from headrace.engine.events import DrainBegan, Event, StreamReset
 from headrace.engine.h2 import frames
@@ -166,11 +167,13 @@ class Deadlines(Sender):
         self._drop(stream, CLOSED_BY_US)
         self._free_frames += FRAMES_UNDER_WAY
         self._write_control(frames.write_rst_stream(stream_id, errors.CANCEL))
-        self._events.append(StreamReset(stream_id, errors.CANCEL, "local", f"{reason} ({limit})", "RFC 9113 §10.5"))
+        reason = f"{reason} ({limit})"
+        self._events.append(StreamReset(stream_id, errors.CANCEL, "local", reason, "RFC 9113 §10.5", TIMED_OUT))
 
     def _check_keepalive(self, now: float) -> float:
         if now >= self._ping_due:
-            raise ConnectionFault(errors.NO_ERROR, "PING not acknowledged in time", "RFC 9113 §6.7", "keepalive_ack_s")
+            reason = "PING not acknowledged in time"
+            raise ConnectionFault(errors.NO_ERROR, reason, "RFC 9113 §6.7", "keepalive_ack_s", CONNECTION_LOST)
         after = self.limits.keepalive_ping_s
         if after <= 0 or self.phase < OPEN:
             return self._ping_due
@@ -222,7 +225,7 @@ class Deadlines(Sender):
             for stream in list(self._streams.values()):
                 self._give_up(stream, "the drain's deadline has come", "drain_timeout_s")
             self._write_control(frames.write_goaway(self._last_peer_id, errors.NO_ERROR, b"drain_timeout_s"))
-            self._end(errors.NO_ERROR, "local", "the drain's deadline has come", "RFC 9113 §6.8")
+            self._end(errors.NO_ERROR, "local", "the drain's deadline has come", "RFC 9113 §6.8", TIMED_OUT)
         return NEVER if self.closed else min(self._drain_ping_due, self._drain_due)
 
     def _on_ping_ack(self, opaque: bytes) -> bool:

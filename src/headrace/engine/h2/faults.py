@@ -10,6 +10,7 @@ from typing import Final
 
 from headrace.engine import errors
 from headrace.engine.budget import Budget
+from headrace.engine.causes import CONTENT_TOO_LONG, CONTENT_TOO_SHORT
 from headrace.engine.errors import ConnectionFault, Oversize, StreamFault
 from headrace.engine.events import PeerFault, StreamReset
 from headrace.engine.h2 import frames
@@ -35,6 +36,14 @@ _PROVOKED_AN_ANSWER: Final = 0.1  # through a proxy, also of those who have noth
 MOST_FREE_FRAMES: Final = 10_000
 # Frames that a response with too many or too large fields counts for; its request pays as many.
 _OVERSIZE_COST: Final = 4
+
+
+def length_fault(stream: Stream) -> StreamFault:
+    """Return the fault of a message whose DATA is not as long as its content-length says (RFC 9113 §8.1.1)."""
+    is_long = stream.received > stream.recv_length
+    reason = f"{'more' if is_long else 'fewer'} octets of DATA than content-length says"
+    cause = CONTENT_TOO_LONG if is_long else CONTENT_TOO_SHORT
+    return StreamFault(stream.stream_id, errors.PROTOCOL_ERROR, reason, "RFC 9113 §8.1.1", cause)
 
 
 class Faults(Deadlines):
@@ -91,7 +100,7 @@ class Faults(Deadlines):
         stream = self._streams.get(stream_id)
         if stream is not None:
             self._drop(stream, CLOSED_BY_US)
-            self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section))
+            self._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section, fault.cause))
         elif not self.closed:
             self._remember_closed(stream_id, CLOSED_BY_US)
             self._expect_late_data(0)

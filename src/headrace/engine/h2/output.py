@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from headrace.engine import errors
+from headrace.engine import causes, errors
 from headrace.engine.errors import (
     ConnectionFault,
     error_name,
@@ -387,7 +387,7 @@ class Output(TimedEngine):
         self.frames_out += 1
         self._end(code, "local", reason or error_name(code), "RFC 9113 §6.8")
 
-    def _end(self, code: int, initiator: str, reason: str, section: str) -> None:
+    def _end(self, code: int, initiator: str, reason: str, section: str, cause: str = causes.CLOSED) -> None:
         """Move to ENDED: the one place that does."""
         if self.closed:
             return
@@ -396,8 +396,8 @@ class Output(TimedEngine):
         self.deadline = NEVER
         for stream_id in list(self._streams):
             self._drop(self._streams[stream_id], CLOSED_BY_US)
-            self._events.append(StreamReset(stream_id, code, initiator, reason, section))
-        self._events.append(ConnectionEnded(code, initiator, reason, section))
+            self._events.append(StreamReset(stream_id, code, initiator, reason, section, cause))
+        self._events.append(ConnectionEnded(code, initiator, reason, section, cause))
 
     def _fail(self, fault: ConnectionFault) -> None:
         """A connection error: GOAWAY with the last stream id and the code, then the end (RFC 9113 §5.4.1)."""
@@ -407,7 +407,7 @@ class Output(TimedEngine):
         debug = fault.budget or fault.reason
         self._out.append(frames.write_goaway(self._last_peer_id, fault.code, debug.encode("ascii", "replace")))
         self.frames_out += 1
-        self._end(fault.code, "local", fault.reason, fault.section)
+        self._end(fault.code, "local", fault.reason, fault.section, fault.cause)
 
     def _has_room(self, stream: Stream) -> bool:
         """Tell whether the peer may send content on this stream now."""

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, RequestRefused, StreamFault
-from headrace.engine.events import ConnectReceived, PeerFault, RequestReceived, TrailersReceived
+from headrace.engine.events import ConnectReceived, PeerFault, RequestReceived, StreamRefused, TrailersReceived
 from headrace.engine.fields import RequestHead, parse_request, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
+from headrace.engine.h2.faults import length_fault
 from headrace.engine.h2.heads.response import EncodedHead
 from headrace.engine.h2.priority import DEFAULT_URGENCY, parse_priority
 from headrace.engine.h2.states import (
@@ -156,7 +157,8 @@ class ServerConnection(Connection):
             stream.is_tunnel = True
         if end_stream:
             if head.content_length > 0:
-                raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "content-length without content", "RFC 9113 §8.1.1")
+                stream.recv_length = head.content_length
+                raise length_fault(stream)
         else:
             if not stream.is_tunnel:
                 stream.recv_length = head.content_length
@@ -203,6 +205,7 @@ class ServerConnection(Connection):
     def _refuse(self, stream_id: int) -> None:
         """REFUSED_STREAM: not processed, safe to send again (RFC 9113 §8.7). Remembered, as more may be coming."""
         self.streams_refused += 1
+        self._events.append(StreamRefused(stream_id))
         self._remember_closed(stream_id, CLOSED_BY_US)
         self._write_control(frames.write_rst_stream(stream_id, errors.REFUSED_STREAM))
         self._spend_free(1)
@@ -272,9 +275,7 @@ class ServerConnection(Connection):
             raise StreamFault(stream_id, errors.ENHANCE_YOUR_CALM, "trailers beyond the limits", "RFC 9113 §10.5.1")
         trailers = parse_trailers(stream_id, section, self.drop_underscore_fields)
         if stream.recv_length >= 0 and stream.received != stream.recv_length:
-            raise StreamFault(
-                stream_id, errors.PROTOCOL_ERROR, "content-length differs from the octets of DATA", "RFC 9113 §8.1.1"
-            )
+            raise length_fault(stream)
         self._events.append(TrailersReceived(stream_id, trailers, section.never_indexed))
         self._peer_ended(stream, state)
 

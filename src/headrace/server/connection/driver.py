@@ -18,6 +18,7 @@ from headrace.engine.events import (
     ENDED,
     FAULT,
     PROTOCOL,
+    REFUSED,
     REQUEST,
     RESET,
     TRAILERS,
@@ -26,6 +27,7 @@ from headrace.engine.events import (
     PeerFault,
     ProtocolDetected,
     RequestReceived,
+    StreamRefused,
     StreamReset,
 )
 from headrace.engine.h1 import H1ServerConnection
@@ -258,6 +260,8 @@ class ServerDriver(Connection):
                 self._on_connect(event)
             elif kind == PROTOCOL:
                 self._on_protocol(event)
+            elif kind == REFUSED:
+                self._on_refused(event)
             elif kind == DRAIN and self.drain_deadline is None:
                 self._drain_began(self.loop.time() + self.service.limits.drain_timeout_s)
 
@@ -283,6 +287,9 @@ class ServerDriver(Connection):
         if exchange is not None:
             self._work.left -= CANCELLED_WORK
             exchange.on_reset(event.reason)
+
+    def _on_refused(self, event: StreamRefused) -> None:
+        """Nothing is kept of a request that was refused; ObservedDriver tells of it."""
 
     def _on_fault(self, event: PeerFault) -> None:
         if event.budget:

@@ -50,7 +50,8 @@ class Telemetry:
         ended. `duration_s` counts from the request's arrival, so it has in it the time that it waited for a place."""
 
     def request_refused(self, connection: ServerDriver, count: int) -> None:
-        """`count` requests were refused with REFUSED_STREAM, because too many are open, or the connection drains."""
+        """`count` requests were refused with REFUSED_STREAM, or 503 over HTTP/1.1, because too many are open, or the
+        connection drains."""
 
     def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
         """A stream ended before its time. `by` is `client` (which also means that it went away), `server` (a fault of
