@@ -181,7 +181,6 @@ ORDER = {
 
 # Imports, for the type checker alone, that close a circle of modules, with the reason. The list can only get shorter.
 CIRCLES = {
-    ("client.connection.exchange", "client.connection.driver"): "a request and its connection know each other",
     ("server.connection.exchange", "server.connection.driver"): "a request and its connection know each other",
     ("server.connection.service", "server.connection.driver"): "a service lists its connections, which read from it",
     ("server.handlers.response", "server.handlers.request"): "a response sends itself on the request that it answers",

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from headrace.client.connection.interface import Receiver
-    from headrace.client.connection.tunnel import ExchangeTunnel
     from headrace.client.interface import Content, Origin, Outgoing, Pairs
     from headrace.engine.limits import Limits
 
@@ -185,20 +183,15 @@ class ClientDriver(DriverState):
             octets = exchange.upload = OctetsUpload(exchange, content)
             octets.wait_for_all()
 
-    def open_tunnel(self, exchange: Exchange, receiver: Receiver) -> ExchangeTunnel:
-        """See `Exchange.tunnel`."""
-        from headrace.client.connection.tunnel import open_tunnel
-
-        return open_tunnel(exchange, receiver)
-
-    def give_up(self, exchange: Exchange, code: int) -> None:
+    def give_up(self, stream_id: int, code: int) -> None:
         """Reset the stream of an exchange that is over on our side, and let go of it."""
-        self.engine.reset_stream(exchange.stream_id, code)
-        self.let_go(exchange)
+        self.engine.reset_stream(stream_id, code)
+        self.let_go(stream_id)
 
-    def let_go(self, exchange: Exchange) -> None:
+    def let_go(self, stream_id: int) -> None:
         """Forget an exchange that has ended outside of a batch of input."""
-        if self.live.pop(exchange.stream_id, None) is None:
+        exchange = self.live.pop(stream_id, None)
+        if exchange is None:
             return
         if not exchange.is_over:  # a tunnel that both sides have ended
             exchange.on_complete()

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from headrace.client.connection.driver import ClientDriver
-    from headrace.client.connection.interface import Receiver, Sending, WayOut
+    from headrace.client.connection.interface import Link, Receiver, Sending, WayOut
     from headrace.client.interface import Incoming, Outgoing, Pairs, ResponseHead
     from headrace.websocket.tunnel import Tunnel
 
@@ -79,7 +78,7 @@ class Exchange:
     _owed: int = 0
     _waiter: asyncio.Future[None] | None = None
 
-    def __init__(self, driver: ClientDriver, outgoing: Outgoing, stream_id: int, mode: int) -> None:
+    def __init__(self, driver: Link, outgoing: Outgoing, stream_id: int, mode: int) -> None:
         self.driver = driver
         self.outgoing = outgoing
         self.stream_id = stream_id
@@ -163,12 +162,13 @@ class Exchange:
             self.chunks = []
             self.buffer = None
             self._over()
-            self.driver.give_up(self, CANCEL)
+            self.driver.give_up(self.stream_id, CANCEL)
 
     def tunnel(self, receiver: Receiver) -> Tunnel:
-        """After a 2xx or 101 to a request for a tunnel: hand all octets that come to `receiver`, also those that are
-        here already, and return the way out. Raises RuntimeError when no tunnel is open here."""
-        return self.driver.open_tunnel(self, receiver)
+        """Hand bytes that come to `receiver`, and return the way out. Raises RuntimeError where no tunnel is open."""
+        from headrace.client.connection.tunnel import open_tunnel
+
+        return open_tunnel(self, receiver)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -268,7 +268,7 @@ class Exchange:
         """End it for a reason of our own: a timeout, or what the request's content or a callback raised."""
         if not self.is_over:
             self.on_failed(error)
-            self.driver.give_up(self, CANCEL)
+            self.driver.give_up(self.stream_id, CANCEL)
 
     def on_sent(self) -> None:
         """The last octet of the request is accepted for sending; the server's turn."""

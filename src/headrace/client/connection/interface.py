@@ -1,10 +1,48 @@
-"""The parts of an exchange as the exchange itself sees them."""
+"""What an exchange, its connection and its parts know of each other."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.websocket.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    import asyncio
+    import contextvars
+
+    from headrace.client.interface import Outgoing
+    from headrace.engine.contract import Engine
+    from headrace.engine.limits import Limits
+    from headrace.websocket.fair_share import ConnectionShare
+
+
+class Link(Protocol):
+    """A connection as its exchanges see it: see `headrace.client.connection.driver`."""
+
+    context: contextvars.Context
+    engine: Engine
+    flush_due: bool
+    http_version: str
+    limits: Limits
+    loop: asyncio.AbstractEventLoop
+    websocket_share: ConnectionShare | None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Return `peer`, `local` and `tls`."""
+        ...
+
+    def schedule_flush(self) -> None:
+        """Write what the engine has, at the end of the loop's turn."""
+
+    def acknowledge(self, stream_id: int, count: int) -> None:
+        """Count bytes of content as consumed."""
+
+    def give_up(self, stream_id: int, code: int) -> None:
+        """Reset a stream, and let go of its exchange."""
+
+    def let_go(self, stream_id: int) -> None:
+        """Forget an exchange that has ended."""
 
 
 class Receiver(Protocol):
@@ -34,6 +72,26 @@ class WayOut(Tunnel, Protocol):
 
     def on_over(self) -> None:
         """The exchange is over."""
+
+
+class Granted(Protocol):
+    """An exchange as its tunnel sees it: see `headrace.client.connection.exchange`."""
+
+    driver: Link
+    outgoing: Outgoing
+    stream_id: int
+    is_over: bool
+    is_tunnel: bool
+    peer_ended: bool
+    error: Exception | None
+    way_out: WayOut | None
+
+    def take_early(self) -> tuple[bytes, int]:
+        """Take the bytes that came before the tunnel was opened, and what they cost of the window."""
+        ...
+
+    def close(self) -> None:
+        """End the exchange."""
 
 
 class Sending(Protocol):

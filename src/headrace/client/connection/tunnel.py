@@ -16,8 +16,7 @@ from headrace.websocket.fair_share import ConnectionShare
 if TYPE_CHECKING:
     import asyncio
 
-    from headrace.client.connection.exchange import Exchange
-    from headrace.client.connection.interface import Receiver
+    from headrace.client.connection.interface import Granted, Receiver
 
 
 class ExchangeTunnel:
@@ -25,7 +24,7 @@ class ExchangeTunnel:
 
     __slots__ = ("_ended", "_exchange", "_receiver", "_waiters", "blocked")
 
-    def __init__(self, exchange: Exchange, receiver: Receiver) -> None:
+    def __init__(self, exchange: Granted, receiver: Receiver) -> None:
         self._exchange = exchange
         self._receiver = receiver
         self._ended = False
@@ -111,7 +110,7 @@ class ExchangeTunnel:
     def _end_if_both(self) -> None:
         exchange = self._exchange
         if self._ended and exchange.peer_ended and not exchange.is_over:
-            exchange.driver.let_go(exchange)
+            exchange.driver.let_go(exchange.stream_id)
 
     def _wake(self) -> None:
         waiters = self._waiters
@@ -127,7 +126,7 @@ class ExchangeTunnel:
             raise ConnectionLost(f"the tunnel is gone: {why}", url="" if exchange.error else exchange.outgoing.url)
 
 
-def open_tunnel(exchange: Exchange, receiver: Receiver) -> ExchangeTunnel:
+def open_tunnel(exchange: Granted, receiver: Receiver) -> ExchangeTunnel:
     """Let `receiver` have what comes on `exchange`, beginning with what has come already. Raises RuntimeError when the
     request was for no tunnel, or was not granted; RequestError when it is gone again."""
     if exchange.error is not None:

@@ -127,7 +127,7 @@ class NetworkTransport:
     def _may_redirect(self, exchange: Exchange) -> bool:
         """After a 421: whether to send the request once more on another connection (RFC 9110 §15.5.20). If so, the one
         that has said it is not used for this origin any more."""
-        outgoing, driver = exchange.outgoing, exchange.driver
+        outgoing, driver = exchange.outgoing, cast("ClientDriver", exchange.driver)  # the pool has no others
         place = self._places.get(outgoing.origin)
         if place is None or not is_replayable(outgoing):
             return False
