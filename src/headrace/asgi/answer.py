@@ -18,10 +18,10 @@ OTHER: Final = 2  # not a message for this place: an extension's, or one that co
 
 
 class Answer:
-    """What an application has said of its response so far.
+    """The state of an application's response.
 
-    `http.response.start` is held until the first piece of content comes, so that a response in one piece leaves as
-    HEADERS and DATA together, and so that an application which fails in between still gives 500.
+    `http.response.start` is held until the first piece of content, so that a response in one piece leaves as HEADERS
+    and DATA together, and an application that fails in between still gives 500.
     """
 
     def __init__(self, engine: Engine, stream_id: int) -> None:
@@ -32,13 +32,12 @@ class Answer:
         self.headers: Any = ()
         self.has_trailers = False
         self.sent: int = 0
-        """Octets of content handed to the engine."""
+        """Bytes of content handed to the engine."""
 
     def take(self, message: Any) -> int:
         """Do what a message asks and return DONE, BLOCKED or OTHER (in which case nothing was done).
 
-        Raises what the engine raises for the headers and the content, KeyError and TypeError for a message that is not
-        as the specification has it.
+        Raises the engine's errors for the headers and the content, and KeyError and TypeError for an invalid message.
         """
         kind = message["type"]
         if kind == "http.response.body":

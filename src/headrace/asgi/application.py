@@ -30,7 +30,7 @@ class ASGIApplication:
         self.server_cert = first_certificate(config.tls_cert)
         self.root_path = config.root_path
         self.state: dict[str, Any] | None = None
-        """What the application left in `scope["state"]` at its start; every request gets a shallow copy."""
+        """The application's `scope["state"]` after its start; every request gets a shallow copy."""
         self._lifespan = Lifespan(app, config.lifespan, config.drain_timeout_s) if config.lifespan != "off" else None
 
     async def startup(self) -> None:

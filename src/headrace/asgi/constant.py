@@ -1,4 +1,4 @@
-"""Parts of a scope that all requests of a connection, or of the process, have in common, and none can change.
+"""Immutable parts of a scope, shared by all requests of a connection or of the process.
 
 ASGI says that they are dicts and lists, and applications look at them as such; a copy for each request would cost more
 than all else in its scope. `dict(it)`, `list(it)`, `it.copy()` and `copy.copy(it)` are ordinary ones.
@@ -14,7 +14,7 @@ def _refuse(self: object, *_: Any, **__: Any) -> NoReturn:
 
 
 class ConstantDict(dict[str, Any]):
-    """A dict that raises TypeError when it is changed. What is in it must not change either."""
+    """A dict that raises TypeError when it is changed. Its members must not change either."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class ConstantDict(dict[str, Any]):
 
 
 class ConstantList(list[Any]):
-    """A list that raises TypeError when it is changed. What is in it must not change either."""
+    """A list that raises TypeError when it is changed. Its members must not change either."""
 
     __slots__ = ()
 

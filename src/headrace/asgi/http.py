@@ -1,6 +1,6 @@
 """One request to an ASGI application: its scope, and `receive` and `send` (ASGI HTTP, specification 2.5).
 
-What its messages do to the response stands in `answer`.
+`answer` has the effects of its messages on the response.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headrace.server.connection.driver import ServerDriver
 
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH")}
-_PERCENT: Final = 0x25  # octets are looked for as numbers: `b"%" in path` raises and catches inside, 0.45 us
+_PERCENT: Final = 0x25  # bytes are looked for as numbers: `b"%" in path` raises and catches inside, 0.45 us
 _EXPECTED: Final = {
     BEFORE: "http.response.start",
     HELD: "http.response.body",
@@ -37,7 +37,7 @@ class HTTPCycle(Exchange):
 
     answer: Answer | None = None
     is_read: bool = False
-    """True once `receive` has said `more_body: False`."""
+    """True once `receive` has returned `more_body: False`."""
     trailers: list[tuple[bytes, bytes]] | None = None
 
     # What a response has come to stands in `answer`; before `run` has begun there is none.
@@ -206,7 +206,7 @@ class HTTPCycle(Exchange):
             self._refuse(kind)
 
     def _refuse(self, kind: str) -> None:
-        """Say in plain words which message was expected. Raises always."""
+        """Raise a RuntimeError that names the expected message. Always raises."""
         if self.gone is not None:
             raise self.disconnected(None)
         if self.progress == COMPLETE:
@@ -215,7 +215,7 @@ class HTTPCycle(Exchange):
 
 
 def _connection_scope(driver: ServerDriver) -> dict[str, Any]:
-    """What the scopes of all requests of a connection have in common, with places for the rest."""
+    """Return the part of a scope that all requests of a connection share; the request's own values are still empty."""
     application: Any = driver.service.application
     return {
         "type": "http",
@@ -235,7 +235,7 @@ def _connection_scope(driver: ServerDriver) -> dict[str, Any]:
 
 
 def extensions(driver: ServerDriver) -> dict[str, Any]:
-    """What a scope offers beyond the specification's core, on this connection."""
+    """Return the extensions that a scope offers on this connection."""
     application: Any = driver.service.application
     transport = driver.transport
     tls = transport.get_extra_info("ssl_object") if transport is not None else None

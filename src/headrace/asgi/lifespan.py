@@ -1,4 +1,4 @@
-"""ASGI's lifespan: the application is told of the server's start and end, in one task that lives as long."""
+"""ASGI's lifespan: one task, as long as the server runs, tells the application of the server's start and end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ASGI's TLS extension, version 0.2: what `scope["extensions"]["tls"]` says of the connection.
+"""ASGI's TLS extension, version 0.2: `scope["extensions"]["tls"]` describes the connection.
 
 It is the same for all requests of a connection, so it is made once, and for TLS connections only: the extension must
 not be there otherwise.
@@ -32,10 +32,10 @@ _SPECIAL: Final = re.compile(r'[",+;<>\\]|\A[ #]| \Z')
 
 
 def tls_extension(tls: ssl.SSLObject | ssl.SSLSocket, server_cert: str | None = None) -> dict[str, Any]:
-    """The content of the extension for a connection whose handshake is done.
+    """Return the content of the extension, for a connection after its handshake.
 
-    `server_cert` is our own certificate as PEM, which Python's ssl does not tell; None when it is not known. Of the
-    client's chain Python up to 3.12 tells the first certificate only.
+    `server_cert` is our own certificate as PEM, which Python's ssl does not give; None when it is not known. Python up
+    to 3.12 gives only the first certificate of the client's chain.
     """
     suites = {each["name"]: each["id"] & 0xFFFF for each in tls.context.get_ciphers()}
     cipher = tls.cipher()
@@ -51,7 +51,7 @@ def tls_extension(tls: ssl.SSLObject | ssl.SSLSocket, server_cert: str | None = 
 
 
 def first_certificate(path: str | None) -> str | None:
-    """The first certificate in a PEM file, which is the server's own; None when there is none that can be read."""
+    """Return the first certificate in a PEM file, which is the server's own; None when there is no readable one."""
     if path is None:
         return None
     try:

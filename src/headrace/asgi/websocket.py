@@ -1,6 +1,6 @@
 """A WebSocket of an ASGI application: its scope, and `receive` and `send` (ASGI WebSocket, specification 2.5).
 
-The WebSocket itself is the one that native handlers hold; here are only ASGI's words for it.
+The WebSocket itself is the class of native handlers; this module only translates it to ASGI.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class WebSocketCycle(Exchange):
     socket: WebSocket | None = None
     """None until the application has accepted."""
     is_announced: bool = False
-    """True once `receive` has said websocket.connect."""
+    """True once `receive` has returned websocket.connect."""
     denial: tuple[int, HeaderList] | None = None
     """Status and headers of a refusal that waits for the first piece of its content."""
 
     async def run(self) -> None:
-        """Run the application on the request, then see to the end of what it has made of it."""
+        """Run the application on the request, then end the WebSocket or the refusal."""
         try:
             refusal = refuse_handshake(self.head)
             if refusal is not None:

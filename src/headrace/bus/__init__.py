@@ -1,4 +1,4 @@
-"""Messages between handlers: whoever publishes to a topic reaches all who subscribe to it, and knows none of them."""
+"""Messages between handlers: a publisher of a topic reaches all its subscribers without knowing them."""
 
 from headrace.bus.interface import Bus, Subscription
 from headrace.bus.local import LocalBus

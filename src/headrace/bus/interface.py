@@ -1,7 +1,7 @@
-"""What every bus offers, whether its messages stay in this process or come from a broker.
+"""The interface of every bus, whether its messages stay in this process or come from a broker.
 
-`publish` and `subscribe` are calls that return at once, so that a handler can use them without a thought. What a
-broker needs time for stands in `start`, in `stop`, and in entering a subscription with `async with`.
+`publish` and `subscribe` return at once, so that a handler can always call them. `start`, `stop`, and entering a
+subscription with `async with` may wait for a broker.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from headrace.server.handlers.mailbox import MAILBOX_SIZE, Mailbox, Overflow
 
 
 class Bus(ABC):
-    """Topics, to which anybody publishes and anybody subscribes.
+    """Topics that any code can publish and subscribe to.
 
-    A topic is text of parts with dots between, such as `orders.eu.paid`. Who subscribes may end one with `.*`, for all
-    topics that begin so (`orders.*` has `orders.eu` and `orders.eu.paid`, not `orders`), or subscribe to `*`, for all.
+    A topic is text of parts separated by dots, such as `orders.eu.paid`. A subscription may end with `.*`, for all
+    topics with that beginning (`orders.*` has `orders.eu` and `orders.eu.paid`, not `orders`), or be `*`, for all
+    topics.
     """
 
     @abstractmethod
@@ -33,12 +34,13 @@ class Bus(ABC):
         """Give `message` to everybody who subscribes to `topic`, and return how many they are in this process.
 
         Never waits: who reads too slowly loses messages or is given up, as its mailbox says. Call it on the bus's event
-        loop; from elsewhere use `publish_threadsafe`. Raises ValueError for a topic that is none.
+        loop; from elsewhere use `publish_threadsafe`. Raises ValueError for an invalid topic.
         """
 
     @abstractmethod
     def publish_threadsafe(self, topic: str, message: Any) -> None:
-        """Publish from any thread; the event loop does it soon. Raises RuntimeError when there is none, or no more."""
+        """Publish from any thread; the event loop does it soon. Raises RuntimeError when there is no event loop, or it
+        is closed."""
 
     @abstractmethod
     def subscribe(
@@ -50,7 +52,7 @@ class Bus(ABC):
     ) -> Subscription:
         """Subscribe to `topics` with `mailbox`, or with a new one of `mailbox_size` messages (see `Mailbox`).
 
-        Lasts until the subscription is closed. Raises ValueError without a topic, or for one that is none.
+        Lasts until the subscription is closed. Raises ValueError without a topic, or for an invalid one.
         """
 
 
@@ -74,11 +76,11 @@ class Subscription:
 
     @property
     def is_closed(self) -> bool:
-        """True once no more messages come."""
+        """True once no further message arrives."""
         return self._leave is None
 
     def close(self) -> None:
-        """Get no more messages. A mailbox that was given stays open, with what is in it. Idempotent."""
+        """End the subscription. A mailbox of the caller stays open and keeps its messages. Idempotent."""
         leave = self._leave
         if leave is not None:
             self._leave = None
@@ -87,7 +89,7 @@ class Subscription:
                 self.mailbox.close("the subscription has ended")
 
     async def aclose(self) -> None:
-        """Close it, as an async generator is closed, whose place it can take."""
+        """Close it; the same method as an async generator's, so that it can replace one."""
         self.close()
 
     def __enter__(self) -> Subscription:

@@ -17,14 +17,14 @@ class LocalBus(Bus):
     """A bus that reaches the subscribers of this process, on one event loop.
 
     It belongs to the event loop on which it is first used or started, and raises RuntimeError when `publish` or
-    `subscribe` is called in another thread. A message is handed on as it is, not copied: do not change it afterwards.
+    `subscribe` is called in another thread. A message is passed on without a copy: do not change it afterwards.
     Publishing costs one entry in each subscriber's mailbox; a topic without subscribers costs nothing.
     """
 
     def __init__(self) -> None:
         self._exact: dict[str, Subscribers] = {}
         self._below: dict[str, Subscribers] = {}
-        """Those who subscribe to a pattern, by what stands before its `*`."""
+        """Subscribers of patterns, by the text before the `*`."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
 
@@ -42,7 +42,7 @@ class LocalBus(Bus):
         self._thread = 0
 
     def publish(self, topic: str, message: Any) -> int:
-        """Put `message` into the mailboxes of those who subscribe to `topic`; see `Bus.publish`."""
+        """Put `message` into the mailboxes of all subscribers of `topic`; see `Bus.publish`."""
         exact = self._exact.get(topic)
         if exact is None or self._below:
             check_topic(topic)
@@ -93,7 +93,7 @@ class LocalBus(Bus):
         return (self._below, topic[:-1]) if topic.endswith("*") else (self._exact, topic)
 
     def _subscribers(self, topic: str) -> Subscribers:
-        """All who subscribe to `topic`, exactly or by a pattern: one look-up for each of its parts."""
+        """Return all subscribers of `topic`, by name or by a pattern: one look-up for each of its parts."""
         found = dict(self._exact.get(topic, ()))
         end = len(topic)
         while (end := topic.rfind(".", 0, end)) >= 0:

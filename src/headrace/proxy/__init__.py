@@ -1,4 +1,4 @@
-"""A reverse proxy as a native handler: requests come in by the server, and go on by the client."""
+"""A reverse proxy as a native handler: the server receives requests, and the client forwards them."""
 
 from headrace.proxy.reverse_proxy import ReverseProxy
 

@@ -1,4 +1,4 @@
-"""What a proxy leaves out of a message's fields, and what it adds to them (RFC 9110 §6.5.1, §7.6.1, RFC 7239)."""
+"""The fields that a proxy removes from a message, and those it adds (RFC 9110 §6.5.1, §7.6.1, RFC 7239)."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ _NOT_IN_TRAILERS: Final = (
 
 
 def end_to_end(headers: Sequence[tuple[bytes, bytes]], *, is_request: bool) -> Pairs:
-    """The fields that go on: without those of the connection, and without those that `connection` names; of a request
-    also without those that CGI, and what is like it, could take for one of them: `content_length`."""
+    """Return the fields to forward: without connection fields, and without those that `connection` names; of a request
+    also without those that CGI and similar interfaces could confuse with them: `content_length`."""
     dropped = _OF_REQUESTS if is_request else _OF_RESPONSES
     named: set[bytes] = set()
     takes_trailers = False
@@ -70,8 +70,8 @@ def end_to_end(headers: Sequence[tuple[bytes, bytes]], *, is_request: bool) -> P
 
 
 def trailers_that_go_on(trailers: Sequence[tuple[bytes, bytes]]) -> Pairs:
-    """The fields behind the content that go on: without those whose place is before it (RFC 9110 §6.5.1), whatever the
-    peer may make of them, and without what an application could take for them."""
+    """Return the trailers to forward: without fields that belong before the content (RFC 9110 §6.5.1), and without
+    those that an application could confuse with them."""
     return [(name, value) for name, value in trailers if not _is_for_headers(_plain(name))]
 
 
@@ -80,16 +80,16 @@ def _is_for_headers(name: bytes) -> bool:
 
 
 def _plain(name: bytes) -> bytes:
-    """The name as CGI sees it (RFC 3875 §4.1.18)."""
+    """Return the name as CGI sees it (RFC 3875 §4.1.18)."""
     return name.replace(b"_", b"-")
 
 
 def add_forwarded(
     headers: Pairs, kind: ForwardedKind, is_appended: bool, client: str | None, scheme: str, host: str
 ) -> Pairs:
-    """The fields with who asked, how, and for what; what the client itself wrote of that is left out, `x-real-ip` and
-    all of `x-forwarded-*`, unless `is_appended`; and always where the name has an underscore. `client` is an address,
-    None on a unix socket."""
+    """Return the fields with the client's address, scheme and host added; the client's own values, `x-real-ip` and all
+    of `x-forwarded-*`, are removed unless `is_appended`, and always if the name has an underscore. `client` is an
+    address, None on a unix socket."""
     headers = [pair for pair in headers if not _says_who(pair[0], is_appended)]
     if kind == "x-forwarded":
         address = client if client is not None else "unknown"
@@ -104,7 +104,7 @@ def add_forwarded(
 
 
 def _says_who(name: bytes, is_believed: bool) -> bool:
-    """Tell whether a field says who asked, and may not go on."""
+    """Return whether a field names the client and must not be forwarded."""
     if is_believed and b"_" not in name:
         return False
     plain = _plain(name)
@@ -112,7 +112,7 @@ def _says_who(name: bytes, is_believed: bool) -> bool:
 
 
 def _joined(headers: Pairs, name: bytes, value: bytes) -> Pairs:
-    """With `value` as the last member of the list in field `name`."""
+    """Return the fields with `value` as the last member of the list in field `name`."""
     values = [each for field, each in headers if field == name]
     return [pair for pair in headers if pair[0] != name] + [(name, b", ".join([*values, value]))]
 

@@ -1,4 +1,4 @@
-"""How far a request has come and may still go: `via` and `max-forwards` (RFC 9110 §7.6.2, §7.6.3)."""
+"""The hops of a request: `via` and `max-forwards` (RFC 9110 §7.6.2, §7.6.3)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ _DIGITS: Final = 9
 
 
 def add_via(headers: Pairs, http_version: str, name: str) -> None:
-    """Say that the message passed here, and by which protocol it had come (RFC 9110 §7.6.3)."""
+    """Add this proxy to `via`, with the protocol of the message (RFC 9110 §7.6.3)."""
     headers.append((b"via", f"{http_version} {name}".encode("latin-1")))
 
 
 def has_passed(headers: Sequence[tuple[bytes, bytes]], name: str) -> bool:
-    """Tell whether a request's `via` names `name` as one that it has passed: then it goes in a circle. So does one that
-    has passed more than 100."""
+    """Return whether a request loops: its `via` already has `name`, or more than 100 members."""
     values = [value for field, value in headers if field == b"via"]
     if not values:
         return False
@@ -34,13 +33,13 @@ def has_passed(headers: Sequence[tuple[bytes, bytes]], name: str) -> bool:
 
 
 def _received_by(via: bytes) -> list[bytes]:
-    """The names in a `via`, in lower case: second words of its members, comments left out."""
+    """Return the names in a `via`, in lower case: second words of its members, comments left out."""
     words = [member.split() for member in _without_comments(via).split(b",")]
     return [each[1].lower() for each in words if len(each) > 1]
 
 
 def _without_comments(via: bytes) -> bytes:
-    """The value without what stands in parentheses, nested or not (RFC 9110 §5.6.5); each becomes a space."""
+    """Return the value without comments in parentheses, nested or not (RFC 9110 §5.6.5); each becomes a space."""
     kept = []
     depth = 0
     for part in _PARTS.findall(via):
@@ -55,8 +54,8 @@ def _without_comments(via: bytes) -> bytes:
 
 
 def forwards_left(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
-    """The number in the `max-forwards` of OPTIONS or TRACE; None without the field. Raises HTTPError(400) for what is
-    no number, and for the field twice."""
+    """Return the number in the `max-forwards` of OPTIONS or TRACE; None without the field. Raises HTTPError(400) for an
+    invalid number, and for the field twice."""
     values = [value for name, value in headers if name == b"max-forwards"]
     if not values:
         return None
@@ -68,6 +67,6 @@ def forwards_left(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
 
 
 def with_forwards(headers: Pairs, left: int) -> Pairs:
-    """The fields of a request that goes on, with `left` as what remains (RFC 9110 §7.6.2)."""
+    """Return the fields of a forwarded request, with `left` as the remaining hops (RFC 9110 §7.6.2)."""
     kept = [pair for pair in headers if pair[0] != b"max-forwards"]
     return [*kept, (b"max-forwards", b"%d" % min(left, _LARGEST))]

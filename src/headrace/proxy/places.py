@@ -1,8 +1,8 @@
-"""Who may have how many requests at the upstream at once: one visitor a share of the places, so that others have some.
+"""Shares of the upstream: each visitor may have a share of the places, so that others have some.
 
-A place is what a request needs at the upstream: a connection of HTTP/1.1, or a stream of HTTP/2. Their number is the
-transport's limit, and the transport has one queue for all. So a request comes there only when its visitor has a place
-left; until then it waits in a queue of its connection. Connections of one address take turns.
+A request needs a place at the upstream: a connection of HTTP/1.1, or a stream of HTTP/2. Their number is the
+transport's limit, and the transport has one queue for all. So a request enters that queue only when its visitor has a
+place left; until then it waits in a queue of its connection. Connections of one address take turns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from headrace.client.errors import PoolTimeout
 from headrace.client.interface import Origin
 
 SHARE_OF_CONNECTION: Final = 0.25
-"""The part of all places that requests of one connection may hold: three like it leave the fourth as much."""
+"""The share of all places that requests of one connection may hold: three such connections leave as much to a
+fourth."""
 SHARE_OF_ADDRESS: Final = 0.5
 """The same for one address (IPv4, or a /64 of IPv6): an office or a carrier has many users behind one, and half of the
 places is left when it is one attacker with many connections."""
@@ -44,12 +45,13 @@ class Places:
 
     @property
     def visitors(self) -> int:
-        """Addresses of which anything is remembered: those that hold a place or wait."""
+        """Number of addresses that hold a place or wait."""
         return len(self._addresses)
 
     async def take(self, connection: object, address: str, timeout: float | None, url: str) -> Hold:
-        """A place for a request of `connection`, as soon as this visitor may have it, first come first served. An empty
-        `address` is an unknown one, which has no share of its own. Raises PoolTimeout after `timeout` seconds."""
+        """Wait until this visitor may have a place, first come first served, and return it, for a request of
+        `connection`. An empty `address` is an unknown one, which has no share of its own. Raises PoolTimeout after
+        `timeout` seconds."""
         loop = asyncio.get_running_loop()
         visitor = self._addresses.get(address)
         if visitor is None:
@@ -83,7 +85,7 @@ class Places:
         return Hold(self, visitor, line, loop)
 
     def give_back(self, visitor: _Address, line: _Line) -> None:
-        """A request has ended; whoever is next of its visitor's gets its place."""
+        """End a request; the next request of its visitor gets its place."""
         line.held -= 1
         visitor.held -= 1
         if line.waiting:
@@ -92,7 +94,7 @@ class Places:
         self._forget(visitor, line)
 
     def _shares(self, visitor: _Address) -> tuple[float, float]:
-        """How many places one connection of `visitor` may hold, and how many all of them together."""
+        """Return how many places one connection of `visitor` may hold, and how many all of its connections together."""
         capacity = self._capacity()
         if capacity is None:
             return float("inf"), float("inf")
@@ -119,7 +121,7 @@ class Places:
                 self._forget(visitor, line)
 
     def _forget(self, visitor: _Address, line: _Line) -> None:
-        """Keep nothing of a connection that holds nothing and waits for nothing."""
+        """Forget a connection that holds nothing and waits for nothing."""
         if line.waiting:
             return
         visitor.ready.pop(line, None)
@@ -131,7 +133,7 @@ class Places:
 
 
 class _Line:
-    """The requests of one connection: how many hold a place, and who waits."""
+    """The requests of one connection: how many hold a place, and which wait."""
 
     __slots__ = ("connection", "held", "waiting")
 
@@ -142,7 +144,7 @@ class _Line:
 
 
 class _Address:
-    """The connections of one address. Those in `ready` have somebody who waits, and may hold more themselves."""
+    """The connections of one address. Those in `ready` have waiting requests, and may hold more themselves."""
 
     __slots__ = ("connections", "held", "name", "ready")
 
@@ -154,8 +156,8 @@ class _Address:
 
 
 class Hold:
-    """One place that is held, until `give_back`, or until nobody refers to it: such as a response that a middleware
-    has replaced."""
+    """One held place, until `give_back`, or until no object refers to it, such as a response that a middleware has
+    replaced."""
 
     __slots__ = ("_line", "_loop", "_places", "_visitor")
 
@@ -184,7 +186,7 @@ def _time_out(future: asyncio.Future[None], timeout: float, url: str) -> None:
 
 
 class Capacity:
-    """How many requests, and WebSockets, the upstream takes at once over `transport`."""
+    """The number of requests, and of WebSockets, that the upstream takes at once over `transport`."""
 
     def __init__(self, transport: Any, origin: Origin) -> None:
         self._config: Any = getattr(transport, "config", None)
@@ -193,7 +195,7 @@ class Capacity:
 
     @property
     def speaks(self) -> str | None:
-        """What the upstream speaks: "2" or "1.1"; None while it is not known."""
+        """Protocol of the upstream: "2" or "1.1"; None while it is not known."""
         if not self._config.http1:
             return "2"
         if self._origin.scheme == "http" or not self._config.http2:
@@ -208,7 +210,8 @@ class Capacity:
         return self._pool is not None and self.speaks != "1.1"
 
     def of_requests(self) -> int | None:
-        """Places for requests, WebSockets over HTTP/2 included; None for a transport that has no such limits."""
+        """Return the number of places for requests, with WebSockets over HTTP/2; None for a transport without
+        limits."""
         config = self._config
         if self._pool is None:
             return None
@@ -222,7 +225,8 @@ class Capacity:
         return streams if speaks == "2" else min(connections, streams)
 
     def of_tunnels(self) -> int | None:
-        """Places for WebSockets over HTTP/1.1: the connections that requests leave, half of all at least."""
+        """Return the number of places for WebSockets over HTTP/1.1: the connections that requests leave, at least half
+        of all."""
         config = self._config
         if self._pool is None:
             return None

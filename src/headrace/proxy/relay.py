@@ -1,7 +1,7 @@
-"""A WebSocket through the proxy: two tunnels, and what comes out of one goes into the other, frame or not.
+"""A WebSocket through the proxy: two tunnels, and the output of each is the other's input, frame or not.
 
-Nothing is parsed, so extensions and subprotocols stay between the two ends. Window is given back to the one that sends
-when the other has taken what it sent.
+Nothing is parsed, so extensions and subprotocols stay between the two ends. A sender gets its window back when the
+other side has taken its data.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from headrace.websocket.tunnel import Tunnel
 
 
 class Direction:
-    """From `source` to `sink`. It is the receiver of `source`, and told by its `opposite` that `sink` takes more."""
+    """From `source` to `sink`. It receives from `source`; its `opposite` reports when `sink` takes more."""
 
     def __init__(self, relay: Relay) -> None:
         self.opposite: Direction = self
@@ -26,21 +26,21 @@ class Direction:
         self._is_last = False
 
     def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        """Octets came out of `source`."""
+        """Bytes came out of `source`."""
         self._owed += owed
         self._is_last = self._is_last or ended
         self.pump(data)
 
     def on_writable(self) -> None:
-        """`source` takes more of what goes the other way."""
+        """`source` takes more data of the other direction."""
         self.opposite.pump()
 
     def on_lost(self, reason: str) -> None:
-        """`source` is gone: so is the whole."""
+        """`source` is gone: end both directions."""
         self._relay.end()
 
     def pump(self, data: bytes = b"") -> None:
-        """Hand on what waits and `data` behind it, if that is taken; else it waits."""
+        """Forward the waiting data and then `data`, if the sink accepts; otherwise keep them."""
         sink, source = self.sink, self.source
         if sink is None or source is None or self.has_ended or sink.blocked:
             self._waiting += data

@@ -1,4 +1,4 @@
-"""The handler that hands a request on to another server, and its response back."""
+"""The handler that forwards a request to another server, and its response back."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _CIRCLE: Final = "This request has been here before: the way to the server behin
 class ReverseProxy:
     """Forwards every request to `upstream`, a URL such as `http://10.0.0.7:8000` whose path, if any, goes in front.
 
-    Content streams both ways, as fast as the slower side takes it, with trailers; 103 (Early Hints) and other 1xx are
-    handed on; WebSockets pass, whatever protocol either side speaks. Fields of the connection stay behind (RFC 9110
-    §7.6.1), `via` is added. A client that goes away resets the request upstream; an upstream that fails before its
-    response is 502, too slow 504, too busy 503, and after it a reset.
+    Content streams in both directions, as fast as the slower side takes it, with trailers; 103 (Early Hints) and other
+    1xx are forwarded; WebSockets pass between both protocols. Connection fields are removed (RFC 9110 §7.6.1), `via` is
+    added. A client that disconnects resets the request upstream; an upstream that fails before its response is 502, too
+    slow 504, too busy 503, and after it a reset.
 
     `transport` carries the requests, a `NetworkTransport` of its own by default, which `aclose` ends. `host` sends the
-    upstream its own name, or with `preserve` the one that the client asked for. `forwarded` says who asked:
-    `x-forwarded-for`, `-proto` and `-host`, or RFC 7239's `forwarded`, or neither; what the client wrote there is
-    left out, unless `append_forwarded`, which is for a proxy behind one that is trusted. `via` is our name, one of this
-    proxy's own when None: a request that has passed it is answered with 508, so proxies that stand behind one another
-    must not share a name. Content of more than `max_body_size` octets is 413. A path that has `..` in it, however
-    written, is 400. OPTIONS and TRACE whose `max-forwards` is 0 are answered here.
+    upstream its own name, or with `preserve` the client's. `forwarded` names the client: `x-forwarded-for`, `-proto`
+    and `-host`, or RFC 7239's `forwarded`, or neither; what the client wrote there is left out, unless
+    `append_forwarded`, which is for a proxy behind one that is trusted. `via` is our name, one of this proxy's own when
+    None: a request that has passed it is answered with 508, so proxies that stand behind one another must not share a
+    name. Content of more than `max_body_size` bytes is 413. A path that has `..` in it, however written, is 400.
+    OPTIONS and TRACE whose `max-forwards` is 0 are answered here.
 
     One visitor may hold `share_of_connection` of what the upstream takes at once (connections of HTTP/1.1, streams of
     HTTP/2) with the requests and WebSockets of one connection, and `share_of_address` with all of its address, which in
@@ -100,7 +100,7 @@ class ReverseProxy:
         self._timeouts = timeouts
         self._capacity = Capacity(transport, self.origin)
         self.places = Places(self._capacity.of_requests, share_of_connection, share_of_address)
-        """Who holds how many places for requests."""
+        """The places for requests, and which visitors hold them."""
         self.tunnel_places = Places(self._capacity.of_tunnels, share_of_connection, share_of_address)
         """The same for WebSockets over HTTP/1.1; over HTTP/2 they need streams, as requests do."""
 
@@ -143,13 +143,13 @@ class ReverseProxy:
         await self.aclose()
 
     def response_headers(self, incoming: Incoming) -> Pairs:
-        """The fields of a response that go on to the client."""
+        """Return the fields of a response that are forwarded to the client."""
         headers = end_to_end(incoming.head.headers, is_request=False)
         add_via(headers, incoming.head.http_version, self._via)
         return headers
 
     def _refuse(self, request: Request) -> Response | None:
-        """The answer to a request that must not go on. Raises HTTPError(400)."""
+        """Return the answer to a request that must not be forwarded, else None. Raises HTTPError(400)."""
         head = request.head
         if leaves_its_base(head.path.partition(b"?")[0]):
             return Response.text("The path must not have segments such as '..'.\n", 400)
@@ -196,7 +196,7 @@ class ReverseProxy:
         return outgoing
 
     def _refusal(self, request: Request, error: RequestError) -> Response:
-        """What a client is told when its request got no response. Where the upstream stands is for the log alone."""
+        """Return the answer to a client whose request got no response. Only the log names the upstream."""
         log.warning("%s: %s: %s", request, type(error).__name__, printable(str(error)))
         if isinstance(error, (PoolTimeout, PoolError)):
             return Response.text("The server behind this one has too much to do. Try again later.\n", 503)
@@ -208,7 +208,7 @@ class ReverseProxy:
 
 
 class Informational:
-    """Hands interim responses on, but for 100, which is between each two neighbours (RFC 9110 §15.2)."""
+    """Forwards interim responses except 100, which concerns only two neighbours (RFC 9110 §15.2)."""
 
     __slots__ = ("_request", "outgoing")
 
@@ -244,12 +244,12 @@ class Upload:
         return not self._is_open
 
     def open(self) -> AsyncIterator[bytes]:
-        """The pieces as they come; the client may send more only as they are taken."""
+        """Yield the pieces as they arrive; the client may send more only when they are taken."""
         self._is_open = True
         return self._request.stream()
 
     def trailers(self) -> Pairs:
-        """The fields behind it. Those that came never-indexed go on so (RFC 7541 §6.2.3)."""
+        """Return the trailers. Never-indexed fields are forwarded as such (RFC 7541 §6.2.3)."""
         inbox = self._request.inbox
         if inbox is not None and inbox.never_indexed is not None:
             self.outgoing.never_indexed = inbox.never_indexed | (self.outgoing.never_indexed or frozenset())
@@ -271,7 +271,7 @@ class Forwarded(AnyResponse):
         self.headers: Headers = proxy.response_headers(incoming)
 
     async def send_on(self, request: Request) -> None:
-        """Send the head, then what comes, as fast as the client takes it; or join the two tunnels."""
+        """Send the head, then the content as it arrives, as fast as the client takes it; or join the two tunnels."""
         incoming = self._incoming
         try:
             headers = checked_headers(self.headers)

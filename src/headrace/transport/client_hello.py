@@ -11,7 +11,7 @@ from typing import Final
 NO_APPLICATION_PROTOCOL: Final = b"\x15\x03\x03\x00\x02\x02\x78"
 """The record with that fatal alert (RFC 8446 §5.1, §6), which goes out in the clear, ahead of any key."""
 
-_LIMIT: Final = 65_536  # octets that are looked at; a ClientHello has some 2,000
+_LIMIT: Final = 65_536  # bytes that are looked at; a ClientHello has some 2,000
 _HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
 _ALPN: Final = 16
@@ -20,13 +20,13 @@ _MESSAGE_HEAD: Final = 4
 
 
 class ClientHello:
-    """Takes a connection's first octets, however they are cut: each is looked at once."""
+    """Takes a connection's first bytes, however they are cut: each is looked at once."""
 
     def __init__(self) -> None:
         self.is_over = False
         """True once nothing more is to be learnt."""
         self._head = b""  # of a record, as far as it has come
-        self._left = 0  # octets of the record that are still to come
+        self._left = 0  # bytes of the record that are still to come
         self._message = bytearray()
         self._seen = 0
 

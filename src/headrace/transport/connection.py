@@ -1,11 +1,11 @@
 """An asyncio protocol that joins a transport to a sans-I/O engine: bytes in, events out, one write a batch.
 
-Read path: `data_received` gives octets to the engine and its events to `on_events`. Whatever is sent meanwhile, by any
+Read path: `data_received` gives bytes to the engine and its events to `on_events`. Whatever is sent meanwhile, by any
 number of workers, stays in the engine until the batch is done and leaves in one transport write. A worker that sends at
 another time calls `schedule_flush`, which writes once a loop turn.
 
 Two things hold a peer to its bounds: while the transport refuses more, nothing is taken from the engine, so that
-workers wait and not octets pile up; and what a peer may still say meanwhile is limited, so that answers to it cannot
+workers wait and not bytes pile up; and what a peer may still say meanwhile is limited, so that answers to it cannot
 pile up either.
 """
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from headrace.engine.contract import Engine
     from headrace.engine.events import Event
 
-WRITE_LIMIT: Final = 262_144  # octets taken from the engine in one loop turn, so that connections share the loop
+WRITE_LIMIT: Final = 262_144  # bytes taken from the engine in one loop turn, so that connections share the loop
 LARGE_READ: Final = 131_072  # bytes of a read that may not be the last of its turn: uvloop reads on 32 times
 READS_IN_A_ROW: Final = 2  # large reads of one loop turn; the third waits in the kernel, while others have their turn
 HELD: Final = 65_536  # bytes that are kept while input waits for its turn, before reading stops
-READ_WHILE_BLOCKED: Final = 65_536  # octets that are read while the peer takes none of ours: resets, windows
+READ_WHILE_BLOCKED: Final = 65_536  # bytes that are read while the peer takes none of ours: resets, windows
 CLOSE_TIMEOUT_S: Final = 2.0  # from the end of the connection to the end of the transport, whatever the peer does
 LINGER_S: Final = 0.5  # time for the peer to read our last words, after we said that no more will come
-STALL_PROGRESS: Final = 4_096  # octets within the stall timeout that count; less is a drip
+STALL_PROGRESS: Final = 4_096  # bytes within the stall timeout that count; less is a drip
 RESUMED: Final = -1
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time
 _TCP: Final = (socket.AF_INET, socket.AF_INET6)
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
     # -- what a subclass does ----------------------------------------------------------------------------------
 
     def before_input(self, now: float) -> None:
-        """Octets have come, and are about to be given to the engine."""
+        """Bytes have come, and are about to be given to the engine."""
 
     def on_turn(self, change: int) -> None:
         """1: input is left for a later turn; -1: that turn is here."""
@@ -315,7 +315,7 @@ class Connection(asyncio.Protocol):
         self.context.copy().run(self._next_turn)
 
     def _is_heavy(self, size: int) -> bool:
-        """Tell whether input of so many bytes may be more than a request or two, from what this connection did last:
+        """Return whether input of so many bytes may be more than a request or two, from what this connection did last:
         only such input waits for others. What comes first on a connection never does."""
         engine = self.engine
         last = engine.work
@@ -410,7 +410,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def abort(self) -> None:
-        """End the transport at once, without another octet."""
+        """End the transport at once, without another byte."""
         if self.transport is not None:
             self._ending = True
             self._apart(self.transport.abort)

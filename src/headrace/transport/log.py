@@ -51,7 +51,7 @@ class Seldom:
         """How often it happened without being told; reset by whoever tells."""
 
     def is_due(self) -> bool:
-        """Tell whether it is to be told now."""
+        """Return whether it is to be told now."""
         now = time.monotonic()
         if now < self._next:
             self.silent += 1

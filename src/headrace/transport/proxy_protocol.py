@@ -16,8 +16,8 @@ Address = tuple[str, int] | str
 """Host and port, or the path of a unix socket."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-V1_LIMIT: Final = 107  # octets of a version 1 line at most, its CRLF counted (section 2.1)
-V2_LIMIT: Final = 4_096  # octets behind the fixed part of version 2: addresses, and TLVs as large as a certificate
+V1_LIMIT: Final = 107  # bytes of a version 1 line at most, its CRLF counted (section 2.1)
+V2_LIMIT: Final = 4_096  # bytes behind the fixed part of version 2: addresses, and TLVs as large as a certificate
 
 _V1: Final = b"PROXY "
 _V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -27,7 +27,7 @@ _IPV4: Final = re.compile(rb"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})
 _IPV6: Final = re.compile(rb"[0-9a-fA-F:.]{2,39}")
 _ADDRESS_SIZE: Final = {0: 0, 1: 12, 2: 36, 3: 216}  # by address family
 _STREAM: Final = 1
-_TLS: Final = 0x20  # the extension PP2_TYPE_SSL (section 2.2.6): a bit field, four octets of a result, extensions in it
+_TLS: Final = 0x20  # the extension PP2_TYPE_SSL (section 2.2.6): a bit field, four bytes of a result, extensions in it
 _TLS_SIZE: Final = 5
 _CLIENT_TLS: Final = 0x01  # PP2_CLIENT_SSL in that bit field: the client speaks TLS to the load balancer
 _TCP: Final = (b"TCP4", b"TCP6")
@@ -46,7 +46,7 @@ class Proxied(NamedTuple):
     destination: Address | None
     """The address that the client connected to, likewise."""
     rest: bytes
-    """Octets that came behind the header."""
+    """Bytes that came behind the header."""
     is_tls: bool = False
     """True when the client speaks TLS to the load balancer, and that says so; version 1 cannot."""
 
@@ -62,9 +62,9 @@ class ProxyHeader:
         self._data = b""
 
     def feed(self, data: bytes) -> Proxied | None:
-        """Take octets. None as long as more are needed.
+        """Take bytes. None as long as more are needed.
 
-        Raises ProxyProtocolError at the first octet that no header has there.
+        Raises ProxyProtocolError at the first byte that no header has there.
         """
         self._data += data
         octets = self._data

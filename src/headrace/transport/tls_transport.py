@@ -20,14 +20,14 @@ from typing import Any, Final, cast
 from headrace.transport.client_hello import NO_APPLICATION_PROTOCOL, ClientHello
 from headrace.transport.log import get_logger
 
-RECORD: Final = 16_384  # octets of content in a TLS record at most (RFC 8446 §5.1)
-_SLICE: Final = 16_384  # octets given to OpenSSL at once, and in one loop turn as long as the handshake is under way
+RECORD: Final = 16_384  # bytes of content in a TLS record at most (RFC 8446 §5.1)
+_SLICE: Final = 16_384  # bytes given to OpenSSL at once, and in one loop turn as long as the handshake is under way
 _HEADER: Final = 5  # bytes of a record's header (RFC 8446 §5.1)
 RECORDS_A_TURN: Final = 64  # decrypted before others have their turn: 1 MiB in whole ones, as little as 64 bytes else
 RECORDS_WITHOUT_CONTENT: Final = 8  # the same once some came without content; OpenSSL takes some 16 us for a key update
 _SOME_OVERHEAD: Final = 1_024  # bytes of those
-_OVERHEAD: Final = 32  # octets that go with one octet of content at most: a record's head, padding aside, and its tag
-_MOST_OVERHEAD: Final = 32_768  # octets beyond that which a peer may send in all; content pays for itself
+_OVERHEAD: Final = 32  # bytes that go with one byte of content at most: a record's head, padding aside, and its tag
+_MOST_OVERHEAD: Final = 32_768  # bytes beyond that which a peer may send in all; content pays for itself
 
 protocol_log: Final = get_logger("headrace.protocol")
 
@@ -95,7 +95,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._rest = b""  # what came and is not decrypted: records beyond this turn's, or a part of a header
         self._turn_due = False
         self.error: ssl.SSLError | None = None
-        """What OpenSSL said when it found the peer's octets wrong; None before, and for every other end."""
+        """What OpenSSL said when it found the peer's bytes wrong; None before, and for every other end."""
         self.cut = ""
         """Why TLS ended without the peer's close_notify, so that somebody else may have ended it; "" where it did not.
         Set before `protocol.eof_received`, and there as `get_extra_info("cut")`."""
@@ -281,7 +281,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return default if self._raw is None else self._raw.get_extra_info(name, default)
 
     def get_write_buffer_size(self) -> int:
-        """Octets that the kernel has not taken yet."""
+        """Bytes that the kernel has not taken yet."""
         return 0 if self._raw is None else self._raw.get_write_buffer_size()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -379,7 +379,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._send()
 
     def _fail(self, error: ssl.SSLError) -> None:
-        """TLS found the peer's octets wrong: send its alert, and end."""
+        """TLS found the peer's bytes wrong: send its alert, and end."""
         self.error = error
         self._send()
         reason = (error.reason or str(error) or type(error).__name__).replace("_", " ").lower()

@@ -145,7 +145,7 @@ class WebSocket(Intake):
     # -- what the tunnel's owner tells -------------------------------------------------------------------------
 
     def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        """Octets have come, which took `owed` of the tunnel's window; with `ended` they are the last."""
+        """Bytes have come, which took `owed` of the tunnel's window; with `ended` they are the last."""
         keepalive = self._keepalive
         if keepalive is not None:
             keepalive.heard = True
@@ -191,7 +191,7 @@ class WebSocket(Intake):
     # -- sending -----------------------------------------------------------------------------------------------
 
     async def send(self, message: Message | bytearray | memoryview | AsyncIterable[Message]) -> None:
-        """Send a message: text, octets, or an async iterable whose pieces become the fragments of one message.
+        """Send a message: text, bytes, or an async iterable whose pieces become the fragments of one message.
 
         Returns when it is accepted, which may be later than it is called: so a slow peer slows its sender. Raises
         WebSocketClosed when the WebSocket is, or is being, closed; TypeError for what is no message.

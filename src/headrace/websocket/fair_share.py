@@ -50,7 +50,7 @@ class Sharer(Protocol):
         """The room that you asked for is yours."""
 
     def stalled(self) -> bool:
-        """Tell whether the peer has sent less than STALL_PROGRESS of a message since the last call."""
+        """Return whether the peer has sent less than STALL_PROGRESS of a message since the last call."""
         ...
 
     def end_stalled(self) -> None:

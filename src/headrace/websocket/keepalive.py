@@ -51,7 +51,7 @@ class Pings:
 
 
 class Keepalive:
-    """One timer. The owner sets `heard` whenever octets come, which is all that it costs.
+    """One timer. The owner sets `heard` whenever bytes come, which is all that it costs.
 
     After `interval_s` in which nothing was heard `ask()` is called; it may say False, when silence means nothing now.
     When `timeout_s` more bring nothing either, `give_up(timeout_s)` is called, once; with None, never.

@@ -22,7 +22,7 @@ class WebSocketClosed(OSError):
 
 
 class Tunnel(Protocol):
-    """Two directions of octets on one stream. What comes in is handed to `WebSocket.on_octets`."""
+    """Two directions of bytes on one stream. What comes in is handed to `WebSocket.on_octets`."""
 
     @property
     def blocked(self) -> bool:
@@ -33,10 +33,10 @@ class Tunnel(Protocol):
         """Return when the last write is accepted. Raises OSError when the tunnel is gone."""
 
     def write(self, data: bytes, end: bool) -> None:
-        """Send octets, and with `end` the end of our side. Raises OSError when the tunnel is gone."""
+        """Send bytes, and with `end` the end of our side. Raises OSError when the tunnel is gone."""
 
     def consumed(self, count: int) -> None:
-        """`count` octets that came are consumed: the peer may send as many again."""
+        """`count` bytes that came are consumed: the peer may send as many again."""
 
     def abort(self) -> None:
         """End the tunnel in both directions, at once; a no-op when it has ended."""

@@ -41,7 +41,7 @@ class Call:
         self._head: Head | None = None
         """Status and fields, once the application has said them."""
         self._left: int | None = None
-        """Octets that the announced content-length leaves; None without one."""
+        """Bytes that the announced content-length leaves; None without one."""
         self._is_begun = False
         """True once the head has been handed over, so that it cannot become another one."""
         self._is_finished = False

@@ -108,7 +108,7 @@ class WSGICycle(Exchange):
                 self.end()
 
     def _asks_first(self, application: Resources) -> bool:
-        """Tell whether the application is to say if the client, which waits for 100 (Continue), sends its content.
+        """Return whether the application is to say if the client, which waits for 100 (Continue), sends its content.
 
         Its thread waits for the client then, so only half of the threads are there for that: others are invited.
         """
@@ -278,15 +278,15 @@ class WSGICycle(Exchange):
     # -- for `Stalls` ------------------------------------------------------------------------------------------
 
     def awaits_client(self) -> bool:
-        """Tell whether nothing goes on before the client sends or takes something."""
+        """Return whether nothing goes on before the client sends or takes something."""
         return self._awaits_content or self.blocked
 
     def awaits_room(self) -> bool:
-        """Tell whether the thread waits for room for its response."""
+        """Return whether the thread waits for room for its response."""
         return self._room is not None and not self._room.done()
 
     def is_waited_for(self) -> bool:
-        """Tell whether a thread waits for the client."""
+        """Return whether a thread waits for the client."""
         return self._awaits_content or self.awaits_room() or self.is_counted
 
     def moved(self) -> int:

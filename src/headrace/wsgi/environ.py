@@ -1,6 +1,6 @@
 """The environ of a WSGI request (PEP 3333, "environ Variables"; RFC 3875 §4.1).
 
-Text in it is octets decoded as latin-1, so that an application gets every octet back with `.encode("latin-1")`.
+Text in it is bytes decoded as latin-1, so that an application gets every byte back with `.encode("latin-1")`.
 """
 
 from __future__ import annotations

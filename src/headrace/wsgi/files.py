@@ -15,7 +15,7 @@ from headrace.server.files.places import PLACES
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CHUNK: Final = 262_144  # octets of a file read at once; a client that is slow makes the next piece wait
+CHUNK: Final = 262_144  # bytes of a file read at once; a client that is slow makes the next piece wait
 _BUFFER: Final = 65_536
 _SMALL: Final = 65_536  # up to here the thread reads a file itself: less work than to hand it on
 

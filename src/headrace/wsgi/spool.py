@@ -138,7 +138,7 @@ class Spool:
         self.is_ended = True
 
     def must_tell(self) -> bool:
-        """Tell whether the task waits for what was put, or for the end; it is told once."""
+        """Return whether the task waits for what was put, or for the end; it is told once."""
         with self._lock:
             is_awaited, self._is_awaited = self._is_awaited, False
             return is_awaited
@@ -163,7 +163,7 @@ class Spool:
         return taken[0][0] if len(taken) == 1 else b"".join([data for data, _ in taken])
 
     def has_file_content(self) -> bool:
-        """Tell whether what is next is in the file, where `read` gets it; nothing goes into memory before it has."""
+        """Return whether what is next is in the file, where `read` gets it; nothing goes into memory before it has."""
         with self._lock:
             return not self._pieces and self._read < self._written
 
@@ -177,12 +177,12 @@ class Spool:
         return data
 
     def is_over(self) -> bool:
-        """Tell whether everything has been given out, and no more comes."""
+        """Return whether everything has been given out, and no more comes."""
         with self._lock:
             return self.is_ended and self._is_empty()
 
     def has_room(self) -> bool:
-        """Tell whether everything has been given out, so that what comes now has room for certain."""
+        """Return whether everything has been given out, so that what comes now has room for certain."""
         with self._lock:
             return self._is_empty()
 

@@ -60,7 +60,7 @@ class Spools:
         return self._memory_used, self._disk_used, self._files_used
 
     def is_short(self, address: Address) -> bool:
-        """Tell whether only the room in files is left for `address` that is for connections without a response there.
+        """Return whether only the room in files is left for `address` that is for connections without a response there.
 
         Those that have one start no further request then: what that makes would soon wait for room, in its thread. It
         is never short where a single connection has responses in files, as a hundred of them are fewer than `FILES`.

@@ -38,15 +38,15 @@ class Holder(Protocol):
     driver: ServerDriver
 
     def awaits_client(self) -> bool:
-        """Tell whether nothing goes on before the client sends or takes something."""
+        """Return whether nothing goes on before the client sends or takes something."""
         ...
 
     def awaits_room(self) -> bool:
-        """Tell whether its thread waits for room."""
+        """Return whether its thread waits for room."""
         ...
 
     def is_waited_for(self) -> bool:
-        """Tell whether a thread waits for the client."""
+        """Return whether a thread waits for the client."""
         ...
 
     def moved(self) -> int:

@@ -54,11 +54,12 @@ class Threads:
         return {"idle": self._idle, "running": self._running, "waiting": self._waiting, "queued": self._queued}
 
     def are_held_up(self) -> bool:
-        """Tell whether jobs wait for a thread while more than half of the threads wait for clients."""
+        """Return whether jobs wait for a thread while more than half of the threads wait for clients."""
         return self._queued > 0 and self._waiting > self.size // 2
 
     def is_half_free(self) -> bool:
-        """Tell whether less than half of the threads run, so that one that is to wait for its client leaves enough."""
+        """Return whether less than half of the threads run, so that one that is to wait for its client leaves
+        enough."""
         return self._running < self.size // 2
 
     def start(self, job: Job, address: Address, connection: Hashable) -> bool:

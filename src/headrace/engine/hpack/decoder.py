@@ -14,8 +14,8 @@ from headrace.engine.hpack.static_table import STATIC_FIELDS, STATIC_LENGTH
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-# A section of more than four times a limit, of more than four times its octets, is a bomb: decoded no further. One that
-# is just as large in octets is some user's cookies or metadata: read to its end and thrown away, for the table's sake.
+# A section of more than four times a limit, of more than four times its bytes, is a bomb: decoded no further. One that
+# is just as large in bytes is some user's cookies or metadata: read to its end and thrown away, for the table's sake.
 _BOMB_FACTOR: Final = 4
 
 # A repeated request's block is short: nearly all of it is indices. Longer ones are mostly literals, unlikely to repeat.
@@ -33,8 +33,8 @@ class Decoder:
     """The decoding half of one direction of a connection.
 
     `max_table_size` is the SETTINGS_HEADER_TABLE_SIZE that we announced, 4,096 until the peer acknowledged another
-    (`set_max_table_size`). `max_section_size` and `max_fields` bound what a section keeps: sizes count 32 octets a
-    field (RFC 7541 §4.1), and are watched while decoding, so that a small block cannot become a large section.
+    (`set_max_table_size`). `max_section_size` and `max_fields` bound what a section keeps: sizes count 32 bytes a field
+    (RFC 7541 §4.1), and are watched while decoding, so that a small block cannot become a large section.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Decoder:
 
     @property
     def table_size(self) -> int:
-        """Size of the dynamic table now, 32 octets overhead an entry included (RFC 7541 §4.1)."""
+        """Size of the dynamic table now, 32 bytes overhead an entry included (RFC 7541 §4.1)."""
         return self._table.size
 
     def table_fields(self) -> list[Field]:
@@ -85,8 +85,8 @@ class Decoder:
         the same object comes back while the dynamic table is unchanged.
 
         Raises HPACKBombError when the block decodes to more than four times a limit and to more than four times its own
-        octets, and HPACKError for every other fault. No further block can be decoded then. So the work for a block is
-        bounded by its octets, whose number the owner bounds.
+        bytes, and HPACKError for every other fault. No further block can be decoded then. So the work for a block is
+        bounded by its bytes, whose number the owner bounds.
         """
         remembered = self._remembered
         if remembered is not None and self._lowered_to < 0:

@@ -114,8 +114,8 @@ class _Indexed:
 class Encoder:
     """The encoding half of one direction of a connection.
 
-    `max_table_size` caps the dynamic table, 4,096 octets at most. Use starts at HTTP/2's initial 4,096 or at the cap
-    if that is lower (which the first block then announces), and follows the peer by `set_max_table_size`.
+    `max_table_size` caps the dynamic table, 4,096 bytes at most. Use starts at HTTP/2's initial 4,096 or at the cap if
+    that is lower (which the first block then announces), and follows the peer by `set_max_table_size`.
 
     `generation` changes whenever the table, or a size update that is still to be sent, changed. An owner may remember
     the bytes of a block, and send them again in place of encoding the same fields, if `generation` was the same before
@@ -155,7 +155,7 @@ class Encoder:
 
     @property
     def table_size(self) -> int:
-        """Size of the dynamic table now, 32 octets overhead an entry included (RFC 7541 §4.1)."""
+        """Size of the dynamic table now, 32 bytes overhead an entry included (RFC 7541 §4.1)."""
         return self._table.size
 
     def table_fields(self) -> list[Field]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-FIELD_OVERHEAD: Final = 32  # RFC 7541 §4.1: what an entry costs beyond its octets
+FIELD_OVERHEAD: Final = 32  # RFC 7541 §4.1: what an entry costs beyond its bytes
 
 
 class Field:
-    """One field line: name and value as octets, decoded, never validated here (RFC 9113 §8.2 is the owner's).
+    """One field line: name and value as bytes, decoded, never validated here (RFC 9113 §8.2 is the owner's).
 
     The fields of the static table exist once in a process and those of a dynamic table once in a connection: every
     section that refers to an entry holds the same object. What the owner finds out about a field may therefore be
@@ -75,7 +75,7 @@ class HPACKError(Exception):
 
 
 class HPACKBombError(HPACKError):
-    """The block decodes to more than four times a limit, and than its own octets: an attack, decoded no further.
+    """The block decodes to more than four times a limit, and than its own bytes: an attack, decoded no further.
 
     For the owner to answer with ENHANCE_YOUR_CALM. The dynamic table is not usable afterwards.
     """

@@ -43,7 +43,7 @@ def _peek_tables() -> tuple[bytes, bytes, bytes]:
 
 
 # By the next twelve bits: the length of the code they start with (0: longer than twelve) and, in the upper half of the
-# octet, that of a second one which they hold whole (0: none); and the symbols of both.
+# byte, that of a second one which they hold whole (0: none); and the symbols of both.
 _PEEKED: Final = _peek_tables()
 _PEEK_LENGTHS: Final = _PEEKED[0]
 _PEEK_FIRST: Final = _PEEKED[1]
@@ -132,7 +132,7 @@ def decode_by_window(data: bytes, start: i64, end: i64) -> bytes:
 
 
 def encoded_length(data: bytes) -> i64:
-    """Return the number of octets that `data` takes in Huffman code."""
+    """Return the number of bytes that `data` takes in Huffman code."""
     bits: i64 = 7
     if not COMPILED:
         return huffman_rows.encoded_length(data)
@@ -146,7 +146,7 @@ def encoded_length(data: bytes) -> i64:
 
 
 def encode_into(out: BytesWriter, data: bytes) -> None:
-    """Append `data` in Huffman code, padded with ones to a whole octet."""
+    """Append `data` in Huffman code, padded with ones to a whole byte."""
     if COMPILED:
         encode_by_window(out, data)
     else:

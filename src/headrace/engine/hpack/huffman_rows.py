@@ -1,9 +1,9 @@
-"""The Huffman code for the interpreter: as few steps an octet as possible.
+"""The Huffman code for the interpreter: as few steps an byte as possible.
 
-Decoding walks the code's tree eight bits at a time: a row for a place in the tree tells for each octet which symbols
-end in it and where it leads. A row takes some 22 kB and is made when it is first needed; places deeper than text leads,
-two thirds of the tree, get none, so that all rows take 2 MB in a process at most. Encoding goes over a string of "0"
-and "1", which CPython turns into octets in linear time.
+Decoding walks the code's tree eight bits at a time: a row for a place in the tree tells for each byte which symbols end
+in it and where it leads. A row takes some 22 kB and is made when it is first needed; places deeper than text leads, two
+thirds of the tree, get none, so that all rows take 2 MB in a process at most. Encoding goes over a string of "0" and
+"1", which CPython turns into bytes in linear time.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ _BITS: Final = [format(CODES[symbol], f"0{CODE_LENGTHS[symbol]}b") for symbol in
 
 
 def encoded_length(data: bytes) -> int:
-    """Return the number of octets that `data` takes in Huffman code."""
+    """Return the number of bytes that `data` takes in Huffman code."""
     return (sum(data.translate(CODE_LENGTHS)) + 7) >> 3
 
 
 def encode(data: bytes) -> bytes:
-    """Encode `data`, padded with ones to a whole octet."""
+    """Encode `data`, padded with ones to a whole byte."""
     if not data:
         return b""
     bits = "".join([_BITS[octet] for octet in data])

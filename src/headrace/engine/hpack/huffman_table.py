@@ -22,7 +22,7 @@ CODE_LENGTHS: Final = bytes.fromhex(
     "1a1a1413161716191a1a1a1b1b1a181913151a1b1b1a1b1815151a1a1c1b1b1b"
     "14181415161515171616191918181a171a1b1a1a1b1b1b1b1b1c1b1b1b1b1b1a"
 )
-"""Bits in the code of each octet."""
+"""Bits in the code of each byte."""
 
 
 def _in_code_order() -> list[int]:

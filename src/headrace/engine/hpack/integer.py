@@ -10,16 +10,16 @@ from headrace.engine.hpack.writer import BytesWriter
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-# Five continuation octets carry 35 bits, enough for every 32-bit number. RFC 7541 §5.1 asks for such a limit: an
+# Five continuation bytes carry 35 bits, enough for every 32-bit number. RFC 7541 §5.1 asks for such a limit: an
 # endless run of 0x80 would otherwise keep the decoder busy, and with unbounded integers in quadratic time.
 MAX_CONTINUATION_OCTETS: Final = 5
 MAX_INTEGER: Final = 2**32 - 1
 
 
 def decode_integer(data: bytes, position: i64, prefix_bits: i64) -> tuple[i64, i64]:
-    """Read the integer whose prefix is in the octet at `position`; return it and the position after it.
+    """Read the integer whose prefix is in the byte at `position`; return it and the position after it.
 
-    Raises HPACKError when it does not end within `data`, takes more than five further octets, or exceeds 2^32 - 1.
+    Raises HPACKError when it does not end within `data`, takes more than five further bytes, or exceeds 2^32 - 1.
     """
     if position >= len(data):
         raise HPACKError("the block ends where an integer should start", "RFC 7541 §5.1")
@@ -50,7 +50,7 @@ def decode_continuation(data: bytes, position: i64, value: i64) -> tuple[i64, i6
 
 
 def encode_integer(out: BytesWriter, value: i64, prefix_bits: i64, flags: i64) -> None:
-    """Append `value`; `flags` are the bits of the first octet above the prefix."""
+    """Append `value`; `flags` are the bits of the first byte above the prefix."""
     largest: i64 = (1 << prefix_bits) - 1
     octet: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
     if value < largest:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class BytesWriter:
-    """Collects octets: `append(int)`, `write(bytes)`, then `getvalue()`."""
+    """Collects bytes: `append(int)`, `write(bytes)`, then `getvalue()`."""
 
     __slots__ = ("_octets", "append", "write")
 

@@ -19,7 +19,7 @@ SECRET_NAMES: Final = (
     b"x-amzn-oidc-data",
 )
 # There is no register of such names: x-api-key, x-auth-token, x-vault-token, cf-access-jwt-assertion, private-token,
-# x-csrf-token, ocp-apim-subscription-key, x-amz-security-token and many more. What a false alarm costs is octets.
+# x-csrf-token, ocp-apim-subscription-key, x-amz-security-token and many more. What a false alarm costs is bytes.
 _ENDINGS: Final = (
     b"access-key",
     b"account-key",
@@ -52,5 +52,5 @@ _ENDINGS: Final = (
 
 
 def is_secret(name: bytes) -> bool:
-    """Tell whether a name that is not known says that its value is a secret, by how it ends. `name` is lowercase."""
+    """Return whether a name that is not known says that its value is a secret, by how it ends. `name` is lowercase."""
     return name.endswith(_ENDINGS) or (name.startswith(b"x-") and name.endswith(b"-key"))

@@ -13,10 +13,10 @@ _SLOTS: Final = 64
 class Sightings:
     """A small table of marks, addressed by hash.
 
-    Unique values pass through and leave a mark of two octets each; only what is seen again before its mark was
-    overwritten is worth remembering. One unique value in 65,536 is mistaken for a repeated one, which costs nothing
-    but a place in a cache. About 1,100 octets, whatever goes through it: each half of a mark is one of the small ints
-    that CPython keeps anyway.
+    Unique values pass through and leave a mark of two bytes each; only what is seen again before its mark was
+    overwritten is worth remembering. One unique value in 65,536 is mistaken for a repeated one, which costs nothing but
+    a place in a cache. About 1,100 bytes, whatever goes through it: each half of a mark is one of the small ints that
+    CPython keeps anyway.
     """
 
     __slots__ = ("_marks",)

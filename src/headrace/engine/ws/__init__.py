@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455) with permessage-deflate (RFC 7692), without I/O: octets of a tunnel in, events out, and back.
+"""WebSocket (RFC 6455) with permessage-deflate (RFC 7692), without I/O: bytes of a tunnel in, events out, and back.
 
 `connection.WebSocketConnection` is one open WebSocket, for either side. It stands on the sans-I/O protocol of the
 `websockets` library and takes the common frames past it. `negotiation` has what the opening handshake agrees on, apart

@@ -351,7 +351,7 @@ class WebSocketConnection(Sender):
         return False
 
     def _is_too_big(self, first: int, length: int) -> bool:
-        """Tell whether a frame's declared length takes its message beyond the limit."""
+        """Return whether a frame's declared length takes its message beyond the limit."""
         if first & frames.CONTROL:
             return False
         charge = 0 if first & frames.FIN and first & 0x0F else FRAGMENT_COST

@@ -18,7 +18,7 @@ class WebSocketEvent:
 
 
 class MessageReceived(WebSocketEvent):
-    """A whole message (RFC 6455 §5.6): `data` is text for a text message, octets for a binary one. `size` is what it is
+    """A whole message (RFC 6455 §5.6): `data` is text for a text message, bytes for a binary one. `size` is what it is
     charged where it is kept, in bytes."""
 
     kind: ClassVar[int] = MESSAGE

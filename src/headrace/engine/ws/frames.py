@@ -16,7 +16,7 @@ RSV1: Final = 0x40
 MASK: Final = 0x80
 CONTROL: Final = 0x08  # the bit that control opcodes have, and no other that is defined
 LONGEST_CONTROL: Final = 125
-LONGEST_REASON: Final = 123  # octets of UTF-8 behind the close code
+LONGEST_REASON: Final = 123  # bytes of UTF-8 behind the close code
 
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001

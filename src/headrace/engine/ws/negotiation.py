@@ -1,6 +1,6 @@
 """What the two sides agree on before a WebSocket opens: extensions, a subprotocol, an origin (RFC 6455 §4, §9, §10.2).
 
-Everything here takes octets as they came and never raises for them: what cannot be read is not agreed on.
+Everything here takes bytes as they came and never raises for them: what cannot be read is not agreed on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 _DEFLATE: Final = "permessage-deflate"
 _MOST_OFFERS: Final = 8  # offers looked at; browsers make one
-_LONGEST: Final = 4_096  # octets of the field that are looked at
+_LONGEST: Final = 4_096  # bytes of the field that are looked at
 # 4 KiB of history and a small table for each side: 40 KiB a socket, where zlib's defaults take 300.
 _WINDOW_BITS: Final = 12
 _LARGER_WINDOWS: Final = tuple([str(bits) for bits in range(_WINDOW_BITS + 1, 16)])

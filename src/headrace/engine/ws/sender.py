@@ -101,7 +101,7 @@ class Sender:
             self._out.append(frames.write_unmasked(opcode | frames.FIN if fin else opcode, data))
 
     def send_ping(self, data: bytes = b"") -> None:
-        """Send a ping of at most 125 octets (ValueError). Raises LocalProtocolError when the WebSocket is closing."""
+        """Send a ping of at most 125 bytes (ValueError). Raises LocalProtocolError when the WebSocket is closing."""
         if len(data) > frames.LONGEST_CONTROL:
             raise ValueError(f"a ping carries at most {frames.LONGEST_CONTROL} octets (RFC 6455 §5.5)")
         if not self.is_open:
@@ -162,7 +162,7 @@ class Sender:
         return bool(self._out) or self._pong is not None or self.output_ended
 
     def take_output(self) -> bytes:
-        """Return and forget the octets to be written."""
+        """Return and forget the bytes to be written."""
         if self._pong is not None and self.is_open:
             self._write_pong()
         self._pongs = 0
