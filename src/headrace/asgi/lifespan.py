@@ -39,7 +39,7 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def startup(self) -> dict[str, Any] | None:
-        """Send `lifespan.startup` and wait. Returns the state, or None when the application knows no lifespan.
+        """Send `lifespan.startup` and wait. Returns the state, or None when the application does not support lifespan.
 
         Raises StartupError when the application says that its start failed, or fails.
         """

@@ -31,9 +31,9 @@ class Bus(ABC):
 
     @abstractmethod
     def publish(self, topic: str, message: Any) -> int:
-        """Give `message` to everybody who subscribes to `topic`, and return how many they are in this process.
+        """Give `message` to all subscribers of `topic`, and return their number in this process.
 
-        Never waits: who reads too slowly loses messages or is given up, as its mailbox says. Call it on the bus's event
+        Never waits: a slow reader loses messages or its subscription, as its mailbox says. Call it on the bus's event
         loop; from elsewhere use `publish_threadsafe`. Raises ValueError for an invalid topic.
         """
 
@@ -57,10 +57,10 @@ class Bus(ABC):
 
 
 class Subscription:
-    """One reader's part in a bus. Closed by `close`, or at the end of a `with` or `async with`.
+    """A reader's subscription to topics. `close`, or the end of a `with` or `async with`, ends it.
 
-    Its messages are read with `async for`, in order; a `Dropped` among them says that some were lost before. The
-    iteration ends when the subscription is closed, and with MailboxOverflow when the mailbox's policy gave it up.
+    Read its messages in order with `async for`; a `Dropped` among them says that earlier ones were lost. The iteration
+    ends when the subscription is closed, and with MailboxOverflow when the mailbox's policy gave it up.
     """
 
     __slots__ = ("_leave", "_owns_mailbox", "mailbox", "topics")

@@ -1,4 +1,4 @@
-"""Socket addresses in the form that applications and people get them."""
+"""Socket addresses for applications and for logs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
 def address_pair(name: object) -> tuple[str, int] | None:
-    """Host and port of a TCP socket's name; None for a unix socket, or when there is no name."""
+    """Return host and port of a TCP socket's name; None for a unix socket, or when there is no name."""
     if isinstance(name, tuple) and len(name) >= 2 and isinstance(name[1], int):
         return str(name[0]), name[1]
     return None
 
 
 def peer_text(pair: tuple[str, int] | None) -> str:
-    """A peer for a log: `192.0.2.1:5000`, `[2001:db8::1]:5000`, or `unix` for one without an address."""
+    """Return a peer as text for a log: `192.0.2.1:5000`, `[2001:db8::1]:5000`, or `unix` for one without an address."""
     if pair is None:
         return "unix"
     host, port = pair
@@ -23,8 +23,8 @@ def peer_text(pair: tuple[str, int] | None) -> str:
 
 @lru_cache(1024)
 def client_network(host: str) -> str:
-    """Return what stands for the client at an address: an IPv4 address itself, also one within IPv6, and the /64
-    network of an IPv6 address, as one customer has all of it. What is no address stands for itself."""
+    """Return the key of a client by its address: an IPv4 address itself, also one within IPv6, and the /64 network of
+    an IPv6 address, because one customer has all of it. Text that is not an address is its own key."""
     try:
         address = ip_address(host)
     except ValueError:

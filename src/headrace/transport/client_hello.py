@@ -1,7 +1,7 @@
-"""What a client offers in ALPN, read from its ClientHello before OpenSSL gets it.
+"""The protocols that a client offers in ALPN, read from its ClientHello before OpenSSL gets it.
 
-OpenSSL's layer in Python goes on without a protocol where none of those is served, though RFC 7301 §3.2 asks for a
-fatal alert. So the first message is looked at here. It is OpenSSL that judges it: whatever is odd is left to it.
+Python's OpenSSL layer continues without a protocol if none of them is served, although RFC 7301 §3.2 requires a fatal
+alert. So this module reads the first message. OpenSSL still judges it: anything odd is left to OpenSSL.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _MESSAGE_HEAD: Final = 4
 
 
 class ClientHello:
-    """Takes a connection's first bytes, however they are cut: each is looked at once."""
+    """Takes a connection's first bytes, in pieces of any size, and reads each once."""
 
     def __init__(self) -> None:
         self.is_over = False
-        """True once nothing more is to be learnt."""
+        """True once the message has been read."""
         self._head = b""  # of a record, as far as it has come
         self._left = 0  # bytes of the record that are still to come
         self._message = bytearray()
         self._seen = 0
 
     def feed(self, data: bytes) -> list[bytes] | None:
-        """Return the protocols that the client offers, once they are known; None before, and where it offers none."""
+        """Return the protocols that the client offers, once they are known; None before, and when it offers none."""
         self._seen += len(data)
         position = 0
         while position < len(data) and not self.is_over:
@@ -61,8 +61,8 @@ class ClientHello:
 
 
 def _offered(hello: bytes) -> list[bytes] | None:
-    """The names in the extension application_layer_protocol_negotiation (RFC 7301 §3.1); None without it, and where the
-    message is too short for what it says."""
+    """Return the names in the extension application_layer_protocol_negotiation (RFC 7301 §3.1); None without it, and
+    when the message is shorter than its lengths say."""
     try:
         return _names(hello)
     except IndexError:

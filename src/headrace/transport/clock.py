@@ -1,4 +1,4 @@
-"""The `date` field, written once a second at most and only while somebody asks (RFC 9110 §6.6.1)."""
+"""The `date` field, written once a second at most, and only on demand (RFC 9110 §6.6.1)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class DateClock:
-    """Keeps the fields that every response of a server carries. `fields` is the same object for as long as it is valid,
-    so that whoever prepared something from it can tell by identity whether that still holds."""
+    """Keeps the fields that every response of a server carries. `fields` is the same object while it is valid, so that
+    a caller can check by identity whether data made from it is still valid."""
 
     __slots__ = ("_others", "fields", "valid_until")
 

@@ -1,12 +1,12 @@
 """An asyncio protocol that joins a transport to a sans-I/O engine: bytes in, events out, one write a batch.
 
-Read path: `data_received` gives bytes to the engine and its events to `on_events`. Whatever is sent meanwhile, by any
-number of workers, stays in the engine until the batch is done and leaves in one transport write. A worker that sends at
-another time calls `schedule_flush`, which writes once a loop turn.
+Read path: `data_received` gives bytes to the engine and its events to `on_events`. Output of any number of workers
+stays in the engine until the batch is done, and leaves in one transport write. A worker that sends at another time
+calls `schedule_flush`, which writes once per turn of the event loop.
 
-Two things hold a peer to its bounds: while the transport refuses more, nothing is taken from the engine, so that
-workers wait and not bytes pile up; and what a peer may still say meanwhile is limited, so that answers to it cannot
-pile up either.
+Two things hold a peer to its bounds: while the transport accepts no more, the engine keeps its output, so that workers
+wait and bytes do not pile up; and the input of the peer is limited meanwhile, so that replies to it cannot pile up
+either.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ logger: Final = get_logger("headrace.error")
 class Connection(asyncio.Protocol):
     """Owns one transport and the `engine` that is given to it in `connection_made` of a subclass.
 
-    Subclasses override `on_events` and `on_lost`. `flush_due` is True while a flush is sure to come: during a batch of
-    input, and after `schedule_flush`; whoever sends looks at it first, which is cheaper than the call.
+    Subclasses override `on_events` and `on_lost`. `flush_due` is True while a flush will certainly happen: during a
+    batch of input, and after `schedule_flush`. Check it before calling `schedule_flush`; the check is cheaper than the
+    call.
     """
 
     __slots__ = (
@@ -77,7 +78,7 @@ class Connection(asyncio.Protocol):
 
     engine: Engine  # a slot of the subclass, which also gives it its value
     reads_to_the_end = False
-    """Whether what has come is read before the end of the connection counts: a client's response may be whole."""
+    """Whether input is read before the end of the connection counts: a client's response may be complete."""
 
     def __init__(
         self,
@@ -85,10 +86,10 @@ class Connection(asyncio.Protocol):
         stall_timeout_s: float = 60.0,
         context: contextvars.Context | None = None,
     ) -> None:
-        """`stall_timeout_s`: longest time that the peer's kernel may take nothing of ours; then the end.
+        """`stall_timeout_s`: longest time that the peer's kernel may accept no bytes; then the connection ends.
 
-        What the connection has the event loop call runs in a copy of `context`, by default an empty one, and never in
-        that of the worker or caller who happens to run: others' requests are read, and begun, from there.
+        Calls that the connection schedules on the event loop run in a copy of `context`, by default an empty one, and
+        never in the context of the running worker or caller, because they read and begin requests of others.
         """
         self.loop = loop
         self.context = context if context is not None else contextvars.Context()
@@ -99,9 +100,9 @@ class Connection(asyncio.Protocol):
         self.flush_due = True  # until there is a transport
         self.write_blocked = False
         self.vectored = False
-        """Whether large bodies go out uncopied. Not under TLS, where each buffer would become a record of its own, and
-        not through asyncio's own transports, whose `writelines` copies up to Python 3.11 and forgets to hold writers
-        back in 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254)."""
+        """Whether large bodies are sent without a copy. Not under TLS, where each buffer would become a record of its
+        own, and not through asyncio's own transports, whose `writelines` copies up to Python 3.11 and forgets to hold
+        writers back in 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254)."""
         self._read_paused = False
         self._read_blocked = 0
         self._reads = 0
@@ -119,20 +120,20 @@ class Connection(asyncio.Protocol):
     # -- what a subclass does ----------------------------------------------------------------------------------
 
     def before_input(self, now: float) -> None:
-        """Bytes have come, and are about to be given to the engine."""
+        """Called at `now`, before the engine gets input."""
 
     def on_turn(self, change: int) -> None:
         """1: input is left for a later turn; -1: that turn is here."""
 
     def on_events(self, events: Sequence[Event]) -> None:
-        """Take what happened. Whatever is sent here leaves with the batch."""
+        """Handle the engine's events. Output of this call leaves with the batch."""
         raise NotImplementedError
 
     def on_lost(self) -> None:
-        """The transport is gone, and every stream has had its last event."""
+        """Called when the transport is gone, after the last event of every stream."""
 
     def on_stalled(self) -> None:
-        """The peer has taken nothing for `stall_timeout_s`; the transport is about to be aborted."""
+        """Called when the peer has accepted no bytes for `stall_timeout_s`, before the transport is aborted."""
 
     # -- what asyncio calls ------------------------------------------------------------------------------------
 
@@ -223,7 +224,7 @@ class Connection(asyncio.Protocol):
     # -- writing -----------------------------------------------------------------------------------------------
 
     def schedule_flush(self) -> None:
-        """Write what the engine has to say at the end of this loop turn. Look at `flush_due` before."""
+        """Write the engine's output at the end of this turn of the event loop. Check `flush_due` before."""
         if not self.flush_due:
             self.flush_due = True
             self.loop.call_soon(self._flush, context=self.context.copy())
@@ -254,7 +255,7 @@ class Connection(asyncio.Protocol):
             self._set_timer(engine.deadline)
 
     def _attend(self) -> None:
-        """What a flush may lead to: events, more output, the end, a pause in reading or the end of one."""
+        """Do what may follow a flush: events, more output, the end, a pause in reading or the end of one."""
         engine = self.engine
         while events := engine.take_events():
             self.on_events(events)
@@ -274,8 +275,8 @@ class Connection(asyncio.Protocol):
             self._resume_reading()
 
     def _apart(self, call: Callable[[], None]) -> None:
-        """Ask something of the transport that makes it call us later. asyncio's transports do so in the context in
-        which they were asked: a worker's, which every later request would share and the connection keep."""
+        """Call a method of the transport that schedules a callback. asyncio's transports keep the context of that call:
+        a worker's, which every later request would share and the connection keep."""
         self.context.copy().run(call)
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -287,8 +288,8 @@ class Connection(asyncio.Protocol):
             self.loop.call_soon(self._next_turn, context=self.context.copy())
 
     def _next_turn(self) -> None:
-        """Parse what the last turn left over, and what has come since, so that one busy connection does not hold up the
-        others."""
+        """Parse input that the last turn left over, and input since then, so that one busy connection does not delay
+        the others."""
         if self._work.left <= 0 and self._is_heavy(len(self._held)):
             self._work.wait(self)
             return
@@ -311,24 +312,24 @@ class Connection(asyncio.Protocol):
             self._close_transport()
 
     def go_on(self) -> None:
-        """Take the turn that was waited for, when the loop's work was used up."""
+        """Take the turn for which this connection waited, after the loop's work was used up."""
         self.context.copy().run(self._next_turn)
 
     def _is_heavy(self, size: int) -> bool:
-        """Return whether input of so many bytes may be more than a request or two, from what this connection did last:
-        only such input waits for others. What comes first on a connection never does."""
+        """Return whether input of so many bytes may be more than a request or two, by the work of this connection's
+        last turn: only such input waits for others. The first input of a connection never waits."""
         engine = self.engine
         last = engine.work
         return last > LIGHT_WORK or (last >= 0 and size > LIGHT_READ) or engine.work_due > LIGHT_WORK
 
     def _hold(self, data: bytes) -> None:
-        """Keep what comes while this turn's work is done already."""
+        """Keep input that arrives after this turn's work is done."""
         self._held = self._held + data if self._held else data
         if len(self._held) > HELD:
             self._pause_reading()
 
     def _count_read(self) -> None:
-        """A read was so large that the event loop may read on at once, without a look at other connections."""
+        """Handle a read that was so large that the event loop may read again at once, before other connections."""
         if self._reads == 0:
             self.loop.call_soon(self._forget_reads, context=self.context.copy())
         self._reads += 1
@@ -346,7 +347,7 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        """Read on, unless one of the four reasons to wait still holds."""
+        """Resume reading, unless one of the four reasons to wait still holds."""
         if self.transport is None or self._reads >= READS_IN_A_ROW:
             return
         if not self._ending:
@@ -384,7 +385,8 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _watch_stall(self) -> None:
-        """Look again after the stall timeout. One timer a connection, not one a pause: pauses are many and short."""
+        """Check again after the stall timeout. There is one timer per connection, not per pause, because pauses are
+        many and short."""
         assert self.transport is not None
         self._stall_mark = self.transport.get_write_buffer_size()
         context = self.context.copy()
@@ -410,13 +412,14 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def abort(self) -> None:
-        """End the transport at once, without another byte."""
+        """Abort the transport at once, without sending more bytes."""
         if self.transport is not None:
             self._ending = True
             self._apart(self.transport.abort)
 
     def _end(self) -> None:
-        """The engine has ended: write its last words and close, for good after CLOSE_TIMEOUT_S."""
+        """Write the last output of an engine that has ended, and close the transport, at the latest after
+        CLOSE_TIMEOUT_S."""
         transport = self.transport
         if transport is None or self._ending:
             return
@@ -443,7 +446,7 @@ class Connection(asyncio.Protocol):
             self._close_transport()
 
     def _reset(self) -> None:
-        """End in such a way that the peer cannot take it for an orderly end: with a reset of TCP."""
+        """End with a TCP reset, so that the peer cannot take it for an orderly end."""
         assert self.transport is not None
         sock = self.transport.get_extra_info("socket")
         if sock is not None and sock.family in _TCP:
@@ -457,7 +460,7 @@ class Connection(asyncio.Protocol):
             self._apart(self.transport.close)
 
     def _lose(self) -> None:
-        """The peer is gone: every open stream ends, and says so to its worker."""
+        """Handle the loss of the peer: end every open stream, and inform its worker."""
         engine = self.engine
         self.flush_due = True
         if not engine.closed:
@@ -468,7 +471,7 @@ class Connection(asyncio.Protocol):
         self._ending = True
 
     def _fail(self) -> None:
-        """A fault of our own: this connection ends, the others do not notice."""
+        """Handle an internal error: end this connection, without effect on others."""
         logger.exception("a connection failed inside headrace; please report this")
         self.flush_due = True
         self._lose()

@@ -1,4 +1,5 @@
-"""Listening sockets: several addresses, one bound on connections, and no panic when the process runs out of handles."""
+"""Listening sockets: several addresses, one bound on connections, and no failure when the process runs out of file
+descriptors."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
 class ListenError(OSError):
-    """An address cannot be listened on. Its text is one sentence that names the address."""
+    """Raised for an address that the server cannot listen on. Its text is one sentence that names the address."""
 
 
 class Gate:
@@ -48,7 +49,7 @@ class Gate:
         return self._count
 
     def enter(self) -> None:
-        """A connection was accepted."""
+        """Count a new connection."""
         self._count += 1
         if self._count >= self._limit:
             if self._room.is_set():
@@ -56,7 +57,7 @@ class Gate:
             self._room.clear()
 
     def leave(self) -> None:
-        """A connection is gone."""
+        """Count the end of a connection."""
         self._count -= 1
         if self._count < self._limit:
             self._room.set()
@@ -69,7 +70,7 @@ class Gate:
 class Listener:
     """Accepts connections on one socket and gives each a protocol of `factory`.
 
-    `factory`'s protocols call `gate.leave()` when their connection is lost; a connection that fails before it had a
+    `factory`'s protocols call `gate.leave()` when their connection is lost; a connection that fails before it has a
     protocol (in the TLS handshake, or before that in the PROXY header) leaves the gate here.
     """
 
@@ -86,10 +87,11 @@ class Listener:
         proxy_protocol: str = "off",
         proxies: Sequence[Network] = (),
     ) -> None:
-        """`path` is removed when the listener closes, if it is still the socket that it is now. `alpn` are what is
-        served under TLS, by their names in ALPN: who offers others alone is refused. None lets everybody in.
+        """`path` is removed when the listener closes, if it is still the socket that it is now. `alpn` lists the
+        protocols that are served under TLS, by their names in ALPN: a client that offers only others is refused. None
+        accepts every client.
 
-        `proxy_protocol` is `off`, or which versions of the PROXY header must stand before everything else; then only
+        `proxy_protocol` is `off`, or the versions of the PROXY header that must come before everything else; then only
         peers in the networks of `proxies` are served.
         """
         self.sock = sock
@@ -112,7 +114,7 @@ class Listener:
         self._task = asyncio.get_running_loop().create_task(self._accept())
 
     def close(self) -> None:
-        """Accept no more: the socket is closed, a unix socket's path removed, handshakes under way are broken off."""
+        """Stop accepting: close the socket, remove a unix socket's path, abort handshakes under way."""
         self._is_closed = True
         if self._task is not None:
             self._task.cancel()
@@ -127,9 +129,9 @@ class Listener:
                 os.unlink(self._path)
 
     async def opened(self) -> None:
-        """After `close`: wait until each connection that was accepted before has its protocol, or is gone. It takes a
-        turn of the loop or two. Nobody cancels it: uvloop would forget to tell a protocol that it has lost what it
-        just got."""
+        """Wait, after `close`, until each connection that was accepted before has its protocol, or is gone. This takes
+        a turn of the loop or two. Do not cancel it: uvloop would not call `connection_lost` of a protocol that it has
+        just connected."""
         if self._opening:
             await asyncio.wait(self._opening)
 
@@ -176,7 +178,7 @@ class Listener:
                 protocol_log.debug("a connection was not opened: %s", error)
 
     def _served(self) -> asyncio.Protocol:
-        """What serves a connection, with TLS before it if that is spoken here."""
+        """Return the protocol that serves a connection, with TLS before it if this listener speaks TLS."""
         protocol = self._factory()
         if self._ssl is None:
             return protocol
@@ -192,7 +194,7 @@ class Listener:
         return handshake
 
     def _proxied(self) -> asyncio.Protocol:
-        """What takes a PROXY header before that."""
+        """Return a protocol that reads a PROXY header before that."""
         header = ProxiedProtocol(
             self._served,
             self._proxy_protocol,
@@ -217,7 +219,7 @@ class Listener:
 
 
 def bind_tcp(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets for all addresses that `host` has; port 0 is chosen by the system, the same for all of them.
+    """Return listening sockets for all addresses of `host`; for port 0 the system chooses one port for all of them.
 
     Raises ListenError.
     """
@@ -250,7 +252,7 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def bind_unix(path: str) -> socket.socket:
-    """A listening unix socket; one that a dead process left behind is replaced. Raises ListenError."""
+    """Return a listening unix socket; a socket file of a dead process is replaced. Raises ListenError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if _is_abandoned(path):
@@ -265,7 +267,7 @@ def bind_unix(path: str) -> socket.socket:
 
 
 def bind_fd(number: int) -> socket.socket:
-    """The listening socket with descriptor `number`, inherited from whoever started us. Raises ListenError."""
+    """Return the listening socket with descriptor `number`, inherited from the parent process. Raises ListenError."""
     try:
         sock = socket.socket(fileno=os.dup(number))
         try:
@@ -303,7 +305,7 @@ def _cannot_listen(where: str, error: OSError) -> ListenError:
 
 
 def addresses(sockets: Sequence[socket.socket]) -> list[str]:
-    """The sockets' addresses for people, port 0 resolved."""
+    """Return the sockets' addresses as text, with port 0 resolved."""
     found = []
     for sock in sockets:
         name = sock.getsockname()

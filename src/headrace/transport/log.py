@@ -1,6 +1,6 @@
-"""Our loggers. What a handler of the application's logging raises costs the record, and nothing else.
+"""Loggers of headrace. An exception of a log handler of the application loses the record, and nothing else.
 
-A record is written in the middle of what must be finished: before a 500, between two connections' events, when a
+A record is written in the middle of work that must be finished: before a 500, between two connections' events, when a
 connection is given up. A handler whose disk is full, or whose service is away, must not stop that.
 """
 
@@ -16,8 +16,8 @@ SELDOM_S: Final = 60.0
 
 
 def get_logger(name: str) -> logging.Logger:
-    """The logger of that name, whose calls raise nothing: what a handler or a filter raises is told on stderr, as the
-    handlers of Python's own logging do, unless `logging.raiseExceptions` is off."""
+    """Return the logger of that name, whose calls never raise: an exception of a handler or filter is reported on
+    stderr, as by Python's own log handlers, unless `logging.raiseExceptions` is off."""
     logger = logging.getLogger(name)
     handle = logger.handle
     if "handle" not in vars(logger):
@@ -42,16 +42,16 @@ def _tell() -> None:
 
 
 class Seldom:
-    """Says when what may happen at any rate is told: the first time, then once in `every_s` seconds."""
+    """Limits log messages about frequent events: the first one is logged, then one in `every_s` seconds."""
 
     def __init__(self, every_s: float = SELDOM_S) -> None:
         self._every_s = every_s
         self._next = 0.0
         self.silent = 0
-        """How often it happened without being told; reset by whoever tells."""
+        """Number of events since the last message; the caller that logs resets it."""
 
     def is_due(self) -> bool:
-        """Return whether it is to be told now."""
+        """Return whether to log now."""
         now = time.monotonic()
         if now < self._next:
             self.silent += 1
@@ -61,7 +61,7 @@ class Seldom:
 
 
 def printable(text: str) -> str:
-    """Return `text` with everything escaped that could begin a line, move a cursor or colour a terminal: control
+    """Return `text` with all characters escaped that could begin a line, move a cursor or colour a terminal: control
     characters of C0 and C1, line and paragraph separators, marks of direction, lone surrogates."""
     if text.isprintable():
         return text

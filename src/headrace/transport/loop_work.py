@@ -1,8 +1,8 @@
 """The work of one turn of the event loop, for all HTTP connections on it together.
 
-Each connection's turn is bounded (`frames_per_turn`), but twenty that come at once add up, and what their frames lead
-to, such as a hundred handlers cancelled, is done in the loop's next turn, all of it. So the work is summed up. Once it
-is used up, a connection that is busy has to wait for a later turn, in order; one with a request or two never does.
+Each connection's turn is bounded (`frames_per_turn`), but twenty at once add up, and the consequences of their frames,
+such as a hundred cancelled handlers, all run in the loop's next turn. So the work is summed up. Once it is used up, a
+busy connection must wait for a later turn, in order; a connection with a request or two never waits.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ if TYPE_CHECKING:
     import asyncio
 
 WORK_A_TURN: Final = 200
-"""Frames, and what counts as one, that one turn of the loop takes of all its connections, and a turn of one more."""
+"""Frames, and work counted as frames, that one turn of the loop takes of all its connections, and a turn of one
+more."""
 CANCELLED_WORK: Final = 8
-"""What a request counts for that is reset while its handler runs: 100 such handlers are 6 ms of cancelling, where 100
-small requests are less than one."""
+"""Cost of a request that is reset while its handler runs: 100 such handlers are 6 ms of cancelling, where 100 small
+requests are less than one."""
 LOW_WORK: Final = WORK_A_TURN // 2
-"""What may be left before it is filled up in the next turn: eight connections with ten requests a turn each never wait;
+"""Remaining work at which it is filled up in the next turn: eight connections with ten requests a turn each never wait;
 when they did, it cost 5 % of their rate."""
 LIGHT_WORK: Final = 8
-"""Frames of its last turn with which a connection is not busy: a request or two with what belongs to them."""
+"""A connection with no more frames than this in its last turn is not busy: a request or two."""
 LIGHT_READ: Final = 512
-"""Bytes of a read that are no more than that."""
+"""Bytes of a read that are no more work than that."""
 
 
 class Waiting(Protocol):
     """A connection with input, as `LoopWork` sees it."""
 
     def go_on(self) -> None:
-        """It is your turn: go on with what waits."""
+        """Called when it is this connection's turn: continue with the waiting input."""
 
 
 class LoopWork:
-    """What is left of the turn of one loop, and who waits for the next."""
+    """The remaining work of one loop's turn, and the connections that wait for the next."""
 
     __slots__ = ("__weakref__", "_context", "_due", "_loop", "_waiting", "left")
 
@@ -84,5 +85,5 @@ _works: Final = PerLoop(LoopWork)
 
 
 def loop_work(loop: asyncio.AbstractEventLoop) -> LoopWork:
-    """Return what the connections of a loop share. Hold it as long as it shall be shared."""
+    """Return the object that the connections of a loop share. Keep a reference while it shall be shared."""
     return _works.of(loop)

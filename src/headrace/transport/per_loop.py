@@ -1,4 +1,4 @@
-"""What belongs to an event loop: one object for each, as long as somebody uses it."""
+"""One object per event loop, as long as it is used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PerLoop(Generic[T]):
         self._known: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[T]] = weakref.WeakKeyDictionary()
 
     def of(self, loop: asyncio.AbstractEventLoop) -> T:
-        """Return the object of `loop`, a new one when nobody holds any."""
+        """Return the object of `loop`, a new one when there is no reference to one."""
         known = self._known.get(loop)
         found = None if known is None else known()
         if found is None:

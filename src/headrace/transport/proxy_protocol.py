@@ -1,4 +1,4 @@
-"""The PROXY protocol, versions 1 and 2: a load balancer says, ahead of everything else, who its client is.
+"""The PROXY protocol, versions 1 and 2: a load balancer names its client, before all other data.
 
 The words and the layout are those of HAProxy's specification, "The PROXY protocol, versions 1 & 2" (2020-03-05). The
 parser does no I/O; `ProxiedProtocol` puts it between a socket and the protocol that is to serve it.
@@ -35,24 +35,24 @@ _VERSIONS: Final = {"v1": frozenset({1}), "v2": frozenset({2}), "on": frozenset(
 
 
 class ProxyProtocolError(ValueError):
-    """What came is not a PROXY header, or not one that is taken here. The connection must end (section 2)."""
+    """Raised for input that is not an accepted PROXY header. The connection must end (section 2)."""
 
 
 class Proxied(NamedTuple):
-    """A header that has come whole."""
+    """A complete header."""
 
     source: Address | None
-    """The client; None when the header does not say (LOCAL, UNKNOWN): then the connection's own end is meant."""
+    """The client; None when the header does not say (LOCAL, UNKNOWN): then use the connection's own peer."""
     destination: Address | None
     """The address that the client connected to, likewise."""
     rest: bytes
-    """Bytes that came behind the header."""
+    """Bytes after the header."""
     is_tls: bool = False
     """True when the client speaks TLS to the load balancer, and that says so; version 1 cannot."""
 
 
 class ProxyHeader:
-    """Parses the header at the beginning of a connection, however it is cut into pieces.
+    """Parses the header at the beginning of a connection, in pieces of any size.
 
     `versions` is `v1`, `v2` or `on` for both: a sender's version must be one that is expected here.
     """
@@ -62,9 +62,9 @@ class ProxyHeader:
         self._data = b""
 
     def feed(self, data: bytes) -> Proxied | None:
-        """Take bytes. None as long as more are needed.
+        """Take bytes, and return the header, or None while more are needed.
 
-        Raises ProxyProtocolError at the first byte that no header has there.
+        Raises ProxyProtocolError at the first invalid byte.
         """
         self._data += data
         octets = self._data
@@ -76,7 +76,7 @@ class ProxyHeader:
 
 
 def _begins(octets: bytes, signature: bytes) -> bool:
-    """True when `octets` are a beginning of `signature`, or go on behind it."""
+    """Return True when `octets` are a beginning of `signature`, or begin with it."""
     return signature.startswith(octets[: len(signature)])
 
 
@@ -157,8 +157,8 @@ def _path(field: bytes) -> str:
 
 
 def _read_extensions(content: bytes, position: int) -> bool:
-    """Walk over the extensions (section 2.2.1), whose lengths must add up; True when one says that the client speaks
-    TLS."""
+    """Walk over the extensions (section 2.2.1), whose lengths must add up; return True when one says that the client
+    speaks TLS."""
     is_tls = False
     while position < len(content):
         start = position
@@ -179,12 +179,13 @@ def _read_extensions(content: bytes, position: int) -> bool:
 
 
 class ProxiedProtocol(asyncio.Protocol):
-    """Give this to the event loop as a connection's protocol: it takes the header, then what `make` gives takes over.
+    """Give this to the event loop as a connection's protocol: it reads the header, then the protocol that `make`
+    returns takes over.
 
-    That gets a transport whose `peername` and `sockname` are what the header says, with `proxied_tls` for whether the
-    client speaks TLS to the load balancer. Nothing is made for a connection
-    whose peer is in none of the `trusted` networks, sends something else or nothing within `timeout_s`, or goes. Peers
-    on a unix socket are trusted: who may connect there is the file system's to say.
+    That protocol gets a transport with the `peername` and `sockname` of the header, and `proxied_tls`, which is True
+    when the client speaks TLS to the load balancer. `make` is not called when the peer is in none of the `trusted`
+    networks, sends something else or nothing within `timeout_s`, or disconnects. Peers on a unix socket are trusted:
+    the file system decides which processes may connect.
     """
 
     def __init__(
@@ -196,7 +197,7 @@ class ProxiedProtocol(asyncio.Protocol):
         timeout_s: float = 10.0,
         on_end: Callable[[ProxiedProtocol, str | None], None],
     ) -> None:
-        """`on_end` is called once: with None right before `make` is, or with a sentence that says what went wrong."""
+        """`on_end` is called once: with None right before `make`, or with a sentence that names the failure."""
         self._make = make
         self._header = ProxyHeader(versions)
         self._trusted = tuple(trusted)
@@ -232,7 +233,7 @@ class ProxiedProtocol(asyncio.Protocol):
         self._tell("the peer went away before its PROXY header was whole")
 
     def break_off(self, reason: str) -> None:
-        """End a connection whose header has not come yet; one that is served is left alone."""
+        """End a connection whose header is not complete; a served connection continues."""
         if self._on_end is not None:
             if self._transport is not None:
                 self._transport.abort()
@@ -260,7 +261,7 @@ class ProxiedProtocol(asyncio.Protocol):
 
 
 class _Renamed:
-    """A transport that says of its ends what the PROXY header said; everything else is the socket's own."""
+    """A transport with the addresses of the PROXY header; everything else is the socket's own."""
 
     def __init__(self, transport: asyncio.Transport, proxied: Proxied) -> None:
         self._extra = {
@@ -273,13 +274,13 @@ class _Renamed:
             setattr(self, name, getattr(transport, name))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """The ends as the header says; everything else, and what it does not say, as the socket says."""
+        """Return the addresses of the header; everything else, and missing addresses, from the socket."""
         found = self._extra.get(name)
         return self._below.get_extra_info(name, default) if found is None else found
 
 
 class _RenamedTransport(_Renamed, asyncio.Transport):
-    """The same for asyncio's own transports, which are told from uvloop's by their descent."""
+    """The same for asyncio's own transports, which callers distinguish from uvloop's by their base class."""
 
 
 _METHODS: Final = (

@@ -1,7 +1,7 @@
-"""TLS for a server: the context that HTTP/2 asks for, and a local certificate for development.
+"""TLS for a server: the context that HTTP/2 requires, and a local certificate for development.
 
 RFC 9113 §9.2 asks for TLS 1.2 or later, without compression and renegotiation, and §9.2.2 with Appendix A rules out
-most cipher suites of TLS 1.2; what stays is ephemeral key exchange with AEAD. ALPN offers only what is served.
+most cipher suites of TLS 1.2; the rest is ephemeral key exchange with AEAD. ALPN offers only the served protocols.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EXPIRY_LINE: Final = re.compile(rb"not after (\S+)\n")
 
 
 class TLSConfigError(ValueError):
-    """A certificate or key that cannot be used. The message is one sentence that names the file."""
+    """Raised for an unusable certificate or key. The message is one sentence that names the file."""
 
 
 def server_context(
@@ -33,11 +33,11 @@ def server_context(
     password: str | None = None,
     protocols: Sequence[str] = ("h2", "http/1.1"),
 ) -> ssl.SSLContext:
-    """A context that serves `protocols`, in order of preference, with the PEM certificate chain in `cert`.
+    """Return a context that serves `protocols`, in order of preference, with the PEM certificate chain in `cert`.
 
     `key` is the PEM file of the private key, None when `cert` holds it; `password` opens an encrypted one. The caller
-    still has to close a connection on which ALPN did not choose `h2`: a client may come without ALPN.
-    Raises TLSConfigError for a file that is missing, is not PEM, does not belong to the other, or does not open.
+    must still close a connection on which ALPN did not choose `h2`: a client may not send ALPN. Raises TLSConfigError
+    for a file that is missing, is not PEM, does not match the other, or cannot be decrypted.
     """
     _require_pem(Path(cert), b"CERTIFICATE", "a certificate")
     _require_pem(Path(key or cert), b"PRIVATE KEY", "a private key")
@@ -82,11 +82,12 @@ def _require_pem(path: Path, label: bytes, what: str) -> None:
 
 
 def local_certificate(directory: Path | None = None, *, now: datetime.datetime | None = None) -> Path:
-    """The PEM file of a certificate and key for localhost, made when there is none or the old one is about to expire.
+    """Return the PEM file of a certificate and key for localhost, made when there is none or the old one is about to
+    expire.
 
     It is kept in `directory` (default: `state_directory()`) as `localhost.pem`, readable by its owner only. Beside it
-    lies `localhost-ca.pem`, for those who want to trust it: that authority's key is thrown away once it has signed.
-    Raises TLSConfigError when the package `trustme` is missing or the directory cannot be written.
+    is `localhost-ca.pem`, for clients that shall trust it: that authority's key is discarded after signing. Raises
+    TLSConfigError when the package `trustme` is missing or the directory cannot be written.
     """
     directory = state_directory() if directory is None else directory
     now = datetime.datetime.now(datetime.UTC) if now is None else now
@@ -102,7 +103,7 @@ def local_certificate(directory: Path | None = None, *, now: datetime.datetime |
 
 
 def state_directory() -> Path:
-    """Where headrace keeps what it made: `$XDG_STATE_HOME/headrace`, or `~/.local/state/headrace`."""
+    """Return the folder for files that headrace makes: `$XDG_STATE_HOME/headrace`, or `~/.local/state/headrace`."""
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "headrace"
 

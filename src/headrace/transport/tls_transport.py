@@ -1,8 +1,8 @@
 """TLS between a socket's transport and a protocol, on `ssl.MemoryBIO`: one batch in, one record and one write out.
 
 asyncio's and uvloop's own layers answer at the end of the loop turn, keep a buffer of 256 KiB a connection, and learn
-from an exception that there is nothing left to read. This one writes at once, keeps what is on its way, and asks first.
-ADR 0014 has the figures.
+from an exception that there is nothing left to read. This one writes at once, keeps only the data on its way, and
+checks first. ADR 0014 has the figures.
 
 The layer is the transport of the protocol above, and the protocol of the transport below:
 
@@ -35,9 +35,9 @@ protocol_log: Final = get_logger("headrace.protocol")
 class TLSTransport(asyncio.Transport, asyncio.Protocol):
     """Give this to the event loop as a connection's protocol; it makes the handshake and then serves `protocol`.
 
-    `on_handshake` is called once: with None when the handshake has succeeded, right before `protocol.connection_made`;
-    else with a sentence that says why it failed, or was not done within `handshake_timeout_s`. Then `protocol` hears
-    nothing at all; nor does it when `on_handshake` aborts the transport, because it does not want what was agreed on.
+    `on_handshake` is called once: with None after a successful handshake, right before `protocol.connection_made`;
+    otherwise with a sentence that says why it failed, or was not done within `handshake_timeout_s`. `protocol` is then
+    never called, nor when `on_handshake` aborts the transport because it does not accept the agreed protocol.
     """
 
     __slots__ = (
@@ -75,8 +75,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         protocols: Sequence[str] | None = None,
         on_handshake: Callable[[TLSTransport, str | None], None],
     ) -> None:
-        """`protocols` are those that a server has: a client that offers others alone gets the alert that RFC 7301 §3.2
-        asks for. None lets everybody in."""
+        """`protocols` are those of a server: a client that offers only others gets the alert that RFC 7301 §3.2
+        requires. None accepts every client."""
         super().__init__()
         self._protocol = protocol
         self._on_turn: Callable[[int], None] | None = getattr(protocol, "on_turn", None)
@@ -95,10 +95,10 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._rest = b""  # what came and is not decrypted: records beyond this turn's, or a part of a header
         self._turn_due = False
         self.error: ssl.SSLError | None = None
-        """What OpenSSL said when it found the peer's bytes wrong; None before, and for every other end."""
+        """OpenSSL's error for invalid bytes of the peer; None before, and for every other end."""
         self.cut = ""
-        """Why TLS ended without the peer's close_notify, so that somebody else may have ended it; "" where it did not.
-        Set before `protocol.eof_received`, and there as `get_extra_info("cut")`."""
+        """Why TLS ended without the peer's close_notify, so that a third party may have ended it; "" otherwise. Set
+        before `protocol.eof_received`, and there as `get_extra_info("cut")`."""
         self._on_handshake: Callable[[TLSTransport, str | None], None] | None = on_handshake
         loop = self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = loop.call_later(handshake_timeout_s, self._on_timeout)
@@ -196,7 +196,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._raw.resume_reading()
 
     def _read(self, data: bytes, content: list[bytes]) -> bool:
-        """Decrypt what has come into `content`; True when the peer has said that it sends no more."""
+        """Decrypt the input into `content`; return True when the peer has announced that it sends no more."""
         incoming = self._incoming
         incoming.write(data)
         read = self._bio.read
@@ -218,14 +218,15 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return at_end
 
     def eof_received(self) -> bool:
-        """The peer sends no more, and has not said so in TLS. That matters only where the end of the connection is the
-        end of a message (RFC 9112 §9.8); else HTTP says itself what is whole."""
+        """Handle an end of input without close_notify. It matters only where the end of the connection is the end of a
+        message (RFC 9112 §9.8); otherwise HTTP itself says which message is complete."""
         if self._is_open and not self.is_closing() and not self._is_at_end:
             self.cut = "TLS ended without close_notify (RFC 8446 §6.1)"
         return self._end_in_order()
 
     def _end_in_order(self) -> bool:
-        """The peer has ended; True when the protocol above still reads in what has come, and closes later."""
+        """Handle the peer's end of input; return True when the protocol above still reads earlier input, and closes
+        later."""
         if self._is_open:
             if self._protocol.eof_received():
                 return True
@@ -256,7 +257,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
     # -- what the protocol above calls -------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt `data` and write it at once. What the kernel does not take waits; see `get_write_buffer_size`."""
+        """Encrypt `data` and write it at once. Bytes that the kernel does not accept wait; see
+        `get_write_buffer_size`."""
         raw = self._raw
         if raw is None or not data:
             return
@@ -271,7 +273,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         raw.write(self._outgoing.read())
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`ssl_object`, `sslcontext` and `cut`; everything else is asked of the socket's transport."""
+        """`ssl_object`, `sslcontext` and `cut`; everything else comes from the socket's transport."""
         if name == "ssl_object":
             return self._bio
         if name == "cut":
@@ -281,7 +283,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return default if self._raw is None else self._raw.get_extra_info(name, default)
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that the kernel has not taken yet."""
+        """Return the number of bytes that the kernel has not accepted yet."""
         return 0 if self._raw is None else self._raw.get_write_buffer_size()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -304,7 +306,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return True
 
     def write_eof(self) -> None:
-        """Say that nothing follows, in TLS (close_notify, RFC 8446 §6.1) and in TCP; go on reading."""
+        """Announce the end of output, in TLS (close_notify, RFC 8446 §6.1) and in TCP; continue reading."""
         self._notify_close()
         if self._raw is not None:
             self._raw.write_eof()
@@ -313,7 +315,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return self._raw is None or self._raw.is_closing()
 
     def close(self) -> None:
-        """Write what is left and a close_notify, then close the socket without waiting for the peer's."""
+        """Write the remaining output and a close_notify, then close the socket without waiting for the peer's."""
         raw = self._raw
         if raw is not None and not raw.is_closing():
             self._notify_close()
@@ -327,7 +329,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
     # -- the handshake -----------------------------------------------------------------------------------------
 
     def _shake_hands(self) -> bool:
-        """Go on with the handshake; True when it is done and the protocol above has been told."""
+        """Continue the handshake; return True when it is done and the protocol above has been connected."""
         try:
             self._bio.do_handshake()
         except ssl.SSLWantReadError:
@@ -345,7 +347,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return True
 
     def _is_welcome(self, hello: ClientHello, data: bytes) -> bool:
-        """Look at the client's first message; False when it offers nothing that is served, which ends the handshake."""
+        """Read the client's first message; return False when it offers no served protocol, which ends the handshake."""
         offered = hello.feed(data)
         if hello.is_over:
             self._hello = None
@@ -360,7 +362,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._give_up("the TLS handshake took too long (limit tls_handshake_timeout_s)")
 
     def break_off(self, reason: str) -> None:
-        """End a handshake that is under way; an open connection is left alone."""
+        """End a handshake that is under way; an open connection continues."""
         if not self._is_open:
             self._give_up(f"the TLS handshake was broken off: {reason}")
 
@@ -379,7 +381,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._send()
 
     def _fail(self, error: ssl.SSLError) -> None:
-        """TLS found the peer's bytes wrong: send its alert, and end."""
+        """Handle invalid bytes of the peer: send the TLS alert, and end."""
         self.error = error
         self._send()
         reason = (error.reason or str(error) or type(error).__name__).replace("_", " ").lower()

@@ -1,1 +1,1 @@
-"""A WebSocket, as server and client have it: its turns, its memory, its pings."""
+"""The WebSocket of server and client: its turns, its memory, its pings."""

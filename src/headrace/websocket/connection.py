@@ -1,4 +1,4 @@
-"""A WebSocket as a handler holds it, over any tunnel: a server's stream, or a client's.
+"""The WebSocket object of handlers, over any tunnel: a server's stream, or a client's.
 
 Bytes come in by `on_octets`, called by whoever owns the connection; `intake` parses them, and a message waits in a
 bounded queue for `receive`. What is sent leaves at once as far as the tunnel accepts it.
@@ -72,15 +72,15 @@ class WebSocket(Intake):
     ) -> None:
         super().__init__(tunnel, protocol, loop, max_queue, queue_size, share)
         self.request = request
-        """The request that asked for the WebSocket."""
+        """The request that opened the WebSocket."""
         self.subprotocol = subprotocol
-        """The subprotocol that was agreed on, or None."""
+        """The agreed subprotocol, or None."""
         self.close_code: int | None = None
         """None until the WebSocket is closed; then the close frame's code, 1005 or 1006 (RFC 6455 §7.1.5)."""
         self.close_reason = ""
         """The close frame's reason, or in words why there was none."""
         self.is_told = False
-        """True once the handler has been told of the end."""
+        """True once the handler has seen the end."""
         self.on_closed: Callable[[], None] | None = None
         """Called once when the WebSocket is closed or its tunnel lost; for the owner of the tunnel."""
         self._ended = False
@@ -115,9 +115,9 @@ class WebSocket(Intake):
         return self._take()
 
     async def receive(self) -> Message:
-        """The next message: str for text, bytes for binary. Raises WebSocketClosed once there are no more.
+        """Return the next message: str for text, bytes for binary. Raises WebSocketClosed when there are no more.
 
-        Lets others go on after 64 messages that were there already, or 256 KiB of them.
+        Yields to other tasks after 64 messages that were there already, or 256 KiB of them.
         """
         if self._streak >= TAKEN_PER_TURN:
             await self._pause()
@@ -145,7 +145,7 @@ class WebSocket(Intake):
     # -- what the tunnel's owner tells -------------------------------------------------------------------------
 
     def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        """Bytes have come, which took `owed` of the tunnel's window; with `ended` they are the last."""
+        """Take bytes, which used `owed` of the tunnel's window; with `ended` they are the last."""
         keepalive = self._keepalive
         if keepalive is not None:
             keepalive.heard = True
@@ -161,7 +161,7 @@ class WebSocket(Intake):
             self._parse(data)
 
     def on_lost(self, reason: str) -> None:
-        """The tunnel is gone. What has come before is received still."""
+        """Handle the loss of the tunnel. Earlier messages can still be received."""
         self._ended = True
         self._tunnel_ended = True
         self._lost = reason
@@ -171,12 +171,12 @@ class WebSocket(Intake):
         self._announce()
 
     def on_writable(self) -> None:
-        """The tunnel has accepted the last write."""
+        """Handle that the tunnel has accepted the last write."""
         if self._protocol.output_pending:
             self._flush()
 
     def go_away(self) -> None:
-        """The connection is about to end: say 1001, and leave the peer the time for its close frame."""
+        """Close with 1001 because the connection is about to end, and give the peer time for its close frame."""
         self._say_close(GOING_AWAY, "")
 
     def give_up(self, code: int) -> None:
@@ -193,8 +193,8 @@ class WebSocket(Intake):
     async def send(self, message: Message | bytearray | memoryview | AsyncIterable[Message]) -> None:
         """Send a message: text, bytes, or an async iterable whose pieces become the fragments of one message.
 
-        Returns when it is accepted, which may be later than it is called: so a slow peer slows its sender. Raises
-        WebSocketClosed when the WebSocket is, or is being, closed; TypeError for what is no message.
+        Returns when it is accepted, so a slow peer slows its sender. Raises WebSocketClosed when the WebSocket is
+        closed or closing; TypeError for an object that is not a message.
         """
         if self._tunnel.blocked or self._fragments is not None:
             await self._turn()
@@ -231,7 +231,7 @@ class WebSocket(Intake):
                 await asyncio.sleep(0)
 
     async def _write(self, size: int) -> None:
-        """Write what the protocol has made of a fragment of `size`, and wait until it is accepted."""
+        """Write the frames of a fragment of `size`, and wait until they are accepted."""
         tunnel = self._tunnel
         try:
             tunnel.write(self._protocol.take_output(), False)
@@ -297,7 +297,7 @@ class WebSocket(Intake):
                 self._fragments = None
 
     async def ping(self) -> float:
-        """Send a ping and wait for its pong; the seconds between them. Raises WebSocketClosed."""
+        """Send a ping, wait for its pong, and return the seconds between them. Raises WebSocketClosed."""
         protocol = self._protocol
         if not protocol.is_open:
             raise self._error()
@@ -310,7 +310,7 @@ class WebSocket(Intake):
             self._pings.forget(payload)
 
     def _flush(self) -> None:
-        """Write what the protocol has to say, unless the tunnel has to accept something else first."""
+        """Write the protocol's output, unless the tunnel must accept earlier output first."""
         if self._ended or self._tunnel.blocked:
             return
         protocol = self._protocol
@@ -332,8 +332,8 @@ class WebSocket(Intake):
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Close the WebSocket (RFC 6455 §7.1.2), and wait for the peer's close frame, `close_timeout_s` at most.
 
-        Messages that were not received yet are dropped. When it is closed already, nothing happens. Raises ValueError
-        for a code or reason that must not be sent.
+        Messages that were not received yet are dropped. A no-op when it is closed already. Raises ValueError for a code
+        or reason that must not be sent.
         """
         self.close_soon(code, reason)
         if self.close_code is None:
@@ -342,7 +342,7 @@ class WebSocket(Intake):
             await waiter
 
     async def finish(self) -> None:
-        """Close the WebSocket, and see to it that our side of the tunnel has ended; for the owner of the tunnel."""
+        """Close the WebSocket, and end our side of the tunnel; for the owner of the tunnel."""
         await self.close()
         if not self._ended:
             try:
@@ -356,7 +356,7 @@ class WebSocket(Intake):
             self._tunnel.abort()
 
     def close_soon(self, code: int = NORMAL, reason: str = "") -> None:
-        """Begin what `close` does, and do not wait. Raises ValueError as it does."""
+        """Begin the close handshake without waiting. Raises ValueError like `close`."""
         self._say_close(code, reason)
         self._discards = True
         self._protocol.discards = True
@@ -406,14 +406,14 @@ class WebSocket(Intake):
             on_closed()
 
     def _error(self) -> WebSocketClosed:
-        """What a sender is told."""
+        """Return the error for a sender."""
         self.is_told = True
         if self.close_code is None and self._said is not None:
             return WebSocketClosed(self._said.code, self._said.reason)
         return WebSocketClosed(self.close_code or ABNORMAL, self.close_reason)
 
     def _gone(self, error: OSError) -> WebSocketClosed:
-        """The tunnel went away under a write."""
+        """Handle a tunnel that was lost during a write, and return the error for the sender."""
         self.on_lost(str(error))
         return self._error()
 
@@ -426,7 +426,7 @@ class WebSocket(Intake):
             self._close_timer.cancel()
 
     def _ping_silence(self) -> bool:
-        """Ask a silent peer whether it is there. False while it is us who do not read."""
+        """Send a ping to a silent peer. Return False while our side does not read."""
         if self._is_held or self._owed:
             return False
         self._protocol.send_ping()

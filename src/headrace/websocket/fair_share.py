@@ -1,13 +1,13 @@
-"""What WebSockets share: the work of a loop's turn, and the memory for large messages.
+"""The resources that WebSockets share: the work of a loop's turn, and the memory for large messages.
 
-A peer that sends two megabytes of empty frames, or a kilobyte that inflates to a megabyte, makes work that its bytes do
-not show. So work is counted, and one turn of the loop does so much of it, for all WebSockets together; what is left
-goes on in the next turn, connection by connection, so that a hundred streams of one peer get no more than one of
+A peer that sends two megabytes of empty frames, or a kilobyte that inflates to a megabyte, makes more work than its
+bytes show. So work is counted, and one turn of the loop does a bounded amount of it, for all WebSockets together; the
+rest continues in the next turn, connection by connection, so that a hundred streams of one peer get no more than one of
 another.
 
 Small messages always have room. A message that grows beyond that reserves `max_message_size`, while its handler waits
-for it. A connection's reservations have a bound, and those of all connections together have another; those who find no
-room wait in order, and one of each connection always goes on.
+for it. A connection's reservations have a bound, and those of all connections together have another; WebSockets without
+room wait in order, and one of each connection always continues.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ half a message) that a turn of the loop does for all its WebSockets: 1 to 3 ms."
 SLICE: Final = 100
 """Units that one WebSocket does before the next one's turn."""
 SENDS_PER_TURN: Final = 256
-"""Messages, or fours of KiB, that are sent before a sender lets others go on, if nothing else makes it wait."""
+"""Messages, or units of 4 KiB, that a sender sends before it yields to other tasks, if nothing else makes it wait."""
 TAKEN_PER_TURN: Final = 64
-"""Messages, or fours of KiB, that one handler takes before it lets others go on, if nothing else makes it wait."""
+"""Messages, or units of 4 KiB, that one handler takes before it yields to other tasks, if nothing else makes it
+wait."""
 WEIGHT_SHIFT: Final = 12  # a message counts one, and one more for each 4 KiB
 WEIGHT: Final = 1 << WEIGHT_SHIFT
 DEFAULT_CONNECTION_MESSAGES: Final = 8_388_608
@@ -41,20 +42,20 @@ STALL_PROGRESS: Final = 4_096  # bytes within STALL_S that count; less is a drip
 
 
 class Sharer(Protocol):
-    """A WebSocket, as those see it who share with it."""
+    """The view of a WebSocket that the shared resources have."""
 
     def resume(self) -> None:
-        """It is your turn: go on with what waits."""
+        """Called when it is this WebSocket's turn: continue with the waiting input."""
 
     def on_room(self) -> None:
-        """The room that you asked for is yours."""
+        """Called when the requested room is reserved."""
 
     def stalled(self) -> bool:
         """Return whether the peer has sent less than STALL_PROGRESS of a message since the last call."""
         ...
 
     def end_stalled(self) -> None:
-        """Others need the room: end."""
+        """End, because others need the room."""
 
 
 class LoopShare:
@@ -67,9 +68,9 @@ class LoopShare:
         """Work that may be done before the next turn. It is filled up only when it was used up, so it costs nothing
         where there is little to do."""
         self.sent = 0
-        """What was sent since a sender let others go on; see SENDS_PER_TURN."""
+        """Amount sent since a sender yielded; see SENDS_PER_TURN."""
         self.room = ProcessRoom()
-        """For connections that nobody gave another."""
+        """For connections without one of their own."""
         self._work = work
         self._loop = weakref.ref(loop)
         self._context = contextvars.Context()  # a turn is nobody's
@@ -107,7 +108,7 @@ _shares: Final = PerLoop(LoopShare)
 
 
 def loop_share(loop: asyncio.AbstractEventLoop) -> LoopShare:
-    """Return what the WebSockets of a loop share. Hold it as long as it shall be shared."""
+    """Return the object that the WebSockets of a loop share. Keep a reference while it shall be shared."""
     return _shares.of(loop)
 
 
@@ -123,7 +124,7 @@ class ProcessRoom:
         """The connections that wait for it, in order."""
 
     def freed(self) -> None:
-        """Serve those who wait, as far as there is room."""
+        """Serve the waiting connections, as far as there is room."""
         waiting = self.waiting
         for _ in range(len(waiting)):
             share = next(iter(waiting))
@@ -176,7 +177,7 @@ class ConnectionShare:
             self.turn.wait(self)
 
     def go_on(self) -> bool:
-        """Let the next socket have its turn. True while there are more."""
+        """Give the next socket its turn. Return True while there are more."""
         try:
             if self._ready:
                 self._ready.popleft().resume()
@@ -196,7 +197,8 @@ class ConnectionShare:
         return sum(self._holders.values())
 
     def ask(self, socket: Sharer, size: int) -> bool:
-        """Reserve `size` bytes. True when there is room; else `on_room` is called later, unless `leave` is before."""
+        """Reserve `size` bytes. Return True when there is room; otherwise `on_room` is called later, unless `leave` is
+        called before."""
         if socket in self._asking:
             return False
         if not self._asking and self._has_room(size):
@@ -211,7 +213,7 @@ class ConnectionShare:
         return False
 
     def leave(self, socket: Sharer) -> None:
-        """Give back what the socket has reserved, and take back what it asked for; a no-op for one without."""
+        """Release the socket's reservation, and cancel its request for one; a no-op without either."""
         self._asking.pop(socket, None)
         size = self._holders.pop(socket, 0)
         if size:
@@ -222,7 +224,7 @@ class ConnectionShare:
                     self._room.freed()
 
     def serve(self) -> bool:
-        """Give room to those who wait, in order. True when none has to wait for other connections."""
+        """Give room to waiting sockets, in order. Return True when none must wait for other connections."""
         asking = self._asking
         self._is_serving = True
         while asking:
@@ -257,7 +259,7 @@ class ConnectionShare:
         self._room.reserved += size
 
     def _look(self) -> None:
-        """Others wait: who holds room for a message that does not come gives it up."""
+        """Take room, while others wait, from sockets whose message does not arrive."""
         self._timer = None
         if not self._asking:
             return

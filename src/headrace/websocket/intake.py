@@ -1,7 +1,7 @@
 """The receiving half of an open WebSocket: bytes in, messages in a bounded queue out.
 
-Bytes are parsed as they come, as long as there is work left in the loop's turn and room in the queue; else they wait as
-they are. The peer's credit goes back at once while little is kept. Beyond that it goes back only while the handler
+Bytes are parsed on arrival while there is work left in the loop's turn and room in the queue; otherwise they wait
+unparsed. The peer's credit goes back at once while little is kept. Beyond that it goes back only while the handler
 waits for a message that is larger than that, and has the room for it: that is how a slow handler slows its peer, and
 why a handler that never receives keeps no more than its stream's window.
 """
@@ -24,7 +24,7 @@ Message = str | bytes
 
 
 class Intake:
-    """What a WebSocket has received and its handler has not taken."""
+    """Data that a WebSocket has received and its handler has not taken."""
 
     __slots__ = (
         "_discards",
@@ -70,10 +70,10 @@ class Intake:
         self._queue_size = queue_size
         self._queue: deque[MessageReceived] = deque()
         self._queued = 0
-        """What is in the queue, in bytes, each message charged LEAST_MESSAGE at least."""
+        """Size of the queue in bytes; each message counts as LEAST_MESSAGE at least."""
         self._waiter: asyncio.Future[None] | None = None
         self._streak = 0
-        """Messages that were followed by another one at once, since the handler last let others go on."""
+        """Number of messages taken without waiting since the handler last yielded."""
         # Bytes that wait as they came, and the credit for all that is kept.
         self._is_held = False
         self._held = bytearray()
@@ -87,7 +87,7 @@ class Intake:
         self._share = share
         self._pace = share.turn
         self._is_in_turn = False
-        """It is our turn again in a later turn of the loop."""
+        """True while this WebSocket waits for its turn in a later turn of the loop."""
         self._has_room = False
         """The room for a message of max_message_size is reserved."""
 
@@ -119,7 +119,7 @@ class Intake:
     # -- the handler's side ------------------------------------------------------------------------------------
 
     async def _arrival(self) -> None:
-        """Wait until something has happened; the caller looks what."""
+        """Wait until something has happened; the caller checks what."""
         if self._waiter is not None:
             raise RuntimeError("somebody receives from this WebSocket already; one task may at a time")
         waiter = self._waiter = self._loop.create_future()
@@ -132,7 +132,7 @@ class Intake:
             self._waiter = None
 
     async def _pause(self) -> None:
-        """Let others go on: a handler that finds a message each time it asks would never."""
+        """Yield to other tasks: a handler that always finds a message would never do so."""
         self._streak = 0
         await asyncio.sleep(0)
 
@@ -176,7 +176,7 @@ class Intake:
             self._share.wait(self)
 
     def _release(self) -> None:
-        """Parse what was held, as far as there is room."""
+        """Parse the held bytes, as far as there is room."""
         if not self._is_held or self._is_in_turn or self._is_full():
             return
         self._is_held = False
@@ -249,8 +249,8 @@ class Intake:
     # -- credit and room ---------------------------------------------------------------------------------------
 
     def _credit(self) -> None:
-        """Give the peer's credit back, if little is kept, or there is room for a large message. What waits for its turn
-        to be parsed is no message yet."""
+        """Give the peer's credit back, if little is kept, or there is room for a large message. Bytes that wait to be
+        parsed are not a message yet."""
         if not self._owed:
             return
         if self.kept <= self._queue_size or (
@@ -260,7 +260,7 @@ class Intake:
             self._tunnel.consumed(owed)
 
     def _want_room(self) -> None:
-        """Ask for the room that a message needs that the handler waits for, if it is a large one."""
+        """Request room for the message that the handler waits for, if it is large."""
         if self._has_room or self._waiter is None or self._queue or self._discards:
             return
         if not self._protocol.wants_room and (not self._owed or self._is_held or self.kept <= self._queue_size):
@@ -288,6 +288,6 @@ class Intake:
         self.give_up(TRY_AGAIN_LATER)
 
     def _leave(self) -> None:
-        """Nothing more is received: others may have our room."""
+        """Release the room, because nothing more is received."""
         self._has_room = False
         self._share.leave(self)

@@ -1,4 +1,4 @@
-"""Pings of a WebSocket: those that a handler waits for, and those that find out whether a silent peer is there."""
+"""Pings of a WebSocket: those that a handler waits for, and those that test a silent peer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Pings:
-    """The pings whose pongs somebody waits for."""
+    """The pings whose pongs a task waits for."""
 
     __slots__ = ("_count", "_loop", "_waiting")
 
@@ -21,7 +21,7 @@ class Pings:
         self._waiting: dict[bytes, tuple[asyncio.Future[float], float]] = {}
 
     def expect(self) -> tuple[bytes, asyncio.Future[float]]:
-        """The payload of a new ping, and a future of the seconds until its pong."""
+        """Return the payload of a new ping, and a future of the seconds until its pong."""
         self._count += 1
         payload = self._count.to_bytes(8, "big")
         pong: asyncio.Future[float] = self._loop.create_future()
@@ -29,11 +29,11 @@ class Pings:
         return payload, pong
 
     def forget(self, payload: bytes) -> None:
-        """Nobody waits any more."""
+        """Forget a ping that no task waits for any more."""
         self._waiting.pop(payload, None)
 
     def answered(self, payload: bytes) -> None:
-        """A pong has come. It answers its ping, and those before it (RFC 6455 §5.5.3)."""
+        """Handle a pong. It answers its ping, and those before it (RFC 6455 §5.5.3)."""
         if payload not in self._waiting:
             return
         now = self._loop.time()
@@ -44,7 +44,7 @@ class Pings:
                 break
 
     def give_up(self, error: Exception) -> None:
-        """No pong comes any more."""
+        """End all waiting, because no pong arrives any more."""
         for pong, _ in self._waiting.values():
             if not pong.done():
                 pong.set_exception(error)

@@ -1,4 +1,4 @@
-"""What a WebSocket runs over, and what both its sides agree on without saying: the seam for a server and a client."""
+"""The tunnel under a WebSocket: the interface that server and client implement."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ DEFAULT_CLOSE_TIMEOUT_S: Final = 5.0
 
 
 class WebSocketClosed(OSError):
-    """The WebSocket is closed, or being closed: nothing more is received or sent. `code` and `reason` are the close
-    frame's (RFC 6455 §7.4): 1005 when it had none, 1006 when none came."""
+    """Raised when the WebSocket is closed or closing: nothing more is received or sent. `code` and `reason` are the
+    close frame's (RFC 6455 §7.4): 1005 when it had none, 1006 when there was no close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"the WebSocket is closed: {code}{' ' if reason else ''}{reason}")
@@ -22,7 +22,7 @@ class WebSocketClosed(OSError):
 
 
 class Tunnel(Protocol):
-    """Two directions of bytes on one stream. What comes in is handed to `WebSocket.on_octets`."""
+    """Two directions of bytes on one stream. Input goes to `WebSocket.on_octets`."""
 
     @property
     def blocked(self) -> bool:
@@ -36,7 +36,7 @@ class Tunnel(Protocol):
         """Send bytes, and with `end` the end of our side. Raises OSError when the tunnel is gone."""
 
     def consumed(self, count: int) -> None:
-        """`count` bytes that came are consumed: the peer may send as many again."""
+        """Mark `count` received bytes as consumed: the peer may send as many again."""
 
     def abort(self) -> None:
         """End the tunnel in both directions, at once; a no-op when it has ended."""
