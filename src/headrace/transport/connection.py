@@ -47,8 +47,7 @@ class Connection(asyncio.Protocol):
     """Owns one transport and the `engine` that is given to it in `connection_made` of a subclass.
 
     Subclasses override `on_events` and `on_lost`. `flush_due` is True while a flush will certainly happen: during a
-    batch of input, and after `schedule_flush`. Check it before calling `schedule_flush`; the check is cheaper than the
-    call.
+    batch of input, and after `schedule_flush`. Check it first, which is cheaper than the call.
     """
 
     __slots__ = (
@@ -288,8 +287,7 @@ class Connection(asyncio.Protocol):
             self.loop.call_soon(self._next_turn, context=self.context.copy())
 
     def _next_turn(self) -> None:
-        """Parse input that the last turn left over, and input since then, so that one busy connection does not delay
-        the others."""
+        """Parse input that the last turn left over, and input since then, so that no busy connection delays others."""
         if self._work.left <= 0 and self._is_heavy(len(self._held)):
             self._work.wait(self)
             return
@@ -385,8 +383,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _watch_stall(self) -> None:
-        """Check again after the stall timeout. There is one timer per connection, not per pause, because pauses are
-        many and short."""
+        """Check again after the stall timeout. One timer per connection, not per pause: pauses are many and short."""
         assert self.transport is not None
         self._stall_mark = self.transport.get_write_buffer_size()
         context = self.context.copy()
@@ -418,8 +415,7 @@ class Connection(asyncio.Protocol):
             self._apart(self.transport.abort)
 
     def _end(self) -> None:
-        """Write the last output of an engine that has ended, and close the transport, at the latest after
-        CLOSE_TIMEOUT_S."""
+        """Write the last output of an ended engine, and close the transport within CLOSE_TIMEOUT_S."""
         transport = self.transport
         if transport is None or self._ending:
             return

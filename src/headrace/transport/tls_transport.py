@@ -225,8 +225,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return self._end_in_order()
 
     def _end_in_order(self) -> bool:
-        """Handle the peer's end of input; return True when the protocol above still reads earlier input, and closes
-        later."""
+        """Handle the peer's end of input; return True when the protocol above still reads, and closes later."""
         if self._is_open:
             if self._protocol.eof_received():
                 return True
@@ -257,8 +256,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
     # -- what the protocol above calls -------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt `data` and write it at once. Bytes that the kernel does not accept wait; see
-        `get_write_buffer_size`."""
+        """Encrypt `data` and write it at once. Unaccepted bytes wait; see `get_write_buffer_size`."""
         raw = self._raw
         if raw is None or not data:
             return

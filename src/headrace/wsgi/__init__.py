@@ -1,1 +1,1 @@
-"""WSGI (PEP 3333): its applications run in threads, their requests and responses on the event loop."""
+"""WSGI (PEP 3333): applications run in threads, their requests and responses on the event loop."""

@@ -1,7 +1,7 @@
-"""Who asks: one record a client address, so that none of them takes what all share.
+"""One record per client address, so that no address takes all shared resources.
 
 Threads, memory and disk are given out by address, because a client may open as many connections as it likes. Behind a
-proxy all visitors have one address, so nothing is refused to an address that others do not want: see `threads`.
+proxy all visitors have one address, so an address may use everything that no other wants: see `threads`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ Job = Callable[[], None]
 
 
 class Address:
-    """The requests of one client address: those that wait for a thread, and what the others hold."""
+    """The requests of one client address: those that wait for a thread, and the resources of the others."""
 
     __slots__ = ("alone", "disk", "files", "jobs", "key", "memory", "requests", "unread", "waiting", "waiting_of")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.requests = 0
-        """Requests that have not ended: the record lives as long as there are some."""
+        """Number of requests that have not ended: the record exists while there are some."""
         self.jobs: OrderedDict[Hashable, deque[Job]] = OrderedDict()
-        """What waits for a thread, by connection; whose turn is next stands first."""
+        """Jobs that wait for a thread, by connection; the next turn is the first one's."""
         self.waiting = 0
         """Threads that wait for this client."""
         self.waiting_of: dict[Hashable, int] = {}
@@ -40,14 +40,14 @@ class Address:
         """Connections with a request that was started while room in files was short: they have one at a time."""
 
     def add(self, connection: Hashable, job: Job) -> None:
-        """Let `job` wait, behind those of its connection."""
+        """Queue `job`, behind those of its connection."""
         jobs = self.jobs.get(connection)
         if jobs is None:
             jobs = self.jobs[connection] = deque()
         jobs.append(job)
 
     def take(self, only_unheld: bool = False, is_short: bool = False) -> tuple[Job, Hashable] | None:
-        """The next job, of the connections in turn, with its connection; None when there is none.
+        """Return the next job, of the connections in turn, with its connection; None when there is none.
 
         `only_unheld` leaves out connections that a thread waits for, `is_short` those with responses in files, or with
         a request that may have one soon.
@@ -67,13 +67,14 @@ class Address:
 
 
 class Addresses:
-    """The records of all clients that have requests."""
+    """The records of all client addresses with requests."""
 
     def __init__(self) -> None:
         self._records: dict[Hashable, Address] = {}
 
     def enter(self, host: str | None, connection: Hashable) -> Address:
-        """The record of a new request from `host`; `leave` when it ends. On a unix socket each connection has one."""
+        """Return the record for a new request from `host`; call `leave` when the request ends. On a unix socket each
+        connection has one."""
         key = connection if host is None else client_network(host) if ":" in host else host
         record = self._records.get(key)
         if record is None:
@@ -82,7 +83,7 @@ class Addresses:
         return record
 
     def leave(self, record: Address) -> None:
-        """A request of `record` has ended."""
+        """Count the end of a request of `record`."""
         record.requests -= 1
         if not record.requests:
             del self._records[record.key]

@@ -19,7 +19,8 @@ error_log: Final = get_logger("headrace.error")
 
 
 class WSGIApplication(Resources):
-    """Serves a WSGI application, with at most `wsgi_threads` requests in it at a time; the others wait their turn.
+    """Serves a WSGI application, with at most `wsgi_threads` requests in it at a time; further ones wait for their
+    turn.
 
     Requests that wait for slow clients count up to a half: see `threads`.
     """
@@ -37,10 +38,10 @@ class WSGIApplication(Resources):
         self.state: dict[str, Any] | None = None
 
     async def startup(self) -> None:
-        """Nothing: WSGI has no lifespan, and threads start as they are needed."""
+        """Do nothing: WSGI has no lifespan, and threads start on demand."""
 
     async def shutdown(self) -> None:
-        """Let the threads end. Those still in the application are left behind, which a line in the log says."""
+        """Let the threads end. Threads still in the application are abandoned, which the log says."""
         self.threads.close()
         busy = sum(call.is_running for call in self.given_up)
         if busy:

@@ -1,4 +1,4 @@
-"""The thread's side of a WSGI request: it calls the application and passes on what that gives (PEP 3333)."""
+"""The thread's side of a WSGI request: it calls the application and passes on its output (PEP 3333)."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Call:
         self._line = line
         self._client = client
         self._head: Head | None = None
-        """Status and fields, once the application has said them."""
+        """Status and fields, once the application has set them."""
         self._left: int | None = None
         """Bytes that the announced content-length leaves; None without one."""
         self._is_begun = False
-        """True once the head has been handed over, so that it cannot become another one."""
+        """True once the head has been handed over and cannot change any more."""
         self._is_finished = False
         self.is_running = False
         if content is None:
@@ -51,7 +51,7 @@ class Call:
         environ["wsgi.input"] = content
 
     def run(self) -> None:
-        """Run the application to its end. Never raises: what went wrong is told to the task, and the end always is."""
+        """Run the application to its end. Never raises: reports every failure, and always the end, to the task."""
         error: BaseException | None = None
         self.is_running = True
         try:
@@ -109,7 +109,7 @@ class Call:
         return self._write
 
     def _write(self, data: bytes) -> None:
-        """What `start_response` returns, for applications that push their content."""
+        """The `write` that `start_response` returns, for applications that push their content."""
         self._send(_octets(data))
 
     def _fetch(self) -> bytes:
@@ -119,7 +119,7 @@ class Call:
     # -- the response ------------------------------------------------------------------------------------------
 
     def _send(self, data: bytes, is_last: bool = False) -> None:
-        """Hand a piece over and wait until it is accepted; the last one goes its way alone."""
+        """Hand a piece over and wait until it is accepted; do not wait for the last one."""
         head = self._head
         if head is None:
             raise RuntimeError("the WSGI application gave content before it called start_response, or never called it")
@@ -141,7 +141,7 @@ class Call:
             self._line.tell("respond_whole", *head, data)
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
-        """Leave the content to the task, if it is the rest of a file that it can read for itself."""
+        """Leave the content to the task, if it is the rest of a file that the task can read itself."""
         part = wrapper.part(self._client) if self._head is not None and not self._is_begun else None
         if part is None or self._head is None:
             return False

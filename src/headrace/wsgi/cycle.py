@@ -1,9 +1,9 @@
 """One request to a WSGI application: the task's side, on the event loop.
 
-The thread's side is `call`, the line between them `line`. The request gets a thread once its content is here, as far as
-there is room for it, and the thread is free once it has made the response, as far as there is room for that: what a
-slow client keeps waiting are an `Upload`, or a `Spool` and a task. The task lives until the thread has come to its end,
-also when the client has gone before: the request's place is not free earlier.
+The thread's side is `call`, the line between them `line`. The request gets a thread when its content has arrived, as
+far as there is room for it, and the thread is free when it has made the response, as far as there is room for that: a
+slow client delays only an `Upload`, or a `Spool` and a task. The task lives until the thread ends, even if the client
+has gone before: the request's place is not free earlier.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ class WSGICycle(Exchange):
     address: Address | None = None
     """The record of the client's address, once the request runs."""
     taken: int = 0
-    """Bytes of pieces that came from the thread directly and were accepted, with what a piece costs beside."""
+    """Bytes of pieces that came from the thread directly and were accepted, plus a cost per piece."""
     is_spooled: bool = False
     """True once the thread puts content into its spool, and no longer hands it over."""
     is_counted: bool = False
     """True while the thread counts as one that waits for its client. The thread says so."""
     _failure: BaseException | None = None
-    """What became of a part of the response that the thread did not wait for."""
+    """Outcome of a part of the response that the thread did not wait for."""
     _has_ended: bool = False
     _line: Outlet | None = None
     _pump: asyncio.Task[None] | None = None
-    """What sends the spool's content, once the headers are sent."""
+    """The task that sends the spool's content, once the headers are sent."""
     _content: asyncio.Future[None] | None = None
-    """What the pump waits for while the spool is empty."""
+    """Future that the pump waits for while the spool is empty."""
     _awaits_content: bool = False
     """True while the thread waits for content that the client has not sent."""
     _read: int = 0
-    """Bytes of content that the thread has got so."""
+    """Bytes of content that the thread has received in this way."""
     _room: asyncio.Future[None] | None = None
-    """What the thread waits for while the spool is full."""
+    """Future for room in the spool, while the thread waits for it."""
 
     @property
     def application(self) -> Resources:
-        """What serves the application."""
+        """The adapter that serves the application."""
         application: Any = self.driver.service.application
         return application  # type: ignore[no-any-return]
 
@@ -108,9 +108,9 @@ class WSGICycle(Exchange):
                 self.end()
 
     def _asks_first(self, application: Resources) -> bool:
-        """Return whether the application is to say if the client, which waits for 100 (Continue), sends its content.
+        """Return whether the application decides if the client, which waits for 100 (Continue), sends its content.
 
-        Its thread waits for the client then, so only half of the threads are there for that: others are invited.
+        Its thread then waits for the client, so at most half of the threads do this: other clients get 100 at once.
         """
         return self.head.expect_continue and application.threads.is_half_free()
 
@@ -126,14 +126,14 @@ class WSGICycle(Exchange):
         return Call(self.driver.handler, variables, line, inbox is not None, content, client_of(self))
 
     def _begin(self, context: contextvars.Context, call: Call, line: Outlet) -> None:
-        """In the thread: run the application, unless the request has ended while it waited for a thread."""
+        """Run the application, in the thread, unless the request has ended while it waited for one."""
         if self.gone is None and not line.is_cut:
             context.run(call.run)
         else:
             line.tell("ended", None)
 
     async def _gather(self, upload: Upload) -> None:
-        """Take the content as it comes, to its end or until there is no more room for it."""
+        """Take the content as it arrives, to its end or until there is no more room for it."""
         self.upload = upload
         inbox = self.inbox
         assert inbox is not None
@@ -158,7 +158,7 @@ class WSGICycle(Exchange):
             driver.schedule_flush()
 
     async def _serve(self, line: Outlet) -> None:
-        """Do what the thread asks until it has ended."""
+        """Execute the thread's calls until it has ended."""
         while not self._has_ended:
             question = await line.next()
             try:
@@ -174,18 +174,18 @@ class WSGICycle(Exchange):
 
     @property
     def has_failed(self) -> bool:
-        """True once a part of the response could not be sent: no further one can be."""
+        """True once a part of the response could not be sent; no further part can be sent then."""
         return self._failure is not None
 
     @property
     def _is_said(self) -> bool:
-        """True once the thread has given the whole response."""
+        """True once the thread has produced the whole response."""
         return self._line is not None and self._line.spool is not None and self._line.spool.is_ended
 
     # -- what the thread asks for ------------------------------------------------------------------------------
 
     async def read(self) -> bytes:
-        """Everything of the content that is here, once something is; b"" at its end."""
+        """Wait for content and return all that has arrived; b"" at its end."""
         inbox = self.inbox
         if inbox is None:
             return b""
@@ -222,7 +222,7 @@ class WSGICycle(Exchange):
         self.taken += len(data) + PIECE
 
     async def send_spool(self, head: Head | None) -> None:
-        """From now on content comes out of the spool, the `head` first if that has not been sent."""
+        """Send content from the spool from now on, after the `head` if that has not been sent."""
         spool = self._line.spool if self._line is not None else None
         assert spool is not None
         if self.has_failed:
@@ -238,11 +238,11 @@ class WSGICycle(Exchange):
         self._pump = start_worker(self._send_on(spool), self.driver.loop)
 
     async def look(self) -> None:
-        """The spool has content again, or its end."""
+        """Handle that the spool has content again, or its end."""
         self.wake()
 
     async def make_room(self) -> None:
-        """Wait until everything in the spool has gone out, nobody sends it any more, or there may be room elsewhere."""
+        """Wait until the spool is sent, or will not be sent any more, or there may be room elsewhere."""
         spool = self._line.spool if self._line is not None else None
         assert spool is not None
         if not spool.has_room() and not spool.is_closed:
@@ -262,7 +262,7 @@ class WSGICycle(Exchange):
         await send_file(self, status, headers, file, offset, length)
 
     async def ended(self, error: BaseException | None) -> None:
-        """The thread is through with the application. `error` is what that raised."""
+        """Handle the end of the application in the thread. `error` is its exception."""
         self._has_ended = True
         if error is not None and self._failure is None:
             self._failure = error
@@ -278,7 +278,7 @@ class WSGICycle(Exchange):
     # -- for `Stalls` ------------------------------------------------------------------------------------------
 
     def awaits_client(self) -> bool:
-        """Return whether nothing goes on before the client sends or takes something."""
+        """Return whether the request is stuck until the client sends or takes something."""
         return self._awaits_content or self.blocked
 
     def awaits_room(self) -> bool:
@@ -290,11 +290,11 @@ class WSGICycle(Exchange):
         return self._awaits_content or self.awaits_room() or self.is_counted
 
     def moved(self) -> int:
-        """Bytes that the client has sent to a thread that waited, and has taken."""
+        """Return the bytes that the client has sent to a waiting thread, plus those it has taken."""
         return self._read + self.driver.engine.written(self.stream_id)
 
     def look_for_room(self) -> None:
-        """There may be room now: let the thread try, if it waits for some."""
+        """Let the thread try again, if it waits for room, because there may be some now."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -308,7 +308,7 @@ class WSGICycle(Exchange):
     # -- what goes on meanwhile --------------------------------------------------------------------------------
 
     async def _send_on(self, spool: Spool) -> None:
-        """Send what is in the spool until its end."""
+        """Send the spool's content until its end."""
         loop = self.driver.loop
         try:
             while True:

@@ -1,6 +1,6 @@
 """The environ of a WSGI request (PEP 3333, "environ Variables"; RFC 3875 §4.1).
 
-Text in it is bytes decoded as latin-1, so that an application gets every byte back with `.encode("latin-1")`.
+Its text is bytes decoded as latin-1, so that an application can restore every byte with `.encode("latin-1")`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 _UNDERSCORE: Final = 0x5F
 _OWN_NAMES: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _DROPPED: Final = frozenset({b"proxy"})
-"""HTTP_PROXY is how libraries are told of an outgoing proxy: a client must not be able to set it (CVE-2016-5385)."""
+"""Libraries read the outgoing proxy from HTTP_PROXY: a client must not be able to set it (CVE-2016-5385)."""
 _NAMES_KEPT: Final = 512
 
 _names: dict[bytes, str] = {}
 
 
 def environ(exchange: Exchange, root_path: str) -> dict[str, Any]:
-    """The environ of a request, without `wsgi.input`.
+    """Return the environ of a request, without `wsgi.input`.
 
-    Fields of one name are joined with a comma, of `cookie` with "; ". Left out are `Proxy` and fields with an
-    underscore in their name, which could not be told from those with a hyphen.
+    Fields of one name are joined with a comma, of `cookie` with "; ". `Proxy` and fields with an underscore in their
+    name are left out; the latter could not be distinguished from those with a hyphen.
     """
     driver = exchange.driver
     base = driver.scope_base
@@ -63,7 +63,8 @@ def environ(exchange: Exchange, root_path: str) -> dict[str, Any]:
 
 
 def _of_connection(driver: ServerDriver, root_path: str) -> dict[str, Any]:
-    """What all requests of a connection have in common. On a unix socket the name of the server is the request's."""
+    """Return the part of the environ that all requests of a connection share. On a unix socket the server's name comes
+    from the request."""
     local, client = driver.local, driver.client
     is_tcp = local is not None and local[1] is not None
     found: dict[str, Any] = {
@@ -89,7 +90,8 @@ def _of_connection(driver: ServerDriver, root_path: str) -> dict[str, Any]:
 
 
 def _name(name: bytes) -> str:
-    """The variable of a field that has none of its own; empty when it is left out. Remembered: names recur."""
+    """Return the variable of a field without a variable of its own; empty for a field that is left out. Results are
+    remembered, because names recur."""
     key = "" if name in _DROPPED or _UNDERSCORE in name else "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
     if len(_names) < _NAMES_KEPT:
         _names[name] = key

@@ -21,7 +21,7 @@ _SMALL: Final = 65_536  # up to here the thread reads a file itself: less work t
 
 
 class _Content(io.RawIOBase):
-    """The content as it comes from `fetch`, which blocks, and gives b"" at the end."""
+    """The content from `fetch`, which blocks, and returns b"" at the end."""
 
     def __init__(self, fetch: Callable[[], bytes]) -> None:
         super().__init__()

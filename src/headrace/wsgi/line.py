@@ -1,7 +1,7 @@
 """The line between a request's task on the event loop and the thread that runs its application.
 
-The thread asks, and waits; the task does what was asked and answers. Nothing but the task ever touches the engine. What
-ends the thread's wait is an answer, an error as the answer, or the line being cut because the task has ended.
+The thread calls and waits; the task executes the call and answers. Only the task ever touches the engine. The thread's
+wait ends with an answer, with an error as the answer, or with the line being cut because the task has ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CUT: Final = "the server has given the request up"
 
 
 class Question(NamedTuple):
-    """What the thread wants of the task."""
+    """A call from the thread to the task."""
 
     verb: str
     """The name of a method of the task's side."""
@@ -26,7 +26,7 @@ class Question(NamedTuple):
 
 
 class Line:
-    """One a request. `ask` and `tell` are for the thread, everything else for the event loop."""
+    """One per request. `ask` and `tell` are for the thread, everything else for the event loop."""
 
     __slots__ = ("_answered", "_error", "_is_asked", "_loop", "_mutex", "_questions", "_value", "_waiter", "is_cut")
 
@@ -46,7 +46,7 @@ class Line:
     # -- the thread's end --------------------------------------------------------------------------------------
 
     def ask(self, verb: str, *arguments: Any) -> Any:
-        """Have the task do `verb`, and wait for what it gives. Raises what it raises, or ClientDisconnected."""
+        """Have the task do `verb`, and wait for its result. Raises its exception, or ClientDisconnected."""
         with self._mutex:
             return self._ask(verb, *arguments)
 
@@ -92,20 +92,20 @@ class Line:
             waiter.set_result(None)
 
     async def next(self) -> Question:
-        """The thread's next question; each that `wants_answer` must get one."""
+        """Wait for the thread's next question and return it; each that `wants_answer` must get one."""
         while not self._questions:
             self._waiter = self._loop.create_future()
             await self._waiter
         return self._questions.popleft()
 
     def answer(self, value: Any = None, error: BaseException | None = None) -> None:
-        """Let the thread go on, with `value`, or with `error` raised where it asked."""
+        """Let the thread continue, with `value`, or with `error` raised in its call."""
         self._value, self._error = value, error
         self._is_asked = False
         self._answered.release()
 
     def cut(self) -> None:
-        """The task ends: whatever the thread asks, now or later, raises ClientDisconnected there."""
+        """Cut the line, because the task ends: every call of the thread, now or later, raises ClientDisconnected."""
         self.is_cut = True
         if self._is_asked:
             self.answer(error=ClientDisconnected(_CUT))

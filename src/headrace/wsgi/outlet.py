@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from headrace.wsgi.resources import Resources
 
 WHOLE: Final = 65_536
-"""A response in one piece of up to so many bytes goes its way at once and takes no room: it is no more than the engine
-may hold of a stream anyway."""
+"""A response in one piece of up to so many bytes is sent at once and takes no room: it is no more than the engine may
+hold of a stream anyway."""
 DIRECT: Final = 16_384
 """Bytes of pieces that may be on their way to the task, or wait there for the client."""
 
@@ -58,11 +58,11 @@ class Outlet(Line):
         self._application = application
         self._address = address
         self._told = 0
-        """Bytes of pieces that were told, with what a piece costs beside; `cycle.taken` has those sent."""
+        """Bytes of pieces that were handed over, plus a cost per piece; `cycle.taken` has those sent."""
         self.spool: Spool | None = None
 
     def ask(self, verb: str, *arguments: Any) -> Any:
-        """As `Line.ask`. Content that is to go on is waited for only when there is no room for it."""
+        """Like `Line.ask`, but waits for content only when there is no room for it."""
         with self._mutex:
             if verb == "go_on":
                 try:
@@ -74,7 +74,7 @@ class Outlet(Line):
             return self._wait(verb, *arguments)
 
     def tell(self, verb: str, *arguments: Any) -> None:
-        """As `Line.tell`, but content is waited for here as well when there is no room for it."""
+        """Like `Line.tell`, but waits for content when there is no room for it."""
         with self._mutex:
             try:
                 if verb == "ended":
@@ -96,7 +96,7 @@ class Outlet(Line):
     # -- under the mutex ---------------------------------------------------------------------------------------
 
     def _wait(self, verb: str, *arguments: Any) -> Any:
-        """Ask for what may take as long as the client likes: this thread is counted meanwhile."""
+        """Make a call that may take as long as the client likes; this thread is counted meanwhile."""
         self._count(True)
         try:
             return self._ask(verb, *arguments)

@@ -25,4 +25,4 @@ class Resources:
         self.spools.room_given = self.threads.look
         self.stalls = Stalls(self.threads, config.wsgi_stall_s)
         self.given_up: list[Call] = []
-        """Calls that had not come to their end when their request was cancelled, which only the end of a drain does."""
+        """Calls that had not ended when their request was cancelled, which only the end of a drain does."""

@@ -1,8 +1,8 @@
 """A response's content between the thread that makes it and the task that sends it.
 
-What the client has not taken waits here, not in the thread: in memory up to a size, then in a temporary file up to
-another. Content goes out in the order in which it came in: what is in memory is older than what is in the file, as
-nothing goes into memory while the file has some. Small pieces are joined on their way to the file.
+Content that the client has not taken waits here, not in the thread: in memory up to a size, then in a temporary file up
+to another. Content leaves in order of arrival: content in memory is older than content in the file, because nothing
+goes into memory while the file has some. Small pieces are joined on their way to the file.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from headrace.wsgi.spools import Spools
 
 STEP: Final = 65_536
-"""Bytes that pieces are joined to as they are given out, and that are taken when nothing waits and there is no room at
-all, so that a response goes on without any spool."""
+"""Size to which pieces are joined when they are taken out, and that is accepted when nothing waits and there is no room
+at all, so that a response continues without any spool."""
 READ: Final = 131_072  # bytes of the file that are read at once
 PIECE: Final = 256  # what a piece in memory costs beside its bytes
 PIECES: Final = 16_384
-"""Pieces that a file takes until everything has gone out: an application that makes small ones without an end soon
-waits for its client, and does not compute until the file is full. Pieces of 4 KiB fill `wsgi_spool_size` before."""
+"""Number of pieces that a file accepts until it is empty: an application that makes endless small pieces soon waits for
+its client, and does not compute until the file is full. Pieces of 4 KiB fill `wsgi_spool_size` before."""
 
 
 class Spool:
@@ -38,33 +38,33 @@ class Spool:
         self._connection = connection
         self._lock = threading.Lock()
         self._pieces: deque[tuple[bytes, int]] = deque()
-        """What is in memory, each with what was taken for it."""
+        """Pieces in memory, each with the room taken for it."""
         self._kept = 0
-        """What was taken for them, and for those that were given out last."""
+        """Room taken for them, and for those that were taken out last."""
         self._given = 0
-        """What was taken for those that were given out last: they count until the next are asked for."""
+        """Room taken for those that were taken out last: they count until the next are requested."""
         self._file: SpoolFile | None = None
         self._written = 0
         self._read = 0
         """The file's bytes between `_read` and `_written` have not been given out."""
         self._tail = bytearray()
-        """What comes behind the file's, until there is enough of it to be written."""
+        """Content after the file's, until there is enough of it to be written."""
         self._tail_room = 0
-        """What was taken for that, until the spool is closed."""
+        """Room taken for that, until the spool is closed."""
         self._filed = 0
         """Pieces that went to the file, or to the tail, since everything had gone out."""
         self.is_ended = False
-        """True once no more comes."""
+        """True once the content is complete."""
         self._is_awaited = False
-        """True while the task waits for content: it must be told."""
+        """True while the task waits for content and must be notified."""
         self.is_closed = False
-        """True once nothing more is taken, as nobody sends it."""
+        """True once no more content is accepted, because it will not be sent."""
 
     # -- the thread's end --------------------------------------------------------------------------------------
 
     def put(self, data: memoryview) -> int:
-        """Store as much as there is room for; returns how many bytes that is. May wait for the disk, never for the
-        client. When nothing waits here, some of it always has room."""
+        """Store as much as there is room for, and return the number of bytes. May wait for the disk, never for the
+        client. When nothing waits here, some of it always fits."""
         with self._lock:
             if self.is_closed:
                 return 0
@@ -102,7 +102,7 @@ class Spool:
         return count
 
     def _write(self, data: memoryview) -> int:
-        """Write to the file, without the lock, as much as there is room for; returns how many bytes that is."""
+        """Write to the file, without the lock, as much as there is room for, and return the number of bytes."""
         with self._lock:
             if self._file is None:
                 self._file = SpoolFile(self._spools, self._address, self._connection)
@@ -119,7 +119,7 @@ class Spool:
 
     @property
     def is_filed(self) -> bool:
-        """True while the client is so far behind that what comes goes to the file."""
+        """True while the client is so far behind that new content goes to the file."""
         return self._filed > 0
 
     def keep(self, size: int) -> bool:
@@ -134,11 +134,11 @@ class Spool:
         return True
 
     def end(self) -> None:
-        """Say that no more comes."""
+        """Mark the content as complete."""
         self.is_ended = True
 
     def must_tell(self) -> bool:
-        """Return whether the task waits for what was put, or for the end; it is told once."""
+        """Return whether the task waits for content or for the end, and must be notified; True only once."""
         with self._lock:
             is_awaited, self._is_awaited = self._is_awaited, False
             return is_awaited
@@ -146,7 +146,7 @@ class Spool:
     # -- the task's end ----------------------------------------------------------------------------------------
 
     def take(self) -> bytes:
-        """Some content from memory; b"" when there is none there."""
+        """Return some content from memory; b"" when there is none there."""
         with self._lock:
             self._forget()
             if not self._pieces:
@@ -163,12 +163,13 @@ class Spool:
         return taken[0][0] if len(taken) == 1 else b"".join([data for data, _ in taken])
 
     def has_file_content(self) -> bool:
-        """Return whether what is next is in the file, where `read` gets it; nothing goes into memory before it has."""
+        """Return whether the next content is in the file, where `read` gets it; nothing goes into memory before
+        that."""
         with self._lock:
             return not self._pieces and self._read < self._written
 
     def read(self) -> bytes:
-        """Some content from the file. Blocks for the disk. Raises OSError."""
+        """Return some content from the file. Blocks for the disk. Raises OSError."""
         file = self._file
         assert file is not None
         data = file.read(self._read, min(READ, self._written - self._read))
@@ -177,23 +178,24 @@ class Spool:
         return data
 
     def is_over(self) -> bool:
-        """Return whether everything has been given out, and no more comes."""
+        """Return whether all content has been taken out, and it is complete."""
         with self._lock:
             return self.is_ended and self._is_empty()
 
     def has_room(self) -> bool:
-        """Return whether everything has been given out, so that what comes now has room for certain."""
+        """Return whether all content has been taken out, so that there is certainly room."""
         with self._lock:
             return self._is_empty()
 
     def await_content(self) -> bool:
-        """False when there is content, or the end; else True: `must_tell` will say so when there is."""
+        """Return False when there is content, or the end; otherwise True, and `must_tell` returns True when there
+        is."""
         with self._lock:
             self._is_awaited = self._is_empty() and not self.is_ended
             return self._is_awaited
 
     def close(self) -> None:
-        """Forget everything, and give back all that it has. Idempotent."""
+        """Discard the content, and release all room. Idempotent."""
         with self._lock:
             self.is_closed = True
             self._pieces.clear()

@@ -1,8 +1,8 @@
-"""What the spools of a process share: room in memory, room on disk, and descriptors.
+"""The resources that the spools of a process share: room in memory, room on disk, and descriptors.
 
 One client address gets at most half of each, so that there is always some for the others. The last part of the room in
-files is for responses of connections that have none there: see `is_short`. Whoever gets none waits in its thread, as it
-would without spools.
+files is for responses of connections that have none there: see `is_short`. A request without room waits in its thread,
+as it would without spools.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Spools:
         self._files_used = 0
         self._full = Seldom()
         self.room_given: Callable[[], object] = bool
-        """Called by whichever thread gave room in files back, when it has."""
+        """Called by the thread that has released room in files."""
 
     @property
     def is_used(self) -> bool:
@@ -56,7 +56,7 @@ class Spools:
         return bool(self.memory or self.size)
 
     def usage(self) -> tuple[int, int, int]:
-        """Bytes in memory, bytes in files, and files."""
+        """Return bytes in memory, bytes in files, and the number of files."""
         return self._memory_used, self._disk_used, self._files_used
 
     def is_short(self, address: Address) -> bool:
@@ -77,7 +77,7 @@ class Spools:
             )
 
     def take_memory(self, address: Address, size: int) -> bool:
-        """Take room for `size` bytes; False when there is none. Give it back with `give_memory`."""
+        """Take room for `size` bytes; return False when there is none. Give it back with `give_memory`."""
         with self._lock:
             if self._memory_used + size > MEMORY or address.memory + size > MEMORY // 2:
                 return False
@@ -91,7 +91,7 @@ class Spools:
             address.memory -= size
 
     def take_disk(self, address: Address, size: int) -> int:
-        """Take room for up to `size` bytes in files; the number of bytes. Give it back with `give_disk`."""
+        """Take room for up to `size` bytes in files, and return the number of bytes. Give it back with `give_disk`."""
         with self._lock:
             size = max(0, min(size, self.total - self._disk_used, self.total // 2 - address.disk))
             self._disk_used += size
@@ -104,7 +104,8 @@ class Spools:
             address.disk -= size
 
     def open_file(self, address: Address, connection: Hashable | None) -> BinaryIO | None:
-        """A temporary file without a name, gone with its descriptor; None when there are enough. Raises OSError.
+        """Return a temporary file without a name, gone with its descriptor; None when the limit is reached. Raises
+        OSError.
 
         `connection` is that of a response, None for an upload.
         """
@@ -120,7 +121,7 @@ class Spools:
             raise
 
     def close_file(self, address: Address, connection: Hashable | None, file: BinaryIO) -> None:
-        """Close what `open_file` gave."""
+        """Close a file of `open_file`."""
         file.close()
         self._give_file(address, connection)
 
@@ -139,7 +140,7 @@ class Spools:
                 del address.unread[connection]
 
     def failed(self, error: OSError) -> None:
-        """Tell the operator, now and then, that there is no room for temporary files: threads wait instead."""
+        """Log, now and then, that there is no room for temporary files and threads wait instead."""
         if self._full.is_due():
             error_log.warning("temporary files cannot be written (%s): threads wait for slow clients instead", error)
 
@@ -147,7 +148,7 @@ class Spools:
 class SpoolFile:
     """A temporary file of one request or response: written and read at offsets, by threads, one of each at most.
 
-    It is made with the first byte. `close` waits for nobody: a file that a thread uses is closed when that is done, so
+    It is made with the first byte. `close` does not wait: a file that a thread uses is closed when that is done, so
     that its descriptor cannot become another file's under it.
     """
 
@@ -166,7 +167,8 @@ class SpoolFile:
         """True once a write has failed: nothing more goes into it."""
 
     def write(self, data: memoryview, offset: int) -> int:
-        """Write at `offset`, within `Spools.size`; returns how much was, less than all when there is no more room.
+        """Write at `offset`, within `Spools.size`, and return the number of bytes written, less than all when there is
+        no more room.
 
         Raises nothing: a file that cannot be made or written has no room.
         """
@@ -191,7 +193,7 @@ class SpoolFile:
         return count
 
     def read(self, offset: int, size: int) -> bytes:
-        """Read up to `size` bytes. Raises OSError, also for what was written and is not there, or when it is closed."""
+        """Read up to `size` bytes. Raises OSError, also for written content that is missing, and when it is closed."""
         if not self._begin():
             raise OSError("the temporary file is closed")
         try:
@@ -203,7 +205,7 @@ class SpoolFile:
             self._end()
 
     def close(self) -> None:
-        """Close it, and give back what it has, now or when the thread that uses it is done. Idempotent."""
+        """Close it, and release its room, now or when the thread that uses it is done. Idempotent."""
         with self._lock:
             is_first = not self._is_closed
             self._is_closed = True

@@ -1,10 +1,11 @@
-"""Ends what keeps all threads waiting: clients that take nothing of their responses while others get no thread.
+"""Ends requests that keep all threads waiting: those of clients that do not take their responses while others get no
+thread.
 
 Room for responses and spare threads are bounded, so clients that never read can use up both. From the moment when
 requests wait for a thread and more than half of the threads wait for clients, each of these clients has `limit_s`
-seconds to make progress. Then the responses without any are ended, those that wait longest first, no more of them than
+seconds to make progress. Then responses without progress are ended, those that wait longest first, no more of them than
 requests wait. The same goes for responses of a connection whose requests are held back (`Threads.held_back`), whatever
-the threads do. Nothing is ended as long as nobody waits for a thread, and nobody who reads ever is.
+the threads do. Nothing is ended while no request waits for a thread, and a client that reads is never ended.
 
 Everything here is for the event loop.
 """
@@ -38,7 +39,7 @@ class Holder(Protocol):
     driver: ServerDriver
 
     def awaits_client(self) -> bool:
-        """Return whether nothing goes on before the client sends or takes something."""
+        """Return whether the request is stuck until the client sends or takes something."""
         ...
 
     def awaits_room(self) -> bool:
@@ -50,7 +51,7 @@ class Holder(Protocol):
         ...
 
     def moved(self) -> int:
-        """Return how many bytes the client has sent to a thread that waited, and has taken."""
+        """Return the bytes that the client has sent to a waiting thread, plus those it has taken."""
         ...
 
     def look_for_room(self) -> None:
@@ -67,20 +68,22 @@ class Stalls:
         self._threads = threads
         self._limit_s = limit_s
         self._held: dict[Holder, tuple[float, int] | None] = {}
-        """Since when each has made no progress, and the bytes it had moved then; None where that is not so."""
+        """The time since when each has made no progress, and the bytes it had moved then; None while it makes
+        progress."""
         self._is_watching = False
         self._said = Seldom()
 
     def enter(self, cycle: Holder) -> None:
-        """`cycle` holds a thread, or room, for as long as its client likes. Idempotent until `leave`."""
+        """Watch `cycle`, which holds a thread, or room, for as long as its client likes. Idempotent until `leave`."""
         self._held.setdefault(cycle, None)
 
     def leave(self, cycle: Holder) -> None:
-        """`cycle` has ended; a no-op when it never entered."""
+        """Stop watching `cycle`, which has ended; a no-op when it never entered."""
         self._held.pop(cycle, None)
 
     def watch(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
-        """A request waits for a thread: look at those that hold one, until none waits. `context` is the server's."""
+        """Begin to check the requests that hold a thread, because one waits for a thread, until none waits. `context`
+        is the server's."""
         if self._limit_s and not self._is_watching:
             self._is_watching = True
             self._look(loop, context)

@@ -1,9 +1,10 @@
-"""Threads for an application that blocks: as many as are needed, up to a bound, and none that holds up the end.
+"""Threads for an application that blocks: as many as are needed, up to a bound, and none that delays the end of the
+process.
 
 `concurrent.futures` has such a pool, but the interpreter waits for its threads before it ends, and one request that
 never returns would keep a server from stopping. These are daemons: they end with the process. And that pool serves in
-the order of arrival, so that one client's hundred requests hold up everybody. This one takes addresses in turn, within
-an address its connections, and keeps a few threads for those whom nobody waits for yet.
+the order of arrival, so that one client's hundred requests delay all others. This pool takes addresses in turn, within
+an address its connections, and keeps a few threads for clients that no thread waits for yet.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from headrace.wsgi.addresses import Address, Job
 
 
 class Threads:
-    """At most `size` threads at once; 0: 4 more than cores, and 32 at most.
+    """A pool of at most `size` threads at once; 0: 4 more than cores, and 32 at most.
 
     A thread that waits for its client computes nothing. While more than half of them do so, up to `spare` further ones
     run, for addresses that hold less than half of the threads so; half of the spare ones also for any connection that
-    no thread waits for. With one thread there are no spare ones: who asks for one wants one call at a time.
+    no thread waits for. With one thread there are no spare ones: that setting means one call at a time.
 
     While `is_short` says that room in files is short for an address, connections that have responses there get no
     thread, and the others one at a time: they are held back. Call `look` when there may be room again.
@@ -38,7 +39,7 @@ class Threads:
         self.share = max(1, self.size // 2)
         """Threads that may wait for one address before others go first."""
         self._handed: SimpleQueue[Job | None] = SimpleQueue()
-        """To the idle threads; None lets one end."""
+        """Queue to the idle threads; None lets one end."""
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()  # of everything below
         self._idle = 0
@@ -47,7 +48,7 @@ class Threads:
         self._waiting = 0
         self._queued = 0
         self._turns: deque[Address] = deque()
-        """Addresses that have jobs, whose turn is next first."""
+        """Addresses with jobs, in order of their turns."""
 
     def stats(self) -> dict[str, int]:
         """Threads that are idle, that run, and that wait for clients among these; jobs that wait for a thread."""
@@ -58,8 +59,7 @@ class Threads:
         return self._queued > 0 and self._waiting > self.size // 2
 
     def is_half_free(self) -> bool:
-        """Return whether less than half of the threads run, so that one that is to wait for its client leaves
-        enough."""
+        """Return whether less than half of the threads run, so that one more may wait for its client."""
         return self._running < self.size // 2
 
     def start(self, job: Job, address: Address, connection: Hashable) -> bool:
@@ -83,13 +83,14 @@ class Threads:
             return self._queued > 0
 
     def look(self) -> None:
-        """Start what was held back, where there is room in files for it now."""
+        """Start requests that were held back, if there is room in files for them now."""
         if self._queued:
             with self._lock:
                 self._dispatch()
 
     def held_back(self) -> dict[Hashable, int]:
-        """The number of requests that are, by the connection whose own responses take the room, or by address."""
+        """Return the number of requests that are held back, by the connection whose own responses take the room, or by
+        address."""
         found: dict[Hashable, int] = {}
         with self._lock:
             for address in self._turns:
@@ -100,7 +101,7 @@ class Threads:
         return found
 
     def wait_began(self, address: Address, connection: Hashable) -> None:
-        """A thread waits for the client of `connection` from now on, until `wait_ended`."""
+        """Count a thread that waits for the client of `connection` from now on, until `wait_ended`."""
         with self._lock:
             self._waiting += 1
             address.waiting += 1
@@ -108,7 +109,7 @@ class Threads:
             self._dispatch()
 
     def wait_ended(self, address: Address, connection: Hashable) -> None:
-        """The thread goes on."""
+        """Count that the thread continues."""
         with self._lock:
             self._waiting -= 1
             address.waiting -= 1
@@ -127,7 +128,7 @@ class Threads:
     # -- under the lock ----------------------------------------------------------------------------------------
 
     def _room(self, running: int) -> int:
-        """2 when a thread is free beside `running` ones, 1 when a spare one is, 0 when none is."""
+        """Return 2 when a thread is free beside `running` ones, 1 when a spare one is, 0 when none is."""
         if running < self.size:
             return 2
         return 1 if running < self.size + min(self._spare, self._waiting - self.size // 2) else 0
@@ -145,7 +146,7 @@ class Threads:
             self._running += 1
 
     def _next(self, running: int) -> Job | None:
-        """The job for a thread that is free beside `running` ones; None when nobody who waits may have it."""
+        """Return the job for a thread that is free beside `running` ones; None when no waiting job may have it."""
         if not self._queued:
             return None
         turns = self._turns

@@ -1,8 +1,8 @@
-"""A request's content on its way to the application: gathered before a thread is taken, as far as there is room.
+"""A request's content on its way to the application: collected before a thread is taken, as far as there is room.
 
-It is gathered in memory up to a size, then in a temporary file up to another. What comes beyond goes to the thread as
-the client sends it; so does everything of a client that waits for 100 (Continue) while less than half of the threads
-run, as the application may not want it. Otherwise such a client is invited, and its content gathered.
+It is collected in memory up to a size, then in a temporary file up to another. Content beyond that goes to the thread
+as the client sends it; so does all content of a client that waits for 100 (Continue) while less than half of the
+threads run, because the application may not want it. Otherwise such a client gets 100, and its content is collected.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ class Upload:
         self._spools = spools
         self._address = address
         self._tail = bytearray()
-        """What comes behind the file."""
+        """Content after the file's."""
         self._taken = 0
-        """What was taken of the room in memory."""
+        """Room taken in memory."""
         self._file: SpoolFile | None = None
         self._written = 0
         self._read = 0
         self._is_closed = False
         self.size = 0
-        """Bytes that were gathered."""
+        """Number of collected bytes."""
         self.is_full = False
-        """True once there is no more room: the thread must read on."""
+        """True once there is no more room: the thread must read the rest."""
 
     async def add(self, data: bytes, loop: asyncio.AbstractEventLoop) -> None:
-        """Take `data`, all of it; look at `is_full` afterwards. May wait for the disk."""
+        """Take all of `data`; check `is_full` afterwards. May wait for the disk."""
         self._tail += data
         self.size += len(data)
         room = self._spools.memory if self._file is None else STEP
@@ -70,7 +70,7 @@ class Upload:
             self._give_memory()
 
     def reader(self, fetch: Callable[[], bytes] | None) -> io.BytesIO | io.BufferedReader:
-        """A `wsgi.input` of what was gathered, and, unless it is None, of what `fetch` gives behind that."""
+        """Return a `wsgi.input` of the collected content, followed by that of `fetch` unless it is None."""
         if self._written == 0 and fetch is None:
             tail, self._tail = self._tail, bytearray()
             return io.BytesIO(tail)
@@ -94,7 +94,7 @@ class Upload:
         return content_reader(next_piece)
 
     def close(self) -> None:
-        """Give back all that it has. Idempotent."""
+        """Release all room. Idempotent."""
         self._is_closed = True
         self._give_memory()
         if self._file is not None:

@@ -69,7 +69,8 @@ class Decoder:
         return [table.get(position) for position in range(len(table))]
 
     def set_max_table_size(self, size: i64) -> None:
-        """Apply a new limit for the peer's table: to be called when it acknowledged our SETTINGS_HEADER_TABLE_SIZE.
+        """Apply a new limit for the peer's table; call it when the peer has acknowledged our
+        SETTINGS_HEADER_TABLE_SIZE.
 
         When the limit fell below the size in use, the next block has to start with a dynamic table size update
         (RFC 7541 §4.2), else `decode` raises.
@@ -81,8 +82,8 @@ class Decoder:
     def decode(self, block: bytes) -> FieldSection:
         """Decode one whole field block: HEADERS and its CONTINUATIONs put together, without padding and priority.
 
-        A section over the limits comes back `truncated`; the dynamic table is right all the same. For a repeated block
-        the same object comes back while the dynamic table is unchanged.
+        A section over the limits comes back `truncated`; the dynamic table is still correct. A repeated block returns
+        the same object while the dynamic table is unchanged.
 
         Raises HPACKBombError when the block decodes to more than four times a limit and to more than four times its own
         bytes, and HPACKError for every other fault. No further block can be decoded then. So the work for a block is
@@ -180,8 +181,8 @@ class Decoder:
     def _remember(self, block: bytes, section: FieldSection, literals: i64) -> None:
         """Keep a section whose block left the table alone, if the block was seen before.
 
-        Only on second sight, because most clients' blocks have something unique in them: those shall neither cost
-        memory nor push repeated ones out.
+        Only on second sight, because most clients' blocks have something unique in them; these must neither cost memory
+        nor evict repeated ones.
         """
         sightings = self._sightings
         if sightings is None:

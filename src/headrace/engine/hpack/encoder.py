@@ -1,4 +1,4 @@
-"""Encoding field blocks (RFC 7541 §6), and the choice of what goes into the dynamic table."""
+"""Encoding field blocks (RFC 7541 §6), and the choice of fields for the dynamic table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_extensions import i64
 
 MAX_TABLE_SIZE: Final = 4096
-"""Our own table's size at most, whatever the peer allows: a setting of 2^32 - 1 must not cost us memory."""
+"""Largest size of our own table, whatever the peer allows: a setting of 2^32 - 1 must not cost memory."""
 
 _ON_SECOND_SIGHT: Final = 0  # the default: a value that comes once would only push others out
 _AT_ONCE: Final = 1
@@ -78,7 +78,7 @@ _SECRET_SIZE: Final = 1_024
 
 
 class _Name:
-    """What is known about a field name in every connection: its static index or 0, and how to treat its values."""
+    """Facts about a field name in every connection: its static index or 0, and how to treat its values."""
 
     __slots__ = ("index", "policy", "values")
 
@@ -185,8 +185,8 @@ class Encoder:
     def encode(self, fields: Iterable[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None) -> bytes:
         """Encode one field section as a whole block, in the given order; names must be lowercase already.
 
-        Never indexed are credentials, such as `authorization`, `cookie` and what `secrets.is_secret` tells, and the
-        fields of the names in `never_indexed`, whose values are not looked for in any table either.
+        Credentials are never indexed (`authorization`, `cookie`, and names for which `secrets.is_secret` is True), nor
+        are fields with names in `never_indexed`, whose values are not looked up in any table either.
         """
         out = BytesWriter()
         self.settled = True

@@ -1,4 +1,4 @@
-"""What HPACK deals in: a field line, a decoded field section, and the one exception of this package."""
+"""The types of HPACK: a field line, a decoded field section, and the one exception of this package."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Field:
     """One field line: name and value as bytes, decoded, never validated here (RFC 9113 §8.2 is the owner's).
 
     The fields of the static table exist once in a process and those of a dynamic table once in a connection: every
-    section that refers to an entry holds the same object. What the owner finds out about a field may therefore be
-    kept in `kind`, which starts at -1 and which HPACK never reads.
+    section that refers to an entry holds the same object. The owner may therefore keep its knowledge about a field in
+    `kind`, which starts at -1 and which HPACK never reads.
 
     `pair` is the two-tuple `(name, value)`, made once and shared. (It is declared with a variable length because
     mypyc would unpack a `tuple[bytes, bytes]` attribute, and then build a new tuple at every access.)
@@ -39,10 +39,10 @@ class FieldSection:
     """A decoded field section, in the order of its fields (RFC 7541 §2.1).
 
     `size` and `count` are of the whole section. When a limit of the decoder was passed, `truncated` is True and
-    `fields` holds only what came before; the rest was decoded for the dynamic table's sake and let go.
-    The same object may come back for a later block: treat `fields` as read-only. `memo` is room for what the owner
-    derives from the section, so that a repeated section need not be examined again. `never_indexed` are the names of
-    fields that came as never-indexed literals, None when there are none: they go on as such (RFC 7541 §6.2.3).
+    `fields` holds only what came before; the rest was decoded for the dynamic table's sake and let go. The same object
+    may come back for a later block: treat `fields` as read-only. `memo` is for values that the owner derives from the
+    section, so that it need not examine a repeated section again. `never_indexed` has the names of fields that came as
+    never-indexed literals, None when there are none: a proxy forwards them as such (RFC 7541 §6.2.3).
     """
 
     __slots__ = ("count", "fields", "memo", "never_indexed", "size", "truncated")
@@ -77,5 +77,5 @@ class HPACKError(Exception):
 class HPACKBombError(HPACKError):
     """The block decodes to more than four times a limit, and than its own bytes: an attack, decoded no further.
 
-    For the owner to answer with ENHANCE_YOUR_CALM. The dynamic table is not usable afterwards.
+    The owner answers with ENHANCE_YOUR_CALM. The dynamic table is not usable afterwards.
     """

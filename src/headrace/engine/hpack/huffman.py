@@ -79,7 +79,7 @@ def decode(data: bytes, start: i64, end: i64) -> bytes:
 
 
 def decode_by_window(data: bytes, start: i64, end: i64) -> bytes:
-    """The compiled way of `decode`, symbol by symbol from a window of up to 60 bits. Also the one that names faults."""
+    """Decode symbol by symbol from a window of up to 60 bits: the compiled way of `decode`, which also names faults."""
     out = BytesWriter()
     position: i64 = start
     remaining: i64 = (end - start) * 8  # bits of the string that are still to be decoded

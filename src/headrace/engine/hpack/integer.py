@@ -32,7 +32,7 @@ def decode_integer(data: bytes, position: i64, prefix_bits: i64) -> tuple[i64, i
 
 
 def decode_continuation(data: bytes, position: i64, value: i64) -> tuple[i64, i64]:
-    """Go on with an integer whose prefix was all ones, of which `value` is the worth."""
+    """Continue with an integer whose prefix was all ones; `value` is the value of the prefix."""
     shift: i64 = 0
     end: i64 = len(data)
     while position < end:

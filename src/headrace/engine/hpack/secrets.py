@@ -1,7 +1,7 @@
-"""Names of fields whose values nobody may learn from the size of blocks (RFC 7541 §7.1.3).
+"""Names of fields whose values must not leak through the size of blocks (RFC 7541 §7.1.3).
 
-One encoder serves all who share a connection, such as the visitors behind a reverse proxy. A value that stands in its
-table makes a guess of it shorter than any other value, so that these are never put there, however long they are.
+One encoder serves all users of a connection, such as the visitors behind a reverse proxy. A value in its table makes a
+correct guess shorter than any other value, so these values are never put there, however long they are.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ _ENDINGS: Final = (
 
 
 def is_secret(name: bytes) -> bool:
-    """Return whether a name that is not known says that its value is a secret, by how it ends. `name` is lowercase."""
+    """Return whether an unknown name marks its value as a secret, by its ending. `name` is lowercase."""
     return name.endswith(_ENDINGS) or (name.startswith(b"x-") and name.endswith(b"-key"))

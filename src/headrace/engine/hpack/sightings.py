@@ -1,4 +1,4 @@
-"""Tells what comes a second time from what comes once, without keeping any of it."""
+"""Distinguishes repeated values from unique ones, without keeping any of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SLOTS: Final = 64
 class Sightings:
     """A small table of marks, addressed by hash.
 
-    Unique values pass through and leave a mark of two bytes each; only what is seen again before its mark was
+    Unique values pass through and leave a mark of two bytes each; only a value that is seen again before its mark was
     overwritten is worth remembering. One unique value in 65,536 is mistaken for a repeated one, which costs nothing but
     a place in a cache. About 1,100 bytes, whatever goes through it: each half of a mark is one of the small ints that
     CPython keeps anyway.
@@ -25,7 +25,7 @@ class Sightings:
         self._marks: list[int] = [-1] * (2 * _SLOTS)
 
     def seen_before(self, digest: i64) -> bool:
-        """Note the hash `digest`; True when it had been noted already."""
+        """Note the hash `digest`; return True when it had been noted already."""
         slot: i64 = (digest & (_SLOTS - 1)) * 2
         low: i64 = (digest >> 8) & 0xFF
         high: i64 = (digest >> 16) & 0xFF

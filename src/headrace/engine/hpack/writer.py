@@ -1,4 +1,4 @@
-"""Where BytesWriter comes from: librt's, which mypyc turns into plain stores, or else a stand-in over bytearray."""
+"""Selects BytesWriter: librt's, which mypyc turns into plain stores, or else a replacement over bytearray."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """One open WebSocket: bytes of its tunnel in, events out; messages in, bytes out (RFC 6455 §5 to §7).
 
-Frames are told apart here, by their headers, each of which is judged as soon as it is there, before any of its payload
-is kept. The first two bytes are judged before the length behind them, so that a fault has one text however the input
-was split. Messages are put together here, in bounded work: each call counts frames and bytes, and what is left waits.
-A close frame goes to the `websockets` library's `Protocol`, which knows the close handshake.
+This module splits input into frames by their headers, and checks each header as soon as it is there, before any payload
+is kept. The first two bytes are checked before the length after them, so that a fault has one text however the input
+was split. Messages are assembled here, in bounded work: each call counts frames and bytes, and the rest waits. A close
+frame goes to the `websockets` library's `Protocol`, which knows the close handshake.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mypy_extensions import i64
 
 FRAGMENT_COST: Final = 256
-"""Bytes that each fragment is charged beside its own, so that empty ones cannot go on for ever."""
+"""Bytes charged for each fragment in addition to its own, so that empty fragments cannot go on for ever."""
 LEAST_MESSAGE: Final = 128
-"""Bytes that a message is charged at least where it is kept: Python needs 50 to 80 for an empty one."""
+"""Least number of bytes charged for a kept message: Python needs 50 to 80 for an empty one."""
 NOT_UTF8: Final = "a text message that is not UTF-8"
 NO_BOUND: Final = 1 << 60
 # Work: about a microsecond of the compiled engine each.
@@ -51,7 +51,7 @@ _new_decoder: Final[Any] = codecs.getincrementaldecoder("utf-8")
 
 
 def size_of(message: str | bytes) -> int:
-    """Return the bytes that a message is charged where it is kept: at least what Python needs for it, about."""
+    """Return the bytes charged for a kept message: at least about what Python needs for it."""
     size = len(message)
     if isinstance(message, str) and not message.isascii():
         size *= 4
@@ -61,10 +61,10 @@ def size_of(message: str | bytes) -> int:
 class WebSocketConnection(Sender):
     """A WebSocket after its opening handshake.
 
-    `max_message_size` bounds a message in bytes, inflated, with 256 charged for each fragment of a fragmented one;
-    what is beyond it fails with 1009. `extensions` are what `negotiation` agreed on. The owner feeds `receive_data`,
-    writes what `take_output` gives after every call that may have made some, and ends its side of the tunnel when
-    `output_ended` is True.
+    `max_message_size` bounds a message in bytes, inflated, with 256 charged for each fragment of a fragmented one; a
+    larger message fails with 1009. `extensions` come from `negotiation`. The owner feeds `receive_data`, writes what
+    `take_output` gives after every call that may have made some, and ends its side of the tunnel when `output_ended` is
+    True.
     """
 
     def __init__(self, is_client: bool, max_message_size: int = 1_048_576, extensions: list[Any] | None = None) -> None:
@@ -73,10 +73,10 @@ class WebSocketConnection(Sender):
         self.is_done = False
         """True once nothing more is received: after CloseReceived and Failed."""
         self.discards = False
-        """Set it True when messages are of no use any more: they are read over, and only control frames are told."""
+        """Set it True when messages are not needed any more: they are skipped, and only control frames give events."""
         self.work_done: int = 0
-        """What the last `receive_data` did: a unit for each frame and each 4 KiB, four for each KiB that was inflated
-        or 16 for each KiB that it was inflated from (64 where that made less than half of it), two for each message."""
+        """Work of the last `receive_data`: a unit for each frame and each 4 KiB, four for each KiB that was inflated or
+        16 for each KiB that it was inflated from (64 where that made less than half of it), two for each message."""
         self.wants_room = False
         """True when the last `receive_data` stopped because it was given no more `room`, or none to inflate to."""
         self._inflater: Inflater | None = None
@@ -97,7 +97,7 @@ class WebSocketConnection(Sender):
         self._parts = bytearray()
         self._is_inflated = False
         self._is_last = False
-        """The inflater has the end of the message."""
+        """True once the inflater has the end of the message."""
         self._decoder: Any = None
         self._checked: int = 0
         """Bytes of an incomplete frame's payload that were found to be UTF-8 already."""
@@ -111,7 +111,7 @@ class WebSocketConnection(Sender):
 
     @property
     def kept(self) -> int:
-        """Bytes that are kept here: what is not parsed yet, and a message in progress."""
+        """Number of bytes kept here: unparsed input, and a message in progress."""
         size = len(self._data) - self._position + len(self._partial) + len(self._parts)
         inflater = self._inflater
         return size if inflater is None else size + inflater.waiting
@@ -119,7 +119,7 @@ class WebSocketConnection(Sender):
     def receive_data(
         self, data: bytes, messages: int = 0, work: int = 0, room: int = -1, inflated: int = -1
     ) -> list[WebSocketEvent]:
-        """Take bytes of the tunnel and return what happened. Never raises for what the peer sent.
+        """Take bytes of the tunnel and return the events. Never raises for input of the peer.
 
         Stops, with `input_pending`, after `messages` messages (0: no limit); after `work` units of work (0: no limit;
         `work_done` tells, one frame is always taken); and with `wants_room` where the messages of this call would have
@@ -151,7 +151,7 @@ class WebSocketConnection(Sender):
         return self._take_events()
 
     def receive_eof(self) -> list[WebSocketEvent]:
-        """The peer's side of the tunnel has ended. Without a close frame before, that is a failure: 1006."""
+        """Handle the end of the peer's side of the tunnel. Without a close frame before, it is a failure: 1006."""
         self.output_ended = True
         if not self.is_done:
             self.is_done = True
@@ -312,7 +312,7 @@ class WebSocketConnection(Sender):
         self._keep(data, position, need, stopped)
 
     def _keep(self, data: bytes, position: int, need: int, stopped: bool) -> None:
-        """Keep what is not taken yet: it waits for the owner (`stopped`), or for the rest of a frame."""
+        """Keep the unparsed input: it waits for the owner (`stopped`), or for the rest of a frame."""
         if position == len(data):
             self._data = b""
             self._position = 0
@@ -327,8 +327,8 @@ class WebSocketConnection(Sender):
             self._look_ahead()
 
     def _refuse(self, first: int, second: int) -> bool:
-        """Judge a frame's first two bytes, and fail the connection when they must not be there. True when that was
-        so."""
+        """Check a frame's first two bytes, and fail the connection when they are not allowed. Return True in that
+        case."""
         opcode = first & 0x0F
         if opcode & frames.CONTROL:
             if opcode > frames.PONG:
@@ -375,7 +375,7 @@ class WebSocketConnection(Sender):
         self._events.append(CloseReceived(int(protocol.close_rcvd.code), protocol.close_rcvd.reason))
 
     def _take_fragment(self, data: bytes, is_first: bool) -> int:
-        """Take a fragment that is not deflated. Returns what the message that it ends is charged, or -1."""
+        """Take a fragment that is not deflated. Returns the charge of the message that it ends, or -1."""
         fin = self._is_last
         self._size += len(data) + FRAGMENT_COST
         is_text = self._opcode == frames.TEXT
@@ -398,8 +398,8 @@ class WebSocketConnection(Sender):
         return size
 
     def _inflate(self, inflater: Inflater, work: int, room: int) -> int:
-        """Inflate what the inflater has, within `work` and `room`, and count it in `work_done`. Returns what the
-        message that it ends is charged, or -1."""
+        """Inflate the inflater's input, within `work` and `room`, and count it in `work_done`. Returns the charge of
+        the message that it ends, or -1."""
         left = work
         data = b""
         while inflater.busy:
@@ -445,7 +445,7 @@ class WebSocketConnection(Sender):
         return size
 
     def _look_ahead(self) -> None:
-        """Check the text of an incomplete frame for UTF-8: who sends garbage is told as soon as it is seen."""
+        """Check the text of an incomplete frame for UTF-8, so that invalid text fails as soon as it is seen."""
         partial = self._partial
         if len(partial) < 2 or self.discards:
             return
@@ -498,7 +498,7 @@ class WebSocketConnection(Sender):
         self._events.append(Failed(code, reason))
 
     def _drop_input(self) -> None:
-        """Nothing is parsed any more: else what waits behind a close frame would be `input_pending` for ever."""
+        """Stop parsing: otherwise input after a close frame would be `input_pending` for ever."""
         self._data = b""
         self._position = 0
         self._partial = bytearray()
@@ -506,7 +506,7 @@ class WebSocketConnection(Sender):
             self._inflater.drop()
 
     def _forget(self) -> None:
-        """No message is in progress."""
+        """Forget the message in progress."""
         self._opcode = 0
         self._size = 0
         self._decoder = None

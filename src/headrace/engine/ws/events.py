@@ -1,4 +1,4 @@
-"""What a WebSocket tells its owner, in the past tense. `kind` lets an owner dispatch with one comparison of ints."""
+"""The events of a WebSocket, named in the past tense. `kind` lets an owner dispatch with one comparison of ints."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class WebSocketEvent:
 
 
 class MessageReceived(WebSocketEvent):
-    """A whole message (RFC 6455 §5.6): `data` is text for a text message, bytes for a binary one. `size` is what it is
-    charged where it is kept, in bytes."""
+    """A whole message (RFC 6455 §5.6): `data` is text for a text message, bytes for a binary one. `size` is the charge
+    for keeping it, in bytes."""
 
     kind: ClassVar[int] = MESSAGE
 

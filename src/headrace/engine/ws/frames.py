@@ -33,7 +33,7 @@ _SHORT: Final = 126
 
 
 def write_unmasked(first: int, payload: bytes) -> bytes:
-    """A frame as a server sends it; `first` is FIN, reserved bits and opcode."""
+    """Return a frame as a server sends it; `first` is FIN, reserved bits and opcode."""
     size = len(payload)
     if size < _SHORT:
         return bytes((first, size)) + payload
@@ -43,7 +43,7 @@ def write_unmasked(first: int, payload: bytes) -> bytes:
 
 
 def check_close(code: int, reason: str) -> None:
-    """Raise ValueError unless a close frame may say this (RFC 6455 §7.4, and IANA's registry)."""
+    """Raise ValueError unless a close frame may have this code and reason (RFC 6455 §7.4, and IANA's registry)."""
     if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, NO_STATUS, ABNORMAL):
         raise ValueError(f"{code} is no close code to send; use 1000 to 1003, 1007 to 1014 or 3000 to 4999")
     if len(reason.encode()) > LONGEST_REASON:

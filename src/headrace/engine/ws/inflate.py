@@ -1,8 +1,8 @@
 """The inflating half of permessage-deflate (RFC 7692 §7.2.2), in steps that the caller bounds.
 
 A message of a kilobyte may inflate to a megabyte, and a megabyte of empty blocks to nothing, which takes as long. So
-nothing is inflated at once: `feed` takes a frame's payload, and each `step` takes and makes so many bytes at most. What
-was not inflated yet waits as it came.
+nothing is inflated at once: `feed` takes a frame's payload, and each `step` takes and makes a bounded number of bytes.
+The rest waits compressed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ _TAIL: Final = b"\x00\x00\xff\xff"  # what the sender left out at the end of a m
 _PADDED_TAIL: Final = b"\x00" + _TAIL  # with the byte behind a block that had BFINAL set (RFC 7692 §7.2.3.4)
 _LARGEST_WINDOW: Final = 32_768
 PIECE: Final = 4_096
-"""Bytes of input that one `step` takes at most: 0.2 to 0.7 ms where they are blocks of nothing, each with its own code.
-Smaller pieces make lawful messages slower."""
+"""Largest input of one `step`, in bytes: 0.2 to 0.7 ms for empty blocks, each with its own code. Smaller pieces make
+lawful messages slower."""
 
 
 class Inflater:
@@ -28,7 +28,7 @@ class Inflater:
         self.busy = False
         """True while there is something to inflate: call `step`."""
         self.restarts: int = 0
-        """How often the last `step` had to begin a new DEFLATE stream, which is work without a byte."""
+        """Number of DEFLATE streams that the last `step` began, which is work without a byte."""
         self.taken: int = 0
         """Bytes of input that the last `step` took."""
         self._window_bits: int = window_bits
@@ -36,11 +36,11 @@ class Inflater:
         self._decoder: Any = None
         self._rest: bytes = b""
         self._position: int = 0
-        """What waits is `_rest` from here on."""
+        """The waiting input is `_rest` from here on."""
 
     @property
     def waiting(self) -> int:
-        """Bytes that were fed and are not inflated yet."""
+        """Number of bytes fed and not inflated yet."""
         return len(self._rest) - self._position
 
     def feed(self, payload: bytes, is_last: bool) -> None:
@@ -83,7 +83,7 @@ class Inflater:
         return data
 
     def _take(self, count: int) -> None:
-        """Go on behind `count` bytes of what waits."""
+        """Skip `count` bytes of the waiting input."""
         self.taken = count
         self._position += count
         if self._position >= len(self._rest):
@@ -91,12 +91,12 @@ class Inflater:
             self._position = 0
 
     def end_message(self) -> None:
-        """The message is complete."""
+        """Prepare for the next message after a complete one."""
         if not self._keeps_context:
             self._decoder = None
 
     def drop(self) -> None:
-        """Forget what waits: nothing is inflated any more."""
+        """Discard the waiting input: nothing is inflated any more."""
         self._rest = b""
         self._position = 0
         self.busy = False

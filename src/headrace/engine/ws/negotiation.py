@@ -1,6 +1,6 @@
-"""What the two sides agree on before a WebSocket opens: extensions, a subprotocol, an origin (RFC 6455 §4, §9, §10.2).
+"""The agreement before a WebSocket opens: extensions, a subprotocol, an origin (RFC 6455 §4, §9, §10.2).
 
-Everything here takes bytes as they came and never raises for them: what cannot be read is not agreed on.
+Functions here take bytes as received and never raise for them: an unreadable value is not agreed on.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
 
 def field_values(headers: Fields, name: bytes) -> bytes:
-    """All values of a field as one list, joined with commas (RFC 9110 §5.3); b"" when there is none."""
+    """Return all values of a field as one list, joined with commas (RFC 9110 §5.3); b"" when there is none."""
     return b", ".join([value for each, value in headers if each == name])
 
 
 def accept_deflate(headers: Fields) -> tuple[bytes, list[Any]]:
     """Answer a client's offers of `sec-websocket-extensions`: the field's value for the response, and the extensions
-    for a WebSocketConnection. b"" and none when there is no offer of permessage-deflate that can be met (RFC 7692 §5).
+    for a WebSocketConnection. b"" and none when there is no acceptable offer of permessage-deflate (RFC 7692 §5).
     """
     for name, parameters in _parse(field_values(headers, b"sec-websocket-extensions"))[:_MOST_OFFERS]:
         if name == _DEFLATE:
@@ -50,13 +50,13 @@ def accept_deflate(headers: Fields) -> tuple[bytes, list[Any]]:
 
 
 def offer_deflate() -> bytes:
-    """The value of `sec-websocket-extensions` with which a client offers permessage-deflate."""
+    """Return the value of `sec-websocket-extensions` with which a client offers permessage-deflate."""
     value: str = build_extension([(_DEFLATE, _client_factory().get_request_params())])
     return value.encode("latin-1")
 
 
 def confirm_deflate(headers: Fields) -> list[Any]:
-    """What a server's response made of `offer_deflate`: the extensions for a WebSocketConnection.
+    """Return the extensions for a WebSocketConnection from a server's response to `offer_deflate`.
 
     Raises ValueError when the server answers something that was not offered; the connection must fail then (RFC 6455
     §4.1).
@@ -75,8 +75,8 @@ def confirm_deflate(headers: Fields) -> list[Any]:
 
 
 def _at_most_offered(parameters: Sequence[Any]) -> list[Any]:
-    """A server may allow our side a larger window than we said we would use (RFC 7692 §7.1.2.2): we use what we said,
-    and the library would refuse it."""
+    """Return the parameters with our window size: a server may allow a larger window than we announced (RFC 7692
+    §7.1.2.2), which the library would refuse."""
     ours = ("client_max_window_bits", str(_WINDOW_BITS))
     return [ours if pair[0] == ours[0] and pair[1] in _LARGER_WINDOWS else pair for pair in parameters]
 
@@ -86,7 +86,7 @@ def _client_factory() -> Any:
 
 
 def _parse(octets: bytes) -> list[Any]:
-    """The extensions that a field names, each with its parameters; none when it is not well-formed."""
+    """Return the extensions in a field, each with its parameters; none when it is not well-formed."""
     if not octets or len(octets) > _LONGEST:
         return []
     try:
@@ -97,7 +97,8 @@ def _parse(octets: bytes) -> list[Any]:
 
 
 def offered_subprotocols(headers: Fields) -> list[str]:
-    """The subprotocols that a client offers, in its order of preference; what is no token is left out."""
+    """Return the subprotocols that a client offers, in its order of preference; values that are not tokens are left
+    out."""
     offered = []
     for octets in field_values(headers, b"sec-websocket-protocol").split(b","):
         name = octets.strip(b" \t").decode("latin-1")
@@ -107,7 +108,7 @@ def offered_subprotocols(headers: Fields) -> list[str]:
 
 
 def choose_subprotocol(headers: Fields, supported: Sequence[str]) -> str | None:
-    """The first of `supported` that the client offers, or None (RFC 6455 §4.2.2)."""
+    """Return the first of `supported` that the client offers, or None (RFC 6455 §4.2.2)."""
     if not supported:
         return None
     offered = offered_subprotocols(headers)
@@ -121,12 +122,13 @@ _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzAB
 
 
 def is_token(text: str) -> bool:
-    """True for a token (RFC 9110 §5.6.2), which a subprotocol's name must be."""
+    """Return True for a token (RFC 9110 §5.6.2), which a subprotocol's name must be."""
     return bool(text) and _TOKEN.issuperset(text)
 
 
 def is_same_origin(headers: Fields, scheme: bytes, authority: bytes) -> bool:
-    """True when a browser sends this from a page of our own, or it is no browser: without `origin` (RFC 6455 §10.2).
+    """Return True for a browser's request from a page of our own, and for clients other than browsers, which send no
+    `origin` (RFC 6455 §10.2).
 
     `scheme` is the request's own, http or https, `authority` its host and port.
     """
@@ -142,8 +144,8 @@ def is_same_origin(headers: Fields, scheme: bytes, authority: bytes) -> bool:
 
 
 def is_same_host(headers: Fields, scheme: bytes, authority: bytes) -> bool:
-    """Return what `is_same_origin` does, but let pages of https connect to the same host in cleartext: browsers do not,
-    but a proxy that ends TLS does it for them."""
+    """Like `is_same_origin`, but let https pages connect to the same host in cleartext: browsers do not, but a proxy
+    that terminates TLS does."""
     return is_same_origin(headers, scheme, authority) or (
         scheme == b"http" and is_same_origin(headers, b"https", authority)
     )

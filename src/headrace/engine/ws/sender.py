@@ -1,6 +1,6 @@
-"""What goes out of a WebSocket: messages, pings, pongs and the close frame, as bytes to be written (RFC 6455 §5).
+"""The output of a WebSocket: messages, pings, pongs and the close frame, as bytes to be written (RFC 6455 §5).
 
-The `websockets` library's `Protocol` writes whatever is masked or deflated, and keeps the state of the close handshake.
+The `websockets` library's `Protocol` writes masked and deflated frames, and keeps the state of the close handshake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST_PONGS: Final = (
 
 
 class _Silence:
-    """A logger for the library: it has nothing to say that is not told as an event."""
+    """A silent logger for the library: events report everything that it would log."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  # logging's name
         return False
@@ -54,12 +54,14 @@ class Sender:
         """The opcode of a message that we are sending in fragments, or 0."""
 
     def send_text(self, text: str, fin: bool = True) -> None:
-        """Send a text message, or without `fin` its first fragment. Raises LocalProtocolError when it cannot be."""
+        """Send a text message, or without `fin` its first fragment. Raises LocalProtocolError when it cannot be
+        sent."""
         self._begin(frames.TEXT, fin)
         self._write_data(frames.TEXT, utf8(text), fin)
 
     def send_bytes(self, data: bytes, fin: bool = True) -> None:
-        """Send a binary message, or without `fin` its first fragment. Raises LocalProtocolError when it cannot be."""
+        """Send a binary message, or without `fin` its first fragment. Raises LocalProtocolError when it cannot be
+        sent."""
         self._begin(frames.BINARY, fin)
         self._write_data(frames.BINARY, data, fin)
 
@@ -148,7 +150,7 @@ class Sender:
                 self._out.append(frames.write_unmasked(frames.FIN | frames.PONG, pong))
 
     def _collect(self) -> None:
-        """Take over what the library wrote; an empty piece is its word for the end of our side."""
+        """Take the library's output; an empty piece means the end of our side."""
         pieces: list[bytes] = self._protocol.data_to_send()
         for piece in pieces:
             if piece:
@@ -158,7 +160,7 @@ class Sender:
 
     @property
     def output_pending(self) -> bool:
-        """True when `take_output` gives something, or `output_ended` waits to be obeyed."""
+        """True when `take_output` has bytes, or `output_ended` must be handled."""
         return bool(self._out) or self._pong is not None or self.output_ended
 
     def take_output(self) -> bytes:
