@@ -27,22 +27,15 @@ def request(
     """A request as a handler gets it; it can be asked, but not answered."""
     fields = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     length = next((int(value) for name, value in headers if name == "content-length"), -1)
-    head = RequestReceived(
-        1,
-        method.encode(),
-        scheme.encode(),
-        b"example.com",
-        path.encode("latin-1"),
-        protocol,
-        fields,
-        length <= 0,
-        length,
-        False,
-        3,
-        False,
-        RequestHead(fields),
-    )
-    return Request(SimpleNamespace(client=peer, scheme=scheme, **driver), head)  # type: ignore[arg-type]
+    head = RequestHead(fields)
+    head.method = method.encode()
+    head.scheme = scheme.encode()
+    head.authority = b"example.com"
+    head.path = path.encode("latin-1")
+    head.protocol = protocol
+    head.content_length = length
+    event = RequestReceived(1, head, length <= 0, False, 3, False)
+    return Request(SimpleNamespace(client=peer, scheme=scheme, **driver), event)  # type: ignore[arg-type]
 
 
 def answer(handler: Handler, asked: Request) -> Any:

@@ -62,33 +62,26 @@ class RequestReceived(Event):
     def __init__(
         self,
         stream_id: int,
-        method: bytes,
-        scheme: bytes,
-        authority: bytes,
-        path: bytes,
-        protocol: bytes | None,
-        headers: Sequence[tuple[bytes, bytes]],
+        head: RequestHead,
         end_stream: bool,
-        content_length: int,
         expect_continue: bool,
         urgency: int,
         incremental: bool,
-        shared: RequestHead,
     ) -> None:
         self.stream_id = stream_id
-        self.method = method
-        self.scheme = scheme
-        self.authority = authority
-        self.path = path
-        self.protocol = protocol
-        self._fields = headers
+        self.method = head.method
+        self.scheme = head.scheme
+        self.authority = head.authority
+        self.path = head.path
+        self.protocol = head.protocol
+        self._fields = head.headers
         self._headers: Headers | None = None
         self.end_stream = end_stream
-        self.content_length = content_length
+        self.content_length = head.content_length
         self.expect_continue = expect_continue
         self.urgency = urgency
         self.incremental = incremental
-        self.shared = shared
+        self.shared = head
 
     @property
     def headers(self) -> Headers:
@@ -115,21 +108,8 @@ class ConnectReceived(RequestReceived):
     kind: ClassVar[int] = CONNECT
 
     def __init__(self, stream_id: int, head: RequestHead, end_stream: bool, urgency: int, incremental: bool) -> None:
-        super().__init__(
-            stream_id,
-            head.method,
-            head.scheme,
-            head.authority,
-            head.path,
-            head.protocol,
-            head.headers,
-            end_stream,
-            -1,
-            False,
-            urgency,
-            incremental,
-            head,
-        )
+        super().__init__(stream_id, head, end_stream, False, urgency, incremental)
+        self.content_length = -1
 
 
 class ResponseReceived(Event):

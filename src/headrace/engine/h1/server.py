@@ -264,23 +264,8 @@ class H1ServerConnection(Deadlines):
             self._receiving = WHOLE
         else:
             self._begin_content(head)
-        self._events.append(
-            RequestReceived(
-                stream_id,
-                head.method,
-                head.scheme,
-                head.authority,
-                head.path,
-                None,
-                head.headers,
-                head.end_stream,
-                head.content_length,
-                head.expect_continue,
-                _DEFAULT_URGENCY,
-                False,
-                head,
-            )
-        )
+        waits = head.expect_continue
+        self._events.append(RequestReceived(stream_id, head, head.end_stream, waits, _DEFAULT_URGENCY, False))
 
     # -- content -----------------------------------------------------------------------------------------------
 

@@ -184,23 +184,8 @@ class ServerConnection(Connection):
         if stream.is_tunnel:
             self._events.append(ConnectReceived(stream_id, head, end_stream, urgency, incremental))
             return
-        self._events.append(
-            RequestReceived(
-                stream_id,
-                head.method,
-                head.scheme,
-                head.authority,
-                head.path,
-                head.protocol,
-                head.headers,
-                end_stream,
-                head.content_length,
-                stream.awaits_continue,
-                urgency,
-                incremental,
-                head,
-            )
-        )
+        waits = stream.awaits_continue
+        self._events.append(RequestReceived(stream_id, head, end_stream, waits, urgency, incremental))
 
     def _refuse(self, stream_id: int) -> None:
         """REFUSED_STREAM: not processed, safe to send again (RFC 9113 §8.7). Remembered, as more may be coming."""
