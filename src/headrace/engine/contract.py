@@ -41,8 +41,7 @@ class Engine:
         self.work = -1
         """Work that the last `receive_data` did, counted as `Turns.frames` are; also what of it was more than a turn
         has. -1 before the first one, 0 where turns have no limit."""
-        self.drop_connection_fields = False
-        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2)."""
+        self._drops = False
         self.drop_underscore_fields = False
         """With True, fields of a request with an underscore in their name are left out: for CGI and all that is like it
         they are the same as those with a hyphen (RFC 3875 §4.1.18). Set it before the first head has come."""
@@ -51,6 +50,19 @@ class Engine:
         before the first head has come."""
         self.held_fields: list[Any] = []
         """The fields that the owner held last, until a response began: nobody may change them."""
+
+    @property
+    def drop_connection_fields(self) -> bool:
+        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2)."""
+        return self._drops
+
+    @drop_connection_fields.setter
+    def drop_connection_fields(self, drops: bool) -> None:
+        self._drops = drops
+        self._set_drops(drops)
+
+    def _set_drops(self, drops: bool) -> None:
+        """Hand `drop_connection_fields` to whatever writes heads."""
 
     # -- input and time ----------------------------------------------------------------------------------------
 

@@ -83,9 +83,8 @@ class RearmedRequests(h2_request_heads.RequestHeads):
 class CarelessHeads(h2_heads.Heads):
     """What is dropped, and what is added, is taken to be the same for ever."""
 
-    def response(self, status: Any, headers: Any, size: Any, drops: Any = False, never_indexed: Any = None) -> Any:
+    def set_drops(self, drops: bool) -> None:
         self._drops = drops
-        return super().response(status, headers, size, drops, never_indexed)
 
     def set_default_fields(self, default_fields: Any) -> None:
         self.default_fields = default_fields
@@ -94,9 +93,8 @@ class CarelessHeads(h2_heads.Heads):
 class CarelessH1Heads(h1_heads.Heads):
     """Likewise."""
 
-    def response(self, status: Any, headers: Any, size: Any, drops: Any) -> Any:
+    def set_drops(self, drops: bool) -> None:
         self._drops = drops
-        return super().response(status, headers, size, drops)
 
     def set_default_fields(self, default_fields: Any) -> None:
         self.default_fields = default_fields
@@ -105,9 +103,8 @@ class CarelessH1Heads(h1_heads.Heads):
 class CarelessH1Requests(h1_request_heads.RequestHeads):
     """Likewise."""
 
-    def tail(self, *arguments: Any) -> Any:
-        self._drops = arguments[-1]
-        return super().tail(*arguments)
+    def set_drops(self, drops: bool) -> None:
+        self._drops = drops
 
 
 class FaithfulDecoder(Decoder):

@@ -40,6 +40,9 @@ class ClientSender(ContentConnection):
         self._drain_due: float = NEVER
         self.deadline = now + limits.idle_timeout_s
 
+    def _set_drops(self, drops: bool) -> None:
+        self._heads.set_drops(drops)
+
     # -- what the owner asks about -----------------------------------------------------------------------------
 
     @property
@@ -89,9 +92,7 @@ class ClientSender(ContentConnection):
         else:
             self._heads.check_path(method, path)
             target = path
-        tail = self._heads.tail(
-            method, authority, headers, content_length, end_stream, is_upgrade, self.drop_connection_fields
-        )
+        tail = self._heads.tail(method, authority, headers, content_length, end_stream, is_upgrade)
         stream_id = self._stream_id + 2
         self._stream_id = stream_id
         self.requests += 1

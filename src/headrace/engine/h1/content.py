@@ -276,7 +276,7 @@ class ContentConnection(OutputQueue):
         self._check_sending(stream_id)
         if self._is_tunnel:
             raise LocalProtocolError(f"stream {stream_id}: a tunnel has no trailers")
-        checked, _ = check_outgoing(fixed_fields(headers), self.drop_connection_fields)
+        checked, _ = check_outgoing(fixed_fields(headers), self._drops)
         self._check_length(stream_id, 0, True)
         if self._is_chunked:
             self._write(write_trailers(checked))

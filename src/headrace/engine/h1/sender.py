@@ -22,6 +22,9 @@ DISCARDED: Final = 65_536  # octets of a request that are read and forgotten aft
 class Sender(Output):
     """The writing half of a connection."""
 
+    def _set_drops(self, drops: bool) -> None:
+        self._heads.set_drops(drops)
+
     def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
         """Set fields that every final response gets unless the application names them, such as `date` and `server`.
 
@@ -89,7 +92,7 @@ class Sender(Output):
         self._check_beginning(stream_id, status)
         size = octets_of(body)
         if self._is_plain and status != 204 and status != 304:
-            head = self._heads.response(status, headers, size, self.drop_connection_fields)
+            head = self._heads.response(status, headers, size)
             if not head.asks_to_close:
                 self._out.append(head.plain)
                 if size:
@@ -102,7 +105,7 @@ class Sender(Output):
         bodiless = self._is_head or status == 204 or status == 304
         # HEAD says the length that GET would have, where the application gives the content (RFC 9110 §8.6).
         counted = -1 if bodiless and (size == 0 or not self._is_head) else size
-        head = self._heads.response(status, headers, counted, self.drop_connection_fields)
+        head = self._heads.response(status, headers, counted)
         self._decide_end(head, True)
         self._begin(head, bodiless)
         self._end_queued = True
@@ -131,7 +134,7 @@ class Sender(Output):
         self._check_beginning(stream_id, status)
         bodiless = self._is_head or status == 204 or status == 304
         size = 0 if end_stream and not bodiless else -1
-        head = self._heads.response(status, headers, size, self.drop_connection_fields)
+        head = self._heads.response(status, headers, size)
         self._decide_end(head, end_stream)
         self._begin(head, bodiless)
         framing = b""
@@ -159,7 +162,7 @@ class Sender(Output):
             raise InvalidFieldError(f"status {status} is not an interim one (RFC 9110 §15.2)")
         if self._progress != BEFORE:
             raise LocalProtocolError(f"stream {stream_id}: {status} after the final response has begun")
-        head = self._heads.response(status, headers, -1, self.drop_connection_fields)
+        head = self._heads.response(status, headers, -1)
         if self._is_http_1_0:
             return
         if status == 100:
@@ -177,7 +180,7 @@ class Sender(Output):
         self._check_open(stream_id)
         if self._receiving != UPGRADING or self._progress != BEFORE:
             raise LocalProtocolError(f"stream {stream_id}: there is no upgrade to be accepted")
-        head = self._heads.response(101, headers, -1, self.drop_connection_fields)
+        head = self._heads.response(101, headers, -1)
         accept = accept_value(self._upgrade_key)
         self._write(head.block)
         self._write(b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: " + accept + b"\r\n\r\n")

@@ -63,6 +63,10 @@ class ClientConnection(Connection):
         self._origins_size: int = 0
         self._origins_seen = False
 
+    def _set_drops(self, drops: bool) -> None:
+        super()._set_drops(drops)
+        self._requests.set_drops(drops)
+
     def _own_settings(self) -> list[tuple[int, int]]:
         return [(settings.ENABLE_PUSH, 0), (settings.NO_RFC7540_PRIORITIES, 1)]
 
@@ -121,7 +125,6 @@ class ClientConnection(Connection):
             protocol,
             content_length,
             end_stream,
-            self.drop_connection_fields,
             never_indexed,
         )
         stream_id = self.next_stream_id

@@ -32,6 +32,9 @@ class Sender(Output):
 
     # -- heads -------------------------------------------------------------------------------------------------
 
+    def _set_drops(self, drops: bool) -> None:
+        self._heads.set_drops(drops)
+
     def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
         """Set fields that every final response gets unless the application names them, such as `date` and `server`.
 
@@ -137,7 +140,7 @@ class Sender(Output):
         """
         stream = self._stream(stream_id)
         self._check_sending(stream)
-        checked, _ = check_outgoing(fixed_fields(headers), self.drop_connection_fields)
+        checked, _ = check_outgoing(fixed_fields(headers), self._drops)
         self._check_length(stream, 0, True)
         stream.end_queued = True
         if not checked or stream.bodiless:

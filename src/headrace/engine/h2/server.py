@@ -283,7 +283,7 @@ class ServerConnection(Connection):
         if stream.is_tunnel or (stream.bodiless and (size == 0 or not stream.is_head)):
             # But HEAD says the length that GET would have, where the application gives the content (RFC 9110 §8.6).
             size = -1
-        head = self._heads.response(status, headers, size, self.drop_connection_fields, never_indexed)
+        head = self._heads.response(status, headers, size, never_indexed)
         stream.send_length = head.content_length
         stream.headers_sent = True
         return head
@@ -359,5 +359,5 @@ class ServerConnection(Connection):
             stream.awaits_continue = False
             stream.upload_at = self._stamp()
             stream.quiet_since = -1.0
-        head = self._heads.response(status, headers, -1, self.drop_connection_fields, never_indexed)
+        head = self._heads.response(status, headers, -1, never_indexed)
         self._write_head(stream, head, False)

@@ -42,6 +42,15 @@ class RequestHeads:
         self._last_length: int = -1
         self._last_end = False
 
+    def set_drops(self, drops: bool) -> None:
+        """Leave connection-specific fields out, or refuse them; what was written under the other rule is forgotten."""
+        self._drops = drops
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known = {}
+        self._last = None
+
     def tail(
         self,
         method: bytes,
@@ -50,7 +59,6 @@ class RequestHeads:
         content_length: int,
         end_stream: bool,
         is_upgrade: bool,
-        drop_connection_fields: bool,
     ) -> RequestTail:
         """Return what stands behind the target of a request. Raises InvalidFieldError."""
         last = self._last
@@ -61,21 +69,18 @@ class RequestHeads:
             and not is_upgrade
             and method == self._last_method
             and authority == self._last_authority
-            and drop_connection_fields == self._drops
             and self._last_fields.equal(headers)
         ):
             return last
         if is_upgrade:  # its key comes once
-            return _write_tail(method, authority, headers, -1, True, True, drop_connection_fields)
-        if drop_connection_fields != self._drops or len(self._known) >= _REMEMBERED:
-            self._known = {}
-            self._last = None
-            self._drops = drop_connection_fields
+            return _write_tail(method, authority, headers, -1, True, True, self._drops)
+        if len(self._known) >= _REMEMBERED:
+            self._forget()
         fields = self._last_fields.fixed(headers)
         key = (method, authority, content_length, end_stream, fields)
         tail = self._known.get(key)
         if tail is None:
-            tail = _write_tail(method, authority, fields, content_length, end_stream, False, drop_connection_fields)
+            tail = _write_tail(method, authority, fields, content_length, end_stream, False, self._drops)
             self._known[key] = tail
         self._last = tail
         self._last_end = end_stream
@@ -106,7 +111,7 @@ def _write_tail(
     content_length: int,
     end_stream: bool,
     is_upgrade: bool,
-    drop_connection_fields: bool,
+    drops: bool,
 ) -> RequestTail:
     if not is_token(method):
         raise InvalidFieldError(f"the method {method!r} is not a token (RFC 9110 §9.1)")
@@ -115,7 +120,7 @@ def _write_tail(
     if method == b"CONNECT" and (b":" not in authority or authority[-1:] in (b":", b"]")):
         raise InvalidFieldError(f"CONNECT asks for a host and a port, not {authority!r} (RFC 9112 §3.2.3)")
     others, asks_to_close = take_close(headers)
-    checked, length = check_outgoing(others, drop_connection_fields)
+    checked, length = check_outgoing(others, drops)
     if content_length >= 0:
         if length >= 0 and length != content_length:
             raise InvalidFieldError(f"content-length says {length}, the content has {content_length} octets")

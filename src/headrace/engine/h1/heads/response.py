@@ -65,12 +65,17 @@ class Heads:
         self.default_fields = default_fields
         self._forget()
 
+    def set_drops(self, drops: bool) -> None:
+        """Leave connection-specific fields out, or refuse them; what was written under the other rule is forgotten."""
+        self._drops = drops
+        self._forget()
+
     def _forget(self) -> None:
         self._known = {}
         self._count = 0
         self._last = None
 
-    def response(self, status: int, headers: Sequence[Any], size: int, drop_connection_fields: bool) -> WrittenHead:
+    def response(self, status: int, headers: Sequence[Any], size: int) -> WrittenHead:
         """Return the head of a response, or of an interim one.
 
         `size` is that of the whole content: checked against content-length or, where there is none, it becomes that
@@ -82,18 +87,16 @@ class Heads:
             last is not None
             and size == self._last_size
             and status == self._last_status
-            and drop_connection_fields == self._drops
             and self._last_fields.equal(headers)
         ):
             return last
-        if self._count >= _REMEMBERED or drop_connection_fields != self._drops:
+        if self._count >= _REMEMBERED:
             self._forget()
-            self._drops = drop_connection_fields
         fields = self._last_fields.fixed(headers)
         by_status = self._known.get(status)
         head = by_status.get(fields) if by_status is not None else None
         if head is None:
-            head = self._write(status, fields, drop_connection_fields)
+            head = self._write(status, fields)
             if by_status is None:
                 by_status = {}
                 self._known[status] = by_status
@@ -110,11 +113,11 @@ class Heads:
         self._last_fields.keep(fields)
         return head
 
-    def _write(self, status: int, headers: Sequence[Any], drop_connection_fields: bool) -> WrittenHead:
+    def _write(self, status: int, headers: Sequence[Any]) -> WrittenHead:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
         others, asks_to_close = take_close(headers)
-        checked, length = check_outgoing(others, drop_connection_fields)
+        checked, length = check_outgoing(others, self._drops)
         if status < 200 or status == 204:  # RFC 9110 §8.6: no content-length there
             checked = [pair for pair in checked if pair[0] != b"content-length"]
             length = -1

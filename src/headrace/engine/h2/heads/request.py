@@ -60,6 +60,15 @@ class RequestHeads:
         self._last_length: int = -1
         self._last_end = False
 
+    def set_drops(self, drops: bool) -> None:
+        """Leave connection-specific fields out, or refuse them; what was written under the other rule is forgotten."""
+        self._drops = drops
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known = {}
+        self._last = None
+
     def request(
         self,
         method: bytes,
@@ -70,7 +79,6 @@ class RequestHeads:
         protocol: bytes | None,
         content_length: int,
         end_stream: bool,
-        drop_connection_fields: bool,
         never_indexed: frozenset[bytes] | None = None,
     ) -> EncodedRequest:
         """Return the request, its `block` with this path; it has to be written at once, as HPACK goes by wire order.
@@ -89,7 +97,6 @@ class RequestHeads:
                 protocol,
                 content_length,
                 end_stream,
-                drop_connection_fields,
                 never_indexed,
             )
         encoder = self._encoder
@@ -103,19 +110,15 @@ class RequestHeads:
             and authority == self._last_authority
             and scheme == self._last_scheme
             and protocol == self._last_protocol
-            and drop_connection_fields == self._drops
             and self._last_fields.equal(headers)
         ):
             return self._with_path(last, path)
         if (
             self._known_at != encoder.generation  # only to let go of what will never be valid again
             or len(self._known) >= _REMEMBERED
-            or drop_connection_fields != self._drops
         ):
-            self._known = {}
-            self._last = None
+            self._forget()
             self._known_at = encoder.generation
-            self._drops = drop_connection_fields
         fields = self._last_fields.fixed(headers)
         key = (fields, method, authority, scheme, protocol, content_length, end_stream)
         found = self._known.get(key)
@@ -130,7 +133,6 @@ class RequestHeads:
                 protocol,
                 content_length,
                 end_stream,
-                drop_connection_fields,
                 None,
             )
             if found.generation != ONCE:
@@ -163,11 +165,10 @@ class RequestHeads:
         protocol: bytes | None,
         content_length: int,
         end_stream: bool,
-        drop_connection_fields: bool,
         never_indexed: frozenset[bytes] | None,
     ) -> EncodedRequest:
         """Encode a request for the first time."""
-        checked, length = check_outgoing(headers, drop_connection_fields)
+        checked, length = check_outgoing(headers, self._drops)
         if content_length >= 0:
             if length < 0:
                 checked.append((b"content-length", b"%d" % content_length))

@@ -56,6 +56,11 @@ class Heads:
         self.default_fields = default_fields
         self._forget()
 
+    def set_drops(self, drops: bool) -> None:
+        """Leave connection-specific fields out, or refuse them; what was written under the other rule is forgotten."""
+        self._drops = drops
+        self._forget()
+
     def _forget(self) -> None:
         self._known = {}
         self._count = 0
@@ -66,7 +71,6 @@ class Heads:
         status: int,
         headers: Sequence[Any],
         size: int,
-        drop_connection_fields: bool = False,
         never_indexed: frozenset[bytes] | None = None,
     ) -> EncodedHead:
         """Return the head of a response; it has to be written at once, as HPACK goes by wire order.
@@ -77,7 +81,7 @@ class Heads:
         in a table, nothing is remembered, or looked for in the memory.
         """
         if never_indexed is not None:
-            alone = self._encode(status, fixed_fields(headers), size, drop_connection_fields, never_indexed)
+            alone = self._encode(status, fixed_fields(headers), size, never_indexed)
             alone.generation = ONCE
             return self._add_length(alone, size) if size > 0 and alone.takes_length else alone
         encoder = self.encoder
@@ -87,23 +91,20 @@ class Heads:
             and size == self._last_size
             and status == self._last_status
             and last.generation == encoder.generation
-            and drop_connection_fields == self._drops
             and self._last_fields.equal(headers)
         ):
             return last
         if (
             self._known_at != encoder.generation  # only to let go of what will never be valid again
             or self._count >= _REMEMBERED
-            or drop_connection_fields != self._drops
         ):
             self._forget()
             self._known_at = encoder.generation
-            self._drops = drop_connection_fields
         fields = self._last_fields.fixed(headers)
         by_status = self._known.get(status)
         head = by_status.get(fields) if by_status is not None else None
         if head is None or head.generation != encoder.generation:
-            head = self._encode(status, fields, size, drop_connection_fields, None)
+            head = self._encode(status, fields, size, None)
             if head.generation != ONCE:
                 if by_status is None:
                     by_status = {}
@@ -125,12 +126,11 @@ class Heads:
         status: int,
         headers: Sequence[Any],
         size: int,
-        drop_connection_fields: bool,
         never_indexed: frozenset[bytes] | None,
     ) -> EncodedHead:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
-        checked, length = check_outgoing(headers, drop_connection_fields)
+        checked, length = check_outgoing(headers, self._drops)
         if size >= 0 and length >= 0 and size != length:
             raise _length_differs(length, size)
         if status < 200 or status == 204:  # RFC 9110 §8.6: no content-length there
