@@ -71,6 +71,32 @@ def test_a_name_in_a_page_is_there(page: Path) -> None:
             assert resolved(f"headrace.{name.rstrip('.')}") is not None, name
 
 
+def names_in_table(page: str, heading: str) -> list[str]:
+    """Return the names of attributes, functions and classes in the first column of the table under a heading."""
+    section = (ROOT / page).read_text("utf-8").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    column = "".join(line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `"))
+    return re.findall(r"(?:`|, |await |in )([A-Za-z_]\w*)(?=[`(,])", column.replace("``", "` `"))
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "owners", "least"),
+    [
+        ("docs/reference/handlers.md", "## The request", (headrace.Request,), 20),
+        (
+            "docs/reference/client.md",
+            "## ClientResponse, SyncResponse",
+            (headrace.ClientResponse, headrace.client.SyncResponse),
+            30,
+        ),
+        ("docs/reference/client.md", "## Errors", (headrace.client,), 20),
+    ],
+)
+def test_names_in_an_overview_are_there(page: str, heading: str, owners: tuple[object, ...], least: int) -> None:
+    names = [each for each in names_in_table(page, heading) if each not in ("name", "size")]
+    assert len(names) >= least
+    assert [each for each in names if not any(hasattr(owner, each) for owner in owners)] == []
+
+
 def resolved(name: str) -> object:
     """Return what a dotted name leads to; None when it leads nowhere."""
     found: object = headrace
