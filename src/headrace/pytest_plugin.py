@@ -39,7 +39,7 @@ class RunningServer:
             settings["dev_tls"] = True  # the address speaks TLS, with the certificate that is given
         settings.setdefault("bind", "127.0.0.1:0")
         config = Config(**settings)
-        self.port = 0
+        self.port: int = 0
         """Where it listens."""
         self._scheme = "https" if tls else "http"
         self._server = Server(app, config, ssl_context=own)

@@ -127,7 +127,7 @@ class Clock:
     """A clock that moves only when told. `now` is in seconds."""
 
     def __init__(self, now: float = 0.0) -> None:
-        self.now = now
+        self.now: float = now
 
     def advance(self, seconds: float) -> float:
         """Move forward and return the new time."""
@@ -141,7 +141,7 @@ class _UnderTest:
     connection: ServerConnection | ClientConnection
 
     def __init__(self, clock: Clock | None) -> None:
-        self.clock = clock if clock is not None else Clock()
+        self.clock: Clock = clock if clock is not None else Clock()
         self._encoder = Encoder()
         self._decoder = Decoder()
 
@@ -305,8 +305,8 @@ class H1ClientUnderTest:
     """
 
     def __init__(self, limits: Limits | None = None, *, clock: Clock | None = None) -> None:
-        self.clock = clock if clock is not None else Clock()
-        self.connection = H1ClientConnection(limits, now=self.clock.now)
+        self.clock: Clock = clock if clock is not None else Clock()
+        self.connection: H1ClientConnection = H1ClientConnection(limits, now=self.clock.now)
 
     def request(
         self,
@@ -359,9 +359,9 @@ class JoinedPair:
         clock: Clock | None = None,
         enable_connect_protocol: bool = False,
     ) -> None:
-        self.clock = clock if clock is not None else Clock()
-        self.client = ClientConnection(client_limits, now=self.clock.now)
-        self.server = ServerConnection(
+        self.clock: Clock = clock if clock is not None else Clock()
+        self.client: ClientConnection = ClientConnection(client_limits, now=self.clock.now)
+        self.server: ServerConnection = ServerConnection(
             server_limits, enable_connect_protocol=enable_connect_protocol, now=self.clock.now
         )
         self.client_events: list[Event] = []

@@ -30,7 +30,7 @@ class Answer:
         self.state: int = BEFORE
         self.status: int = 0
         self.headers: Any = ()
-        self.has_trailers = False
+        self.has_trailers: bool = False
         self.sent: int = 0
         """Bytes of content handed to the engine."""
 

@@ -25,10 +25,10 @@ class ASGIApplication:
     def __init__(self, app: ASGIApp, config: Config) -> None:
         self.handler = app
         self.cancel_on_disconnect: bool = getattr(app, "cancel_on_disconnect", True)
-        self.takes_websockets = config.websockets != "off"
-        self.websocket_compression = config.websocket_compression
-        self.server_cert = first_certificate(config.tls_cert)
-        self.root_path = config.root_path
+        self.takes_websockets: bool = config.websockets != "off"
+        self.websocket_compression: bool = config.websocket_compression
+        self.server_cert: str | None = first_certificate(config.tls_cert)
+        self.root_path: str = config.root_path
         self.state: dict[str, Any] | None = None
         """The application's `scope["state"]` after its start; every request gets a shallow copy."""
         self._lifespan = Lifespan(app, config.lifespan, config.drain_timeout_s) if config.lifespan != "off" else None

@@ -6,7 +6,7 @@ than all else in its scope. `dict(it)`, `list(it)`, `it.copy()` and `copy.copy(i
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 
 def _refuse(self: object, *_: Any, **__: Any) -> NoReturn:
@@ -18,8 +18,9 @@ class ConstantDict(dict[str, Any]):
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    pop = popitem = clear = update = setdefault = _refuse
+    if not TYPE_CHECKING:  # for a type checker it is any dict
+        __setitem__ = __delitem__ = __ior__ = _refuse
+        pop = popitem = clear = update = setdefault = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
@@ -30,8 +31,9 @@ class ConstantList(list[Any]):
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-    append = extend = insert = pop = remove = clear = sort = reverse = _refuse
+    if not TYPE_CHECKING:  # for a type checker it is any list
+        __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+        append = extend = insert = pop = remove = clear = sort = reverse = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
         return list, (list(self),)

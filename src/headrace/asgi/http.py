@@ -35,6 +35,8 @@ _EXPECTED: Final = {
 class HTTPCycle(Exchange):
     """A request and its response, driven by an ASGI application."""
 
+    inbox: Inbox | None
+
     answer: Answer | None = None
     is_read: bool = False
     """True once `receive` has returned `more_body: False`."""

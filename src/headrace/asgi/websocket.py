@@ -28,6 +28,8 @@ _SCHEMES: Final = {"http": "ws", "https": "wss"}
 class WebSocketCycle(Exchange):
     """A request for a WebSocket, and the WebSocket, driven by an ASGI application."""
 
+    inbox: Inbox | None
+
     socket: WebSocket | None = None
     """None until the application has accepted."""
     is_announced: bool = False

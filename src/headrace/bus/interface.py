@@ -69,8 +69,8 @@ class Subscription:
         self, topics: tuple[str, ...], mailbox: Mailbox, owns_mailbox: bool, leave: Callable[[Subscription], None]
     ) -> None:
         """Made by `Bus.subscribe`. `leave` is called once, when it is closed."""
-        self.topics = topics
-        self.mailbox = mailbox
+        self.topics: tuple[str, ...] = topics
+        self.mailbox: Mailbox = mailbox
         self._owns_mailbox = owns_mailbox
         self._leave: Callable[[Subscription], None] | None = leave
 

@@ -45,7 +45,7 @@ class Palette:
     __slots__ = ("is_on",)
 
     def __init__(self, is_on: bool) -> None:
-        self.is_on = is_on
+        self.is_on: bool = is_on
 
     def paint(self, style: str, text: str) -> str:
         """`text` in one of STYLES; "" is no style."""

@@ -42,7 +42,7 @@ class RequestError(ClientError):
     where it had come before the fault.
     """
 
-    retryable = False
+    retryable: bool = False
 
     def __init__(self, message: str, *, url: str = "", retryable: bool | None = None) -> None:
         super().__init__(message)

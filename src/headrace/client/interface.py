@@ -108,20 +108,22 @@ class Outgoing:
         on_the_way: Collection[int] = (),
         never_indexed: frozenset[bytes] | None = None,
     ) -> None:
-        self.method = method
-        self.origin = origin
-        self.authority = authority
-        self.path = path
+        self.method: bytes = method
+        self.origin: Origin = origin
+        self.authority: bytes = authority
+        self.path: bytes = path
         self.headers: Pairs = [(pair[0], pair[1]) for pair in headers]  # the caller may change its own meanwhile
-        self.content = content
-        self.url = url
-        self.timeouts = timeouts
-        self.protocol = protocol
-        self.on_informational = None if on_informational is None else in_this_context(on_informational)
-        self.on_sent = None if on_sent is None else in_this_context(on_sent)
-        self.max_size = max_size
-        self.on_the_way = on_the_way
-        self.never_indexed = never_indexed
+        self.content: bytes | Content = content
+        self.url: str = url
+        self.timeouts: Timeouts = timeouts
+        self.protocol: bytes | None = protocol
+        self.on_informational: Callable[[int, Pairs], None] | None = (
+            None if on_informational is None else in_this_context(on_informational)
+        )
+        self.on_sent: Callable[[int], None] | None = None if on_sent is None else in_this_context(on_sent)
+        self.max_size: int | None = max_size
+        self.on_the_way: Collection[int] = on_the_way
+        self.never_indexed: frozenset[bytes] | None = never_indexed
         """Names of fields, trailers included, that become never-indexed literals (RFC 7541 §6.2.3); for proxies."""
         self.never_indexed_back: frozenset[bytes] | None = None
         """Names of fields that have come so in its response up to now."""

@@ -23,10 +23,10 @@ class Budget:
         self.burst = burst
         self.rate = rate
         self.share = share
-        self.left = burst
+        self.left: float = burst
         self.earned: float = 0.0
         self.answered: int = 0
-        self.filled_at = now
+        self.filled_at: float = now
 
     def earn(self, answered: int) -> None:
         """Take note that `answered` requests have been answered so far, from the connection's begin."""

@@ -24,6 +24,8 @@ class Detection(Engine):
     """Takes the first octets of a connection and gives ProtocolDetected, whose `data` is to be given to the engine of
     that protocol. Octets that neither protocol begins with end the connection without an answer."""
 
+    deadline: float
+
     def __init__(self, limits: Limits, now: float) -> None:
         super().__init__()
         self.deadline = now + limits.preface_timeout_s

@@ -69,15 +69,15 @@ class RequestReceived(Event):
         incremental: bool,
     ) -> None:
         self.stream_id = stream_id
-        self.method = head.method
-        self.scheme = head.scheme
-        self.authority = head.authority
-        self.path = head.path
-        self.protocol = head.protocol
+        self.method: bytes = head.method
+        self.scheme: bytes = head.scheme
+        self.authority: bytes = head.authority
+        self.path: bytes = head.path
+        self.protocol: bytes | None = head.protocol
         self._fields = head.headers
         self._headers: Headers | None = None
         self.end_stream = end_stream
-        self.content_length = head.content_length
+        self.content_length: int = head.content_length
         self.expect_continue = expect_continue
         self.urgency = urgency
         self.incremental = incremental

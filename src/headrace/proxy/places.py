@@ -138,8 +138,8 @@ class _Line:
     __slots__ = ("connection", "held", "waiting")
 
     def __init__(self, connection: object) -> None:
-        self.connection = connection
-        self.held = 0
+        self.connection: object = connection
+        self.held: int = 0
         self.waiting: dict[asyncio.Future[None], None] = {}
 
 
@@ -149,8 +149,8 @@ class _Address:
     __slots__ = ("connections", "held", "name", "ready")
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.held = 0
+        self.name: str = name
+        self.held: int = 0
         self.connections: dict[object, _Line] = {}
         self.ready: dict[_Line, None] = {}
 

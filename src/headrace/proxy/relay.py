@@ -18,7 +18,7 @@ class Direction:
         self.opposite: Direction = self
         self.source: Tunnel | None = None
         self.sink: Tunnel | None = None
-        self.has_ended = False
+        self.has_ended: bool = False
         self._relay = relay
         # In one piece: the window bounds its bytes, and as an object of its own each piece of two would cost fifty.
         self._waiting = bytearray()
@@ -69,9 +69,9 @@ class Relay:
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tunnels: list[Tunnel] = []
         self._has_ended = False
-        self.down = Direction(self)
+        self.down: Direction = Direction(self)
         """From the upstream to the client."""
-        self.up = Direction(self)
+        self.up: Direction = Direction(self)
         """From the client to the upstream."""
         self.down.opposite, self.up.opposite = self.up, self.down
 

@@ -89,7 +89,7 @@ class ReverseProxy:
 
             transport = NetworkTransport(UPSTREAM_NETWORK)
         self.transport: Any = transport
-        self.origin = Origin(url.scheme, url.hostname, url.port or _PORTS[url.scheme])
+        self.origin: Origin = Origin(url.scheme, url.hostname, url.port or _PORTS[url.scheme])
         self._authority = url.netloc.encode("ascii")
         self._base = url.path.rstrip("/").encode("ascii")
         self._keeps_host = host == "preserve"
@@ -99,9 +99,9 @@ class ReverseProxy:
         self._max_body_size = max_body_size
         self._timeouts = timeouts
         self._capacity = Capacity(transport, self.origin)
-        self.places = Places(self._capacity.of_requests, share_of_connection, share_of_address)
+        self.places: Places = Places(self._capacity.of_requests, share_of_connection, share_of_address)
         """The places for requests, and which visitors hold them."""
-        self.tunnel_places = Places(self._capacity.of_tunnels, share_of_connection, share_of_address)
+        self.tunnel_places: Places = Places(self._capacity.of_tunnels, share_of_connection, share_of_address)
         """The same for WebSockets over HTTP/1.1; over HTTP/2 they need streams, as requests do."""
 
     async def __call__(self, request: Request) -> AnyResponse:
@@ -234,7 +234,7 @@ class Upload:
     outgoing: Outgoing
 
     def __init__(self, request: Request) -> None:
-        self.length = request.content_length
+        self.length: int | None = request.content_length
         self._request = request
         self._is_open = False
 
@@ -267,7 +267,7 @@ class Forwarded(AnyResponse):
         self._outgoing = outgoing
         self._hold = hold
         self._incoming = incoming
-        self.status = incoming.head.status
+        self.status: int = incoming.head.status
         self.headers: Headers = proxy.response_headers(incoming)
 
     async def send_on(self, request: Request) -> None:

@@ -47,8 +47,8 @@ class Server:
         telemetry: Telemetry | Sequence[Telemetry] = (),
     ) -> None:
         self.app = app
-        self.config = config if config is not None else Config()
-        self.interface = self.config.interface
+        self.config: Config = config if config is not None else Config()
+        self.interface: str = self.config.interface
         """`asgi`, `wsgi` or `native` once the server has started; before that, the setting."""
         self.addresses: list[tuple[Bind, str]] = []
         """Where the server listens, port 0 resolved; filled by `start`."""

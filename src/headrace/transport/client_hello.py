@@ -23,7 +23,7 @@ class ClientHello:
     """Takes a connection's first bytes, in pieces of any size, and reads each once."""
 
     def __init__(self) -> None:
-        self.is_over = False
+        self.is_over: bool = False
         """True once the message has been read."""
         self._head = b""  # of a record, as far as it has come
         self._left = 0  # bytes of the record that are still to come

@@ -16,7 +16,7 @@ class DateClock:
     def __init__(self, others: Fields = ()) -> None:
         self._others = others
         self.fields: Fields = others
-        self.valid_until = 0.0
+        self.valid_until: float = 0.0
         """On the caller's monotonic clock: from then on call `renew`."""
 
     def renew(self, now: float) -> Fields:

@@ -90,15 +90,15 @@ class Connection(asyncio.Protocol):
         Calls that the connection schedules on the event loop run in a copy of `context`, by default an empty one, and
         never in the context of the running worker or caller, because they read and begin requests of others.
         """
-        self.loop = loop
-        self.context = context if context is not None else contextvars.Context()
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.context: contextvars.Context = context if context is not None else contextvars.Context()
         self._stall_timeout_s = stall_timeout_s
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stall_mark = 0
         self.transport: asyncio.Transport | None = None
-        self.flush_due = True  # until there is a transport
-        self.write_blocked = False
-        self.vectored = False
+        self.flush_due: bool = True  # until there is a transport
+        self.write_blocked: bool = False
+        self.vectored: bool = False
         """Whether large bodies are sent without a copy. Not under TLS, where each buffer would become a record of its
         own, and not through asyncio's own transports, whose `writelines` copies up to Python 3.11 and forgets to hold
         writers back in 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254)."""

@@ -47,7 +47,7 @@ class Seldom:
     def __init__(self, every_s: float = SELDOM_S) -> None:
         self._every_s = every_s
         self._next = 0.0
-        self.silent = 0
+        self.silent: int = 0
         """Number of events since the last message; the caller that logs resets it."""
 
     def is_due(self) -> bool:

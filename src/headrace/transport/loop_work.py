@@ -45,7 +45,7 @@ class LoopWork:
     __slots__ = ("__weakref__", "_context", "_due", "_loop", "_waiting", "left")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.left = WORK_A_TURN
+        self.left: int = WORK_A_TURN
         """Work that may be done before the next turn. It is filled up only when little is left, so it costs nothing
         where there is little to do."""
         self._loop = weakref.ref(loop)

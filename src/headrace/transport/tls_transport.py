@@ -96,7 +96,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._turn_due = False
         self.error: ssl.SSLError | None = None
         """OpenSSL's error for invalid bytes of the peer; None before, and for every other end."""
-        self.cut = ""
+        self.cut: str = ""
         """Why TLS ended without the peer's close_notify, so that a third party may have ended it; "" otherwise. Set
         before `protocol.eof_received`, and there as `get_extra_info("cut")`."""
         self._on_handshake: Callable[[TLSTransport, str | None], None] | None = on_handshake

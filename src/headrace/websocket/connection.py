@@ -71,15 +71,15 @@ class WebSocket(Intake):
         close_timeout_s: float = DEFAULT_CLOSE_TIMEOUT_S,
     ) -> None:
         super().__init__(tunnel, protocol, loop, max_queue, queue_size, share)
-        self.request = request
+        self.request: Any = request
         """The request that opened the WebSocket."""
-        self.subprotocol = subprotocol
+        self.subprotocol: str | None = subprotocol
         """The agreed subprotocol, or None."""
         self.close_code: int | None = None
         """None until the WebSocket is closed; then the close frame's code, 1005 or 1006 (RFC 6455 §7.1.5)."""
-        self.close_reason = ""
+        self.close_reason: str = ""
         """The close frame's reason, or in words why there was none."""
-        self.is_told = False
+        self.is_told: bool = False
         """True once the handler has seen the end."""
         self.on_closed: Callable[[], None] | None = None
         """Called once when the WebSocket is closed or its tunnel lost; for the owner of the tunnel."""

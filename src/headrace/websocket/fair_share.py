@@ -64,12 +64,12 @@ class LoopShare:
     __slots__ = ("__weakref__", "_context", "_due", "_loop", "_waiting", "_work", "left", "room", "sent")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: int = WORK_PER_TURN) -> None:
-        self.left = work
+        self.left: int = work
         """Work that may be done before the next turn. It is filled up only when it was used up, so it costs nothing
         where there is little to do."""
-        self.sent = 0
+        self.sent: int = 0
         """Amount sent since a sender yielded; see SENDS_PER_TURN."""
-        self.room = ProcessRoom()
+        self.room: ProcessRoom = ProcessRoom()
         """For connections without one of their own."""
         self._work = work
         self._loop = weakref.ref(loop)
@@ -118,8 +118,8 @@ class ProcessRoom:
     __slots__ = ("limit", "reserved", "waiting")
 
     def __init__(self, limit: int = DEFAULT_PROCESS_MESSAGES) -> None:
-        self.limit = limit
-        self.reserved = 0
+        self.limit: int = limit
+        self.reserved: int = 0
         self.waiting: dict[ConnectionShare, None] = {}
         """The connections that wait for it, in order."""
 
@@ -156,7 +156,7 @@ class ConnectionShare:
         limit: int = DEFAULT_CONNECTION_MESSAGES,
         room: ProcessRoom | None = None,
     ) -> None:
-        self.turn = loop_share(loop)
+        self.turn: LoopShare = loop_share(loop)
         self._loop = loop
         self._limit = limit
         self._room = self.turn.room if room is None else room

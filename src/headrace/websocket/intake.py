@@ -60,7 +60,7 @@ class Intake:
         queue_size: int,
         share: ConnectionShare | None,
     ) -> None:
-        self.taken = 0
+        self.taken: int = 0
         """Messages that the handler has taken."""
         self._tunnel = tunnel
         self._protocol = protocol

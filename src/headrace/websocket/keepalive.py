@@ -67,7 +67,7 @@ class Keepalive:
         ask: Callable[[], bool],
         give_up: Callable[[float], None],
     ) -> None:
-        self.heard = False
+        self.heard: bool = False
         self._loop = loop
         self._interval_s = interval_s
         self._timeout_s = timeout_s

@@ -20,20 +20,20 @@ class Address:
     __slots__ = ("alone", "disk", "files", "jobs", "key", "memory", "requests", "unread", "waiting", "waiting_of")
 
     def __init__(self, key: Hashable) -> None:
-        self.key = key
-        self.requests = 0
+        self.key: Hashable = key
+        self.requests: int = 0
         """Number of requests that have not ended: the record exists while there are some."""
         self.jobs: OrderedDict[Hashable, deque[Job]] = OrderedDict()
         """Jobs that wait for a thread, by connection; the next turn is the first one's."""
-        self.waiting = 0
+        self.waiting: int = 0
         """Threads that wait for this client."""
         self.waiting_of: dict[Hashable, int] = {}
         """The same by connection."""
-        self.memory = 0
+        self.memory: int = 0
         """Bytes of its requests and responses that are spooled in memory."""
-        self.disk = 0
+        self.disk: int = 0
         """The same in files."""
-        self.files = 0
+        self.files: int = 0
         self.unread: dict[Hashable, int] = {}
         """Those of the files that hold responses, by connection."""
         self.alone: set[Hashable] = set()

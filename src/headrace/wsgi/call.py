@@ -45,7 +45,7 @@ class Call:
         self._is_begun = False
         """True once the head has been handed over and cannot change any more."""
         self._is_finished = False
-        self.is_running = False
+        self.is_running: bool = False
         if content is None:
             content = content_reader(self._fetch) if has_body else io.BytesIO()
         environ["wsgi.input"] = content

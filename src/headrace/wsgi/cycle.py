@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 class WSGICycle(Exchange):
     """A request and its response, driven by a WSGI application in a thread."""
 
+    gone: str | None
+
     upload: Upload | None = None
     address: Address | None = None
     """The record of the client's address, once the request runs."""

@@ -68,7 +68,7 @@ class FileWrapper:
         self._file = file
         self._size = max(block_size, CHUNK)
         if hasattr(file, "close"):
-            self.close = file.close
+            self.close: Any = file.close
 
     def part(self, client: Hashable) -> tuple[OpenFile, int, int] | None:
         """The file with a descriptor of its own, where its rest begins, and how many bytes that has.

@@ -38,7 +38,7 @@ class Line:
         self._answered = threading.Lock()
         self._answered.acquire()
         self._is_asked = False
-        self.is_cut = False
+        self.is_cut: bool = False
         """True once the task has ended."""
         self._value: Any = None
         self._error: BaseException | None = None

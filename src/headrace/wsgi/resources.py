@@ -18,11 +18,11 @@ class Resources:
     """The part of the application's adapter that its requests use."""
 
     def __init__(self, config: Config) -> None:
-        self.root_path = config.root_path
-        self.addresses = Addresses()
-        self.spools = Spools(config.wsgi_spool_memory, config.wsgi_spool_size, config.wsgi_spool_total)
-        self.threads = Threads(config.wsgi_threads, config.wsgi_spare_threads, self.spools.is_short)
+        self.root_path: str = config.root_path
+        self.addresses: Addresses = Addresses()
+        self.spools: Spools = Spools(config.wsgi_spool_memory, config.wsgi_spool_size, config.wsgi_spool_total)
+        self.threads: Threads = Threads(config.wsgi_threads, config.wsgi_spare_threads, self.spools.is_short)
         self.spools.room_given = self.threads.look
-        self.stalls = Stalls(self.threads, config.wsgi_stall_s)
+        self.stalls: Stalls = Stalls(self.threads, config.wsgi_stall_s)
         self.given_up: list[Call] = []
         """Calls that had not ended when their request was cancelled, which only the end of a drain does."""

@@ -53,11 +53,11 @@ class Spool:
         """Room taken for that, until the spool is closed."""
         self._filed = 0
         """Pieces that went to the file, or to the tail, since everything had gone out."""
-        self.is_ended = False
+        self.is_ended: bool = False
         """True once the content is complete."""
         self._is_awaited = False
         """True while the task waits for content and must be notified."""
-        self.is_closed = False
+        self.is_closed: bool = False
         """True once no more content is accepted, because it will not be sent."""
 
     # -- the thread's end --------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ class SpoolFile:
         self._is_closed = False
         self._taken = 0
         """Bytes on disk that are taken for it."""
-        self.is_broken = False
+        self.is_broken: bool = False
         """True once a write has failed: nothing more goes into it."""
 
     def write(self, data: memoryview, offset: int) -> int:

@@ -33,10 +33,10 @@ class Threads:
     """
 
     def __init__(self, size: int, spare: int = 0, is_short: Callable[[Address], bool] = lambda address: False) -> None:
-        self.size = size or min(32, (os.cpu_count() or 1) + 4)
+        self.size: int = size or min(32, (os.cpu_count() or 1) + 4)
         self._spare = spare if self.size > 1 else 0
         self._is_short = is_short
-        self.share = max(1, self.size // 2)
+        self.share: int = max(1, self.size // 2)
         """Threads that may wait for one address before others go first."""
         self._handed: SimpleQueue[Job | None] = SimpleQueue()
         """Queue to the idle threads; None lets one end."""

@@ -40,9 +40,9 @@ class Upload:
         self._written = 0
         self._read = 0
         self._is_closed = False
-        self.size = 0
+        self.size: int = 0
         """Number of collected bytes."""
-        self.is_full = False
+        self.is_full: bool = False
         """True once there is no more room: the thread must read the rest."""
 
     async def add(self, data: bytes, loop: asyncio.AbstractEventLoop) -> None:

@@ -31,13 +31,13 @@ class Arrivals:
         count: int | None = None,
         end: float = NEVER,
     ) -> None:
-        self.taken = 0
+        self.taken: int = 0
         self._start = start
         self._rate = rate
         self._random = random.Random(seed) if is_poisson else None
         self._count = count
         self._end = end
-        self.next = start if self._random is None else start + self._random.expovariate(rate)
+        self.next: float = start if self._random is None else start + self._random.expovariate(rate)
         self._stop_if_over()
 
     def take(self) -> float:

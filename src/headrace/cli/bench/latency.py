@@ -23,10 +23,10 @@ class Histogram:
     def __init__(self) -> None:
         self._buckets: dict[int, int] = {}
         self._squares = 0.0
-        self.count = 0
-        self.total = 0.0
-        self.shortest = math.inf
-        self.longest = 0.0
+        self.count: int = 0
+        self.total: float = 0.0
+        self.shortest: float = math.inf
+        self.longest: float = 0.0
 
     def record(self, seconds: float) -> None:
         """Count one duration; what is below 0 by the clock's grain counts as 0."""

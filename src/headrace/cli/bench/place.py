@@ -46,15 +46,15 @@ class Place:
                  "is_listed", "streams")  # fmt: skip
 
     def __init__(self, run: Bench, index: int) -> None:
-        self.index = index
-        self.streams = run.plan.streams
+        self.index: int = index
+        self.streams: int = run.plan.streams
         self.drivers: set[ClientDriver] = set()
         """Connections that are not lost, those that take no further request included."""
         self.began: dict[Exchange, tuple[float, float]] = {}
         """What is under way: when it was due, and when it was begun."""
-        self.is_dead = False
+        self.is_dead: bool = False
         """True once no connection can be made here any more."""
-        self.is_listed = False
+        self.is_listed: bool = False
         """True while it stands in the list of places with room."""
         self._run = run
         self._is_open_loop = run.plan.rate is not None

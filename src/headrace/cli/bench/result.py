@@ -58,26 +58,26 @@ class Tally:
 
     def __init__(self, is_open_loop: bool, connections: int) -> None:
         self.is_open_loop = is_open_loop
-        self.connections = [PerConnection() for _ in range(connections)]
+        self.connections: list[PerConnection] = [PerConnection() for _ in range(connections)]
         self.begin_measuring()
 
     def begin_measuring(self) -> None:
         """Everything from 0."""
-        self.latency = Histogram()
+        self.latency: Histogram = Histogram()
         """From when a request was due (open loop) or begun (closed loop) to the last octet of its response."""
-        self.service = Histogram()
+        self.service: Histogram = Histogram()
         """Open loop: from when it was begun."""
-        self.lag = Histogram()
+        self.lag: Histogram = Histogram()
         """Open loop: how much later than due a request was begun although there was room: this client's own delay."""
-        self.connect = Histogram()
+        self.connect: Histogram = Histogram()
         """Of connections that were made while this was measured, and of the first ones."""
         self.statuses: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        self.answers = 0
+        self.answers: int = 0
         """Responses that came whole, whatever their status."""
-        self.content = 0
-        self.never_begun = 0
+        self.content: int = 0
+        self.never_begun: int = 0
         self.unfinished = 0
         self.intervals: list[Interval] = []
         for each in self.connections:

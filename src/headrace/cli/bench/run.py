@@ -55,14 +55,14 @@ class Run:
         self.plan = plan
         self.outgoing = outgoing
         self.connect = connect
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.clock = clock  # not the loop's: uvloop's goes in milliseconds, and stands still within a turn
-        self.tally = Tally(plan.rate is not None, plan.connections)
+        self.tally: Tally = Tally(plan.rate is not None, plan.connections)
         self.arrivals: Arrivals | None = None
         """The open loop's; None in the closed loop, and in its warm-up."""
-        self.is_running = False
+        self.is_running: bool = False
         """True while requests may begin."""
-        self.is_stopped = False
+        self.is_stopped: bool = False
         """True once no further connection is made either."""
         self._watcher = watcher
         self._left: float = 0

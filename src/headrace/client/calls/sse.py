@@ -60,7 +60,7 @@ class EventParser:
     __slots__ = ("_data", "_decoder", "_event", "_id", "_lines", "_max", "_size", "last_event_id", "retry_s")
 
     def __init__(self, last_event_id: str = "", max_event_size: int = MAX_EVENT_SIZE) -> None:
-        self.last_event_id = last_event_id
+        self.last_event_id: str = last_event_id
         self.retry_s: float | None = None
         self._max = max_event_size
         self.restart()

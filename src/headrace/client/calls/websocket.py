@@ -105,13 +105,13 @@ class WebSocketOptions:
                 raise ValueError(f"the subprotocol {name!r} is not a token (RFC 6455 §4.1)")
         if len(set(subprotocols)) != len(subprotocols):
             raise ValueError("a subprotocol is offered twice (RFC 6455 §4.1)")
-        self.subprotocols = tuple(subprotocols)
-        self.compression = compression
-        self.max_message_size = max_message_size
-        self.max_queue = max_queue
-        self.ping_interval_s = ping_interval_s
-        self.ping_timeout_s = ping_timeout_s
-        self.close_timeout_s = close_timeout_s
+        self.subprotocols: tuple[str, ...] = tuple(subprotocols)
+        self.compression: bool = compression
+        self.max_message_size: int = max_message_size
+        self.max_queue: int = max_queue
+        self.ping_interval_s: float | None = ping_interval_s
+        self.ping_timeout_s: float | None = ping_timeout_s
+        self.close_timeout_s: float = close_timeout_s
 
     def fields(self) -> Pairs:
         """The handshake's fields, but for `sec-websocket-key`, which HTTP/1.1 alone has and its driver adds."""

@@ -31,7 +31,7 @@ class DriverDeadlines(Connection):
         super().__init__(loop, stall_timeout_s)
         self.live: dict[int, Exchange] = {}
         """Exchanges that are not over, by their stream."""
-        self.now = loop.time()
+        self.now: float = loop.time()
         """The loop's time at the last input."""
         self._timeouts: Timeouts | None = None
         self._shortest = NEVER

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.client.interface import Content, Origin, Outgoing, Pairs
+    from headrace.engine.contract import Engine
     from headrace.engine.limits import Limits
 
 __all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
@@ -71,6 +72,20 @@ class ClientDriver(DriverState):
 
     __slots__ = ("_cut", "_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings", "owner")
 
+    # Declared by a base, too; a type checker that reads the package wants it where it is set.
+    announced_origins: list[bytes] | None
+    cause: str
+    completed: int
+    engine: Engine
+    goaway_text: str
+    heard: int
+    http_version: str
+    idle_since: float
+    local: Any
+    now: float
+    peer: Any
+    settings_seen: bool
+
     reads_to_the_end = True
 
     def __init__(
@@ -84,7 +99,7 @@ class ClientDriver(DriverState):
         wait_for_settings: bool = False,
     ) -> None:
         super().__init__(loop, limits, origin)
-        self.owner = owner
+        self.owner: DriverOwner = owner
         self._protocols = protocols
         self._wait_for_settings = wait_for_settings
         self._is_alone = True

@@ -82,7 +82,7 @@ class Exchange:
         self.driver = driver
         self.outgoing = outgoing
         self.stream_id = stream_id
-        self.mode = mode
+        self.mode: int = mode
         self.trailers: Pairs = []
         self.chunks: list[bytes] = []
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from headrace.client.interface import Origin
+    from headrace.engine.contract import Engine
     from headrace.engine.limits import Limits
     from headrace.websocket.fair_share import ConnectionShare
 
@@ -46,31 +47,33 @@ class DriverState(DriverDeadlines):
         "websocket_share",
     )
 
+    engine: Engine
+
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, origin: Origin) -> None:
         super().__init__(loop, limits.stalled_send_timeout_s)
-        self.limits = limits
-        self.origin = origin
+        self.limits: Limits = limits
+        self.origin: Origin = origin
         self.websocket_share: ConnectionShare | None = None
         """What the WebSockets of this connection share, once there is one."""
-        self.http_version = ""
+        self.http_version: str = ""
         """"2" or "1.1", once connected."""
-        self.is_ready = False
+        self.is_ready: bool = False
         """True once the first request may begin, and from then on."""
-        self.settings_seen = False
+        self.settings_seen: bool = False
         """True once the server's SETTINGS have come."""
-        self.idle_since = self.now
+        self.idle_since: float = self.now
         """When the last exchange ended; for what it says while `live` is empty."""
-        self.completed = 0
+        self.completed: int = 0
         """Responses that were complete."""
         self.announced_origins: list[bytes] | None = None
         """What ORIGIN frames have said, None before the first one (RFC 8336 §2.3)."""
         self.peer: Any = None
         self.local: Any = None
-        self.heard = 0
+        self.heard: int = 0
         """Octets that came in over HTTP/1.1 until `live` was empty."""
-        self.cause = ""
+        self.cause: str = ""
         """What the operating system said of the connection's end."""
-        self.goaway_text = ""
+        self.goaway_text: str = ""
         """What the server's GOAWAY said, for a sentence."""
         self._tls: Any = None
         self._is_unusable = False

@@ -29,7 +29,7 @@ class ExchangeTunnel:
         self._receiver = receiver
         self._ended = False
         self._waiters: list[asyncio.Future[None]] = []
-        self.blocked = False
+        self.blocked: bool = False
         """True while the last write is not accepted."""
 
     @property

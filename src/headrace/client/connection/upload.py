@@ -34,7 +34,7 @@ class Upload:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._timer: asyncio.TimerHandle | None = None
-        self.is_blocked = False
+        self.is_blocked: bool = False
         """True while the last piece is not accepted."""
 
     def begin(self, awaits_continue: bool) -> None:

@@ -43,7 +43,7 @@ class IteratedContent:
     __slots__ = ("_in_threads", "_is_used", "_source", "length")
 
     def __init__(self, source: Pieces | Callable[[], Pieces], length: int | None = None) -> None:
-        self.length = length
+        self.length: int | None = length
         self._source = source
         self._is_used = False
         self._in_threads = False
@@ -116,6 +116,8 @@ class FileContent:
 
     __slots__ = ("_file", "_is_used", "_start", "length")
 
+    length: int | None
+
     def __init__(self, file: IO[bytes]) -> None:
         if isinstance(file, io.TextIOBase):  # type: ignore[unreachable] # for those who do not check types
             raise TypeError("a file for a request's content is opened in binary mode, not for text")
@@ -170,7 +172,7 @@ class ContentWith:
     def __init__(self, content: Content, length: int | None, trailers: TrailersLike | None = None) -> None:
         self._content = content
         self._trailers = trailers
-        self.length = length
+        self.length: int | None = length
 
     @property
     def is_replayable(self) -> bool:

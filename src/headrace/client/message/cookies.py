@@ -36,7 +36,7 @@ class Cookies(MutableMapping[str, str]):
 
     def __init__(self, cookies: CookiesLike | None = None) -> None:
         if isinstance(cookies, CookieJar):
-            self.jar = cookies
+            self.jar: CookieJar = cookies
             return
         self.jar = _Jar(_Policy(strict_domain=True, strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain))
         if cookies is not None:

@@ -54,7 +54,7 @@ class Multipart:
         boundary = boundary if boundary is not None else os.urandom(16).hex()
         if not _BOUNDARY.fullmatch(boundary):
             raise ValueError(f"{boundary!r} is no boundary (RFC 2046 §5.1.1)")
-        self.media_type = f"multipart/form-data; boundary={boundary}"
+        self.media_type: str = f"multipart/form-data; boundary={boundary}"
         self._parts: list[bytes | Content] = []
         mark = f"--{boundary}\r\n".encode()
         for name, value in data.items() if isinstance(data, Mapping) else data:

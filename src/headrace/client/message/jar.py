@@ -17,7 +17,7 @@ class JarHolder:
     __slots__ = ("_kept", "is_empty")
 
     def __init__(self, cookies: CookiesLike | None = None) -> None:
-        self.is_empty = True
+        self.is_empty: bool = True
         # In a dictionary, whose `setdefault` is one step: two threads that open the jar at once have the same one.
         self._kept: dict[None, Cookies] = {}
         if cookies is not None:

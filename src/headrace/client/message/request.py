@@ -42,6 +42,8 @@ class Call(Outgoing):
 
     __slots__ = ("informational", "tell")
 
+    never_indexed_back: frozenset[bytes] | None
+
     informational: list[tuple[int, Headers]] | None
     tell: Callable[[int, Headers], None] | None
 
@@ -66,10 +68,10 @@ class Call(Outgoing):
         self.content = content
         self.url = url
         self.timeouts = timeouts
-        self.protocol = None
-        self.never_indexed = None
+        self.protocol: bytes | None = None
+        self.never_indexed: frozenset[bytes] | None = None
         self.never_indexed_back = None
-        self.on_sent = None
+        self.on_sent: Callable[[int], None] | None = None
         self.max_size = max_size
         self.on_the_way = on_the_way
         self.informational = None
@@ -125,9 +127,9 @@ class ClientRequest:
         on_download: Progress | None = None,
         on_informational: Callable[[int, Headers], None] | None = None,
     ) -> None:
-        self.method = check_method(method)
-        self.url = URL(url) if params is None else URL(url).copy_merge_params(params)
-        self.headers = Headers(headers)
+        self.method: str = check_method(method)
+        self.url: URL = URL(url) if params is None else URL(url).copy_merge_params(params)
+        self.headers: Headers = Headers(headers)
         media_type = None
         if content is None and data is None and files is None and json is None and trailers is None:
             self.content: bytes | Content = b""
@@ -135,10 +137,10 @@ class ClientRequest:
             self.content, media_type = encode_content(content, data, files, json, trailers)
         if media_type is not None and "content-type" not in self.headers:
             self.headers["content-type"] = media_type
-        self.timeouts = timeouts
-        self.on_upload = on_upload
-        self.on_download = on_download
-        self.on_informational = on_informational
+        self.timeouts: Timeouts = timeouts
+        self.on_upload: Progress | None = on_upload
+        self.on_download: Progress | None = on_download
+        self.on_informational: Callable[[int, Headers], None] | None = on_informational
         self.extensions: dict[str, Any] = {}
 
     @property

@@ -39,8 +39,8 @@ class Received:
     __slots__ = ("_content", "head", "info", "trailers")
 
     def __init__(self, head: ResponseHead, content: bytes, trailers: Pairs) -> None:
-        self.head = head
-        self.trailers = trailers
+        self.head: ResponseHead = head
+        self.trailers: Pairs = trailers
         self.info: dict[str, Any] = {"http_version": head.http_version}
         self._content = content
 

@@ -42,15 +42,15 @@ class Streaming:
     )
 
     def __init__(self, incoming: Incoming, call: Call, max_ratio: int | None, deadline: float | None) -> None:
-        self.incoming = incoming
-        self.call = call
+        self.incoming: Incoming = incoming
+        self.call: Call = call
         self.decoder: ContentDecoder | None = None
-        self.deadline = deadline
-        self.downloaded = 0
-        self.is_begun = False
-        self.is_ended = False
+        self.deadline: float | None = deadline
+        self.downloaded: int = 0
+        self.is_begun: bool = False
+        self.is_ended: bool = False
         self.collected: list[bytes] = []
-        self.size = 0
+        self.size: int = 0
         self.source: Any = None  # a generator, once somebody collects
         self.on_download: Any = None
         self.total: int | None = None

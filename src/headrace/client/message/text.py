@@ -47,7 +47,7 @@ class LineSplitter:
 
     def __init__(self) -> None:
         self._held: list[str] = []
-        self.held = 0
+        self.held: int = 0
         """Characters of the line that is not whole."""
         self._ends_in_cr = False
 

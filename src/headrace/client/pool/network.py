@@ -53,11 +53,11 @@ class NetworkTransport:
     """
 
     def __init__(self, config: NetworkConfig | None = None, *, connector: Connects | None = None) -> None:
-        self.config = config if config is not None else NetworkConfig()
+        self.config: NetworkConfig = config if config is not None else NetworkConfig()
         own = own_connector(self.config) if connector is None else None
         self._own_connector = own
         self._connector: Any = connector if own is None else own
-        self.pool = Pool(Policy.of(self.config))
+        self.pool: Pool = Pool(Policy.of(self.config))
         self._places = self.pool.places
         self.links: dict[ClientDriver, _Link] = {}
         """Connections whose transport is open, also those that the pool does not count any more."""
@@ -417,18 +417,20 @@ class _Link:
     )
 
     def __init__(self, network: NetworkTransport, step: Open, now: float) -> None:
-        self.network = network
-        self.step = step
-        self.place = step.place
+        self.network: NetworkTransport = network
+        self.step: Open = step
+        self.place: Place = step.place
         own = network._own_connector
-        self.is_proxied = own is None or network.config.uds is not None or own.proxy_for(step.place.origin) is not None
-        self.is_open = False
-        self.has_failed = False
-        self.has_begun = False
-        self.is_tunnel = False
+        self.is_proxied: bool = (
+            own is None or network.config.uds is not None or own.proxy_for(step.place.origin) is not None
+        )
+        self.is_open: bool = False
+        self.has_failed: bool = False
+        self.has_begun: bool = False
+        self.is_tunnel: bool = False
         self.task: asyncio.Task[None] | None = None
-        self.phase = CONNECTING
-        self.phase_since = now
+        self.phase: int = CONNECTING
+        self.phase_since: float = now
 
     def on_handshake(self) -> None:
         """The other side is reached; TLS begins."""

@@ -56,10 +56,10 @@ class Waiter(Ticket):
         future: asyncio.Future[Exchange],
     ) -> None:
         super().__init__(place, kind, serial)
-        self.context = contextvars.copy_context()
-        self.outgoing = outgoing
-        self.whole = whole
-        self.future = future
+        self.context: contextvars.Context = contextvars.copy_context()
+        self.outgoing: Outgoing = outgoing
+        self.whole: bool = whole
+        self.future: asyncio.Future[Exchange] = future
         self.since: Sums | None = None
         """The sums of its place's clock when it came; None while nobody counts."""
 

@@ -53,9 +53,9 @@ class Ticket:
     __slots__ = ("kind", "place", "serial")
 
     def __init__(self, place: Place, kind: int, serial: int) -> None:
-        self.place = place
-        self.kind = kind
-        self.serial = serial
+        self.place: Place = place
+        self.kind: int = kind
+        self.serial: int = serial
 
 
 class Known(NamedTuple):
@@ -85,7 +85,7 @@ class Place:
     )
 
     def __init__(self, origin: Origin, known: Known) -> None:
-        self.origin = origin
+        self.origin: Origin = origin
         self.members: list[Member] = []
         """Usable connections, the oldest first: filled in this order, so that those beyond need become idle and end."""
         self.spare: list[Member] = []
@@ -93,15 +93,15 @@ class Place:
         self.requests: deque[Ticket] = deque()
         self.tunnels: deque[Ticket] = deque()
         """WebSockets that wait."""
-        self.attempts = 0
-        self.spare_attempts = 0
-        self.speaks = known.speaks
+        self.attempts: int = 0
+        self.spare_attempts: int = 0
+        self.speaks: str | None = known.speaks
         """ "2" or "1.1"; None until the first connection says."""
-        self.websockets_over_h2 = known.websockets_over_h2
-        self.holding = False
+        self.websockets_over_h2: bool | None = known.websockets_over_h2
+        self.holding: bool = False
         """A connection failed while others serve: no further one is tried before somebody else comes."""
-        self.barren = 0
-        self.is_alone = known.is_alone
+        self.barren: int = 0
+        self.is_alone: bool = known.is_alone
         """It uses no connection of another origin's: that was answered with 421 (RFC 9110 §15.5.20)."""
 
     @property

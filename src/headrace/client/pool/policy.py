@@ -91,7 +91,7 @@ class Pool:
         """Each connection that is not lost, with the origins it serves; the first is the one that it was made for."""
         self.starved: dict[Place, None] = {}
         """Places that need a connection, in order, while there are `max_connections`."""
-        self.waiting = 0
+        self.waiting: int = 0
         self._attempts = 0
         self._known: dict[Origin, Known] = {}
         self._serial = 0

@@ -52,7 +52,7 @@ class ASGIResponse:
     """A response of an application in memory; see `headrace.client.interface.Incoming`."""
 
     def __init__(self, transport: Host, outgoing: Outgoing, whole: bool) -> None:
-        self.head = ResponseHead(0, [], transport.http_version)
+        self.head: ResponseHead = ResponseHead(0, [], transport.http_version)
         self.trailers: Pairs = []
         self._transport = transport
         self._outgoing = outgoing

@@ -102,9 +102,11 @@ class MemoryTunnel:
 class ASGIHandshake(ASGIResponse):
     """The application's answer to a request for a WebSocket: yes and a tunnel, or a refusal with its content."""
 
+    head: ResponseHead
+
     socket: WebSocket | None = None
     """The application's end."""
-    is_announced = False
+    is_announced: bool = False
     _ends: tuple[MemoryTunnel, MemoryTunnel] | None = None
 
     def tunnel(self, receiver: Any) -> Tunnel:

@@ -57,7 +57,7 @@ class MockTransport:
     ) -> None:
         self.requests: list[MockRequest] = []
         """Every request that has reached the server, in order: one that is sent again stands here twice."""
-        self.connections = 0
+        self.connections: int = 0
         """Connections that were made."""
         self._handler: Handler = answers if callable(answers) else _script(answers)
         self._protocol: Literal["h2", "http/1.1"] = "h2" if http_version == "2" else "http/1.1"

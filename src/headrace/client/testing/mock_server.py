@@ -42,9 +42,9 @@ class MockRequest:
         """Names in lower case. The host is in `url`."""
         self.target: str = head.path.decode("latin-1")
         """Path and query as they stood on the wire."""
-        self.url = f"{connection.origin.scheme}://{head.authority.decode('latin-1')}{self.target}"
-        self.http_version = connection.http_version
-        self.content = b""
+        self.url: str = f"{connection.origin.scheme}://{head.authority.decode('latin-1')}{self.target}"
+        self.http_version: str = connection.http_version
+        self.content: bytes = b""
         """What has come of the content: all of it where the handler is no coroutine function."""
         self.trailers: Pairs = []
         self.stream_id: int = head.stream_id
@@ -133,7 +133,7 @@ class MockConnection(Connection):
         on_error: Callable[[int, Exception], None],
     ) -> None:
         super().__init__(loop)
-        self.origin = origin
+        self.origin: Origin = origin
         self.http_version = "2" if protocol == "h2" else "1.1"
         now = loop.time()
         if protocol == "h2":

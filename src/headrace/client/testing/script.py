@@ -99,9 +99,9 @@ class Answer:
     ) -> None:
         if bool(content) + (text is not None) + (json is not None) > 1:
             raise ValueError("an Answer has one content: octets, text or json")
-        self.status = status
-        self.headers = pairs(headers)
-        self.content = content
+        self.status: int = status
+        self.headers: Pairs = pairs(headers)
+        self.content: bytes = content
         kind = b""
         if text is not None:
             self.content = text.encode()
@@ -111,9 +111,9 @@ class Answer:
             kind = b"application/json"
         if kind and not any(name == b"content-type" for name, _ in self.headers):
             self.headers.append((b"content-type", kind))
-        self.trailers = pairs(trailers)
-        self.early_hints = pairs(early_hints)
-        self.fault = fault
+        self.trailers: Pairs = pairs(trailers)
+        self.early_hints: Pairs = pairs(early_hints)
+        self.fault: Fault | None = fault
 
 
 def pairs(fields: Fields) -> Pairs:

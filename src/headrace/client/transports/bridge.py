@@ -144,6 +144,7 @@ class ReadyResponse:
     under httpx2. Reading it like a plain one takes 17 (httpx: 22 and 17).
     """
 
+    stream: Any
     ready: Any = None
     """The content as a stream that can be read plainly, until somebody reads it."""
 
@@ -193,7 +194,7 @@ class AsyncBridge:
     response_type: type[Any]
 
     def __init__(self, transport: Any = None, **options: Any) -> None:
-        self.transport = _transport(transport, options)
+        self.transport: Any = _transport(transport, options)
         """Who carries the requests."""
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -260,7 +261,7 @@ class SyncBridge:
 
     def __init__(self, transport: Any = None, *, thread: LoopThread | None = None, **options: Any) -> None:
         self._thread = thread if thread is not None else shared()
-        self.transport = self._thread.call(_transport, transport, options)
+        self.transport: Any = self._thread.call(_transport, transport, options)
         """Who carries the requests."""
 
     def handle_request(self, request: Any) -> Any:

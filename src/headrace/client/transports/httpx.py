@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import httpx
 
 from headrace.client.transports.bridge import AsyncBridge, AsyncContent, ReadyResponse, SyncBridge, SyncContent
 
 
 class _AsyncStream(AsyncContent, httpx.AsyncByteStream):
-    api = httpx
+    api: ModuleType = httpx
 
 
 class _SyncStream(SyncContent, httpx.SyncByteStream):
-    api = httpx
+    api: ModuleType = httpx
 
 
 class Response(ReadyResponse, httpx.Response):
@@ -30,7 +32,7 @@ class AsyncTransport(AsyncBridge, httpx.AsyncBaseTransport):
     `extensions` may have `on_informational`, which is called with status and fields of each 1xx response.
     """
 
-    api = httpx
+    api: ModuleType = httpx
     stream_type = _AsyncStream
     response_type = Response
 
@@ -39,7 +41,7 @@ class Transport(SyncBridge, httpx.BaseTransport):
     """Carries the requests of an httpx.Client, on an event loop in the background; see `AsyncTransport`. Any number of
     threads may use it."""
 
-    api = httpx
+    api: ModuleType = httpx
     stream_type = _SyncStream
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import httpx2
 
 from headrace.client.transports.bridge import AsyncBridge, AsyncContent, ReadyResponse, SyncBridge, SyncContent
 
 
 class _AsyncStream(AsyncContent, httpx2.AsyncByteStream):
-    api = httpx2
+    api: ModuleType = httpx2
 
 
 class _SyncStream(SyncContent, httpx2.SyncByteStream):
-    api = httpx2
+    api: ModuleType = httpx2
 
 
 class Response(ReadyResponse, httpx2.Response):
@@ -30,7 +32,7 @@ class AsyncTransport(AsyncBridge, httpx2.AsyncBaseTransport):
     `extensions` may have `on_informational`, which is called with status and fields of each 1xx response.
     """
 
-    api = httpx2
+    api: ModuleType = httpx2
     stream_type = _AsyncStream
     response_type = Response
 
@@ -39,7 +41,7 @@ class Transport(SyncBridge, httpx2.BaseTransport):
     """Carries the requests of an httpx2.Client, on an event loop in the background; see `AsyncTransport`. Any number of
     threads may use it."""
 
-    api = httpx2
+    api: ModuleType = httpx2
     stream_type = _SyncStream
 
 

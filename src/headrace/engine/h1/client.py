@@ -49,6 +49,8 @@ class H1ClientConnection(ClientSender):
     once `closed` is True and the output is written: by a reset when `aborted`.
     """
 
+    work: int
+
     def __init__(self, limits: Limits | None = None, *, now: float = 0.0) -> None:
         own = limits if limits is not None else Limits()
         super().__init__(own, now)

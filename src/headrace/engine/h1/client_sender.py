@@ -26,6 +26,11 @@ _REAL_PROGRESS: Final = 4_096  # octets in `stalled_send_timeout_s` that count; 
 class ClientSender(ContentConnection):
     """The writing half of a client's connection."""
 
+    aborted: bool
+    deadline: float
+    octets_out: int
+    requests: int
+
     def __init__(self, limits: Limits, now: float) -> None:
         super().__init__(limits, now)
         self._heads = RequestHeads()

@@ -39,6 +39,8 @@ _SMALL_PAUSE: Final = 65_536
 class ContentConnection(OutputQueue):
     """One request is open at a time: what is known of it, its content as it comes and as it goes."""
 
+    octets_in: int
+
     def __init__(self, limits: Limits, now: float) -> None:
         super().__init__(limits, now)
         # input

@@ -23,6 +23,8 @@ PIPELINED: Final = 65_536  # octets of further requests that wait for the one th
 class Output(ContentConnection):
     """The shared state of a connection, and its output."""
 
+    octets_out: int
+
     def __init__(self, limits: Limits, now: float) -> None:
         super().__init__(limits, now)
         self._heads = Heads()

@@ -22,6 +22,8 @@ DISCARDED: Final = 65_536  # octets of a request that are read and forgotten aft
 class Sender(Output):
     """The writing half of a connection."""
 
+    octets_out: int
+
     def _set_drops(self, drops: bool) -> None:
         self._heads.set_drops(drops)
 

@@ -49,6 +49,9 @@ class H1ServerConnection(Deadlines):
     `read_paused`, and ends the transport once `closed` is True and the output is written: by a reset when `aborted`.
     """
 
+    requests: int
+    work: int
+
     def __init__(
         self,
         limits: Limits | None = None,

@@ -18,8 +18,8 @@ class Upgrade:
     def __init__(self) -> None:
         self.is_option = False
         """`connection` names `upgrade`; else the field `upgrade` means nothing (RFC 9110 §7.8)."""
-        self.key = b""
-        self.version = b""
+        self.key: bytes = b""
+        self.version: bytes = b""
         self._names_websocket = False
         self._keys: int = 0
         self._versions: int = 0

@@ -51,6 +51,9 @@ class ClientConnection(Connection):
     at once: the first `take_output` returns them. Server push is switched off (RFC 9113 §8.4).
     """
 
+    frames_out: int
+    streams_opened: int
+
     def __init__(self, limits: Limits | None = None, *, now: float = 0.0) -> None:
         self.next_stream_id: int = 1
         super().__init__(limits if limits is not None else Limits(), False, now)

@@ -55,6 +55,10 @@ _PING_COST: Final = 2
 class Connection(Credit):
     """A connection in memory, for either role; see ServerConnection and ClientConnection."""
 
+    frames_in: int
+    phase: int
+    send_window: int
+
     def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
         super().__init__(limits, is_server, now)
         self._position: int = 0
@@ -115,7 +119,7 @@ class Connection(Credit):
         turn = self.limits.frames_per_turn if turns is None else turns.frames
         if turn == 0:
             turn = -1
-        self.work = 0
+        self.work: int = 0
         try:
             if not self._input:
                 self._input = data

@@ -28,6 +28,8 @@ _REAL_PROGRESS = 4_096  # octets in `stalled_send_timeout_s` that count; less is
 class Deadlines(Sender):
     """A sender that knows what it waits for."""
 
+    deadline: float
+
     def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
         super().__init__(limits, is_server, now)
         self._started = now

@@ -57,7 +57,7 @@ class Output(TimedEngine):
         self.limits = limits
         self.is_server = is_server
         self.phase: int = PREFACE if is_server else SETTINGS
-        self.peer = Settings()
+        self.peer: Settings = Settings()
         self.send_window: int = DEFAULT_WINDOW
         self.frames_in: int = 0
         self.frames_out: int = 0

@@ -30,6 +30,9 @@ from headrace.engine.message import octets_of
 class Sender(Output):
     """The writing half of a connection."""
 
+    frames_out: int
+    send_window: int
+
     # -- heads -------------------------------------------------------------------------------------------------
 
     def _set_drops(self, drops: bool) -> None:

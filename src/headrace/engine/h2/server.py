@@ -51,6 +51,8 @@ class ServerConnection(Connection):
     once `closed` is True and the output is written. `phase` and `stats` are for people.
     """
 
+    streams_opened: int
+
     def __init__(
         self,
         limits: Limits | None = None,

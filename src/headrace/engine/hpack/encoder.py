@@ -148,8 +148,8 @@ class Encoder:
         self._update_pending = False
         self._sightings: Sightings | None = None
         self._secrets: dict[bytes, bytes] = {}
-        self.generation = 0
-        self.settled = True
+        self.generation: int = 0
+        self.settled: bool = True
         if cap < MAX_TABLE_SIZE:
             self.set_max_table_size(cap)
 

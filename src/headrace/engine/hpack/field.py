@@ -25,8 +25,8 @@ class Field:
     __slots__ = ("kind", "name", "pair", "size", "value")
 
     def __init__(self, name: bytes, value: bytes) -> None:
-        self.name = name
-        self.value = value
+        self.name: bytes = name
+        self.value: bytes = value
         self.pair: tuple[bytes, ...] = (name, value)
         self.size: i64 = len(name) + len(value) + FIELD_OVERHEAD
         self.kind: i64 = -1
@@ -48,10 +48,10 @@ class FieldSection:
     __slots__ = ("count", "fields", "memo", "never_indexed", "size", "truncated")
 
     def __init__(self, fields: list[Field], size: i64, count: i64, truncated: bool) -> None:
-        self.fields = fields
+        self.fields: list[Field] = fields
         self.size: i64 = size
         self.count: i64 = count
-        self.truncated = truncated
+        self.truncated: bool = truncated
         self.memo: object | None = None
         self.never_indexed: frozenset[bytes] | None = None
 

@@ -67,17 +67,20 @@ class WebSocketConnection(Sender):
     True.
     """
 
+    is_open: bool
+    output_ended: bool
+
     def __init__(self, is_client: bool, max_message_size: int = 1_048_576, extensions: list[Any] | None = None) -> None:
         super().__init__(is_client, extensions)
         self.max_message_size = max_message_size
-        self.is_done = False
+        self.is_done: bool = False
         """True once nothing more is received: after CloseReceived and Failed."""
         self.discards = False
         """Set it True when messages are not needed any more: they are skipped, and only control frames give events."""
         self.work_done: int = 0
         """Work of the last `receive_data`: a unit for each frame and each 4 KiB, four for each KiB that was inflated or
         16 for each KiB that it was inflated from (64 where that made less than half of it), two for each message."""
-        self.wants_room = False
+        self.wants_room: bool = False
         """True when the last `receive_data` stopped because it was given no more `room`, or none to inflate to."""
         self._inflater: Inflater | None = None
         if extensions:

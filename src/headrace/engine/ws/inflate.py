@@ -25,7 +25,7 @@ class Inflater:
     """
 
     def __init__(self, window_bits: int, keeps_context: bool) -> None:
-        self.busy = False
+        self.busy: bool = False
         """True while there is something to inflate: call `step`."""
         self.restarts: int = 0
         """Number of DEFLATE streams that the last `step` began, which is work without a byte."""

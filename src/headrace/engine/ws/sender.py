@@ -39,9 +39,9 @@ class Sender:
 
     def __init__(self, is_client: bool, extensions: list[Any] | None) -> None:
         self.is_client = is_client
-        self.is_open = True
+        self.is_open: bool = True
         """True while messages can be sent."""
-        self.output_ended = False
+        self.output_ended: bool = False
         """True when our side of the tunnel is to be ended once the output is written."""
         self._deflates = bool(extensions)
         protocol: Any = Protocol(CLIENT if is_client else SERVER, state=OPEN, logger=_SILENCE)

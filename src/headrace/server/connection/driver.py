@@ -80,21 +80,21 @@ class ServerDriver(Connection):
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop, service.limits.stalled_send_timeout_s, service.context)
-        self.service = service
-        self.exchange_type = service.exchange_type
-        self.handler = service.application.handler
-        self.app_state = service.application.state
+        self.service: Service = service
+        self.exchange_type: type[Exchange] = service.exchange_type
+        self.handler: Any = service.application.handler
+        self.app_state: dict[str, Any] | None = service.application.state
         self.scope_base: dict[str, Any] | None = None
         """Room for an adapter: what the requests of this connection have in common."""
-        self.max_live = service.limits.max_concurrent_streams
+        self.max_live: int = service.limits.max_concurrent_streams
         self.live: dict[int, Exchange] = {}
         self._waiting: dict[int, Exchange] | None = None
         self._date: object = None
         self.client: tuple[str, int] | None = None
         self.local: tuple[str, int | None] | None = None
-        self.scheme = "http"
+        self.scheme: str = "http"
         """`https` over TLS, or where a load balancer's PROXY header says that its client speaks TLS to it."""
-        self.http_version = "2"
+        self.http_version: str = "2"
         self.websocket_share: ConnectionShare | None = None
         """What the WebSockets of this connection share, once there is one."""
         self.drain_deadline: float | None = None

@@ -67,7 +67,7 @@ class Exchange:
     def __init__(self, driver: ServerDriver, head: RequestReceived) -> None:
         self.driver = driver
         self.head = head
-        self.stream_id = head.stream_id
+        self.stream_id: int = head.stream_id
         if not head.end_stream:
             self.inbox = Inbox()
 

@@ -22,10 +22,10 @@ class Inbox:
         self._chunks: list[bytes] = []
         self._waiters: list[asyncio.Future[None]] | None = None
         self._touched = False
-        self.owed = 0
-        self.ended = ended
+        self.owed: int = 0
+        self.ended: bool = ended
         """True once the last octet is in here, or was."""
-        self.invited = False
+        self.invited: bool = False
         """True once 100 (Continue) was sent, or was found to be not needed."""
         self.trailers: list[tuple[bytes, bytes]] | None = None
         self.never_indexed: frozenset[bytes] | None = None

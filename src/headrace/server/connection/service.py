@@ -18,8 +18,10 @@ from headrace.transport.loop_work import LIGHT_WORK
 from headrace.websocket.fair_share import ProcessRoom
 
 if TYPE_CHECKING:
+    from headrace.engine.limits import Limits
     from headrace.server.connection.application import Application
     from headrace.server.connection.driver import ServerDriver
+    from headrace.server.connection.exchange import Exchange
     from headrace.server.settings.config import Config
 
 CROWD: Final = 4  # connections with more input than a turn takes, before turns become shorter
@@ -49,33 +51,33 @@ class Service:
         self.application = application
         self.watcher: Watcher | None = None
         """Told of connections; None when nobody wants to know, which costs nothing."""
-        self.request_ids = RequestIds(config.request_id_header)
-        self.exchange_type = application.exchange_type
-        self.tunnel_type = application.tunnel_type
-        self.takes_websockets = application.takes_websockets
-        self.protocols = config.protocols.split(",")
-        self.cancel_on_disconnect = application.cancel_on_disconnect
-        self.drop_connection_fields = application.drop_connection_fields
-        self.drop_underscore_fields = not config.underscore_fields
-        self.server_names = ServerNames(config.server_names) if config.server_names else None
-        self.limits = config.limits
-        self.max_body_size = config.max_body_size
-        self.root_path = config.root_path
-        self.clock = DateClock()
-        self.exhaustion = Seldom()
+        self.request_ids: RequestIds = RequestIds(config.request_id_header)
+        self.exchange_type: type[Exchange] = application.exchange_type
+        self.tunnel_type: type[Exchange] = application.tunnel_type
+        self.takes_websockets: bool = application.takes_websockets
+        self.protocols: list[str] = config.protocols.split(",")
+        self.cancel_on_disconnect: bool = application.cancel_on_disconnect
+        self.drop_connection_fields: bool = application.drop_connection_fields
+        self.drop_underscore_fields: bool = not config.underscore_fields
+        self.server_names: ServerNames | None = ServerNames(config.server_names) if config.server_names else None
+        self.limits: Limits = config.limits
+        self.max_body_size: int = config.max_body_size
+        self.root_path: str = config.root_path
+        self.clock: DateClock = DateClock()
+        self.exhaustion: Seldom = Seldom()
         """Says when the operator is told that the process has no descriptor left."""
-        self.context = contextvars.copy_context()
+        self.context: contextvars.Context = contextvars.copy_context()
         """The context in which the server is started. Workers, timers and callbacks run in copies of it, whoever makes
         them: what one request sets is seen by no other one."""
-        self.debug_protocol = protocol_log.isEnabledFor(logging.DEBUG)
+        self.debug_protocol: bool = protocol_log.isEnabledFor(logging.DEBUG)
         self.addresses: list[str] = []
         """Where the server listens on TCP, as URLs without a path."""
         self.drivers: set[ServerDriver] = set()
         """Connections that are open, or have workers left."""
-        self.turns = Turns(config.limits.frames_per_turn)
+        self.turns: Turns = Turns(config.limits.frames_per_turn)
         """How much of their input connections take at once; less in a crowd."""
-        self.message_room = ProcessRoom(config.max_messages_size)
-        self.crowd = 0
+        self.message_room: ProcessRoom = ProcessRoom(config.max_messages_size)
+        self.crowd: int = 0
         """Connections that have more input than one turn takes, and wait for the next."""
         self.drain_deadline: float | None = None
         """When the drain ends, on the event loop's clock; None as long as none has begun."""

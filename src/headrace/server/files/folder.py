@@ -82,7 +82,7 @@ class Folder:
     """What is below `path`; all methods block, and are for threads."""
 
     def __init__(self, path: str | os.PathLike[str], follow_symlinks: bool) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.path: Path = Path(os.path.abspath(path))
         self._follows = follow_symlinks
 
     def find(self, names: Sequence[str], suffixes: Sequence[str] = (), pick: Pick | None = None) -> Found | None:

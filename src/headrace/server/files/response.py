@@ -98,12 +98,12 @@ class FileResponse(AnyResponse):
             raise ValueError(f"{file} is not the descriptor of an open file")
         if offset < 0 or (length is not None and length < 0):
             raise ValueError(f"a file is not sent from octet {offset} on, {length} octets: neither can be negative")
-        self.status = status
+        self.status: int = status
         self.headers: Headers = headers
-        self.file = file
-        self.offset = offset
-        self.length = length
-        self.content_type = content_type or (
+        self.file: str | os.PathLike[str] | OpenFile | int = file
+        self.offset: int = offset
+        self.length: int | None = length
+        self.content_type: str = content_type or (
             "application/octet-stream" if isinstance(file, (int, OpenFile)) else guess_content_type(file)
         )
         self._opened = OpenFile(file) if isinstance(file, int) else file if isinstance(file, OpenFile) else None

@@ -44,8 +44,8 @@ class KernelSend:
     def __init__(self, exchange: Exchange, file: OpenFile, offset: int, length: int) -> None:
         self.exchange = exchange
         self.file = file
-        self.offset = offset
-        self.left = length
+        self.offset: int = offset
+        self.left: int = length
         self._start = self._mark = offset
         self._socket_fd = -1
         self._failure: Exception | None = None

@@ -152,17 +152,17 @@ class LoopResponse(AnyResponse):
             raise ValueError("there are topics to subscribe to, but no bus")
         if idle_s is not None and not idle_s > 0:
             raise ValueError(f"idle_s is {idle_s}; it must be above 0")
-        self.status = status
+        self.status: int = status
         self.headers: Headers = headers
-        self.on_message = on_message
-        self.state = state
-        self.on_start = on_start
-        self.on_notice = on_notice
-        self.on_end = on_end
-        self.idle_s = idle_s
-        self.topics = topics
-        self.bus = bus
-        self.mailbox = Mailbox(mailbox_size, overflow)
+        self.on_message: OnMessage = on_message
+        self.state: Any = state
+        self.on_start: OnStart | None = on_start
+        self.on_notice: OnNotice | None = on_notice
+        self.on_end: OnEnd | None = on_end
+        self.idle_s: float | None = idle_s
+        self.topics: Sequence[str] = topics
+        self.bus: Topics | None = bus
+        self.mailbox: Mailbox = Mailbox(mailbox_size, overflow)
         self._is_used = False
         self._is_idle = False
         self._idle_at = 0.0

@@ -62,11 +62,11 @@ class Mailbox:
             raise ValueError(f"a mailbox holds at least 1 message, not {size}")
         if overflow not in OVERFLOWS:
             raise ValueError(f"overflow is {overflow!r}; it must be one of {', '.join(OVERFLOWS)}")
-        self.size = size
+        self.size: int = size
         self.overflow: Overflow = overflow
         self.closed: str | None = None
         """Why it takes no more messages; None as long as it does."""
-        self.has_overflowed = False
+        self.has_overflowed: bool = False
         """True once the policy `disconnect` has closed it."""
         self.on_overflow: Callable[[], None] | None = None
         """Called once when the policy `disconnect` closes the mailbox, from within `put`; what it raises is logged."""

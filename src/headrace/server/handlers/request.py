@@ -312,7 +312,7 @@ class NativeApplication:
 
     def __init__(self, app: Handler, config: Config) -> None:
         self.handler = app
-        self.takes_websockets = config.websockets == "on" or (
+        self.takes_websockets: bool = config.websockets == "on" or (
             config.websockets == "auto" and bool(getattr(app, "takes_websockets", False))
         )
         self.tunnel_type = Request

@@ -81,10 +81,10 @@ class Response(AnyResponse):
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int = 200, headers: Headers = (), body: bytes | str = b"") -> None:
-        self.status = status
+        self.status: int = status
         # Looked at twice when they are text, so what can be iterated over only once is made a list.
-        self.headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
-        self.body = body if body.__class__ is bytes else _content(body)
+        self.headers: Headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
+        self.body: bytes = body if body.__class__ is bytes else _content(body)
 
     async def send_on(self, request: Request) -> None:
         """Send the response in one go."""
@@ -135,9 +135,9 @@ class StreamResponse(AnyResponse):
     def __init__(self, status: int = 200, headers: Headers = (), producer: Producer | None = None) -> None:
         if producer is None:
             raise TypeError("a StreamResponse needs a producer")
-        self.status = status
+        self.status: int = status
         self.headers: Headers = headers
-        self.producer = producer
+        self.producer: Producer = producer
 
     def open(self, send: Send) -> Awaitable[object] | AsyncIterable[bytes]:
         """Start the producer: what comes back is awaited, or iterated over when it has pieces itself."""

@@ -44,8 +44,8 @@ class TunnelInbox(Inbox):
 
     def __init__(self, exchange: Exchange, socket: WebSocket) -> None:
         super().__init__()
-        self.exchange = exchange
-        self.socket = socket
+        self.exchange: Exchange = exchange
+        self.socket: WebSocket = socket
         self.invited = True
 
     def put(self, data: bytes, flow_length: int, ended: bool) -> None:
@@ -276,9 +276,9 @@ class WebSocketResponse(AnyResponse):
         for value in (max_message_size, max_queue):
             if value is not None and value < 1:
                 raise ValueError("max_message_size and max_queue must be at least 1")
-        self.handler = handler
-        self.subprotocols = subprotocols
-        self.headers = header_list(headers)
+        self.handler: WebSocketHandler = handler
+        self.subprotocols: Sequence[str] = subprotocols
+        self.headers: HeaderList = header_list(headers)
         self.check_origin: OriginCheck = check_origin
         self._options: dict[str, Any] = {
             "compression": compression,

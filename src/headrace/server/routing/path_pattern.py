@@ -110,10 +110,10 @@ class Pattern:
 
     def __init__(self, text: str, segments: Sequence[str | Parameter]) -> None:
         self.text = text
-        self.segments = tuple(segments)
-        self.parameters = tuple(each for each in segments if isinstance(each, Parameter))
-        self.names = tuple(each.name for each in self.parameters)
-        self.takes_rest = bool(self.parameters) and self.parameters[-1].converter is PATH
+        self.segments: tuple[str | Parameter, ...] = tuple(segments)
+        self.parameters: tuple[Parameter, ...] = tuple(each for each in segments if isinstance(each, Parameter))
+        self.names: tuple[str, ...] = tuple(each.name for each in self.parameters)
+        self.takes_rest: bool = bool(self.parameters) and self.parameters[-1].converter is PATH
         """True when the last segment is `{name:path}`."""
 
     @property

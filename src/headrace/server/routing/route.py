@@ -48,13 +48,13 @@ class Route:
         cancel_on_disconnect: bool | None = None,
         websocket: bool = False,
     ) -> None:
-        self.pattern = parse_pattern(path)
-        self.path = self.pattern.text
+        self.pattern: Pattern = parse_pattern(path)
+        self.path: str = self.pattern.text
         """The path as it is matched, with the prefixes of its mounts."""
         self.handler = handler
-        self.methods = None if websocket else _methods(path, methods)
+        self.methods: tuple[str, ...] | None = None if websocket else _methods(path, methods)
         self.name = name
-        self.middleware = checked_middleware(middleware, f"the route {path}")
+        self.middleware: tuple[Middleware, ...] = checked_middleware(middleware, f"the route {path}")
         self.state = state
         self.cancel_on_disconnect = cancel_on_disconnect
         self.is_websocket = websocket

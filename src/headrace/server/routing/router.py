@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from headrace.server.connection.exchange import PLAIN_TEXT
 from headrace.server.handlers.request import Handler, Request
 from headrace.server.handlers.response import AnyResponse, Response
-from headrace.server.routing.path_pattern import RouteError, joined_pattern, parse_pattern
+from headrace.server.routing.path_pattern import Pattern, RouteError, joined_pattern, parse_pattern
 from headrace.server.routing.route import WEBSOCKET, Middleware, Route, checked_middleware
 from headrace.server.routing.routing_table import Scope, Table, call
 
@@ -49,9 +49,9 @@ class Mount:
         middleware: Sequence[Middleware] = (),
         name: str | None = None,
     ) -> None:
-        self.pattern = parse_pattern(prefix, prefix=True)
+        self.pattern: Pattern = parse_pattern(prefix, prefix=True)
         self.prefix = prefix
-        self.middleware = checked_middleware(middleware, f"the mount {prefix}")
+        self.middleware: tuple[Middleware, ...] = checked_middleware(middleware, f"the mount {prefix}")
         self.name = name
         self.router: Router | None = None
         self.rows: tuple[Route | Mount, ...] = ()
@@ -90,7 +90,7 @@ class Router:
     ) -> None:
         if not_found is not None and not callable(not_found):
             raise RouteError(f"not_found of a router is {not_found!r}, which cannot be called")
-        self.middleware = checked_middleware(middleware, "the router")
+        self.middleware: tuple[Middleware, ...] = checked_middleware(middleware, "the router")
         self.redirect_slashes = redirect_slashes
         self._not_found = not_found
         self._rows: tuple[Route | Mount, ...] = ()

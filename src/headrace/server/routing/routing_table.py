@@ -27,12 +27,12 @@ class Scope:
         not_found: Handler,
         names: str = "",
     ) -> None:
-        self.segments = tuple(segments)
-        self.text = "".join("/" + _text(each) for each in segments)
-        self.middleware = tuple(middleware)
+        self.segments: tuple[str | Parameter, ...] = tuple(segments)
+        self.text: str = "".join("/" + _text(each) for each in segments)
+        self.middleware: tuple[Middleware, ...] = tuple(middleware)
         self.missing = not_found
         self.names = names
-        self.not_found = compose(not_found, self.middleware, f"not_found of {self.text or 'the router'}")
+        self.not_found: Handler = compose(not_found, self.middleware, f"not_found of {self.text or 'the router'}")
         self._refusals: dict[tuple[int, bytes], Handler] = {}
 
     def refusal(self, status: int, allow: bytes, also: Sequence[Middleware] = ()) -> Handler:
@@ -52,14 +52,14 @@ class Entry:
     __slots__ = ("call", "cancel_on_disconnect", "names", "options", "pattern", "plain", "route", "scope", "state")
 
     def __init__(self, route: Route, pattern: Pattern, scope: Scope) -> None:
-        self.route = route.under(pattern)
-        self.pattern = pattern
-        self.scope = scope
-        self.call = compose(route.handler, (*scope.middleware, *route.middleware), f"the route {self.route}")
-        self.names = pattern.names
-        self.state = route.state
-        self.cancel_on_disconnect = route.cancel_on_disconnect
-        self.plain = route.state is None and route.cancel_on_disconnect is None
+        self.route: Route = route.under(pattern)
+        self.pattern: Pattern = pattern
+        self.scope: Scope = scope
+        self.call: Handler = compose(route.handler, (*scope.middleware, *route.middleware), f"the route {self.route}")
+        self.names: tuple[str, ...] = pattern.names
+        self.state: Any = route.state
+        self.cancel_on_disconnect: bool | None = route.cancel_on_disconnect
+        self.plain: bool = route.state is None and route.cancel_on_disconnect is None
         """True when the request needs to be told nothing but the route."""
 
 
@@ -92,7 +92,7 @@ class Node:
     __slots__ = ("is_literal", "leaf", "literals", "parameter", "rest", "scope", "typed")
 
     def __init__(self) -> None:
-        self.is_literal = True
+        self.is_literal: bool = True
         """True when nothing but literal text may follow: then there is no way back to take, and no need to recurse."""
         self.leaf: Leaf | None = None
         self.literals: dict[str, Node] = {}
@@ -127,7 +127,7 @@ class Table:
         self.scope = scope
         self.literal: dict[bytes, dict[bytes, Entry]] = {}
         """Raw path to method to route, for paths without parameters."""
-        self.takes_websockets = False
+        self.takes_websockets: bool = False
         self._root = Node()
         self._root.scope = scope
         self._names: dict[str, Entry] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headrace.server.request_id import RequestIdFilter
 from headrace.transport.log import printable
@@ -29,9 +29,10 @@ class LineFormatter(logging.Formatter):
     own that are indented: an exception's text may be a client's, and what it says cannot be taken for another record.
     """
 
-    converter = staticmethod(time.gmtime)
+    if not TYPE_CHECKING:
+        converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
+    default_msec_format: str | None = "%s.%03dZ"
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")

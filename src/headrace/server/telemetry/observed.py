@@ -60,7 +60,7 @@ class Observed(Exchange):
 
     def __init__(self, driver: ServerDriver, head: RequestReceived) -> None:
         super().__init__(driver, head)
-        self.arrived = time.perf_counter()
+        self.arrived: float = time.perf_counter()
 
     # What a sink may ask of every kind of request; those of native handlers have some of it themselves.
 

@@ -42,7 +42,7 @@ class Prometheus(Telemetry):
     """
 
     def __init__(self, registry: CollectorRegistry | None = None, buckets: Sequence[float] = LATENCIES_S) -> None:
-        self.registry = registry if registry is not None else CollectorRegistry()
+        self.registry: CollectorRegistry = registry if registry is not None else CollectorRegistry()
         self._services: list[Service] = []
         self._websockets = 0
         made: dict[str, Any] = {"registry": self.registry}

@@ -38,8 +38,8 @@ class WrittenHead:
 
     def __init__(self, block: bytes, content_length: int, takes_length: bool, asks_to_close: bool) -> None:
         self.block = block
-        self.plain = block + b"\r\n"
-        self.size = len(self.plain)
+        self.plain: bytes = block + b"\r\n"
+        self.size: int = len(self.plain)
         self.content_length = content_length
         self.takes_length = takes_length  # has no content-length and may have one
         self.asks_to_close = asks_to_close

@@ -57,17 +57,17 @@ class HTTP1RequestHead(RequestHead):
         self.is_chunked = False
         self.keeps_alive = True
         """The client may send another request on this connection (RFC 9112 §9.3)."""
-        self.is_head = False
+        self.is_head: bool = False
         self.is_http_1_0 = False
-        self.is_plain = False
+        self.is_plain: bool = False
         """Nothing is special about how its response has to be written."""
         self.upgrade_key = b""
         """The key of an upgrade to WebSocket, b"" for ordinary requests."""
 
     def set_line(self, line: RequestLine) -> None:
         """Take what the request line says."""
-        self.method = line.method
-        self.path = line.path
+        self.method: bytes = line.method
+        self.path: bytes = line.path
         self.is_head = line.method == b"HEAD"
         self.is_plain = self.keeps_alive and self.end_stream and not self.is_head and not self.is_http_1_0
 

@@ -29,10 +29,10 @@ class EncodedRequest:
         self.content_length = content_length
         self.generation = generation
         """The encoder's generation at which its octets may be sent, again and again; ONCE: they are for one time."""
-        self.path = b""
-        self.block = b""
+        self.path: bytes = b""
+        self.block: bytes = b""
         """The whole block with `path`."""
-        self.prefix = b""
+        self.prefix: bytes = b""
         """The first octets of a HEADERS frame that holds all of it."""
         self._flags: int = frames.END_HEADERS | frames.END_STREAM if end_stream else frames.END_HEADERS
 

@@ -31,16 +31,18 @@ class EncodedHead:
         self.generation = generation
         """The encoder's generation at which `block` may be sent, again and again; ONCE: it is for one time."""
         self.with_length: dict[int, EncodedHead] | None = None
-        self.prefix = frames.write_prefix(len(block), frames.HEADERS, frames.END_HEADERS)
-        self.last_prefix = frames.write_prefix(len(block), frames.HEADERS, frames.END_HEADERS | frames.END_STREAM)
-        self.size = len(block) + frames.HEADER_SIZE
+        self.prefix: bytes = frames.write_prefix(len(block), frames.HEADERS, frames.END_HEADERS)
+        self.last_prefix: bytes = frames.write_prefix(
+            len(block), frames.HEADERS, frames.END_HEADERS | frames.END_STREAM
+        )
+        self.size: int = len(block) + frames.HEADER_SIZE
 
 
 class Heads:
     """The encoder of a connection with its memory."""
 
     def __init__(self) -> None:
-        self.encoder = Encoder()
+        self.encoder: Encoder = Encoder()
         self.default_fields: tuple[tuple[bytes, bytes], ...] = ()
         self._known: dict[int, dict[object, EncodedHead]] = {}
         self._known_at: int = 0
