@@ -2,6 +2,7 @@
 #   make serve   a TLS server on 127.0.0.1:8443 and cleartext HTTP/2 on 127.0.0.1:8080, with a page to look at
 #   make test    the whole suite, on the installed engine and then on pure Python
 #   make check   lint, formatting, spelling, types, architecture, maps: seconds
+#   make types   whether all that users can import has a type, by pyright
 #   make bench   races headrace against other servers, side by side; make bench-client, its client against others
 #   make docs    builds the documentation into site/
 #   make clean   removes everything that these commands made
@@ -21,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.md' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-installed test-pure check bench bench-client micro docs clean
+.PHONY: serve test test-installed test-pure check types bench bench-client micro docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
@@ -49,6 +50,11 @@ check: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-lint
 	$(BIN)/codespell
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/python -m pytest -q tests/test_architecture.py tests/test_maps.py tests/test_references.py
+
+# Pyright asks the first python on the path for the packages that headrace stands on.
+types: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-types
+	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=src $(BIN)/pyright --verifytypes headrace --ignoreexternal
+	PYTHONPATH=src $(BIN)/python -m pytest -q tests/typing
 
 bench: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.race $(BENCH_ARGS)

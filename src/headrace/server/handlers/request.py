@@ -64,6 +64,8 @@ class ConnectionInfo:
 class Request(Exchange):
     """A request, as a native handler gets it."""
 
+    sent: int
+    status: int
     _scheme: str | None = None
     _authority: str | None = None
     _client: tuple[str, int | None] | None = None
