@@ -183,6 +183,7 @@ ORDER = {
 CIRCLES = {
     ("server.connection.exchange", "server.connection.driver"): "a request and its connection know each other",
     ("server.connection.service", "server.connection.driver"): "a service lists its connections, which read from it",
+    ("server.handlers.request", "server.handlers.native"): "a request reads from the exchange that makes it",
     ("server.handlers.response", "server.handlers.request"): "a response sends itself on the request that it answers",
 }
 

@@ -47,15 +47,15 @@ class Recorder(Telemetry):
         self._note("connection_closed", None)
 
     def request_started(self, request: Any) -> None:
-        self.paths[request.stream_id] = request.path
-        self._note("request_started", request.path)
-        USER.set(User(request.path))  # as a tracer does
+        self.paths[request.stream_id] = request.head.path.decode()
+        self._note("request_started", request.head.path.decode())
+        USER.set(User(request.head.path.decode()))  # as a tracer does
 
     def request_failed(self, request: Any, error: BaseException) -> None:
-        self._note("request_failed", request.path)
+        self._note("request_failed", request.head.path.decode())
 
     def request_stopped(self, request: Any, duration_s: float) -> None:
-        self._note("request_stopped", request.path)
+        self._note("request_stopped", request.head.path.decode())
 
     def stream_reset(self, connection: Any, stream_id: int, by: str, code: int) -> None:
         self._note("stream_reset", self.paths.get(stream_id))

@@ -64,7 +64,7 @@ class Applications:
 
     def _native_parts(self, request: Request) -> list[Any]:
         """All that a handler may ask of its request."""
-        head = request.head
+        head = request._exchange.head
         return [
             {"headers": request.headers, "trailers": request.trailers, "params": request.params},
             [request.header("x-user"), request.method, request.path, request.raw_path, request.query_string],

@@ -32,7 +32,7 @@ SMALL_POOL = {"max_connections": 100, "max_h1_connections_per_origin": 20, "max_
 
 
 async def app(request: Request) -> Any:
-    if request.head.protocol is not None:
+    if request.is_websocket:
         return WebSocketResponse(echo)
     if request.path == "/small":
         return Response(200, (), b"fine")

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.engine.events import RequestReceived
 from headrace.engine.fields import RequestHead
+from headrace.server.handlers.native import NativeExchange
 from headrace.server.handlers.request import Handler, Request
 from headrace.server.handlers.response import Response, header_list
 
@@ -35,7 +36,7 @@ def request(
     head.protocol = protocol
     head.content_length = length
     event = RequestReceived(1, head, length <= 0, False, 3, False)
-    return Request(SimpleNamespace(client=peer, scheme=scheme, **driver), event)  # type: ignore[arg-type]
+    return Request(NativeExchange(SimpleNamespace(client=peer, scheme=scheme, **driver), event))  # type: ignore[arg-type]
 
 
 def answer(handler: Handler, asked: Request) -> Any:

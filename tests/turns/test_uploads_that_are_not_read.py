@@ -24,7 +24,7 @@ def test_an_upload_that_is_read_goes_on(run: Run, interface: str) -> None:
     engines: set[Any] = set()
 
     async def native(request: Request) -> Response:
-        engines.add(request.driver.engine)
+        engines.add(request._exchange.driver.engine)
         if request.path == "/idle":
             await over.wait()
             return Response(200)

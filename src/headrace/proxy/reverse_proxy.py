@@ -18,10 +18,12 @@ from headrace.proxy.hops import add_via, forwards_left, has_passed, with_forward
 from headrace.proxy.places import SHARE_OF_ADDRESS, SHARE_OF_CONNECTION, Capacity, Hold, Places
 from headrace.proxy.relay import Relay
 from headrace.proxy.target import leaves_its_base
+from headrace.server.connection.exchange import Exchange
 from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import AnyResponse, HeaderList, Headers, Response, checked_headers
 from headrace.server.handlers.websocket import ServerTunnel, TunnelInbox, refuse_handshake
+from headrace.server.handlers.writer import Writer
 from headrace.server.middleware.rate_limit import client_key
 from headrace.transport.log import get_logger, printable
 
@@ -106,8 +108,9 @@ class ReverseProxy:
 
     async def __call__(self, request: Request) -> AnyResponse:
         """The handler."""
-        if request.head.protocol is not None:
-            refusal = refuse_handshake(request.head)
+        head = request._exchange.head
+        if head.protocol is not None:
+            refusal = refuse_handshake(head)
             if refusal is not None:
                 return refusal
         refusal = self._refuse(request)
@@ -122,7 +125,7 @@ class ReverseProxy:
         hold: Hold | None = None
         try:
             address = client_key(request) if request.client is not None else ""
-            hold = await places.take(request.driver, address, self._timeouts.pool, outgoing.url)
+            hold = await places.take(request._exchange.driver, address, self._timeouts.pool, outgoing.url)
             incoming: Incoming = await send(outgoing)
         except BaseException as error:
             if hold is not None:
@@ -150,7 +153,7 @@ class ReverseProxy:
 
     def _refuse(self, request: Request) -> Response | None:
         """Return the answer to a request that must not be forwarded, else None. Raises HTTPError(400)."""
-        head = request.head
+        head = request._exchange.head
         if leaves_its_base(head.path.partition(b"?")[0]):
             return Response.text("The path must not have segments such as '..'.\n", 400)
         if has_passed(head.headers, self._via):
@@ -161,7 +164,7 @@ class ReverseProxy:
         return None
 
     def _outgoing(self, request: Request) -> Outgoing:
-        head = request.head
+        head = request._exchange.head
         headers = end_to_end(head.headers, is_request=True)
         if head.method in _LIMITED:
             left = forwards_left(head.headers)
@@ -173,7 +176,7 @@ class ReverseProxy:
         headers = add_forwarded(headers, self._forwarded, self._appends, address, request.scheme, request.authority)
         if self._max_body_size is not None and (request.body_limit is None or self._max_body_size < request.body_limit):
             request.body_limit = self._max_body_size
-        has_content = request.inbox is not None and head.protocol is None
+        has_content = request._exchange.inbox is not None and head.protocol is None
         path = head.path if head.path == b"*" else self._base + head.path
         informational = Informational(request)
         upload = Upload(request) if has_content else None
@@ -221,7 +224,8 @@ class Informational:
         if status in (100, 101):
             return
         try:
-            self._request.inform(status, end_to_end(headers, is_request=False), self.outgoing.never_indexed_back)
+            fields = end_to_end(headers, is_request=False)
+            self._request._exchange.inform(status, fields, self.outgoing.never_indexed_back)
         except (ClientDisconnected, LocalError):
             pass  # nobody is there, or a client of HTTP/1.0: the final response tells all that is needed
 
@@ -250,7 +254,7 @@ class Upload:
 
     def trailers(self) -> Pairs:
         """Return the trailers. Never-indexed fields are forwarded as such (RFC 7541 §6.2.3)."""
-        inbox = self._request.inbox
+        inbox = self._request._exchange.inbox
         if inbox is not None and inbox.never_indexed is not None:
             self.outgoing.never_indexed = inbox.never_indexed | (self.outgoing.never_indexed or frozenset())
         return trailers_that_go_on(self._request.trailers)
@@ -270,38 +274,38 @@ class Forwarded(AnyResponse):
         self.status: int = incoming.head.status
         self.headers: Headers = proxy.response_headers(incoming)
 
-    async def send_on(self, request: Request) -> None:
+    async def send_on(self, request: Request, writer: Writer) -> None:
         """Send the head, then the content as it arrives, as fast as the client takes it; or join the two tunnels."""
         incoming = self._incoming
         try:
             headers = checked_headers(self.headers)
             if self._outgoing.protocol is not None and is_granted(incoming.head):
-                await self._relay(request, headers)
+                await self._relay(request._exchange, headers)
                 return
-            request.start(self.status, headers, self._outgoing.never_indexed_back)
+            writer.start(self.status, headers, self._outgoing.never_indexed_back)
             while data := await incoming.receive():
-                await request.write(data)
+                await writer.write(data)
             trailers = trailers_that_go_on(incoming.trailers)
             if trailers:
-                await request.write_trailers(trailers, self._outgoing.never_indexed_back)
+                await writer.write_trailers(trailers, self._outgoing.never_indexed_back)
             else:
-                await request.write(b"", True)
+                await writer.write(b"", True)
         except RequestError as error:
             log.warning("%s: the response broke off: %s", request, printable(str(error)))
-            request.reset(error.code if isinstance(error, StreamReset) else INTERNAL_ERROR)
+            writer.reset(error.code if isinstance(error, StreamReset) else INTERNAL_ERROR)
         finally:
             incoming.close()
             self._hold.give_back()
 
-    async def _relay(self, request: Request, headers: HeaderList) -> None:
+    async def _relay(self, exchange: Exchange, headers: HeaderList) -> None:
         relay = Relay()
-        request.accept_tunnel(headers, self._outgoing.never_indexed_back)
-        early = request.inbox
-        request.inbox = TunnelInbox(request, cast("Any", relay.up))
-        request.cancel_on_disconnect = False  # the relay is told
+        exchange.accept_tunnel(headers, self._outgoing.never_indexed_back)
+        early = exchange.inbox
+        exchange.inbox = TunnelInbox(exchange, cast("Any", relay.up))
+        exchange.cancel_on_disconnect = False  # the relay is told
         if early is None or early.owed or early.has_content() or early.ended:
             ended = early is None or early.ended
             data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())
             relay.up.on_octets(data, owed, ended)
         incoming: Any = self._incoming
-        await relay.run(ServerTunnel(request), incoming.tunnel(relay.down))
+        await relay.run(ServerTunnel(exchange), incoming.tunnel(relay.down))

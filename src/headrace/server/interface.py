@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ADAPTERS: Final = {
     "asgi": ("headrace.asgi.application", "ASGIApplication"),
-    "native": ("headrace.server.handlers.request", "NativeApplication"),
+    "native": ("headrace.server.handlers.native", "NativeApplication"),
     "wsgi": ("headrace.wsgi.application", "WSGIApplication"),
 }
 

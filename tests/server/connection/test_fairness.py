@@ -62,7 +62,7 @@ class Crowd:
         self.seen: dict[Any, int] = {}
 
     async def handle(self, request: Request) -> Response:
-        connection = request.driver
+        connection = request._exchange.driver
         self.seen[connection] = self.seen.get(connection, 0) + 1
         return Response(200, (), b"x")
 

@@ -15,7 +15,7 @@ from headrace.server.handlers.events import EventStream
 from headrace.server.handlers.loop import STOP, LoopResponse
 from headrace.server.handlers.response import AnyResponse
 from headrace.server.handlers.websocket import WebSocketResponse
-from headrace.server.middleware import CORS, BodyLimit, Compression, Forwarded, RateLimit, SecurityHeaders
+from headrace.server.middleware import CORS, BodyLimit, Compression, Forwarded, RateLimit, SecurityHeaders, Writer
 
 from tests.support.h1_peer import H1Peer
 from tests.support.h2_peer import H2Peer
@@ -47,8 +47,8 @@ class Own(AnyResponse):
         self.status = 200
         self.headers: Any = list(TEXT)
 
-    async def send_on(self, request: Request) -> None:
-        await request.respond(self.status, self.headers, PAGE)
+    async def send_on(self, request: Request, writer: Writer) -> None:
+        await writer.respond(self.status, self.headers, PAGE)
 
 
 class Slotted(Own):
@@ -62,8 +62,8 @@ class Bare(AnyResponse):
 
     __slots__ = ()
 
-    async def send_on(self, request: Request) -> None:
-        await request.respond(200, TEXT, PAGE)
+    async def send_on(self, request: Request, writer: Writer) -> None:
+        await writer.respond(200, TEXT, PAGE)
 
 
 async def pieces() -> AsyncIterator[bytes]:

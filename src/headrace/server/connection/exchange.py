@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from headrace.engine.events import DataReceived, RequestReceived
     from headrace.server.connection.driver import ServerDriver
 
-Fields = "Sequence[tuple[bytes, bytes]]"
-
 PLAIN_TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"),)
 _TRY_LATER: Final = (*PLAIN_TEXT, (b"retry-after", b"1"))
 DISCONNECT_GRACE_S: Final = 1.0
@@ -41,7 +39,7 @@ error_log: Final = get_logger("headrace.error")
 
 
 class Exchange:
-    """Base of what a worker holds: native handlers get a `Request`, ASGI applications an `HTTPCycle`."""
+    """Base of what a worker runs: `NativeExchange` behind a handler's `Request`, `HTTPCycle`, `WSGICycle` and so on."""
 
     # One is made a request, so what most requests leave alone stands in the class: a store costs 12 ns, and slots would
     # need every one of them. (Python keeps such instances as compact as slots, PEP 659's inline values.)
@@ -87,6 +85,11 @@ class Exchange:
     def handler_text(self) -> str:
         """Who answers the request, in the words of a log."""
         return "the handler"
+
+    @property
+    def is_complete(self) -> bool:
+        """True once the end of the response was given to the engine."""
+        return self.progress == COMPLETE
 
     # -- verbs -------------------------------------------------------------------------------------------------
 
@@ -390,7 +393,8 @@ class Exchange:
         """The request in one line, safe for a log."""
         head = self.head
         peer = self.driver.peer_name
-        return f"{head.method.decode('latin-1')} {_printable(head.path)} from {peer} on stream {self.stream_id}"
+        path = head.path[:512].decode("ascii", "backslashreplace")
+        return f"{head.method.decode('latin-1')} {path} from {peer} on stream {self.stream_id}"
 
 
 def _is_disconnect(error: BaseException | None) -> bool:
@@ -416,7 +420,3 @@ def _summary(error: BaseException) -> str:
     """The exception's type and the first line of its message, safe for a log."""
     text = traceback.format_exception_only(error)[-1].strip().partition("\n")[0][:512]
     return printable(text)
-
-
-def _printable(octets: bytes) -> str:
-    return octets[:512].decode("ascii", "backslashreplace")

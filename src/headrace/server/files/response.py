@@ -14,10 +14,12 @@ from headrace.server.files.sendfile import KernelSend, can_sendfile
 from headrace.server.handlers.response import AnyResponse, Headers, header_list
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Hashable, Sequence
 
     from headrace.server.connection.exchange import Exchange
     from headrace.server.handlers.request import Request
+    from headrace.server.handlers.writer import Writer
 
 CHUNK: Final = 131_072  # octets a thread reads in one go; one chunk is with the client, one is being read
 LEAST: Final = 16_384  # a chunk is no smaller, however many files are sent
@@ -108,7 +110,7 @@ class FileResponse(AnyResponse):
         )
         self._opened = OpenFile(file) if isinstance(file, int) else file if isinstance(file, OpenFile) else None
 
-    async def send_on(self, request: Request) -> None:
+    async def send_on(self, request: Request, writer: Writer) -> None:
         """Send the headers, and the file if that is asked for."""
         headers = [pair for pair in header_list(self.headers) if pair[0] != b"content-length"]
         if not any(name == b"content-type" for name, _ in headers):
@@ -117,7 +119,7 @@ class FileResponse(AnyResponse):
         if file is None:
             assert not isinstance(self.file, OpenFile)
             file = OpenFile(self.file)
-        await send_file(request, self.status, headers, file, self.offset, self.length)
+        await send_file(request._exchange, self.status, headers, file, self.offset, self.length, writer)
 
     def close(self) -> None:
         """Close the descriptor of a response that is not sent after all; one that is sent does so itself."""
@@ -136,17 +138,20 @@ async def send_file(
     file: OpenFile,
     offset: int = 0,
     wanted: int | None = None,
+    writer: Writer | None = None,
 ) -> None:
     """Send a response whose content is a part of `file`, and close the file, whatever happens.
 
     `headers` get a content-length when they have none; one that differs is the caller's fault, and found as in every
-    response. Raises OSError before the headers when there are not `wanted` octets from `offset` on, later when the file
-    has become shorter.
+    response. All goes through `writer`, which is `exchange` itself when it is None; through another one, the kernel
+    does not send. Raises OSError before the headers when there are not `wanted` octets from `offset` on, later when the
+    file has become shorter.
     """
     global _under_way
+    writer = writer or exchange
     loop = exchange.driver.loop
     has_content = exchange.head.method != b"HEAD" and not is_bodiless(status)
-    by_kernel = has_content and can_sendfile(exchange)
+    by_kernel = has_content and writer is exchange and can_sendfile(exchange)
     _under_way += 1
     try:
         # In one visit to a thread: what is small, or goes out by chunks, is begun to be read there.
@@ -165,9 +170,9 @@ async def send_file(
             headers = [*headers, (b"content-length", b"%d" % length)]
         if not has_content or len(first) == length:
             file.close()
-            await exchange.respond(status, headers, first)
+            await writer.respond(status, headers, first)
             return
-        exchange.start(status, headers)
+        writer.start(status, headers)
         if by_kernel and not first and (not declared or declared == [b"%d" % length]):
             if await KernelSend(exchange, file, offset, length).run():
                 exchange.complete()
@@ -175,7 +180,7 @@ async def send_file(
                     exchange.driver.schedule_flush()
                 return
             first = await loop.run_in_executor(None, file.read, offset, _chunk())
-        await _send_chunks(exchange, file, offset, length, first)
+        await _send_chunks(writer, loop, file, offset, length, first)
     finally:
         _under_way -= 1
         file.close()
@@ -207,9 +212,10 @@ def _begin(
     return length, first
 
 
-async def _send_chunks(exchange: Exchange, file: OpenFile, offset: int, left: int, chunk: bytes) -> None:
+async def _send_chunks(
+    writer: Writer, loop: asyncio.AbstractEventLoop, file: OpenFile, offset: int, left: int, chunk: bytes
+) -> None:
     """Send `left` octets from `offset` on, of which `chunk` is read; one more is read while it goes out."""
-    loop = exchange.driver.loop
     while True:
         if not chunk:
             raise _cut_short(file)
@@ -218,11 +224,11 @@ async def _send_chunks(exchange: Exchange, file: OpenFile, offset: int, left: in
         left -= len(chunk)
         if not left:
             file.close()  # it is read, however long the client takes
-            await exchange.write(chunk, True)
+            await writer.write(chunk, True)
             return
         reading = loop.run_in_executor(None, file.read, offset, min(left, _chunk()))
         try:
-            await exchange.write(chunk)
+            await writer.write(chunk)
         except BaseException:
             reading.cancel()
             raise

@@ -99,9 +99,9 @@ class StaticFiles:
         one is opened. Done in the event loop it would be quicker as long as the kernel has it all in memory, and would
         hold up every other request for as long as a disk or a network takes when it has not.
         """
-        if request.head.method not in (b"GET", b"HEAD"):
+        if request.method not in ("GET", "HEAD"):
             return _NOT_ALLOWED
-        segments = split_path(request.head.path.partition(b"?")[0])
+        segments = split_path(request.raw_path.partition(b"?")[0])
         route = request.route
         if segments and route is not None and route.pattern.takes_rest:
             # Not the parameter's value, in which %2F looks like a slash: others on the way did not take it for one.
@@ -168,7 +168,7 @@ class StaticFiles:
         if found.suffix:
             fields.append((b"content-encoding", _CODINGS[found.suffix]))
         content_type = guess_content_type(names[-1])
-        wanted = request.header("range") if request.head.method == b"GET" else None
+        wanted = request.header("range") if request.method == "GET" else None
         ranges = None
         if wanted is not None and range_holds(request, etag, modified, now):
             ranges = parse_ranges(wanted, size)
@@ -193,16 +193,16 @@ class StaticFiles:
         part: Range,
     ) -> Response | FileResponse:
         offset, length = part
-        if length > SMALL and request.head.method != b"HEAD":
+        if length > SMALL and request.method != "HEAD":
             file = self._keep(request, names, found)
             return FileResponse(status, fields, file, offset, length, content_type=content_type)
         kind = (b"content-type", content_type.encode("latin-1"))
         fields = [kind, *fields, (b"content-length", b"%d" % length)]
-        return Response(status, fields, b"" if request.head.method == b"HEAD" else _read(found.fd, offset, length))
+        return Response(status, fields, b"" if request.method == "HEAD" else _read(found.fd, offset, length))
 
     def _keep(self, request: Request, names: Sequence[str], found: Found) -> OpenFile:
         """Return the file, still open; to be opened again later when its client has its share of them."""
-        place = PLACES.take(client_of(request))
+        place = PLACES.take(client_of(request._exchange))
         if place is None:
             return _LaterFile(self._folder, names, found)
         fd, found.fd = found.fd, -1
@@ -272,7 +272,7 @@ def _parts(
         loop = asyncio.get_running_loop()
         try:
             if file.fd < 0:
-                file.place = await PLACES.wait(request)
+                file.place = await PLACES.wait(request._exchange)
                 await loop.run_in_executor(None, file.open)
             for head, part in zip(heads, ranges, strict=True):
                 yield head
@@ -295,6 +295,6 @@ def _parts(
 
 def _redirection(request: Request) -> Response:
     """To the same path with a slash, so that what the index names relatively is found."""
-    path, question, query = request.head.path.partition(b"?")
+    path, question, query = request.raw_path.partition(b"?")
     # Browsers take a backslash for a slash, and two of them for the beginning of a host's name.
     return Response(308, [(b"location", path.replace(b"\\", b"%5C") + b"/" + question + query)])

@@ -16,6 +16,7 @@ from headrace.transport.log import Seldom, get_logger
 
 if TYPE_CHECKING:
     from headrace.server.handlers.request import Request
+    from headrace.server.handlers.writer import Writer
 
 error_log: Final = get_logger("headrace.error")
 HEARTBEAT_S: Final = 15.0  # what the standard advises, against proxies that drop connections which seem idle (§9.2.7)
@@ -154,12 +155,12 @@ class EventStream(LoopResponse):
         self._source = source
         self._is_taken: asyncio.Future[None] | None = None
 
-    async def _send(self, request: Request) -> str:
+    async def _send(self, request: Request, writer: Writer) -> str:
         if self._source is None:
-            return await super()._send(request)
+            return await super()._send(request, writer)
         reader = asyncio.create_task(self._read(self._source))
         try:
-            return await super()._send(request)
+            return await super()._send(request, writer)
         finally:
             reader.cancel()
             await asyncio.wait((reader,))

@@ -18,13 +18,15 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.engine.errors import CANCEL
-from headrace.engine.message import COMPLETE, is_bodiless
+from headrace.engine.message import is_bodiless
 from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.mailbox import MAILBOX_SIZE, Dropped, Mailbox, Overflow
 from headrace.server.handlers.response import AnyResponse, Headers, checked_headers
 
 if TYPE_CHECKING:
+    from headrace.server.connection.exchange import Exchange
     from headrace.server.handlers.request import Request
+    from headrace.server.handlers.writer import Writer
 
 MESSAGES_PER_TURN: Final = 64  # then the others on this event loop have their turn
 
@@ -168,19 +170,19 @@ class LoopResponse(AnyResponse):
         self._idle_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def send_on(self, request: Request) -> None:
+    async def send_on(self, request: Request, writer: Writer) -> None:
         """Send the headers, then what the messages lead to, until one of them or something else ends it."""
         if self._is_used:
             raise RuntimeError("a LoopResponse answers one request; make a new one for each")
         self._is_used = True
         reason = FAILED
         try:
-            reason = await self._send(request)
+            reason = await self._send(request, writer)
         except ClientDisconnected:
             reason = OVERFLOWED if self.mailbox.has_overflowed else DISCONNECTED
             raise
         except asyncio.CancelledError:
-            reason = CANCELLED if request.gone is None else DISCONNECTED
+            reason = CANCELLED if not request.is_disconnected else DISCONNECTED
             raise
         finally:
             self.mailbox.close("the response has ended")
@@ -193,11 +195,13 @@ class LoopResponse(AnyResponse):
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
-    async def _send(self, request: Request) -> str:
+    async def _send(self, request: Request, writer: Writer) -> str:
         mailbox = self.mailbox
-        request.start(self.status, checked_headers(self.headers))
+        exchange = request._exchange
+        loop = exchange.driver.loop
+        writer.start(self.status, checked_headers(self.headers))
         reason = STOPPED
-        if request.head.method != b"HEAD" and not is_bodiless(self.status):
+        if exchange.head.method != b"HEAD" and not is_bodiless(self.status):
 
             async def push(data: bytes) -> None:
                 if data.__class__ is not bytes:
@@ -205,27 +209,27 @@ class LoopResponse(AnyResponse):
                 if data:
                     if self.idle_s is not None:
                         self._is_idle = False
-                        self._idle_at = request.driver.loop.time() + self.idle_s
-                    await request.write(data)
+                        self._idle_at = loop.time() + self.idle_s
+                    await writer.write(data)
 
             def overflowed() -> None:
-                request.reset(CANCEL)
+                writer.reset(CANCEL)
 
             def drained(deadline: float) -> None:
                 mailbox.wake()
 
-            request.drain_listener = drained
+            exchange.drain_listener = drained
             # In the context of this request: it is called by whoever puts in one message too many.
             mailbox.on_overflow = partial(contextvars.copy_context().run, overflowed)
             if mailbox.has_overflowed:
                 overflowed()
             if self.idle_s is not None:
-                self._idle_at = request.driver.loop.time() + self.idle_s
-                self._timer = self._at(request.driver.loop)
+                self._idle_at = loop.time() + self.idle_s
+                self._timer = self._at(loop)
             async with self._subscription():
-                reason = await self._run(request, push)
-        if request.progress != COMPLETE:
-            await request.write(b"", True)
+                reason = await self._run(exchange, push)
+        if not writer.is_complete:
+            await writer.write(b"", True)
         return reason
 
     def _subscription(self) -> AbstractAsyncContextManager[Any]:
@@ -233,9 +237,9 @@ class LoopResponse(AnyResponse):
             return contextlib.nullcontext()
         return self.bus.subscribe(*self.topics, mailbox=self.mailbox)
 
-    async def _run(self, request: Request, push: Push) -> str:
+    async def _run(self, exchange: Exchange, push: Push) -> str:
         mailbox = self.mailbox
-        driver = request.driver
+        driver = exchange.driver
         on_message = self.on_message
         state = self.state
         is_told = False
@@ -243,8 +247,8 @@ class LoopResponse(AnyResponse):
         if self.on_start is not None and await _stops(self.on_start(mailbox, push, state), "on_start"):
             return STOPPED
         while True:
-            if request.gone is not None:
-                raise request.disconnected(None)
+            if exchange.gone is not None:
+                raise exchange.disconnected(None)
             if not is_told and driver.drain_deadline is not None:
                 is_told = True
                 if self.on_notice is None or await self._notify(Drain(driver.drain_deadline), push):
@@ -254,7 +258,7 @@ class LoopResponse(AnyResponse):
                     return STOPPED
                 in_a_row = 0
                 if not self._is_idle:
-                    await _changed(request, mailbox)
+                    await _changed(exchange, mailbox)
                 else:
                     self._is_idle = False
                     if await self._notify(Idle(), push):
@@ -291,14 +295,14 @@ class LoopResponse(AnyResponse):
         self._timer = self._at(loop)
 
 
-async def _changed(request: Request, mailbox: Mailbox) -> None:
+async def _changed(exchange: Exchange, mailbox: Mailbox) -> None:
     """Sleep until there is a message, or something happens to the request."""
     waiter = mailbox.waiter()
-    request.watch(waiter)
+    exchange.watch(waiter)
     try:
         await waiter
     finally:
-        request.unwatch(waiter)
+        exchange.unwatch(waiter)
 
 
 async def _stops(verdict: Any, who: str) -> bool:

@@ -1,23 +1,22 @@
-"""Native handlers: `async def handler(request) -> Response`, or a plain `def`, which runs inline and must not block."""
+"""The request that a native handler gets: `async def handler(request) -> Response`, or a plain `def`, which runs inline
+and must not block.
+
+It is a view: all that it has is read from the exchange behind it, which is the server's own.
+"""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
-from types import CoroutineType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from headrace.engine.errors import InvalidFieldError, StreamClosedError
 from headrace.engine.message import COMPLETE
-from headrace.server.connection.exchange import Exchange
 from headrace.server.errors import ClientDisconnected, HTTPError
-from headrace.server.handlers.response import AnyResponse, Headers, Response, header_list
-from headrace.transport.kinds import kind_of
+from headrace.server.handlers.response import Headers, header_list
 
 if TYPE_CHECKING:
     from headrace.server.connection.driver import ServerDriver
-    from headrace.server.settings.config import Config
+    from headrace.server.handlers.native import NativeExchange
 
 Handler = Callable[["Request"], Any]
 
@@ -61,120 +60,171 @@ class ConnectionInfo:
         return {**self._driver.engine.stats(), "live_handlers": len(self._driver.live)}
 
 
-class Request(Exchange):
-    """A request, as a native handler gets it."""
+class Request:
+    """A request, as a native handler gets it.
 
-    sent: int
-    status: int
-    _scheme: str | None = None
-    _authority: str | None = None
-    _client: tuple[str, int | None] | None = None
-    params: Mapping[str, Any] = MappingProxyType({})
-    """What the route's parameters matched; see `headrace.server.routing.router`."""
-    route: Any = None
-    """The route that matched, None without a router."""
-    state: Any = None
-    """What the route was given as its `state`."""
-    body_limit: int | None = None
-    """Octets of content that a middleware lets pass; more is 413, however it is read."""
+    It has what is listed here and nothing else: to set any other attribute raises AttributeError, as does setting one
+    that is not said to be settable. Things of your own have their place in `state`.
+    """
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: NativeExchange) -> None:
+        self._exchange = exchange
+
+    def __str__(self) -> str:
+        """The request in one line, safe for a log."""
+        return str(self._exchange)
+
+    def __repr__(self) -> str:
+        return f"<Request {self}>"
 
     # -- what was asked ----------------------------------------------------------------------------------------
 
     @property
     def method(self) -> str:
         """The method, such as `GET`."""
-        return self.head.method.decode("ascii")
+        return self._exchange.head.method.decode("ascii")
 
     @property
     def path(self) -> str:
         """The path without the query, percent-decoded as UTF-8."""
-        path = self.head.path.partition(b"?")[0].decode("latin-1")
+        path = self._exchange.head.path.partition(b"?")[0].decode("latin-1")
         return unquote(path) if "%" in path else path  # the call alone costs 0.15 us
 
     @property
     def raw_path(self) -> bytes:
         """Path and query as they came."""
-        return self.head.path
+        return self._exchange.head.path
 
     @property
     def query_string(self) -> bytes:
         """What stands behind the first question mark, as it came."""
-        return self.head.path.partition(b"?")[2]
+        return self._exchange.head.path.partition(b"?")[2]
 
     @property
     def scheme(self) -> str:
         """`http` or `https`: the connection's, whatever the client says (RFC 9110 §7.4), or what a proxy says that a
-        middleware trusts."""
-        return self._scheme if self._scheme is not None else self.head.scheme.decode("ascii")
+        middleware trusts, which sets it."""
+        trusted = self._exchange.trusted_scheme
+        return trusted if trusted is not None else self._exchange.head.scheme.decode("ascii")
 
     @scheme.setter
     def scheme(self, value: str) -> None:
-        self._scheme = value
+        self._exchange.trusted_scheme = value
 
     @property
     def authority(self) -> str:
         """Host and port that the client asked for: `:authority`, or the `host` field, or empty; or what a proxy that a
-        middleware trusts says of it."""
-        if self._authority is not None:
-            return self._authority
-        octets = self.head.authority
+        middleware trusts says of it. Settable."""
+        exchange = self._exchange
+        if exchange.trusted_authority is not None:
+            return exchange.trusted_authority
+        octets = exchange.head.authority
         return octets.decode("latin-1") if octets else (self.header("host") or "")
 
     @authority.setter
     def authority(self, value: str) -> None:
-        self._authority = value
+        self._exchange.trusted_authority = value
 
     @property
     def client(self) -> tuple[str, int | None] | None:
         """Host and port of the client: of the connection's other end, or what a proxy that a middleware trusts says.
-        The port may be unknown. None on a unix socket."""
-        return self._client if self._client is not None else self.driver.client
+        The port may be unknown. None on a unix socket. Settable."""
+        exchange = self._exchange
+        return exchange.trusted_client if exchange.trusted_client is not None else exchange.driver.client
 
     @client.setter
     def client(self, value: tuple[str, int | None]) -> None:
-        self._client = value
+        self._exchange.trusted_client = value
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The fields in order, names in lowercase, `cookie` in one piece. The list is the request's own."""
-        return self.head.headers
+        return self._exchange.head.headers
 
     def header(self, name: str) -> str | None:
         """The value of a field, several joined with a comma and a space (RFC 9110 §5.3); None when it is not there."""
         wanted = name.lower().encode("latin-1")
-        values = [value for each, value in self.head.headers if each == wanted]
+        values = [value for each, value in self._exchange.head.headers if each == wanted]
         return b", ".join(values).decode("latin-1") if values else None
 
     @property
     def content_length(self) -> int | None:
         """Octets of content that the client announced; None when it did not."""
-        length = self.head.content_length
+        length = self._exchange.head.content_length
         return length if length >= 0 else None
 
     @property
     def http_version(self) -> str:
         """The protocol's version: `2`, `1.1` or `1.0`."""
-        return self.head.shared.http_version
+        return self._exchange.head.shared.http_version
 
     @property
     def is_websocket(self) -> bool:
         """True when the client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4)."""
-        return self.head.protocol == b"websocket"
+        return self._exchange.head.protocol == b"websocket"
 
     @property
     def connection(self) -> ConnectionInfo:
         """The connection under the request."""
-        return ConnectionInfo(self.driver)
+        return ConnectionInfo(self._exchange.driver)
+
+    @property
+    def stream_id(self) -> int:
+        """The number of the request's stream: 1, 3, 5 and so on, over HTTP/1.1 as well."""
+        return self._exchange.stream_id
+
+    @property
+    def request_id(self) -> str:
+        """The request's name in logs and traces: made when it is first asked for, or taken from the field that the
+        setting request_id_header names."""
+        return self._exchange.request_id
 
     @property
     def is_disconnected(self) -> bool:
         """True once the client has reset the request or has gone."""
-        return self.gone is not None
+        return self._exchange.gone is not None
+
+    # -- what the application adds -----------------------------------------------------------------------------
 
     @property
-    def handler_text(self) -> str:
-        """The handler by its route, where there is one."""
-        return "the handler" if self.route is None else f"the handler of {self.route}"
+    def params(self) -> Mapping[str, Any]:
+        """What the route's parameters matched; see `headrace.server.routing.router`."""
+        return self._exchange.params
+
+    @property
+    def route(self) -> Any:
+        """The route that matched, None without a router."""
+        return self._exchange.route
+
+    @property
+    def state(self) -> Any:
+        """The place for an application's own things: what the route was given as its `state`, until a middleware or the
+        handler sets something else."""
+        return self._exchange.state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._exchange.state = value
+
+    @property
+    def body_limit(self) -> int | None:
+        """Bytes of content that may be read; more is 413, however it is read. A middleware sets it."""
+        return self._exchange.body_limit
+
+    @body_limit.setter
+    def body_limit(self, value: int | None) -> None:
+        self._exchange.body_limit = value
+
+    @property
+    def cancel_on_disconnect(self) -> bool | None:
+        """Whether the handler is cancelled when its client has gone; None leaves it to the application. Settable."""
+        return self._exchange.cancel_on_disconnect
+
+    @cancel_on_disconnect.setter
+    def cancel_on_disconnect(self, value: bool | None) -> None:
+        self._exchange.cancel_on_disconnect = value
 
     # -- content -----------------------------------------------------------------------------------------------
 
@@ -184,13 +234,14 @@ class Request(Exchange):
         Raises HTTPError(413) when there is more, which becomes the answer unless the handler gives another, and
         ClientDisconnected when the client goes before its end.
         """
-        if self.inbox is None or self.head.protocol is not None:
+        exchange = self._exchange
+        if exchange.inbox is None or exchange.head.protocol is not None:
             return b""
         if limit is None:
-            limit = self.driver.service.max_body_size
-        if self.body_limit is not None and self.body_limit < limit:
-            limit = self.body_limit
-        if self.head.content_length > limit:
+            limit = exchange.driver.service.max_body_size
+        if exchange.body_limit is not None and exchange.body_limit < limit:
+            limit = exchange.body_limit
+        if exchange.head.content_length > limit:
             raise HTTPError(413, "Content Too Large")
         parts = []
         size = 0
@@ -206,13 +257,14 @@ class Request(Exchange):
 
         Raises ClientDisconnected when the client goes before its end.
         """
-        inbox = self.inbox
-        if inbox is None or self.head.protocol is not None:  # what comes behind the latter is the tunnel's
+        exchange = self._exchange
+        inbox = exchange.inbox
+        if inbox is None or exchange.head.protocol is not None:  # what comes behind the latter is the tunnel's
             return
-        limit = self.body_limit
-        if limit is not None and self.head.content_length > limit:
+        limit = exchange.body_limit
+        if limit is not None and exchange.head.content_length > limit:
             raise HTTPError(413, "Content Too Large")
-        self.invite()
+        exchange.invite()
         size = 0
         while True:
             if inbox.owed:
@@ -220,109 +272,39 @@ class Request(Exchange):
                 size += len(chunk)
                 if limit is not None and size > limit:
                     raise HTTPError(413, "Content Too Large")
-                driver = self.driver
-                driver.engine.acknowledge_data(self.stream_id, inbox.take_owed())
+                driver = exchange.driver
+                driver.engine.acknowledge_data(exchange.stream_id, inbox.take_owed())
                 if not driver.flush_due:
                     driver.schedule_flush()
                 if chunk:
                     yield chunk
             elif inbox.ended:
                 return
-            elif self.gone is not None:
-                raise ClientDisconnected(f"the content of stream {self.stream_id} is not complete: {self.gone}")
-            elif self.progress == COMPLETE:
-                raise ClientDisconnected(f"the response to stream {self.stream_id} is complete; no more content comes")
+            elif exchange.gone is not None:
+                raise ClientDisconnected(f"the content of stream {exchange.stream_id} is not complete: {exchange.gone}")
+            elif exchange.progress == COMPLETE:
+                raise ClientDisconnected(
+                    f"the response to stream {exchange.stream_id} is complete; no more content comes"
+                )
             else:
-                await inbox.changed(self.driver.loop)
+                await inbox.changed(exchange.driver.loop)
 
     @property
     def trailers(self) -> list[tuple[bytes, bytes]]:
         """The fields behind the content; empty until it has been read to its end, or when there are none."""
-        inbox = self.inbox
+        inbox = self._exchange.inbox
         return inbox.trailers if inbox is not None and inbox.trailers is not None else []
+
+    def allow_pauses(self, longest_s: float | None = None) -> None:
+        """Let the client pause for `longest_s` seconds between two pieces of its content; None: for any time.
+
+        For calls that send messages when there are some. Without it `min_upload_rate` and `upload_pause_timeout_s` end
+        a request whose content comes too slowly, until the response has begun. Raises ValueError unless positive.
+        """
+        self._exchange.allow_pauses(longest_s)
 
     # -- before the answer -------------------------------------------------------------------------------------
 
     async def early_hints(self, headers: Headers) -> None:
         """Send 103 (RFC 8297) with `headers`, mostly `link`. Raises LocalProtocolError once the answer has begun."""
-        self.inform(103, header_list(headers))
-
-    # -- the worker --------------------------------------------------------------------------------------------
-
-    async def run(self) -> None:
-        driver = self.driver
-        try:
-            response = driver.handler(self)
-            if response.__class__ is CoroutineType or (
-                not isinstance(response, AnyResponse) and inspect.isawaitable(response)
-            ):
-                response = await response
-            if isinstance(response, Response):
-                headers: Any = response.headers
-                body = response.body
-                try:
-                    try:
-                        accepted = driver.engine.send_response(self.stream_id, response.status, headers, body)
-                    except InvalidFieldError:
-                        # Octets are the quick way and go through unseen; what is text or a mapping is found out here.
-                        headers = header_list(headers)
-                        accepted = driver.engine.send_response(self.stream_id, response.status, headers, body)
-                except StreamClosedError as error:
-                    raise self.disconnected(error) from None
-                self.status = response.status
-                self.sent = len(body)
-                self.progress = COMPLETE
-                if self.inbox is not None:
-                    self.inbox.wake()
-                if not driver.flush_due:
-                    driver.schedule_flush()
-                if not accepted:
-                    self.blocked = True
-                    await self.unblocked()
-            elif isinstance(response, AnyResponse):
-                await response.send_on(self)
-            else:
-                raise TypeError(
-                    f"{self.route or 'the handler'} must return a response such as headrace.Response, "
-                    f"not {kind_of(response)}"
-                )
-        except BaseException as error:
-            if self.fail(error):
-                raise
-        finally:
-            if self.inbox is not None or self.task is not None:
-                self.end()
-
-    async def send_piece(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None:
-        """The `send` of a stream's producer; see `headrace.server.handlers.response.Send`."""
-        if trailers is None:
-            await self.write(data, end)
-            return
-        if not end:
-            raise ValueError("trailers come with the end: send(..., end=True, trailers=...)")
-        if data:
-            await self.write(data)
-        await self.write_trailers(header_list(trailers))
-
-
-class NativeApplication:
-    """Serves a native handler."""
-
-    exchange_type: Final = Request
-    drop_connection_fields: Final = False
-    name: Final = "native"
-
-    def __init__(self, app: Handler, config: Config) -> None:
-        self.handler = app
-        self.takes_websockets: bool = config.websockets == "on" or (
-            config.websockets == "auto" and bool(getattr(app, "takes_websockets", False))
-        )
-        self.tunnel_type = Request
-        self.state: dict[str, Any] | None = None
-        self.cancel_on_disconnect: bool = getattr(app, "cancel_on_disconnect", True)
-
-    async def startup(self) -> None:
-        """Nothing: a native handler has no lifespan yet."""
-
-    async def shutdown(self) -> None:
-        """Nothing."""
+        self._exchange.inform(103, header_list(headers))

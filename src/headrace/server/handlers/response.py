@@ -7,11 +7,11 @@ import json
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from headrace.engine.message import COMPLETE
 from headrace.engine.text import utf8
 
 if TYPE_CHECKING:
     from headrace.server.handlers.request import Request
+    from headrace.server.handlers.writer import Writer
 
 Headers = Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]] | Mapping[str, str]
 HeaderList = list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]
@@ -65,8 +65,14 @@ class AnyResponse:
     answers_once: ClassVar[bool] = False
     """True where each object answers one request only, and somebody else may hold it meanwhile."""
 
-    async def send_on(self, request: Request) -> None:
-        """Send the whole answer to `request`; called in its worker. Whatever it raises goes down the crash ladder."""
+    async def send_on(self, request: Request, writer: Writer) -> None:
+        """Send the whole answer to `request` with `writer`; called in the request's worker.
+
+        A response that has another inside sends it by its `send_on`, with the same writer or with one of its own around
+        it (`WrappedWriter`), which then sees all that the inner one sends, but for what a WebSocket does after its
+        handshake. When it raises, an answer that has not begun becomes 500, or the status of an HTTPError; one that has
+        begun is reset. So it catches nothing but what it can mend.
+        """
         raise NotImplementedError
 
 
@@ -86,9 +92,9 @@ class Response(AnyResponse):
         self.headers: Headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
         self.body: bytes = body if body.__class__ is bytes else _content(body)
 
-    async def send_on(self, request: Request) -> None:
+    async def send_on(self, request: Request, writer: Writer) -> None:
         """Send the response in one go."""
-        await request.respond(self.status, checked_headers(self.headers), self.body)
+        await writer.respond(self.status, checked_headers(self.headers), self.body)
 
     @classmethod
     def text(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
@@ -116,6 +122,25 @@ class Send(Protocol):
     """
 
     async def __call__(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None: ...
+
+
+class _Pieces:
+    """Sends what a stream's producer gives; `send` is its `Send`."""
+
+    __slots__ = ("_writer",)
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def send(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None:
+        if trailers is None:
+            await self._writer.write(data, end)
+            return
+        if not end:
+            raise ValueError("trailers come with the end: send(..., end=True, trailers=...)")
+        if data:
+            await self._writer.write(data)
+        await self._writer.write_trailers(header_list(trailers))
 
 
 Producer = Callable[[Send], Awaitable[object]] | Callable[[], AsyncIterable[bytes]] | AsyncIterable[bytes]
@@ -149,19 +174,19 @@ class StreamResponse(AnyResponse):
             return pieces
         return producer(send)  # type: ignore[call-arg]
 
-    async def send_on(self, request: Request) -> None:
+    async def send_on(self, request: Request, writer: Writer) -> None:
         """Send the headers, then what the producer gives, then the end."""
-        request.start(self.status, checked_headers(self.headers))
-        opened = self.open(request.send_piece)
+        writer.start(self.status, checked_headers(self.headers))
+        opened = self.open(_Pieces(writer).send)
         if isinstance(opened, AsyncIterable):
             try:
                 async for piece in opened:
-                    await request.write(piece)
+                    await writer.write(piece)
             finally:
                 close = getattr(opened, "aclose", None)
                 if close is not None:
                     await close()
         else:
             await opened
-        if request.progress != COMPLETE:
-            await request.write(b"", True)
+        if not writer.is_complete:
+            await writer.write(b"", True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.engine.events import RequestReceived
     from headrace.server.connection.exchange import Exchange
     from headrace.server.handlers.request import Request
+    from headrace.server.handlers.writer import Writer
 
 WebSocketHandler = Callable[[WebSocket], Awaitable[object]]
 OriginCheck = Callable[["Request"], bool] | Literal["same-host", "same-origin"] | None
@@ -112,6 +113,7 @@ class ServerTunnel:
 def open_tunnel(
     exchange: Exchange,
     headers: HeaderList,
+    request: Request | None = None,
     *,
     subprotocol: str | None,
     compression: bool,
@@ -122,6 +124,7 @@ def open_tunnel(
     close_timeout_s: float | None = None,
 ) -> WebSocket:
     """Accept a request for a WebSocket, with `headers` in the response beside what the handshake has to say.
+    `request` becomes the WebSocket's.
 
     What is None is as the server's limits have it. Raises InvalidFieldError for headers that must not be sent,
     ClientDisconnected when the client has gone.
@@ -154,7 +157,7 @@ def open_tunnel(
         ServerTunnel(exchange),
         WebSocketConnection(False, max_message_size, extensions),
         loop,
-        request=exchange,
+        request=request,
         subprotocol=subprotocol,
         max_queue=limits.max_message_queue if max_queue is None else max_queue,
         queue_size=limits.max_message_queue_size,
@@ -289,17 +292,19 @@ class WebSocketResponse(AnyResponse):
             "close_timeout_s": close_timeout_s,
         }
 
-    async def send_on(self, request: Request) -> None:
-        """Open the WebSocket and run the handler to its end."""
-        refusal = refuse_handshake(request.head)
+    async def send_on(self, request: Request, writer: Writer) -> None:
+        """Open the WebSocket and run the handler to its end. Only a refusal goes through `writer`."""
+        exchange = request._exchange
+        head = exchange.head
+        refusal = refuse_handshake(head)
         if refusal is None and not self._is_allowed(request):
             refusal = Response(403, [_PLAIN], _FOREIGN)
         if refusal is not None:
-            await refusal.send_on(request)
+            await refusal.send_on(request, writer)
             return
-        subprotocol = choose_subprotocol(request.head.headers, self.subprotocols)
-        socket = open_tunnel(request, self.headers, subprotocol=subprotocol, **self._options)
-        await run_handler(request, socket, self.handler(socket))
+        subprotocol = choose_subprotocol(head.headers, self.subprotocols)
+        socket = open_tunnel(exchange, self.headers, request, subprotocol=subprotocol, **self._options)
+        await run_handler(exchange, socket, self.handler(socket))
 
     def _is_allowed(self, request: Request) -> bool:
         check = self.check_origin
@@ -308,7 +313,7 @@ class WebSocketResponse(AnyResponse):
         if callable(check):
             return check(request)
         compare = is_same_host if check == "same-host" else is_same_origin
-        return compare(request.head.headers, request.scheme.encode(), request.authority.encode("latin-1"))
+        return compare(request.headers, request.scheme.encode(), request.authority.encode("latin-1"))
 
 
 async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[object]) -> None:

@@ -6,6 +6,7 @@ AnyResponse`. A usual order: Forwarded, RateLimit, SecurityHeaders, CORS, Compre
 """
 
 from headrace.server.handlers.response import AnyResponse
+from headrace.server.handlers.writer import WrappedWriter, Writer
 from headrace.server.middleware.body_limit import BodyLimit
 from headrace.server.middleware.compression import Compression
 from headrace.server.middleware.cors import CORS
@@ -24,4 +25,6 @@ __all__ = [
     "Next",
     "RateLimit",
     "SecurityHeaders",
+    "WrappedWriter",
+    "Writer",
 ]

@@ -11,6 +11,7 @@ from headrace.server.content_coding import IDENTITY, LEVELS, Encoder, available,
 from headrace.server.handlers.loop import LoopResponse
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import AnyResponse, Response, StreamResponse
+from headrace.server.handlers.writer import Fields, WrappedWriter, Writer
 from headrace.server.middleware.response_fields import (
     Pairs,
     fields_of,
@@ -158,6 +159,31 @@ class StreamCoder:
         return coded + self._encoder.flush() if self._flushes and data else coded
 
 
+class CodingWriter(WrappedWriter):
+    """Codes the content on its way to the writer inside."""
+
+    __slots__ = ("_coder",)
+
+    def __init__(self, inner: Writer, coder: StreamCoder) -> None:
+        super().__init__(inner)
+        self._coder = coder
+
+    async def respond(self, status: int, headers: Fields, body: bytes) -> None:
+        """Code and send a whole response."""
+        await self.inner.respond(status, headers, await self._coder.encode(body, True))
+
+    async def write(self, data: bytes, end: bool = False) -> None:
+        """Code a piece of content, and send what comes out."""
+        data = await self._coder.encode(data, end)
+        if data or end:
+            await self.inner.write(data, end)
+
+    async def write_trailers(self, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
+        """Send the rest of the coded content, and the trailers."""
+        await self.inner.write(await self._coder.encode(b"", True))
+        await self.inner.write_trailers(headers, never_indexed)
+
+
 class CodedResponse(AnyResponse):
     """A streamed response whose content goes through a coder."""
 
@@ -183,33 +209,11 @@ class CodedResponse(AnyResponse):
     def headers(self, fields: Any) -> None:
         self.inner.headers = fields
 
-    async def send_on(self, request: Request) -> None:
-        """Send the response; what it writes is coded on its way. A HEAD has the same fields, and nothing to code."""
-        if request.method == "HEAD":
-            await self.inner.send_on(request)
-            return
-        coder = self._coder
-        write = request.write
-        write_trailers = request.write_trailers
-
-        async def coded(data: bytes, end: bool = False) -> None:
-            data = await coder.encode(data, end)
-            if data or end:
-                await write(data, end)
-
-        async def coded_to_the_end(
-            headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
-        ) -> None:
-            await write(await coder.encode(b"", True))
-            await write_trailers(headers, never_indexed)
-
-        # Every kind of streamed response writes through these two; put before this one request's, they cost no other.
-        request.write = coded  # type: ignore[method-assign]
-        request.write_trailers = coded_to_the_end  # type: ignore[method-assign]
-        try:
-            await self.inner.send_on(request)
-        finally:
-            del request.write, request.write_trailers
+    async def send_on(self, request: Request, writer: Writer) -> None:
+        """Send the response through the coder. A HEAD has the same fields, and nothing to code."""
+        if request.method != "HEAD":
+            writer = CodingWriter(writer, self._coder)
+        await self.inner.send_on(request, writer)
 
 
 def _media_type(fields: Pairs) -> bytes:

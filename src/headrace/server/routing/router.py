@@ -104,11 +104,12 @@ class Router:
     def __call__(self, request: Request) -> Any:
         """Answer a request: a response, or what gives one when it is awaited."""
         table = self._table
-        head = request.head
+        exchange = request._exchange
+        head = exchange.head
         path = head.path
         method = head.method
         if head.protocol is not None:
-            method = WEBSOCKET if request.is_websocket else b"CONNECT"
+            method = WEBSOCKET if head.protocol == WEBSOCKET else b"CONNECT"
         found = table.literal.get(path)
         if found is None and _QUESTION_MARK in path:
             path = path[: path.index(b"?")]
@@ -117,7 +118,7 @@ class Router:
             entry = found.get(method)
             if entry is not None:
                 if entry.plain:
-                    request.route = entry.route
+                    exchange.route = entry.route
                     return entry.call(request)
                 return call(entry, request, ())
         if self.redirect_slashes:

@@ -222,14 +222,15 @@ class Table:
 
 def call(entry: Entry, request: Request, values: Sequence[Any]) -> Any:
     """Tell the request what was found, and call the handler."""
-    request.route = entry.route
+    exchange = request._exchange
+    exchange.route = entry.route
     if values:
         names = entry.names
-        request.params = {names[0]: values[0]} if len(values) == 1 else dict(zip(names, values, strict=True))
+        exchange.params = {names[0]: values[0]} if len(values) == 1 else dict(zip(names, values, strict=True))
     if not entry.plain:
-        request.state = entry.state
+        exchange.state = entry.state
         if entry.cancel_on_disconnect is not None:
-            request.cancel_on_disconnect = entry.cancel_on_disconnect
+            exchange.cancel_on_disconnect = entry.cancel_on_disconnect
     return entry.call(request)
 
 

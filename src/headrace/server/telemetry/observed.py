@@ -78,7 +78,7 @@ class Observed(Exchange):
     @property
     def client_address(self) -> tuple[str, int | None] | None:
         """Host and port of the client, by what a trusted proxy says if a middleware asked it."""
-        found: tuple[str, int | None] | None = getattr(self, "client", None)
+        found: tuple[str, int | None] | None = getattr(self, "trusted_client", None)
         return found if found is not None else self.driver.client
 
     # -- the worker's life -------------------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""The writer: what a response sends itself with, and what middleware puts around it to change what is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+
+class Writer(Protocol):
+    """Sends one response; given to `AnyResponse.send_on`.
+
+    Either `respond` sends the whole, or `start` begins it, `write` sends piece after piece, and the end is the last
+    `write` with `end`, or `write_trailers`. Fields are pairs of bytes with names in lowercase; the names in
+    `never_indexed` go out as literals that are never indexed (RFC 7541 §6.2.3). All of them raise ClientDisconnected
+    once the client has gone, and InvalidFieldError for fields that must not be sent.
+    """
+
+    @property
+    def is_complete(self) -> bool:
+        """True once the end of the response was given here."""
+
+    async def respond(self, status: int, headers: Fields, body: bytes) -> None:
+        """Send a whole response; returns when it is accepted."""
+
+    def start(self, status: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
+        """Send the headers of a response whose content follows piece by piece."""
+
+    async def write(self, data: bytes, end: bool = False) -> None:
+        """Send a piece of content, the last one with `end`; returns when it is accepted."""
+
+    async def write_trailers(self, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
+        """Send the trailers, which end the response; returns when they are accepted."""
+
+    def inform(self, status: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
+        """Send a 1xx response ahead of the final one."""
+
+    def reset(self, code: int) -> None:
+        """End the stream with RST_STREAM; a no-op when it is over."""
+
+
+class WrappedWriter:
+    """Hands everything on to `inner`. Middleware derives from it, and overrides what it wants to change."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Writer) -> None:
+        self.inner: Writer = inner
+
+    @property
+    def is_complete(self) -> bool:
+        """True once the end of the response was given to the writer inside."""
+        return self.inner.is_complete
+
+    async def respond(self, status: int, headers: Fields, body: bytes) -> None:
+        """Send a whole response."""
+        await self.inner.respond(status, headers, body)
+
+    def start(self, status: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
+        """Send the headers."""
+        self.inner.start(status, headers, never_indexed)
+
+    async def write(self, data: bytes, end: bool = False) -> None:
+        """Send a piece of content."""
+        await self.inner.write(data, end)
+
+    async def write_trailers(self, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
+        """Send the trailers."""
+        await self.inner.write_trailers(headers, never_indexed)
+
+    def inform(self, status: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
+        """Send a 1xx response."""
+        self.inner.inform(status, headers, never_indexed)
+
+    def reset(self, code: int) -> None:
+        """End the stream."""
+        self.inner.reset(code)
