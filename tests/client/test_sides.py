@@ -141,6 +141,12 @@ def test_inside_middleware_too(given: Any) -> None:
         answer(router, request("/"))
 
 
+def test_a_router_is_called_with_a_request_of_the_server() -> None:
+    wrong: Any = ClientRequest("GET", HERE)
+    with pytest.raises(TypeError, match=r"with a headrace\.Request, not with the client's ClientRequest"):
+        Router([Route("/", lambda request: Response(200))])(wrong)
+
+
 # -- one object is of one class
 
 

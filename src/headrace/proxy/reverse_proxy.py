@@ -20,7 +20,7 @@ from headrace.proxy.relay import Relay
 from headrace.proxy.target import leaves_its_base
 from headrace.server.connection.exchange import Exchange
 from headrace.server.errors import ClientDisconnected
-from headrace.server.handlers.request import Request
+from headrace.server.handlers.request import Request, no_request
 from headrace.server.handlers.response import AnyResponse, HeaderList, Headers, Response, checked_headers
 from headrace.server.handlers.websocket import ServerTunnel, TunnelInbox, refuse_handshake
 from headrace.server.handlers.writer import Writer
@@ -108,6 +108,8 @@ class ReverseProxy:
 
     async def __call__(self, request: Request) -> AnyResponse:
         """The handler."""
+        if not isinstance(request, Request):
+            raise no_request(request)
         head = request._exchange.head
         if head.protocol is not None:
             refusal = refuse_handshake(head)

@@ -24,6 +24,8 @@ class NativeExchange(Exchange):
     It is the `Writer` of its response itself.
     """
 
+    sent: int
+    status: int
     # Nothing here refers to the Request: together they would be garbage that only the collector finds.
     params: Mapping[str, Any] = MappingProxyType({})
     route: Any = None

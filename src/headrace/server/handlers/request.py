@@ -13,12 +13,18 @@ from urllib.parse import unquote
 from headrace.engine.message import COMPLETE
 from headrace.server.errors import ClientDisconnected, HTTPError
 from headrace.server.handlers.response import Headers, header_list
+from headrace.transport.kinds import kind_of
 
 if TYPE_CHECKING:
     from headrace.server.connection.driver import ServerDriver
     from headrace.server.handlers.native import NativeExchange
 
 Handler = Callable[["Request"], Any]
+
+
+def no_request(given: object) -> TypeError:
+    """Return the error for what is no request of a server's."""
+    return TypeError(f"a handler is called with a headrace.Request, not with {kind_of(given)}")
 
 
 class ConnectionInfo:

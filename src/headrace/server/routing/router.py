@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from headrace.server.connection.exchange import PLAIN_TEXT
-from headrace.server.handlers.request import Handler, Request
+from headrace.server.handlers.request import Handler, Request, no_request
 from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.routing.path_pattern import Pattern, RouteError, joined_pattern, parse_pattern
 from headrace.server.routing.route import WEBSOCKET, Middleware, Route, checked_middleware
@@ -104,7 +104,10 @@ class Router:
     def __call__(self, request: Request) -> Any:
         """Answer a request: a response, or what gives one when it is awaited."""
         table = self._table
-        exchange = request._exchange
+        try:
+            exchange = request._exchange
+        except AttributeError:
+            raise no_request(request) from None
         head = exchange.head
         path = head.path
         method = head.method
