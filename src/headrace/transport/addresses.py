@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -34,3 +35,11 @@ def client_network(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(IPv6Address(int(address) >> 64 << 64))
+
+
+def client_key(host: str | None, connection: Hashable) -> Hashable:
+    """Return the key of the client at `host`, see `client_network`. Without a host, as on a unix socket, that is
+    `connection`: there, each connection is a client."""
+    if host is None:
+        return connection
+    return client_network(host) if ":" in host else host

@@ -7,12 +7,10 @@ busy connection must wait for a later turn, in order; a connection with a reques
 
 from __future__ import annotations
 
-import contextvars
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from headrace.transport.per_loop import PerLoop
+from headrace.transport.per_loop import LoopTurns, PerLoop
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,27 +37,21 @@ class Waiting(Protocol):
         """Called when it is this connection's turn: continue with the waiting input."""
 
 
-class LoopWork:
+class LoopWork(LoopTurns):
     """The remaining work of one loop's turn, and the connections that wait for the next."""
 
-    __slots__ = ("__weakref__", "_context", "_due", "_loop", "_waiting", "left")
+    __slots__ = ("_waiting", "left")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
         self.left: int = WORK_A_TURN
         """Work that may be done before the next turn. It is filled up only when little is left, so it costs nothing
         where there is little to do."""
-        self._loop = weakref.ref(loop)
-        self._context = contextvars.Context()  # a turn is nobody's
         self._waiting: deque[Waiting] = deque()
-        self._due = False
 
     def fill_up(self) -> None:
         """Fill up in the loop's next turn; to be called when no more than LOW_WORK is left."""
-        if not self._due:
-            loop = self._loop()
-            if loop is not None:
-                self._due = True
-                loop.call_soon(self._turn, context=self._context)
+        self.schedule()
 
     def wait(self, connection: Waiting) -> None:
         """Call `go_on` when it is the connection's turn. Only to be called while nothing is left."""

@@ -1,7 +1,8 @@
-"""One object per event loop, as long as it is used."""
+"""One object per event loop, as long as it is used; and its turns."""
 
 from __future__ import annotations
 
+import contextvars
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -32,3 +33,26 @@ class PerLoop(Generic[T]):
             found = self._make(loop)
             self._known[loop] = weakref.ref(found)
         return found
+
+
+class LoopTurns:
+    """Base of the objects that give out turns of one event loop: calls `_turn` in a later turn of the loop."""
+
+    __slots__ = ("__weakref__", "_context", "_due", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._context = contextvars.Context()  # a turn is nobody's
+        self._due = False
+
+    def schedule(self) -> None:
+        """Have `_turn` called in the loop's next turn; a no-op while that is due already."""
+        if not self._due:
+            loop = self._loop()
+            if loop is not None:
+                self._due = True
+                loop.call_soon(self._turn, context=self._context)
+
+    def _turn(self) -> None:
+        """Give out a turn. Clears `_due`, at the beginning or at the end."""
+        raise NotImplementedError

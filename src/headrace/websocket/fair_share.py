@@ -13,12 +13,11 @@ room wait in order, and one of each connection always continues.
 from __future__ import annotations
 
 import contextvars
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.engine.build import engine_is_compiled
-from headrace.transport.per_loop import PerLoop
+from headrace.transport.per_loop import LoopTurns, PerLoop
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,12 +57,13 @@ class Sharer(Protocol):
         """End, because others need the room."""
 
 
-class LoopShare:
+class LoopShare(LoopTurns):
     """The turns of one loop."""
 
-    __slots__ = ("__weakref__", "_context", "_due", "_loop", "_waiting", "_work", "left", "room", "sent")
+    __slots__ = ("_waiting", "_work", "left", "room", "sent")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: int = WORK_PER_TURN) -> None:
+        super().__init__(loop)
         self.left: int = work
         """Work that may be done before the next turn. It is filled up only when it was used up, so it costs nothing
         where there is little to do."""
@@ -72,22 +72,12 @@ class LoopShare:
         self.room: ProcessRoom = ProcessRoom()
         """For connections without one of their own."""
         self._work = work
-        self._loop = weakref.ref(loop)
-        self._context = contextvars.Context()  # a turn is nobody's
         self._waiting: deque[ConnectionShare] = deque()
-        self._due = False
 
     def wait(self, share: ConnectionShare) -> None:
         """Let a connection have its turn."""
         self._waiting.append(share)
-        if not self._due:
-            self._schedule()
-
-    def _schedule(self) -> None:
-        loop = self._loop()
-        if loop is not None:
-            self._due = True
-            loop.call_soon(self._turn, context=self._context)
+        self.schedule()
 
     def _turn(self) -> None:
         self.left = self._work
@@ -100,7 +90,7 @@ class LoopShare:
         finally:  # one WebSocket's fault is not the end of the others' turns
             self._due = False
             if waiting:
-                self._schedule()
+                self.schedule()
             self.left = self._work  # for those who come with little, meanwhile
 
 

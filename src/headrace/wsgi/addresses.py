@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
-from headrace.transport.addresses import client_network
+from headrace.transport.addresses import client_key
 
 Job = Callable[[], None]
 
@@ -75,7 +75,7 @@ class Addresses:
     def enter(self, host: str | None, connection: Hashable) -> Address:
         """Return the record for a new request from `host`; call `leave` when the request ends. On a unix socket each
         connection has one."""
-        key = connection if host is None else client_network(host) if ":" in host else host
+        key = client_key(host, connection)
         record = self._records.get(key)
         if record is None:
             record = self._records[key] = Address(key)

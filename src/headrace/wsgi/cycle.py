@@ -18,7 +18,6 @@ from headrace.engine.message import COMPLETE
 from headrace.server.connection.exchange import Exchange
 from headrace.server.connection.worker import start_worker
 from headrace.server.errors import ClientDisconnected
-from headrace.server.files.places import client_of
 from headrace.server.files.response import send_file
 from headrace.wsgi.call import Call
 from headrace.wsgi.environ import environ
@@ -82,7 +81,7 @@ class WSGICycle(Exchange):
                 await self._gather(Upload(application.spools, address))
             if self.gone is None:
                 line = self._line = Outlet(driver.loop, self, application, address)
-                call = self._call(application, line)
+                call = self._call(application, line, address)
                 begin = partial(self._begin, contextvars.copy_context(), call, line)
                 if application.threads.start(begin, address, driver):
                     application.stalls.watch(driver.loop, driver.context)
@@ -116,7 +115,7 @@ class WSGICycle(Exchange):
         """
         return self.head.expect_continue and application.threads.is_half_free()
 
-    def _call(self, application: Resources, line: Outlet) -> Call:
+    def _call(self, application: Resources, line: Outlet, address: Address) -> Call:
         variables = environ(self, application.root_path)
         content = None
         inbox = self.inbox
@@ -125,7 +124,7 @@ class WSGICycle(Exchange):
             content = self.upload.reader(None if is_whole else partial(line.ask, "read"))
             if is_whole:
                 variables["CONTENT_LENGTH"] = str(self.upload.size)  # which a client of HTTP/2 need not say
-        return Call(self.driver.handler, variables, line, inbox is not None, content, client_of(self))
+        return Call(self.driver.handler, variables, line, inbox is not None, content, address.key)
 
     def _begin(self, context: contextvars.Context, call: Call, line: Outlet) -> None:
         """Run the application, in the thread, unless the request has ended while it waited for one."""

@@ -69,8 +69,8 @@ class Threads:
         gives no thread at all; then `job` may still run, when one is there again.
         """
         with self._lock:
-            is_short = address.unread and self._is_short(address)
-            if self._running < self.size and self._idle and not self._queued and not is_short:
+            is_free = self._running < self.size and self._idle and not self._queued
+            if is_free and not self._holds_back(address):
                 self._idle -= 1
                 self._running += 1
                 self._handed.put(job)

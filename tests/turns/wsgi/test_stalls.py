@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headrace.server.app import Server
 from headrace.wsgi import spools as spools_module
 from headrace.wsgi.addresses import Address
 from headrace.wsgi.stalls import LOOKS, PROGRESS, Stalls
@@ -38,6 +39,22 @@ TIGHT: dict[str, Any] = {**ENDLESS, "wsgi_spool_memory": 0, "wsgi_spool_size": 2
 # -- served
 
 
+async def stuck(server: Server, peers: list[H2Peer], count: int) -> None:
+    """Wait until `count` threads wait and nothing moves: before room and windows are used up, they wait for moments."""
+    app = application(server)
+
+    def state() -> tuple[int, ...]:
+        return app.threads.stats()["waiting"], *app.spools.usage(), sum(each.moved() for each in list(app.stalls._held))
+
+    rounds = 0
+    while rounds < 5:
+        await settled(lambda: app.threads.stats()["waiting"] == count)
+        before = state()
+        for peer in peers:
+            await peer.ping()
+        rounds = rounds + 1 if state() == before else 0
+
+
 @pytest.mark.parametrize("stall_s", [0.1, 0.0])
 @pytest.mark.parametrize("path", ["/endless", "/list", "/pieces"])
 def test_clients_that_read_nothing_leave_a_thread_for_their_neighbours(run: Run, path: str, stall_s: float) -> None:
@@ -59,7 +76,7 @@ def test_clients_that_read_nothing_leave_a_thread_for_their_neighbours(run: Run,
                     peer.writer.transport.abort()
                 await settled(lambda: unspooled(server))
             else:  # the control
-                await settled(lambda: application(server).threads.stats()["waiting"] == 6)
+                await stuck(server, peers, 6)
                 async with H2Peer.connected(port(server)) as other:
                     other.open("/")
                     await other.ping()
@@ -93,7 +110,8 @@ def test_what_is_not_read_leaves_room_and_threads_for_neighbours(
                 assert threads.stats()["queued"] > 0
                 await answered(server)
             else:
-                await settled(lambda: threads.stats()["waiting"] == 6)
+                await stuck(server, peers, 6)
+                assert application(server).spools.usage()[2] == 64
                 async with H2Peer.connected(port(server)) as other:
                     other.open("/")
                     await other.ping()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
 from headrace.server.open_limit import open_limit
-from headrace.transport.addresses import client_network
+from headrace.transport.addresses import client_key
 
 if TYPE_CHECKING:
     from headrace.server.connection.exchange import Exchange
@@ -176,6 +176,6 @@ PLACES: Final = Places()
 
 
 def client_of(exchange: Exchange) -> Hashable:
-    """Return what stands for the client of a request; on a unix socket, each connection is one."""
+    """Return the key of the client of a request; on a unix socket, each connection is one."""
     client = exchange.driver.client
-    return exchange.driver if client is None else client_network(client[0])
+    return client_key(None if client is None else client[0], exchange.driver)
