@@ -37,9 +37,9 @@ class RequestError(ClientError):
     """A request that did not end in a whole response.
 
     `retryable` is True when it is certain that the server has not processed the request, so that it may be sent again
-    whatever its method is (RFC 9110 §9.2.2, RFC 9113 §8.7). With False a server may have acted on it. `url` is the
-    request's as text, without user information; "" until the client has filled it in. `head` is the response's head,
-    where it had come before the fault.
+    whatever its method is (RFC 9110 §9.2.2, RFC 9113 §8.7). With False a server may have acted on it, as it has when
+    its response had begun, whatever it says afterwards. `url` is the request's as text, without user information; ""
+    until the client has filled it in. `head` is the response's head, where it had come before the fault.
     """
 
     retryable: bool = False
@@ -51,6 +51,11 @@ class RequestError(ClientError):
         if retryable is not None:
             self.retryable = retryable
         self.head: ResponseHead | None = None
+
+    def came_after(self, head: ResponseHead) -> None:
+        """Take the head of the response that had begun: the request was processed, and is not `retryable`."""
+        self.head = head
+        self.retryable = False
 
     def __str__(self) -> str:
         return f"{self.message} ({self.url})" if self.url else self.message

@@ -61,6 +61,36 @@ async def upgrade(peer: H1Peer) -> None:
     )
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_handshake_goes_once_more_where_a_kept_connection_ends_without_an_answer(run: Run, is_kept: bool) -> None:
+    """It is a GET (RFC 6455 §4.1), and so idempotent (RFC 9112 §9.3.1). On a new connection the end is the answer."""
+
+    async def main() -> None:
+        async with listening("http/1.1") as server, network() as transport:
+            if is_kept:
+                task = asyncio.create_task(fetch(transport, ask(server.port)))
+                old: H1Peer = await server.accepted()
+                await old.request()
+                old.respond(b"1")
+                await task
+            opening = asyncio.create_task(transport.tunnel(websocket(server.port)))
+            if is_kept:
+                await old.request()
+                old.close()
+            new: H1Peer = await server.accepted()
+            if is_kept:
+                await upgrade(new)
+                assert (await opening).head.status == 101
+            else:
+                await new.request()
+                new.close()
+                with pytest.raises(ConnectionLost):
+                    await opening
+            assert len(server.peers) == 1 + is_kept
+
+    run(main())
+
+
 async def app(request: Request) -> Any:
     async def echo(socket: WebSocket) -> None:
         async for message in socket:

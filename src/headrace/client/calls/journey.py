@@ -94,7 +94,7 @@ class Journey:
                     )
                 following = redirected(request, response.status, response.headers["location"])
             except RequestError as error:
-                error.head = response._incoming.head
+                error.came_after(response._incoming.head)
                 await response._close()
                 raise
             await finish(response, self._stream)

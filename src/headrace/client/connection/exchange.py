@@ -261,7 +261,7 @@ class Exchange:
             if not error.url:
                 error.url = self.outgoing.url
             if self.status:
-                error.head = self.head
+                error.came_after(self.head)
         self._over()
 
     def fail(self, error: Exception) -> None:

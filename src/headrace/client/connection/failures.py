@@ -54,8 +54,10 @@ def stream_failed(driver: Fate, exchange: Exchange, event: events.StreamReset) -
     """The error for a StreamReset of the engine's."""
     cause = event.cause
     if cause == RESET_BY_PEER:
-        return _reset_by_server(event.code)
+        return _reset_by_server(event.code, exchange.status > 0)
     if cause == NOT_PROCESSED:
+        if exchange.status:  # it says so of a request that it has answered
+            return connection_failed(driver, exchange, event.reason)
         why = driver.goaway_text or event.reason
         return ConnectionLost(f"the server did not process the request: {why}; {_SENT_AGAIN}", retryable=True)
     if cause in (CONNECTION_LOST, CLOSED):
@@ -69,7 +71,7 @@ def stream_failed(driver: Fate, exchange: Exchange, event: events.StreamReset) -
             return connection_failed(driver, exchange, event.reason)
         if exchange.status:
             return TruncatedBody(f"the response's content is cut off: {_told(driver, event)}")
-    is_unsent = True if event.code == REFUSED_STREAM else None
+    is_unsent = True if event.code == REFUSED_STREAM and not exchange.status else None
     return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}", retryable=is_unsent)
 
 
@@ -86,9 +88,9 @@ def _joined(*parts: str) -> str:
     return "; ".join(dict.fromkeys(filter(None, parts)))
 
 
-def _reset_by_server(code: int) -> StreamReset:
+def _reset_by_server(code: int, is_answered: bool) -> StreamReset:
     name = error_name(code)
-    if code == REFUSED_STREAM:
+    if code == REFUSED_STREAM and not is_answered:
         return StreamReset(
             f"the server refused the request before processing it ({name}); {_SENT_AGAIN}", code=code, retryable=True
         )

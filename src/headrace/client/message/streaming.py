@@ -224,4 +224,4 @@ def told(error: RequestError, call: Call, incoming: Incoming | None = None) -> N
     if not error.url:
         error.url = call.url
     if error.head is None and incoming is not None:
-        error.head = incoming.head
+        error.came_after(incoming.head)

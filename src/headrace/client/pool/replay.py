@@ -15,7 +15,7 @@ def may_replay(outgoing: Outgoing, error: RequestError, replays: int, max_replay
     """Whether `outgoing`, which ended in `error` after `replays` attempts more than one, is to be sent again.
 
     It is where the server has not processed it (RFC 9113 §8.7), which `error.retryable` says; and, once, where a
-    connection of HTTP/1.1 that had served before was closed before any octet of the response, if the method is
+    connection of HTTP/1.1 that had served before was closed before any byte of the response, if the method is
     idempotent (RFC 9112 §9.3.1). Raises BodyConsumed where it should be, and the content is used up.
     """
     if not isinstance(error, StreamReset | ConnectionLost | RemoteProtocolError) or error.head is not None:
@@ -23,7 +23,7 @@ def may_replay(outgoing: Outgoing, error: RequestError, replays: int, max_replay
     if error.retryable:
         if replays >= max_replays:
             return False
-    elif not (isinstance(error, ConnectionLost) and error.is_stale and not replays and outgoing.method in IDEMPOTENT):
+    elif not (isinstance(error, ConnectionLost) and error.is_stale and not replays and _is_idempotent(outgoing)):
         return False
     if not is_replayable(outgoing):
         raise BodyConsumed(
@@ -33,6 +33,11 @@ def may_replay(outgoing: Outgoing, error: RequestError, replays: int, max_replay
             retryable=False,
         ) from error
     return True
+
+
+def _is_idempotent(outgoing: Outgoing) -> bool:
+    # A WebSocket's handshake is written as CONNECT here, and goes out as GET over HTTP/1.1 (RFC 6455 §4.1).
+    return outgoing.method in IDEMPOTENT or outgoing.protocol is not None
 
 
 def is_replayable(outgoing: Outgoing) -> bool:

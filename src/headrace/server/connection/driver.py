@@ -38,6 +38,7 @@ from headrace.transport.addresses import address_pair, peer_text
 from headrace.transport.connection import Connection
 from headrace.transport.log import get_logger
 from headrace.transport.loop_work import CANCELLED_WORK
+from headrace.transport.peer_state import peer_has_closed
 
 if TYPE_CHECKING:
     import asyncio
@@ -166,6 +167,13 @@ class ServerDriver(Connection):
 
     def on_turn(self, change: int) -> None:
         self.service.share_turns(change)
+
+    def go_on(self) -> None:
+        """Take the turn that was waited for; but not for a client that has gone. As long as reading is paused, nobody
+        else says so, and each turn would start handlers for it."""
+        if self._read_paused and peer_has_closed(self.transport):
+            self.abort()
+        super().go_on()
 
     def on_lost(self) -> None:
         if self._waiting:
@@ -305,6 +313,7 @@ class ServerDriver(Connection):
     def exchange_ended(self, exchange: Exchange) -> None:
         """A worker that had been put off by a wait has ended: its place is free."""
         self.live.pop(exchange.stream_id, None)
+        exchange.task = None  # with the error that ended it, it would be garbage that only the collector finds
         if self._waiting:
             self.loop.call_soon(self._start_waiting, context=self.context.copy())
         elif self.transport is None and not self.live:
