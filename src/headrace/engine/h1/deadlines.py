@@ -69,7 +69,7 @@ class Deadlines(Sender):
                 raise MessageFault(
                     408, "the head of a request did not come in time", "RFC 9110 §15.5.9", "request_header_timeout_s"
                 )
-        elif self._out_size == 0 and not self._held and not self._turn_is_over:
+        elif self._out_size == 0 and not self._waits and not self._turn_is_over:
             due = (
                 self._started + limits.preface_timeout_s
                 if self.requests == 0

@@ -13,6 +13,7 @@ from headrace.engine.causes import CLOSED
 from headrace.engine.events import ConnectionEnded, SendAccepted, StreamReset
 from headrace.engine.h1.content import HEAD, UPGRADING, WHOLE, ContentConnection
 from headrace.engine.h1.heads.response import Heads
+from headrace.engine.h1.queue import OUTPUT_HIGH
 from headrace.engine.limits import Limits
 from headrace.engine.message import BEFORE, COMPLETE
 from headrace.engine.timed import NEVER
@@ -28,7 +29,7 @@ class Output(ContentConnection):
     def __init__(self, limits: Limits, now: float) -> None:
         super().__init__(limits, now)
         self._heads = Heads()
-        self._held = False  # the next request waits for output to be taken
+        self._waits = False  # input is there, and waits for an answer, or for output to be taken
         # the request that is open, or was the last one
         self._progress: int = BEFORE
         self._is_plain = False
@@ -42,10 +43,32 @@ class Output(ContentConnection):
     # -- what the owner asks about -----------------------------------------------------------------------------
 
     @property
+    def needs_attention(self) -> bool:
+        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading. An
+        event may be one that `take_events` is about to read."""
+        return (
+            self.closed
+            or len(self._events) > 0
+            or len(self._out) > 0
+            or self.input_pending
+            or self.read_paused
+            or self._can_go_on()
+        )
+
+    def _can_go_on(self) -> bool:
+        """Tell whether input that waited can be read: the answer is complete, and enough of the output is taken."""
+        if not self._waits:
+            return False
+        receiving = self._receiving
+        if receiving == HEAD:
+            return self._out_size < OUTPUT_HIGH
+        return receiving != WHOLE and receiving != UPGRADING
+
+    @property
     def read_paused(self) -> bool:
         """True while the owner must not read: the handler has content to read first, or other requests wait."""
         receiving = self._receiving
-        if receiving == WHOLE or receiving == UPGRADING or self._held:
+        if receiving == WHOLE or receiving == UPGRADING or self._waits:
             return len(self._input) - self._position >= PIPELINED
         return self._is_behind()
 
@@ -63,9 +86,6 @@ class Output(ContentConnection):
             self._events.append(SendAccepted(self._stream_id))
             if self._end_queued:
                 self._finish()
-        if self._held and not self.closed:
-            self._held = False
-            self._go_on()
 
     # -- ends --------------------------------------------------------------------------------------------------
 
@@ -82,8 +102,6 @@ class Output(ContentConnection):
         if self._receiving == WHOLE:
             self._receiving = HEAD
             self._idle_since = self._stamp()
-            if self._input:
-                self._go_on()
         else:
             self._discard()
 
@@ -95,7 +113,7 @@ class Output(ContentConnection):
         self.deadline = NEVER
         self._input = b""
         self._position = 0
-        self._held = False
+        self._waits = False
         self._waiting = False
         if self._is_open:
             self._is_open = False
@@ -112,10 +130,6 @@ class Output(ContentConnection):
             self.aborted = True
             self._out = []
             self._out_size = 0
-
-    def _go_on(self) -> None:
-        """Read on in what has come already; the reading half knows."""
-        raise NotImplementedError
 
     def _discard(self) -> None:
         """The response is complete, the request is not; the reading half knows."""

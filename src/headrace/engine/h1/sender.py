@@ -190,7 +190,6 @@ class Sender(Output):
         self._is_tunnel = True
         self._closing = True
         self._receiving = TUNNEL
-        self._go_on()
 
     # -- content -----------------------------------------------------------------------------------------------
 

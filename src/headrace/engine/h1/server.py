@@ -1,8 +1,7 @@
 """Everything that is read: heads, content, the octets of a tunnel (RFC 9112 §2.2, §3, §6).
 
-One request is open at a time. While it is, further input waits; when its response is complete, the next head is read,
-also from within the verb that completed it: `take_events` then has it. MessageFault is raised where something is wrong,
-and caught at one spot, `_go_on`.
+One request is open at a time. While it is, further input waits; `take_events` reads it when the response is complete.
+Verbs and `take_output` read nothing. MessageFault is raised where something is wrong, and caught at one spot, `_go_on`.
 """
 
 from __future__ import annotations
@@ -89,11 +88,20 @@ class H1ServerConnection(Deadlines):
             return self.take_events()
         self._now_is_fresh = True
         self._take_input(data)
-        self._held = False
         self._go_on()
         self.work = self._whole_turn - self._turn
         self._now_is_fresh = False
         return self.take_events()
+
+    def take_events(self) -> list[Event]:
+        """Return and forget the events that arose outside `receive_data`, and read input that waited: the next
+        pipelined request after a response, the bytes behind an upgrade."""
+        if self._can_go_on():
+            self._go_on()
+        events = self._events
+        if events:
+            self._events = []
+        return events
 
     def receive_eof(self, now: float) -> list[Event]:
         """The client is gone: a request that is open ends with a StreamReset event, then ConnectionEnded. A tunnel ends
@@ -105,13 +113,14 @@ class H1ServerConnection(Deadlines):
         return self.take_events()
 
     def _go_on(self) -> None:
-        """Read as far as what has come allows."""
+        """Read as far as what has come allows: the one place where input is read."""
+        self._waits = False
         try:
             while self._position < len(self._input):
                 receiving = self._receiving
                 if receiving == HEAD:
                     if self._out_size >= OUTPUT_HIGH:
-                        self._held = True
+                        self._waits = True
                         return
                     if self._turn == 0:
                         self._turn_is_over = True
@@ -129,6 +138,7 @@ class H1ServerConnection(Deadlines):
                 elif receiving == TUNNEL:
                     self._take_rest()
                 else:
+                    self._waits = True
                     return
             else:
                 self._input = b""
@@ -330,4 +340,3 @@ class H1ServerConnection(Deadlines):
         self._discard_since = self._stamp()
         if self._discard_since >= 0:
             self._at_latest(self._discard_since + self.limits.request_header_timeout_s)
-        self._go_on()
