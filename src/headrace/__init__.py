@@ -1,7 +1,7 @@
-"""HTTP/2 for Python: the public names, grouped by the module they live in.
+"""HTTP/2 for Python: the public names, grouped by module.
 
-The protocol engine is used from where it is: `headrace.engine.h2`, `.events`, `.errors`, `.limits`; tests of one's own
-stand on `headrace.testing`. What is neither here nor there may change without notice.
+Import the protocol engine from its modules: `headrace.engine.h2`, `.events`, `.errors`, `.limits`; your own tests can
+use `headrace.testing`. Names in neither of them may change without notice.
 """
 
 from importlib import import_module
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from headrace.websocket.connection import WebSocket
     from headrace.websocket.tunnel import WebSocketClosed
 
-# Each is imported when it is asked for: a server does not pay for the client, nor a client for the server.
+# Each module is imported on first use: a server does not pay for the client, nor a client for the server.
 _NAMES: Final = {
     "client.api": "delete get head options patch post put request stream",
     "client.calls.auth": "BasicAuth BearerAuth NetRCAuth",
@@ -153,7 +153,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # else every name would be there for a type checker
+if not TYPE_CHECKING:  # else every name would exist for a type checker
 
     def __getattr__(name: str) -> Any:
         if name in _ROOMS:

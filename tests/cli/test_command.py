@@ -120,7 +120,7 @@ def test_an_event_loop_that_is_not_installed_ends_with_2(folder: Path) -> None:
 
 def test_check_config_says_yes_without_serving(folder: Path) -> None:
     done = run("serve", "good_app:app", "--check-config", cwd=folder)
-    assert (done.returncode, done.stdout) == (0, "headrace: the configuration is good\n")
+    assert (done.returncode, done.stdout) == (0, "headrace: the configuration is valid\n")
     assert run("serve", "--check-config", cwd=folder).returncode == 0
     assert run("serve", "raises_app:app", "--check-config", cwd=folder).returncode == 3
     assert run("serve", "--check-config", "--tls-cert", "missing.pem", cwd=folder).returncode == 2

@@ -1,1 +1,1 @@
-"""The command line: `headrace serve` and what else helps a person. Nothing else in headrace imports from here."""
+"""The command line: `headrace serve` and other commands. Nothing else in headrace imports from here."""

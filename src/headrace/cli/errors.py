@@ -10,7 +10,7 @@ EXIT_APPLICATION: Final = 3
 
 
 class CommandError(Exception):
-    """An end of the command with one sentence for the person, without a traceback."""
+    """An end of the command with one sentence for the user, without a traceback."""
 
     exit_code = EXIT_FAILED
 

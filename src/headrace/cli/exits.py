@@ -1,4 +1,5 @@
-"""How `headrace get` and `headrace bench` end when a request fails: curl's exit codes, where curl has one for it."""
+"""Exit codes of `headrace get` and `headrace bench` for failed requests: curl's codes, if curl has one for the
+failure."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ EXIT_RESET: Final = 92
 EXIT_PROXY: Final = 97
 EXIT_INTERRUPTED: Final = 130
 
-# The first that fits; kinds before what they are a kind of.
+# The first that fits; subclasses before their base classes.
 _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.DNSError, EXIT_DNS),
     (errors.TLSError, EXIT_TLS),
@@ -44,7 +45,7 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 
 
 class FetchError(CommandError):
-    """A request that failed, as the command's end. What the message has from a peer cannot command a terminal."""
+    """A failed request, as the end of the command. Text of a peer in the message cannot control a terminal."""
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(printable(message))
@@ -52,12 +53,12 @@ class FetchError(CommandError):
 
 
 class WriteError(FetchError):
-    """What came cannot be put where it was to go. With an empty message there is nobody to tell."""
+    """The output cannot be written to its destination. The message is empty if nobody can read it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, EXIT_WRITE)
 
 
 def fetch_error(error: errors.ClientError) -> FetchError:
-    """The end that an error of the client's leads to."""
+    """Return the end of the command for an error of the client."""
     return FetchError(str(error), next((code for kind, code in _CODES if isinstance(error, kind)), EXIT_FAILED))

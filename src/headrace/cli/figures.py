@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: durations, octets, counts; and octets from elsewhere, made safe for a terminal."""
+"""Numbers for people: durations, bytes, counts; and text from a peer, made safe for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _OCTETS: Final = ("KiB", "MiB", "GiB", "TiB")
 
 
 def duration(seconds: float) -> str:
-    """Seconds with three digits that count and the unit that fits: `812 µs`, `3.21 ms`, `1.24 s`, `2 min 5 s`."""
+    """Return seconds with three significant digits and a fitting unit: `812 µs`, `3.21 ms`, `1.24 s`, `2 min 5 s`."""
     if seconds < 0:
         return "-" + duration(-seconds)
     if seconds < 0.000_999_5:
@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
 
 
 def octets(count: float) -> str:
-    """Octets in binary units: `999 B`, `1.21 KiB`, `12.3 MiB`."""
+    """Return bytes in binary units: `999 B`, `1.21 KiB`, `12.3 MiB`."""
     if count < 999.5:
         return f"{count:.0f} B"
     for unit in _OCTETS:
@@ -35,14 +35,14 @@ def octets(count: float) -> str:
 
 
 def count(number: float) -> str:
-    """A whole number with its thousands apart; below ten with one digit after the point when it is not whole."""
+    """Return a whole number with its thousands apart; below ten with one decimal if it is not whole."""
     if number < 10 and number != int(number):
         return f"{number:.1f}"
     return f"{number:,.0f}"
 
 
 def three_digits(number: float) -> str:
-    """`1.23`, `12.3`, `123`, `1234`: never an exponent."""
+    """Return `1.23`, `12.3`, `123`, `1234`: never an exponent."""
     if number < 9.995:
         return f"{number:.2f}"
     if number < 99.95:
@@ -51,7 +51,7 @@ def three_digits(number: float) -> str:
 
 
 def printable(text: bytes | str) -> str:
-    """Text from a peer on one line: whatever could move a cursor or change a colour is written as an escape."""
+    """Return text from a peer on one line: characters that could move a cursor or change a colour are escaped."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
     if text.isprintable():

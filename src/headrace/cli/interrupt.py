@@ -14,10 +14,11 @@ Result = TypeVar("Result")
 
 
 async def interruptible(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work`; the first SIGINT cancels it, in a turn of the event loop, and a second one ends it where it stands.
+    """Run `work` and return its result. The first SIGINT cancels it, in a turn of the event loop; a second one ends it
+    at once.
 
     asyncio.Runner would cancel from within the signal's handler, between any two steps of our own code, where no future
-    may change under its hands. Raises FetchError when `work` does not come to an end of its own after that.
+    may change. Raises FetchError if `work` does not end after that.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()

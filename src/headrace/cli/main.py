@@ -1,4 +1,4 @@
-"""`headrace`: the commands' group, the version, and one way for every error to reach the person."""
+"""`headrace`: the group of commands, the version, and one way to report every error."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ cli.add_command(bench)
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0 clean, 1 run-time failure, 2 usage or configuration; others by command."""
+    """Run the command line and exit: 0 clean, 1 run-time failure, 2 usage or configuration; others by command."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Runs the command line `arguments` and returns the exit code. Every expected error is one line on stderr."""
+    """Run the command line `arguments` and return the exit code. Every expected error is one line on stderr."""
     try:
         code = cli.main(arguments, prog_name="headrace", standalone_mode=False)
     except CommandError as error:

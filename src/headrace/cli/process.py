@@ -1,4 +1,4 @@
-"""One server process: its event loop, its signals, and what it says when it starts and stops."""
+"""One server process: its event loop, its signals, and its lines at start and stop."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ logger: Final = logging.getLogger("headrace")
 
 
 def run_process(app: object, target: str, config: Config, context: ssl.SSLContext | None) -> int:
-    """Serves until a signal, and returns the exit code. `target` is what the start-up lines call the application.
+    """Serve until a signal, and return the exit code. The start-up lines name the application `target`.
 
-    Raises CommandError (exit code 1) when an address cannot be had, ApplicationError when the application's start
-    failed, and UsageError when the event loop asked for is not installed.
+    Raises CommandError (exit code 1) if an address cannot be used, ApplicationError if the application's start failed,
+    and UsageError if the chosen event loop is not installed.
     """
     name, factory = loop_factory(config.loop)
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -57,7 +57,7 @@ async def _serve(app: object, target: str, config: Config, context: ssl.SSLConte
 
 
 def _announce(server: Server, target: str, loop_name: str) -> None:
-    """One line an address, with all that one asks first when something is odd."""
+    """Log one line per address, with the facts that help when something is wrong."""
     engine = "compiled" if engine_is_compiled() else "pure"
     about = f"headrace {version()}, engine {engine}, {loop_name}"
     for bind, address in server.addresses:
@@ -66,9 +66,10 @@ def _announce(server: Server, target: str, loop_name: str) -> None:
 
 
 class _Signals:
-    """SIGTERM and SIGINT: the first drains (or gives up a start under way), the second ends the process at once.
+    """Handlers of SIGTERM and SIGINT: the first signal drains (or stops a start under way), the second ends the process
+    at once.
 
-    Plain signal handlers, not the loop's: a handler that blocks the loop must not keep the second signal from working.
+    Plain signal handlers, not the loop's: a handler that blocks the loop must not disable the second signal.
     """
 
     def __init__(self, server: Server, start: asyncio.Task[None]) -> None:
@@ -114,7 +115,7 @@ class _Signals:
 
 
 def loop_factory(loop: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:
-    """The name of the event loop and what makes one; None leaves that to asyncio."""
+    """Return the name of the event loop and its factory; None leaves the loop to asyncio."""
     if loop == "asyncio" or (loop == "auto" and importlib.util.find_spec("uvloop") is None):
         return "asyncio", None
     try:
@@ -125,7 +126,7 @@ def loop_factory(loop: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop
 
 
 def _describe_bind(bind: Bind, address: str, protocols: str) -> str:
-    """`https://127.0.0.1:8443 (HTTP/2 and HTTP/1.1 over TLS)` and the like."""
+    """Return `https://127.0.0.1:8443 (HTTP/2 and HTTP/1.1 over TLS)` and the like."""
     spoken = " and ".join(_PROTOCOLS[each] for each in protocols.split(","))
     scheme, how = ("https", "over TLS") if bind.tls else ("http", "in cleartext")
     return f"{scheme}://{address} ({spoken} {how})" if bind.kind == "tcp" else f"{address} ({spoken} {how})"

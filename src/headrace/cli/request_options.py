@@ -1,4 +1,4 @@
-"""The options that `headrace get` and `headrace bench` share: what is sent, how to connect, and whom to believe."""
+"""Options that `headrace get` and `headrace bench` share: content, connections, and trust."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class UnreadableFile(CommandError):
 
 @dataclass(frozen=True)
 class ConnectOptions:
-    """What the options say about connections."""
+    """The values of the options about connections."""
 
     http1: bool = False
     http2: bool = False
@@ -44,17 +44,17 @@ class ConnectOptions:
     unix_socket: str | None = None
 
     def is_h2_only(self, scheme: str) -> bool:
-        """True where nothing but HTTP/2 is to be spoken."""
+        """True if only HTTP/2 is allowed."""
         return self.http2 or (self.h2c and scheme == "http")
 
     def protocols(self, scheme: str) -> Literal["any", "h2", "http/1.1"]:
-        """What is to be spoken on a connection that no pool makes."""
+        """Return the protocols for a connection that no pool makes."""
         if self.is_h2_only(scheme):
             return "h2"
         return "http/1.1" if self.http1 or scheme == "http" else "any"
 
     def network(self, scheme: str, **more: Any) -> NetworkConfig:
-        """The configuration for URLs of `scheme`. Raises UsageError."""
+        """Return the configuration for URLs of `scheme`. Raises UsageError."""
         if self.http1 + self.http2 + self.h2c > 1:
             raise UsageError("--http1, --http2 and --h2c exclude each other")
         if self.insecure and self.cacert:
@@ -83,7 +83,7 @@ class ConnectOptions:
 
 
 def connect_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that ConnectOptions has."""
+    """Add the options of ConnectOptions to a command."""
     options = [
         click.option("--http1", is_flag=True, help="Use HTTP/1.1 only."),
         click.option("--http2", is_flag=True, help="Use HTTP/2 only; for http:// URLs by prior knowledge."),
@@ -111,7 +111,7 @@ def take_connect_options(options: dict[str, Any]) -> ConnectOptions:
 
 
 def parse_url(text: str, *, websocket: bool = False) -> URL:
-    """A URL from the command line; without a scheme it is http:// (ws:// for a WebSocket). Raises UsageError."""
+    """Return a URL from the command line; without a scheme it is http:// (ws:// for a WebSocket). Raises UsageError."""
     if "://" not in text:
         text = ("ws://" if websocket else "http://") + text
     try:
@@ -127,8 +127,8 @@ def parse_url(text: str, *, websocket: bool = False) -> URL:
 
 
 def parse_headers(given: Sequence[str]) -> tuple[list[tuple[str, str]], set[str]]:
-    """Fields to send, and names (lower case) of those that are not to be sent, from `-H` as curl has it: `Name: value`,
-    `Name;` for an empty value, `Name:` for none at all, `@FILE` for one a line. Raises UsageError."""
+    """Return fields to send, and names (lowercase) of default fields to leave out, from `-H` as in curl: `Name: value`,
+    `Name;` for an empty value, `Name:` to leave it out, `@FILE` for one field per line. Raises UsageError."""
     fields: list[tuple[str, str]] = []
     removed: set[str] = set()
     lines = []
@@ -153,8 +153,8 @@ def parse_headers(given: Sequence[str]) -> tuple[list[tuple[str, str]], set[str]
 
 
 def read_data(given: Sequence[tuple[str, str]]) -> bytes:
-    """The content that `-d`, `--data-raw` and `--data-binary` ask for together: pieces joined by `&`. `given` has the
-    kind of each, "data", "raw" or "binary". `@FILE` is a file, but for "raw"; "data" takes line ends out of it."""
+    """Return the content of `-d`, `--data-raw` and `--data-binary` together: pieces joined by `&`. `given` has the kind
+    of each, "data", "raw" or "binary". `@FILE` is a file, except for "raw"; "data" removes its line ends."""
     pieces = []
     for kind, text in given:
         if kind != "raw" and text.startswith("@"):
@@ -168,7 +168,7 @@ def read_data(given: Sequence[tuple[str, str]]) -> bytes:
 
 
 def read_file(name: str) -> bytes:
-    """The octets of a file to send; `-` is stdin. Raises UnreadableFile."""
+    """Return the bytes of a file to send; `-` is stdin. Raises UnreadableFile."""
     try:
         if name == "-":
             return sys.stdin.buffer.read()
@@ -190,7 +190,7 @@ def _resolved(given: Sequence[str]) -> dict[tuple[str, int], str]:
 
 
 def parse_seconds(option: str, text: str) -> float:
-    """`1.5`, `10s`, `2m`, `1h` or `300ms`. Raises UsageError."""
+    """Return seconds for `1.5`, `10s`, `2m`, `1h` or `300ms`. Raises UsageError."""
     number, factor = text.strip(), 1.0
     for suffix, each in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
         if number.endswith(suffix):
@@ -201,7 +201,7 @@ def parse_seconds(option: str, text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < 1e7:
-        raise UsageError(f"{option} {text!r} is no time: seconds, or such as 300ms, 10s, 2m")
+        raise UsageError(f"{option} {text!r} is not a time: write seconds, or 300ms, 10s, 2m and the like")
     return seconds
 
 
@@ -215,7 +215,7 @@ def _redirected(given: Sequence[str]) -> dict[tuple[str, int], tuple[str, int]]:
 
 
 def _pieces(text: str, number: int, option: str, form: str) -> list[str]:
-    """Split at colons, but for those in brackets, which IPv6 addresses are written in; brackets go."""
+    """Split at colons outside of brackets, in which IPv6 addresses are written; remove the brackets."""
     pieces = [""]
     inside = False
     for each in text:
@@ -232,5 +232,5 @@ def _pieces(text: str, number: int, option: str, form: str) -> list[str]:
 
 def _port(text: str, whole: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65_536:
-        raise UsageError(f"{whole!r}: {text!r} is no port")
+        raise UsageError(f"{whole!r}: {text!r} is not a port")
     return int(text)

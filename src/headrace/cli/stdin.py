@@ -1,4 +1,4 @@
-"""Reading stdin on the event loop, whatever it is: a terminal, a pipe, a file."""
+"""Reading stdin on the event loop: a terminal, a pipe or a file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _MOST: Final = 65_536
 
 
 class Stdin:
-    """The octets of a descriptor of somebody else's. It is not set to non-blocking, as stdout of the same terminal
-    would be, too; and no thread reads it, as nobody could end that thread."""
+    """Reads a descriptor that others use, too. It stays blocking, because stdout may be the same terminal; and no
+    thread reads it, because nothing could end that thread."""
 
     def __init__(self, fd: int = 0) -> None:
         self._fd = fd
 
     async def read(self) -> bytes:
-        """What there is, as soon as there is something; b"" at the end. Raises OSError."""
-        if self._fd == 0 and sys.__stdin__ is None:  # it was closed when we came, and may be a socket of ours by now
+        """Return available bytes as soon as there are some; b"" at the end. Raises OSError."""
+        if self._fd == 0 and sys.__stdin__ is None:  # closed before we started; it may be a socket of ours
             return b""
         await self._until_readable()
         return os.read(self._fd, _MOST)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Everything, as it comes."""
+        """Yield all bytes as they come."""
         while piece := await self.read():
             yield piece
 

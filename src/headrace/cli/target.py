@@ -1,5 +1,4 @@
-"""TARGET: finds the application that `module:attribute` names, or the folder, and says in one sentence why it cannot be
-had."""
+"""TARGET: the application of `module:attribute`, or a folder. If it cannot be found, one sentence says why."""
 
 from __future__ import annotations
 
@@ -15,13 +14,14 @@ from headrace.server.files.static import StaticFiles
 
 
 def load_target(target: str, app_dir: str | Path = ".", *, factory: bool = False) -> object:
-    """Imports the module, with `app_dir` first on the path, and returns the attribute, or what it makes as a `factory`.
+    """Import the module, with `app_dir` first on the path, and return the attribute, or its result if it is a
+    `factory`.
 
     A path to a folder, such as `./public`, becomes an application that serves its files. It must look like a path: the
-    bare name of a package, its attribute forgotten, must not publish its source.
+    bare name of a package, with its attribute forgotten, must not publish its source.
 
-    Raises UsageError when `target` is not of the form `module:attribute`, and ApplicationError when there is no such
-    thing, when importing or calling it raised, or when the result cannot be called.
+    Raises UsageError if `target` is not of the form `module:attribute`, and ApplicationError if it does not exist, if
+    importing or calling it raised, or if the result cannot be called.
     """
     if _is_path(target):
         if factory:
@@ -45,7 +45,7 @@ def load_target(target: str, app_dir: str | Path = ".", *, factory: bool = False
             raise ApplicationError(f"{target}: {where}{_location(found)} has no attribute '{part}'{hint}")
         found = getattr(found, part)
     if not callable(found):
-        raise ApplicationError(f"{target}: this is no application, since {_kind(found)} cannot be called")
+        raise ApplicationError(f"{target}: this is not an application: {_kind(found)} cannot be called")
     if factory:
         try:
             found = found()
@@ -57,7 +57,8 @@ def load_target(target: str, app_dir: str | Path = ".", *, factory: bool = False
 
 
 def describe(error: BaseException) -> str:
-    """An exception in half a sentence: its type, its message's first line, and the file and line it came from."""
+    """Return an exception in half a sentence: its type, its message's first line, and the file and line where it was
+    raised."""
     if isinstance(error, SyntaxError):
         place, message = f"{error.filename}:{error.lineno}", error.msg
     else:
@@ -70,7 +71,8 @@ def describe(error: BaseException) -> str:
 
 
 def _is_path(target: str) -> bool:
-    """Whether this means a folder: it has a slash or is dots, and names neither a module's file nor an attribute."""
+    """Return whether this names a folder: it has a slash or is dots, and names neither a module's file nor an
+    attribute."""
     has_slash = os.sep in target or (os.altsep is not None and os.altsep in target) or target in (".", "..")
     return has_slash and (os.path.isdir(target) or (":" not in target and not target.endswith(".py")))
 
@@ -104,7 +106,7 @@ def _import(module_name: str, directory: str) -> object:
 
 
 def _is_machinery(filename: str) -> bool:
-    """True for the frames of the import system, and for our own, which are nobody's fault."""
+    """Return True for frames of the import system, and for our own: the fault is never theirs."""
     return filename.startswith("<frozen ") or filename in (__file__, importlib.__file__)
 
 

@@ -1,4 +1,4 @@
-"""What stands at the other end of stdout and stderr, a person at a terminal or a program; and colours for a person."""
+"""The other end of stdout and stderr, a person at a terminal or a program; and colours for a person."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLEAR_LINE: Final = "\r\x1b[2K"
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:
-    """Whether a person sees this at once. False for a stream that is closed, or was never there."""
+    """Return whether a person sees this at once. False for a stream that is closed, or was never open."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -30,12 +30,13 @@ def is_terminal(stream: IO[Any] | None) -> bool:
 
 
 def wants_colour(stream: IO[Any] | None, environment: Mapping[str, str] = os.environ) -> bool:
-    """Colours only on a terminal that has them, and never with NO_COLOR (any value but the empty one)."""
+    """Return whether to use colours: only on a terminal that has them, and never with NO_COLOR (any value but the empty
+    one)."""
     return is_terminal(stream) and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
 def width_of_terminal() -> int:
-    """Columns, 80 when nobody knows."""
+    """Return the number of columns, 80 if it is unknown."""
     return shutil.get_terminal_size((80, 24)).columns
 
 
@@ -48,5 +49,5 @@ class Palette:
         self.is_on: bool = is_on
 
     def paint(self, style: str, text: str) -> str:
-        """`text` in one of STYLES; "" is no style."""
+        """Return `text` in one of STYLES; "" is no style."""
         return f"{STYLES[style]}{text}{RESET}" if self.is_on and style else text

@@ -1,4 +1,4 @@
-"""Which headrace this is, and whether its engine is machine code."""
+"""The version of headrace, and whether its engine is machine code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["engine_is_compiled", "version", "version_text"]
 
 
 def version() -> str:
-    """The installed version, or `0+source` when headrace runs from a tree that was never installed."""
+    """Return the installed version, or `0+source` if headrace runs from a source tree that was never installed."""
     try:
         return metadata.version("headrace")
     except metadata.PackageNotFoundError:
@@ -20,7 +20,8 @@ def version() -> str:
 
 
 def version_text() -> str:
-    """What `headrace --version` says: the version, how the engine runs (if pure, why), and the Python version."""
+    """Return the output of `headrace --version`: the version, how the engine runs (and why, if pure), and the Python
+    version."""
     engine = "compiled (mypyc)"
     if not engine_is_compiled():
         note = Path(__file__).parents[1] / "build.txt"  # written by the build, absent in a source tree

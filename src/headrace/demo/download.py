@@ -14,7 +14,8 @@ _folder: tempfile.TemporaryDirectory[str] | None = None
 
 
 def folder() -> Path:
-    """The folder with the file and its SHA-256 beside it; made on the first call, gone when the process ends."""
+    """Return the folder with the file and its SHA-256 beside it; made on the first call, removed when the process
+    ends."""
     global _folder
     if _folder is None:
         _folder = tempfile.TemporaryDirectory(prefix="headrace-demo-")

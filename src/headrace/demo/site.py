@@ -53,7 +53,7 @@ def _file(path: str, name: str) -> None:
     response = Response(200, headers, (files(__package__) / name).read_bytes())
 
     async def page(request: Request) -> Response:
-        await request.read()  # a request that turns out malformed is to be refused, not answered halfway
+        await request.read()  # a request that turns out malformed must be refused, not answered halfway
         return response
 
     app.route(path, methods=["GET", "POST"])(page)
@@ -69,32 +69,32 @@ app.mount("/files", StaticFiles(folder(), cache_control="no-store"))
 
 @app.get("/tile/{name}")
 async def tile(request: Request) -> Response:
-    """A picture that says which request of its connection brought it."""
+    """Answer with a picture that shows which request of its connection it was."""
     found = re.fullmatch(r"([0-9]{1,3})\.svg", request.params["name"])
     if found is None or (index := int(found[1])) >= COUNT:
         return Response.text(f"There are {COUNT} pictures, /tile/0.svg and so on.\n", 404)
     if b"slow" in request.query_string.split(b"&"):
-        # The later tiles wait longer, so that one can watch the mosaic fill while the panel goes on.
+        # The later tiles wait longer, so that visitors can watch the mosaic fill while the panel goes on.
         await asyncio.sleep(SLOW_MOTION_S * (1 + index / COUNT))
     headers = [
         (b"content-type", _TYPES["svg"]),
         (b"cache-control", b"no-store"),
-        # The one field of a picture's response that a page can read: it tells which connection brought it.
+        # The one field of a picture's response that a page can read: it shows which connection brought it.
         (b"server-timing", b'connection;desc="%s"' % _name(request.connection).encode("ascii")),
     ]
-    # Client streams have odd numbers, so this says which request of the connection it is (RFC 9113 §5.1.1).
+    # Client streams have odd numbers, so this is the number of the request on its connection (RFC 9113 §5.1.1).
     return Response(200, headers, picture(index, (request.stream_id + 1) // 2))
 
 
 @app.get("/live")
 async def live(request: Request) -> StreamResponse:
-    """The connection's own figures, a line of JSON each quarter of a second."""
+    """Yield the connection's own statistics, a line of JSON each quarter of a second."""
     headers = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
     return StreamResponse(200, headers, _lines(request.connection))
 
 
 async def _lines(connection: ConnectionInfo) -> AsyncIterator[bytes]:
-    """Until the visitor leaves or the server begins to drain."""
+    """Answer until the visitor leaves or the server begins to drain."""
     while connection.drain_deadline is None:
         line = {
             "at": time.monotonic(),
@@ -108,13 +108,13 @@ async def _lines(connection: ConnectionInfo) -> AsyncIterator[bytes]:
 
 @app.get("/addresses")
 async def addresses(request: Request) -> Response:
-    """Where else this page is served, so that a visitor can see it over the other protocol."""
+    """Return the other addresses of this page, so that a visitor can see it over the other protocol."""
     return Response.json(request.connection.server_addresses, headers=[("cache-control", "no-store")])
 
 
 @app.get("/events")
 async def events(request: Request) -> EventStream:
-    """Server-sent events: the time, a second apart, and what is said in the chat, for as long as somebody listens."""
+    """Answer with server-sent events: the time, once a second, and messages of the chat, until the visitor leaves."""
     return EventStream(_ticks(), retry=2_000)
 
 
@@ -144,7 +144,7 @@ async def chat(request: Request) -> WebSocketResponse:
 
 
 async def _talk(ws: WebSocket) -> None:
-    """Everybody hears what anybody says; the first message tells a visitor how the WebSocket came here."""
+    """Send every message to all visitors; the first message tells a visitor how the WebSocket came here."""
     request = ws.request
     await ws.send(json.dumps({"hello": True, "version": request.http_version}))
     async with bus.subscribe("chat") as heard:
@@ -165,5 +165,5 @@ async def _tell(ws: WebSocket, heard: Any) -> None:
 
 
 def _name(connection: ConnectionInfo) -> str:
-    """What tells one connection of a visitor from another: the port it comes from."""
+    """Return a key that differs between two connections of a visitor: the client's port."""
     return str(connection.peer[1]) if connection.peer is not None else "unix"

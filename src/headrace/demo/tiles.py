@@ -6,7 +6,7 @@ from typing import Final
 
 COUNT: Final = 200
 
-_TURN: Final = 300  # degrees of the colour circle that the mosaic runs through, so that its ends differ
+_TURN: Final = 300  # degrees of the colour circle that the mosaic covers, so that its ends differ
 _START: Final = 185
 
 _PICTURE: Final = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64" width="64" height="64">\
@@ -19,9 +19,9 @@ text-anchor="middle" dominant-baseline="middle">{number}</text></svg>
 
 
 def picture(index: int, number: int) -> bytes:
-    """The SVG of tile `index` (0 to COUNT - 1) that says `number`."""
+    """Return the SVG of tile `index` (0 to COUNT - 1) that shows `number`."""
     hue = (_START + index * _TURN // COUNT) % 360
-    # The waves begin and end a tile at the same height, so they run on through a row however wide it is.
+    # The waves begin and end a tile at the same height, so they continue through a row of any width.
     size = 24 if number < 1000 else 19
     drawn = _PICTURE.format(hue=hue, a=30, b=46, swing=10 + index % 3 * 2, number=number, size=size)
     return drawn.encode("ascii")

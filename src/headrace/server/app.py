@@ -25,11 +25,11 @@ logger: Final = get_logger("headrace")
 
 
 class Server:
-    """Serves `app`, an ASGI or WSGI application or a native handler, as `config` says.
+    """Serves `app`, an ASGI or WSGI application or a native handler, with the settings of `config`.
 
     `ssl_context` serves the addresses that speak TLS; None makes one from the certificate that `config` names.
-    `telemetry` is told of what happens, beside the access log and the metrics if `config` asks for these.
-    As a context manager it starts and, at the end of the block, drains.
+    `telemetry` is a sink that gets the server's events, besides the access log and the metrics of `config`. As a
+    context manager, a Server starts, and drains at the end of the block.
 
         server = Server(app, Config(bind="127.0.0.1:8000"))
         await server.start()
@@ -51,7 +51,8 @@ class Server:
         self.interface: str = self.config.interface
         """`asgi`, `wsgi` or `native` once the server has started; before that, the setting."""
         self.addresses: list[tuple[Bind, str]] = []
-        """Where the server listens, port 0 resolved; filled by `start`."""
+        """Addresses where the server listens, with the number of the port that was chosen for port 0; `start` fills the
+        list."""
         self.service: Service | None = None
         self._ssl_context = ssl_context
         self._telemetry = (telemetry,) if isinstance(telemetry, Telemetry) else tuple(telemetry)
@@ -67,8 +68,8 @@ class Server:
     async def start(self) -> None:
         """Start the application, then listen.
 
-        Raises AppError when `app` is nothing that can be served, StartupError when its start fails, ListenError (an
-        OSError) for an address that cannot be had, TLSConfigError for a bad certificate.
+        Raises AppError if `app` cannot be served, StartupError if its start fails, ListenError (an OSError) if an
+        address cannot be used, TLSConfigError for a bad certificate.
         """
         config = self.config
         telemetry = self._listeners_of(config)
@@ -130,11 +131,11 @@ class Server:
     def begin_drain(self) -> None:
         """Begin the graceful end, at once on every connection; idempotent. `wait_closed` returns when it is done.
 
-        While `start` is still under way it is remembered, and begins when that is done.
+        While `start` still runs, the drain waits for its end and begins then.
         """
         self._is_asked_to_drain = True
         if self._closing is None and self._drain is not None and self.service is not None:
-            # In the server's own context: a handler may ask for it, whose context is no other request's business.
+            # Use the server's own context: the caller may be a handler, and its context belongs to its request.
             self.service.context.copy().run(self._begin_drain, self.service, self._drain)
 
     def _begin_drain(self, service: Service, drain: Drain) -> None:
@@ -145,13 +146,13 @@ class Server:
         self._closing = asyncio.get_running_loop().create_task(self._close())
 
     def abort(self) -> None:
-        """End now: running requests are reset and their workers cancelled."""
+        """End now: reset running requests and cancel their workers."""
         self.begin_drain()
         if self._drain is not None:
             self._drain.cut_short()
 
     async def wait_closed(self) -> None:
-        """Wait until a drain, begun by `begin_drain` or `abort`, is over and the application has shut down."""
+        """Wait until the drain, begun by `begin_drain` or `abort`, is over and the application has shut down."""
         await self._closed.wait()
 
     async def __aenter__(self) -> Server:
@@ -179,7 +180,7 @@ class Server:
             listener.close()
 
     def _listeners_of(self, config: Config) -> Listeners | None:
-        """All who are to be told, None when there is nobody. The address for metrics gets its server."""
+        """Return the sink for all events, or None if there is none. Give the metrics' address its server."""
         sinks = list(self._telemetry)
         if config.access_log:
             sinks.append(AccessLog(config.access_log_format))
@@ -216,9 +217,10 @@ async def serve(
     shutdown: asyncio.Event | None = None,
     ssl_context: ssl.SSLContext | None = None,
 ) -> None:
-    """Serve `app` until `shutdown` is set, then drain and return; without one, until this task is cancelled.
+    """Serve `app` until `shutdown` is set, then drain and return; without `shutdown`, until this task is cancelled.
 
-    No signal handlers are installed. Raises as `Server.start` does. Cancelled, it ends running requests at once.
+    Installs no signal handlers. Raises the same errors as `Server.start`. When cancelled, it ends running requests at
+    once.
     """
     server = Server(app, config, ssl_context=ssl_context)
     await server.start()

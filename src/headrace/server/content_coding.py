@@ -1,4 +1,4 @@
-"""Content codings: which one a client wants (RFC 9110 §12.5.3), and those that can be made here."""
+"""Content codings: which one a client prefers (RFC 9110 §12.5.3), and which can be made here."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ IDENTITY: Final = "identity"
 
 _MEMBER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?")
 _ALIASES: Final = {"x-gzip": "gzip", "x-compress": "compress"}  # RFC 9110 §8.4.1.3
-_LEAST: Final = 0.0001  # below every weight: identity that nobody mentioned is acceptable, and wanted last
-_STREAM_WINDOW_BITS: Final = 18  # 256 KiB: what a stream that stays open costs, where it could be megabytes
+_LEAST: Final = 0.0001  # below every weight: identity is acceptable if the field does not mention it, but comes last
+_STREAM_WINDOW_BITS: Final = 18  # 256 KiB: the cost of a stream that stays open; the default would be megabytes
 
 
 class Encoder(Protocol):
-    """Makes one coded content."""
+    """An encoder for one content."""
 
     def add(self, data: bytes) -> bytes:
-        """Take a piece; returns what has become ready, mostly less or nothing."""
+        """Add a piece. Return the output that is ready, often less than the piece or nothing."""
 
     def flush(self) -> bytes:
-        """What makes all that was added so far readable for the client."""
+        """Return output that makes all pieces added so far readable for the client."""
 
     def finish(self) -> bytes:
-        """The end of the content."""
+        """Return the end of the content."""
 
 
 def weights(accept_encoding: str) -> dict[str, float]:
-    """The codings of an accept-encoding field with their weights; members that are malformed are left out."""
+    """Return the codings of an accept-encoding field with their weights, without malformed members."""
     found: dict[str, float] = {}
     for member in accept_encoding.split(","):
         match = _MEMBER.fullmatch(member.strip(" \t"))
@@ -43,10 +43,10 @@ def weights(accept_encoding: str) -> dict[str, float]:
 
 
 def choose(accept_encoding: str | None, offered: Sequence[str]) -> str | None:
-    """The best of the codings `offered`, or IDENTITY; None when the client takes neither.
+    """Return the best of the codings `offered`, or IDENTITY; None if the client accepts none of them.
 
-    `offered` is in our order, which decides between equal weights; identity is the last of equals. Without the field
-    everything is acceptable, and nothing is what such a client surely understands.
+    `offered` is in our order of preference, which decides between equal weights; identity is the last of equals.
+    Without the field, return IDENTITY: everything is acceptable then, but only identity is sure to be understood.
     """
     if accept_encoding is None:
         return IDENTITY
@@ -102,7 +102,7 @@ class _Zstd:
         return octets
 
 
-# Level: default, least, most. zstd above 19 makes windows that clients need not take (RFC 9659 §3).
+# Level: default, least, most. A zstd level above 19 uses windows that clients need not accept (RFC 9659 §3).
 LEVELS: Final[Mapping[str, tuple[int, int, int]]] = {"zstd": (3, 1, 19), "br": (4, 0, 11), "gzip": (6, 1, 9)}
 _MODULES: Final = {"zstd": ("compression.zstd", "backports.zstd"), "br": ("brotli",), "gzip": ("zlib",)}
 
@@ -117,23 +117,24 @@ def _module(coding: str) -> ModuleType | None:
 
 
 def available() -> tuple[str, ...]:
-    """The codings that can be made here, in our order: gzip always, br and zstd where their packages are installed."""
+    """Return the codings that can be made here, in order of preference: gzip always, br and zstd if their packages are
+    installed."""
     return tuple(coding for coding in LEVELS if _module(coding) is not None)
 
 
 def encoder_factory(coding: str, level: int) -> Callable[[bool], Encoder]:
-    """What makes encoders, for contents in one piece (False) or for streams (True).
+    """Return a function that makes encoders: for whole contents (False) or for streams (True).
 
-    Raises ValueError for a coding that is unknown or not installed, and for a level that it does not have.
+    Raises ValueError for a coding that is unknown or not installed, and for a level that the coding does not have.
     """
     if coding not in LEVELS:
-        raise ValueError(f"the content coding {coding!r} is not known here; there are {', '.join(LEVELS)}")
+        raise ValueError(f"the content coding {coding!r} is not known; the known ones are {', '.join(LEVELS)}")
     module = _module(coding)
     if module is None:
         raise ValueError(f"the content coding {coding} needs a package: pip install 'headrace[{_EXTRAS[coding]}]'")
     _, least, most = LEVELS[coding]
     if not least <= level <= most:
-        raise ValueError(f"the level of {coding} is {level}; it goes from {least} to {most}")
+        raise ValueError(f"the level of {coding} is {level}; it must be from {least} to {most}")
     if coding == "gzip":
         return lambda is_stream: _Gzip(level)
     kind = _Brotli if coding == "br" else _Zstd

@@ -1,14 +1,15 @@
-"""The errors that a handler sees, or raises."""
+"""The errors that a handler sees or raises."""
 
 from __future__ import annotations
 
 
 class ClientDisconnected(OSError):
-    """The peer reset the stream or left, or a deadline ended the stream: nothing more can be sent or received on it."""
+    """The stream ended before its time: the peer reset it or left, or a deadline ended it. Nothing more can be sent or
+    received."""
 
 
 class HTTPError(Exception):
-    """Ends a native handler with a plain answer of `status`, as long as no other one has begun."""
+    """Ends a native handler with a plain answer of `status`, unless a response has begun already."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(status, reason)

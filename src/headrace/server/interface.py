@@ -1,6 +1,6 @@
-"""What kind of application was given: told apart by what it looks like, never by calling it.
+"""The interface of an application (ASGI, WSGI, native), detected by its shape and never by a call.
 
-Adapters stand above the server in the house, so the server does not import them: it finds them here, by name.
+Adapters are rooms above the server, so the server does not import them: this module finds them by name.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ ADAPTERS: Final = {
 
 
 class AppError(Exception):
-    """The application cannot be served. The message is one sentence for the person who wrote it."""
+    """The application cannot be served. The message is one sentence for its author."""
 
 
 class StartupError(AppError):
-    """The application said that its start failed, or failed while it started."""
+    """The application reported that its start failed, or raised while it started."""
 
 
 def adapt(app: Any, config: Config) -> Application:
-    """Put `app` into the adapter that it needs, or that `config.interface` names. Raises AppError."""
+    """Return `app` in the adapter that it needs, or that `config.interface` names. Raises AppError."""
     name = config.interface if config.interface != "auto" else detect(app)
     module, attribute = ADAPTERS[name]
     adapter: Application = getattr(importlib.import_module(module), attribute)(app, config)
@@ -37,7 +37,8 @@ def adapt(app: Any, config: Config) -> Application:
 
 
 def detect(app: Any) -> str:
-    """`asgi` for three parameters, `wsgi` for two, `native` for one. Raises AppError and says what it is otherwise."""
+    """Return `asgi` for three parameters, `wsgi` for two, `native` for one. Raises AppError, which says what `app` is
+    instead."""
     if inspect.isclass(app):
         raise AppError(f"the application is the class {app.__name__}; give an instance, or a function")
     if not callable(app):
@@ -45,7 +46,7 @@ def detect(app: Any) -> str:
     try:
         parameters = list(inspect.signature(app).parameters.values())
     except (TypeError, ValueError):
-        return "asgi"  # made in C, or otherwise closed: ASGI is what frameworks make
+        return "asgi"  # written in C, or a signature that cannot be read: frameworks make ASGI
     required = [
         each
         for each in parameters

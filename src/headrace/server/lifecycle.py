@@ -1,8 +1,8 @@
 """The drain of a whole server (docs/explanation/connection.md).
 
-At once: no new connections, and GOAWAY on every connection, in two phases (RFC 9113 §6.8), which the engine does. Then
-running requests have until the deadline. What is left gets RST_STREAM(CANCEL), its worker is cancelled, and a transport
-that still does not close is aborted. So the end never waits for a client.
+It begins at once: no new connections, and GOAWAY on every connection, in two phases (RFC 9113 §6.8), which the engine
+does. Running requests have until the deadline. Then remaining streams get RST_STREAM(CANCEL), their workers are
+cancelled, and a transport that still does not close is aborted. So the end never waits for a client.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from headrace.transport.log import get_logger
 if TYPE_CHECKING:
     from headrace.server.connection.service import Service
 
-TIDY_UP_S: Final = 1.0  # time for cancelled workers to end; one that does not is left behind
+TIDY_UP_S: Final = 1.0  # time for cancelled workers to end; later ones are left running
 
 logger: Final = get_logger("headrace")
 
 
 class Drain:
-    """Ends a `service` within `timeout_s`, and a little for the last words."""
+    """Ends a `service` within `timeout_s`, and a little more for the last output."""
 
     def __init__(self, service: Service, timeout_s: float) -> None:
         self._service = service
@@ -30,17 +30,17 @@ class Drain:
         self._cut = asyncio.Event()
 
     def begin(self) -> None:
-        """Tell every connection, now."""
+        """Begin the drain of every connection now."""
         deadline = self._service.drain_deadline = asyncio.get_running_loop().time() + self._timeout_s
         for driver in list(self._service.drivers):
             driver.begin_drain(deadline)
 
     def cut_short(self) -> None:
-        """Let the deadline be now."""
+        """Set the deadline to now."""
         self._cut.set()
 
     async def finished(self) -> None:
-        """Wait until every connection is gone and every worker has ended, by themselves or by force."""
+        """Wait until every connection is gone and every worker has ended, by itself or by force."""
         loop = asyncio.get_running_loop()
         emptied = loop.create_task(self._service.emptied())
         cut = loop.create_task(self._cut.wait())
@@ -72,4 +72,4 @@ class Drain:
         await asyncio.wait((emptied,), timeout=CLOSE_TIMEOUT_S)
         left = sum(len(driver.live) for driver in service.drivers)
         if left:
-            logger.error("%d handlers do not end, though they were cancelled; they are left behind", left)
+            logger.error("%d handlers were cancelled and still run; the server ends without them", left)

@@ -1,4 +1,4 @@
-"""How many descriptors the process may have open (RLIMIT_NOFILE, `ulimit -n`)."""
+"""The number of descriptors that the process may have open (RLIMIT_NOFILE, `ulimit -n`)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 
 try:
     import resource
-except ImportError:  # Windows, whose limit is that of its C library
+except ImportError:  # Windows; the limit is that of its C library
     _resource = None
 else:
     _resource = resource
 
 MOST: Final = 1_048_576
-"""What stands for no limit at all: what Linux allows a process by default (fs.nr_open)."""
+"""Stands for "no limit": Linux's default for a process (fs.nr_open)."""
 _WINDOWS: Final = 8_192
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
 
@@ -27,7 +27,8 @@ def open_limit() -> int:
 
 
 def raise_open_limit() -> OSError | None:
-    """Raise the soft limit to the hard one, or to MOST when that is lower. Returns why, when it cannot be raised."""
+    """Raise the soft limit to the hard limit, or to MOST if that is lower. Return the reason if it cannot be raised,
+    else None."""
     if _resource is None:
         return None
     infinity = _resource.RLIM_INFINITY
@@ -37,11 +38,11 @@ def raise_open_limit() -> OSError | None:
         return None
     try:
         _resource.setrlimit(_resource.RLIMIT_NOFILE, (wanted, hard))
-    except (OSError, ValueError) as error:  # macOS has a lower limit than it says
+    except (OSError, ValueError) as error:  # macOS accepts less than it announces
         return error if isinstance(error, OSError) else OSError(str(error))
     return None
 
 
 def is_exhaustion(error: BaseException) -> bool:
-    """Tell whether `error` says that the process, or the machine, has no descriptor left."""
+    """Return whether `error` says that the process, or the machine, has no descriptor left."""
     return isinstance(error, OSError) and error.errno in _EXHAUSTED

@@ -1,7 +1,7 @@
-"""Names for requests, for people who look for one in a log.
+"""Request ids, for people who search a log for one request.
 
-An id is made when somebody asks, or when a sink is on: a prefix that is the server's own, and a number. It is taken
-from the request instead where a proxy that is trusted puts one there (`request_id_header`).
+An id is made when it is first asked for, or when a sink is on: a prefix of the server, and a number. With the setting
+`request_id_header`, the id comes from that field of the request, which a trusted proxy writes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from headrace.engine.events import RequestReceived
 
 request_id: Final[ContextVar[str]] = ContextVar("headrace.request_id", default="-")
-"""The id of the request that the running code belongs to; `-` outside of one, and where neither a sink nor the setting
+"""Id of the request that the running code belongs to. `-` outside of requests, and when neither a sink nor the setting
 request_id_header is on."""
 
 _GOOD: Final = re.compile(rb"[!-~]{1,128}")
 
 
 class RequestIds:
-    """Makes the ids of one server. `header` is the field that is trusted to have one; empty trusts none."""
+    """Makes the ids of one server. `header` names the field that is trusted to hold one; empty: no field is trusted."""
 
     def __init__(self, header: str = "") -> None:
         self._header = header.lower().encode("latin-1")
@@ -32,8 +32,7 @@ class RequestIds:
         self._numbers = itertools.count(1)
 
     def of(self, head: RequestReceived) -> str:
-        """The id that the request came with, if that is trusted and printable ASCII of at most 128 octets; else a new
-        one."""
+        """Return the request's own id if it is trusted and is printable ASCII of at most 128 bytes; else a new one."""
         if self._header:
             for name, value in head.headers:
                 if name == self._header:

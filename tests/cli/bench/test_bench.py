@@ -149,7 +149,7 @@ def test_no_answer_in_time(bench: Run) -> None:
     ("arguments", "code", "sentence"),
     [
         (("--poisson",), 2, "--poisson and --seed are for --rate"),
-        (("--duration", "soon"), 2, "--duration 'soon' is no time"),
+        (("--duration", "soon"), 2, "--duration 'soon' is not a time"),
         (("--duration", "0"), 2, "--duration must be above 0"),
         (("--timeout", "0"), 2, "--timeout must be above 0"),
         (("--json", "/missing/a"), 2, "/missing/a: there is no directory /missing"),
@@ -201,7 +201,7 @@ def test_times(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "1d", "inf", "nan", "1e9"])
 def test_no_times(text: str) -> None:
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a time"):
         parse_seconds("--x", text)
 
 

@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        (("tables:app",), "the path /a/{name:nosuch}: 'nosuch' is no type of parameter"),
+        (("tables:app",), "the path /a/{name:nosuch}: 'nosuch' is not a type of parameter"),
         (("apps:unclosed", "--factory"), "the path /a/{name: "),
         (("apps:no_handler", "--factory"), "/a"),
         (("apps:twice", "--factory"), "/a"),

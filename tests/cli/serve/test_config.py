@@ -160,7 +160,7 @@ def test_a_copy_with_changes_reads_its_addresses_anew() -> None:
             "--max-frame-size: max_frame_size is 16383; it must be between 16384 and 1048576",
         ),
         ({"max_connections": "0"}, {}, "--max-connections: max_connections is 0; it must be between 1 and 1000000"),
-        ({"tls_key": "k.pem"}, {}, "--tls-key: tls_key is set without tls_cert; a key alone serves nothing"),
+        ({"tls_key": "k.pem"}, {}, "--tls-key: tls_key is set without tls_cert; a key needs its certificate"),
         (
             {"dev_tls": True, "tls_cert": "c.pem"},
             {},

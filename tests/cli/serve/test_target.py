@@ -65,7 +65,7 @@ def test_a_malformed_target_is_a_usage_error(app_dir: Path, target: str, sentenc
         ("absent.sub:app", "absent.sub: there is no module 'absent' in DIR or among the installed packages"),
         ("good_app:ap", "good_app:ap: module 'good_app' (DIR/good_app.py) has no attribute 'ap'; did you mean 'app'?"),
         ("good_app:box.x", "good_app:box.x: 'box' has no attribute 'x'"),
-        ("good_app:number", "good_app:number: this is no application, since an int cannot be called"),
+        ("good_app:number", "good_app:number: this is not an application: an int cannot be called"),
         ("raises_app:app", "raises_app: importing it raised ValueError: first line (DIR/raises_app.py:3)"),
         ("deep_app:app", "deep_app: importing it raised ValueError: first line (DIR/raises_app.py:3)"),
         ("syntax_app:app", "syntax_app: importing it raised SyntaxError: invalid syntax (DIR/syntax_app.py:2)"),

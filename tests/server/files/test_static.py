@@ -173,9 +173,9 @@ def test_hidden_files_are_a_choice(root: Path) -> None:
     [
         ({"folder": "/nothing/here"}, "there is no folder /nothing/here"),
         ({"folder": __file__}, "there is no folder "),
-        ({"index": "../x"}, "the index '../x' is no file's name"),
-        ({"index": ""}, "the index '' is no file's name"),
-        ({"cache_control": "a\r\nb"}, "cache_control is one line of ASCII"),
+        ({"index": "../x"}, "the index '../x' is not the name of a file"),
+        ({"index": ""}, "the index '' is not the name of a file"),
+        ({"cache_control": "a\r\nb"}, "cache_control must be one line of ASCII"),
     ],
 )
 def test_what_cannot_be(root: Path, options: dict[str, Any], sentence: str) -> None:
@@ -722,7 +722,7 @@ def test_a_disk_that_fails_is_500_and_not_404(root: Path, monkeypatch: pytest.Mo
 
 def test_a_small_file_that_is_cut_short_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "read", lambda fd, size: b"012")
-    with pytest.raises(OSError, match="a file has 3 octets from 0 on, where it had 10"):
+    with pytest.raises(OSError, match="a file has 3 bytes from 0 on; it had 10"):
         get(StaticFiles(root), "/hello.txt")
 
 

@@ -310,5 +310,5 @@ def test_a_file_is_closed_by_the_thread_that_still_reads_from_it(path: Path) -> 
     ],
 )
 def test_what_makes_no_file_response(options: dict[str, Any]) -> None:
-    with pytest.raises((TypeError, ValueError), match=r"needs a file|not the descriptor|neither can be negative"):
+    with pytest.raises((TypeError, ValueError), match=r"needs a file|not a descriptor|neither may be negative"):
         FileResponse(**options)

@@ -376,7 +376,7 @@ def test_silence_is_told(run: Run) -> None:
     [
         (lambda message, push, state: 1 // 0, "ZeroDivisionError"),
         (lambda message, push, state: "more", "on_message returns None to go on or STOP to end the response, not str"),
-        (lambda message, push, state: push("text"), "push takes octets, not str"),
+        (lambda message, push, state: push("text"), "push takes bytes, not str"),
     ],
     ids=["raises", "returns nonsense", "pushes nonsense"],
 )

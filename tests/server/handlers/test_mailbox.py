@@ -121,7 +121,7 @@ def test_it_has_one_reader() -> None:
         mailbox = Mailbox()
         first = asyncio.create_task(mailbox.get())
         await asyncio.sleep(0)
-        with pytest.raises(RuntimeError, match="one reader"):
+        with pytest.raises(RuntimeError, match="only one may read it"):
             await mailbox.get()
         first.cancel()
         await asyncio.wait((first,))

@@ -631,7 +631,7 @@ def test_fields_of_the_handshake_may_hold_any_octets(run: Run, over: str) -> Non
 
 
 def test_options_that_make_no_sense() -> None:
-    with pytest.raises(ValueError, match="no token"):
+    with pytest.raises(ValueError, match="not a token"):
         WebSocketResponse(echo, ("a b",))
     with pytest.raises(ValueError, match="at least 1"):
         WebSocketResponse(echo, max_queue=0)

@@ -240,11 +240,11 @@ def test_levels_and_types() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"codings": ["deflate"]}, "the content coding 'deflate' is not known here; there are zstd, br, gzip"),
+        ({"codings": ["deflate"]}, "the content coding 'deflate' is not known; the known ones are zstd, br, gzip"),
         ({"codings": []}, "codings of Compression is a list"),
         ({"codings": "gzip"}, "codings of Compression is a list"),
-        ({"levels": {"gzip": 10}}, "the level of gzip is 10; it goes from 1 to 9"),
-        ({"levels": {"zstd": 20}}, "the level of zstd is 20; it goes from 1 to 19"),
+        ({"levels": {"gzip": 10}}, "the level of gzip is 10; it must be from 1 to 9"),
+        ({"levels": {"zstd": 20}}, "the level of zstd is 20; it must be from 1 to 19"),
         ({"codings": ["gzip"], "levels": {"br": 4}}, "Compression has a level for br, which is not among its codings"),
     ],
 )

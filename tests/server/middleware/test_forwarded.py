@@ -166,9 +166,13 @@ def test_a_request_that_says_nothing_is_the_proxys_own() -> None:
     [
         ([], {}, "Forwarded needs a list of trusted networks"),
         ("10.0.0.0/8", {}, "Forwarded needs a list of trusted networks"),
-        (["10.0.0.1/8"], {}, "a trusted proxy of Forwarded is a network, an address or unix: 10.0.0.1/8 has host bits"),
+        (
+            ["10.0.0.1/8"],
+            {},
+            "a trusted proxy of Forwarded must be a network, an address or unix: 10.0.0.1/8 has host bits",
+        ),
         (["proxy.example"], {}, "'proxy.example' does not appear to be"),
-        (["10.0.0.1"], {"fields": "via"}, "the fields of Forwarded are x-forwarded or forwarded, not 'via'"),
+        (["10.0.0.1"], {"fields": "via"}, "the fields of Forwarded must be x-forwarded or forwarded, not 'via'"),
     ],
 )
 def test_what_cannot_be(trusted: Any, options: dict[str, Any], sentence: str) -> None:

@@ -100,12 +100,12 @@ def test_websockets_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"frame_options": "deny"}, "x-frame-options is DENY or SAMEORIGIN, not 'deny'"),
+        ({"frame_options": "deny"}, "x-frame-options must be DENY or SAMEORIGIN, not 'deny'"),
         ({"hsts_s": -1}, "hsts_s is -1; it cannot be below 0"),
-        ({"hsts_preload": True}, "hsts_preload needs hsts_subdomains and a year"),
-        ({"content_security_policy": "a\nb"}, "the value of content-security-policy is one line of ASCII"),
-        ({"permissions_policy": "\u00e9"}, "the value of permissions-policy is one line of ASCII"),
-        ({"referrer_policy": " a"}, "the value of referrer-policy is one line of ASCII without spaces around"),
+        ({"hsts_preload": True}, "hsts_preload needs hsts_subdomains and an hsts_s of a year"),
+        ({"content_security_policy": "a\nb"}, "the value of content-security-policy must be one line of ASCII"),
+        ({"permissions_policy": "\u00e9"}, "the value of permissions-policy must be one line of ASCII"),
+        ({"referrer_policy": " a"}, "the value of referrer-policy must be one line of ASCII without spaces around"),
     ],
 )
 def test_what_cannot_be(options: dict[str, Any], sentence: str) -> None:

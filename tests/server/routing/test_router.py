@@ -444,7 +444,7 @@ def test_a_mounted_router_may_grow_later() -> None:
     inner.get("/x")(named("x"))
     assert body(outer, "/in/deep/x") == "x"
     outer.get("/in/deep/y")(named("outer"))
-    with pytest.raises(RouteError, match="is there already"):
+    with pytest.raises(RouteError, match="exists already"):
         inner.get("/y")(named("inner"))
     assert body(inner, "/y") == "404"
     inner.swap([R("/z", named("z"))])
@@ -489,7 +489,7 @@ def test_urls() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "sentence"),
     [
-        ("nobody", {}, "no route is named nobody; named are: f, n, u"),
+        ("nobody", {}, "no route is named nobody; the names are: f, n, u"),
         ("u", {}, "the path /u/{id:int}/{name} needs id, name"),
         ("u", {"id": 1, "name": "x", "y": 1, "z": 2}, "the path /u/{id:int}/{name} has no y, z"),
         ("u", {"id": 1, "nam": "x"}, "the path /u/{id:int}/{name} needs name and has no nam"),
@@ -534,19 +534,19 @@ class Callable:
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "twice": (lambda: [R("/x", show), R("/x", show)], r"the route GET /x \(.*\.show\) is there already, as GET /x"),
-    "same shape": (lambda: [R("/{a}", show), R("/{b:str}", show)], r"the route GET /{b:str} .* is there already"),
-    "same typed shape": (lambda: [R("/{a:int}", show), R("/{b:int}", show)], r"GET /{b:int} .* is there already"),
-    "same rest": (lambda: [R("/{a:path}", show), R("/{b:path}", show)], r"GET /{b:path} .* is there already"),
-    "any twice": (lambda: [R("/", show, methods=None)] * 2, r"the route any method / .* is there already"),
-    "websocket twice": (lambda: [R("/", show, websocket=True)] * 2, r"the route WebSocket / .* is there already"),
+    "twice": (lambda: [R("/x", show), R("/x", show)], r"the route GET /x \(.*\.show\) exists already, as GET /x"),
+    "same shape": (lambda: [R("/{a}", show), R("/{b:str}", show)], r"the route GET /{b:str} .* exists already"),
+    "same typed shape": (lambda: [R("/{a:int}", show), R("/{b:int}", show)], r"GET /{b:int} .* exists already"),
+    "same rest": (lambda: [R("/{a:path}", show), R("/{b:path}", show)], r"GET /{b:path} .* exists already"),
+    "any twice": (lambda: [R("/", show, methods=None)] * 2, r"the route any method / .* exists already"),
+    "websocket twice": (lambda: [R("/", show, websocket=True)] * 2, r"the route WebSocket / .* exists already"),
     "one of the methods": (
         lambda: [R("/", show), R("/", show, methods=["PUT", "GET"])],
-        "PUT,GET / .* is there already",
+        "PUT,GET / .* exists already",
     ),
-    "twice by mounts": (lambda: [R("/a/x", show), M("/a", [R("/x", show)])], r"GET /a/x .* is there already"),
+    "twice by mounts": (lambda: [R("/a/x", show), M("/a", [R("/x", show)])], r"GET /a/x .* exists already"),
     "name": (lambda: [R("/x", show, name="n"), R("/y", show, name="n")], r"GET /y .* has the name n, as has GET /x"),
-    "empty name": (lambda: [R("/x", show, name="")], "the route /x: its name is '', and must be text"),
+    "empty name": (lambda: [R("/x", show, name="")], "the route /x: its name is ''; it must be text"),
     "parameter": (lambda: [R("/{a}/{a}", show)], "the path /{a}/{a} has two parameters named a"),
     "parameter of mount": (
         lambda: [M("/{a}", [R("/{a}", show)])],
@@ -554,18 +554,18 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "converter": (
         lambda: [R("/{a:date}", show)],
-        "the path /{a:date}: 'date' is no type of parameter; there are float, ",
+        "the path /{a:date}: 'date' is not a type of parameter; the types are float, ",
     ),
-    "empty converter": (lambda: [R("/{a:}", show)], "'' is no type of parameter"),
+    "empty converter": (lambda: [R("/{a:}", show)], "'' is not a type of parameter"),
     "no slash": (lambda: [R("x", show)], "the path 'x' does not begin with a slash"),
     "empty": (lambda: [R("", show)], "the path '' does not begin with a slash"),
-    "no text": (lambda: [R(b"/x", show)], "the path of a route is text, not b'/x'"),
+    "no text": (lambda: [R(b"/x", show)], "the path of a route must be text, not b'/x'"),
     "query": (lambda: [R("/x?y", show)], r"the path /x\?y has a query or a fragment"),
-    "path not last": (lambda: [R("/{a:path}/x", show)], "the path /{a:path}/x: {a:path} takes all that follows"),
-    "path in prefix": (lambda: [M("/{a:path}", [])], "the path /{a:path}: {a:path} takes all that follows"),
+    "path not last": (lambda: [R("/{a:path}/x", show)], "the path /{a:path}/x: {a:path} matches the whole rest"),
+    "path in prefix": (lambda: [M("/{a:path}", [])], "the path /{a:path}: {a:path} matches the whole rest"),
     "part of a segment": (
         lambda: [R("/{a}.txt", show)],
-        "a parameter is a whole segment such as {name}, and '{a}.txt' ",
+        "a parameter is a whole segment such as {name}; '{a}.txt' ",
     ),
     "brace": (lambda: [R("/{a", show)], "a parameter is a whole segment"),
     "braces": (lambda: [R("/{{a}}", show)], "a parameter is a whole segment"),
@@ -573,7 +573,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "bad name": (lambda: [R("/{a-b}", show)], "'a-b' cannot be the name of a parameter"),
     "no method": (lambda: [R("/x", show, methods=[])], "the route /x has no methods"),
     "method as text": (lambda: [R("/x", show, methods="GET")], "the route /x: its methods are the text 'GET'"),
-    "small method": (lambda: [R("/x", show, methods=["get"])], "'get' is no method; methods are written in capitals"),
+    "small method": (lambda: [R("/x", show, methods=["get"])], "'get' is not a method; methods are written in "),
     "method twice": (lambda: [R("/x", show, methods=["GET", "GET"])], "the route /x names a method twice: GET, GET"),
     "connect": (lambda: [R("/x", show, methods=["CONNECT"])], "the route /x: CONNECT has no path"),
     "handler": (lambda: [R("/x", None)], "the route /x: its handler is None, which cannot be called"),
@@ -588,12 +588,12 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "no list": (lambda: [R("/x", show, middleware=swallow)], "the route /x: its middleware is <function swallow"),
     "mount's slash": (lambda: [M("/a/", [])], "the prefix /a/ ends with a slash"),
-    "mounts nothing": (lambda: [M("/a", 3)], "the mount /a is given 3, which is no router, table or handler"),
+    "mounts nothing": (lambda: [M("/a", 3)], "the mount /a is given 3, which is not a router, table or handler"),
     "mount's middleware": (
         lambda: [M("/a", [], middleware=[3])],
         "the mount /a: the middleware 3 cannot be called",
     ),
-    "row": (lambda: [("/x", show)], "a row of the table under / is .*, and neither Route nor Mount"),
+    "row": (lambda: [("/x", show)], "a row of the table under / is .*; it must be a Route or a Mount"),
 }
 
 
@@ -616,7 +616,7 @@ def test_a_router_cannot_be_its_own_mount() -> None:
 
 
 def test_not_found_must_be_callable() -> None:
-    with pytest.raises(RouteError, match="not_found of a router is 404, which cannot be called"):
+    with pytest.raises(RouteError, match="the not_found of a router is 404, which cannot be called"):
         Router(not_found=404)  # type: ignore[arg-type]
 
 

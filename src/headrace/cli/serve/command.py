@@ -45,15 +45,15 @@ def serve(
     of a folder of files, such as ./public.
 
     Settings come from the command line, then from the environment (HEADRACE_BIND, HEADRACE_LOG_LEVEL ...), then from
-    the file of --config (or HEADRACE_CONFIG); the first that has a value counts. The password of a private key is never
-    a flag: set HEADRACE_TLS_KEY_PASSWORD, or tls_key_password in the file.
+    the file of --config (or HEADRACE_CONFIG); the first that has a value applies. The password of a private key is
+    never a flag: set HEADRACE_TLS_KEY_PASSWORD, or tls_key_password in the file.
 
     SIGTERM or SIGINT lets running requests finish, for --drain-timeout at most; a second signal ends at once.
 
     Exit codes: 0 clean stop, 1 run-time failure, 2 usage or configuration, 3 TARGET failed to load or to start.
     """
     try:
-        # An option that may be repeated and was not given is an empty tuple.
+        # A repeatable option that was not given is an empty tuple.
         loaded = load_config({name: raw for name, raw in flags.items() if raw != ()}, os.environ, config_file)
     except ConfigError as error:
         raise UsageError(str(error)) from error
@@ -70,14 +70,14 @@ def serve(
         if isinstance(app, StaticFiles) and config.interface not in ("auto", "native"):
             raise UsageError(f"--interface {config.interface} is for applications, and {target} is a folder")
     if check_config or target is None:
-        click.echo("headrace: the configuration is good")
+        click.echo("headrace: the configuration is valid")
         return 0
     _raise_open_limit(config)
     return run_process(app, target, config, context)
 
 
 def _raise_open_limit(config: Config) -> None:
-    """Let the process have as many descriptors as the system lets it, as servers do: each connection is one."""
+    """Raise the limit of descriptors as far as the system allows, as servers do: each connection needs one."""
     before = open_limit()
     failure = raise_open_limit()
     limit = open_limit()

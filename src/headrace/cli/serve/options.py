@@ -1,4 +1,4 @@
-"""The flags of `headrace serve` that come from the table of settings, and a help page that groups them."""
+"""The flags of `headrace serve` from the table of settings, and a help page that groups them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _METAVARS: Final = {
 _FILES: Final = ("tls_cert", "tls_key")
 _LIMITS_INTRODUCTION: Final = (
     "BYTES may end in KiB, MiB or GiB. In a file these stand under [limits], by their names with _ for - and with _s "
-    "where they are seconds."
+    "if they are seconds."
 )
 
 
 def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds a flag for each setting that may be one. Values stay text: the table reads them, wherever they come from."""
+    """Add a flag for each setting that may have one. Values stay text: the table reads them, from every source."""
     defaults = Loaded.defaults()
     for each in reversed(SETTINGS):
         if not each.secret:

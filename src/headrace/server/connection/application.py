@@ -1,4 +1,4 @@
-"""An application as its connections see it, whatever it was written for: the adapters are such classes."""
+"""An application as its connections see it: the adapters of ASGI, WSGI and native handlers are such classes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ class Application(Protocol):
     name: str
     """`asgi`, `wsgi` or `native`."""
     exchange_type: type[Exchange]
-    """What runs one request: made as `exchange_type(driver, head)`, then its `run()` is awaited in a task."""
+    """Class of the exchange for a request: made as `exchange_type(driver, head)`, then its `run()` is awaited in a
+    task."""
     tunnel_type: type[Exchange]
-    """What runs a request for a WebSocket."""
+    """Class of the exchange for a WebSocket's request."""
     takes_websockets: bool
     """Whether WebSockets are offered: over HTTP/2 by SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 §3)."""
     cancel_on_disconnect: bool
     """Whether a worker is cancelled when its client has gone."""
     drop_connection_fields: bool
-    """Whether fields that only HTTP/1 knows are left out silently (RFC 9113 §8.2.2) instead of being an error."""
+    """Whether fields that only HTTP/1 has are dropped silently (RFC 9113 §8.2.2) instead of being an error."""
     handler: Any
-    """What the exchange calls."""
+    """The callable that the exchange calls."""
     state: dict[str, Any] | None
-    """What the application's start left for its requests; each gets a shallow copy."""
+    """The state that the application's start left for its requests; each gets a shallow copy."""
 
     async def startup(self) -> None:
-        """Before the first connection. Raises StartupError, see `headrace.server.interface`."""
+        """Start the application, before the first connection. Raises StartupError, see `headrace.server.interface`."""
 
     async def shutdown(self) -> None:
-        """After the last one."""
+        """Stop it, after the last connection."""

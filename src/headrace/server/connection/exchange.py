@@ -1,12 +1,12 @@
 """One request and its response on one stream: the worker's side.
 
-A worker is the task that runs `Exchange.run`. It never touches frames: it asks the engine through the verbs here, each
-of which returns when what it sends is *accepted*: at once when it fits the windows and the write buffer, else when it
-does. A wait ends in one of four ways: accepted, the stream reset, the connection lost, a deadline (which the engine
-turns into a reset).
+A worker is the task that runs `Exchange.run`. It never touches frames: it calls the engine's verbs through the methods
+here. Each returns when its data is *accepted*: at once if it fits the windows and the write buffer, else when it does.
+A wait ends in one of four ways: accepted, the stream reset, the connection lost, a deadline (which the engine turns
+into a reset).
 
-What happens when things go wrong is the crash ladder in `fail`: 500 before the headers, or 503 when the process has no
-descriptor left, RST_STREAM(INTERNAL_ERROR) after them, silence once the peer has gone. Siblings never notice.
+`fail` handles errors in three steps, the crash ladder: 500 before the headers, or 503 if the process has no descriptor
+left; RST_STREAM(INTERNAL_ERROR) after them; nothing once the peer has gone. Other streams are not affected.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ if TYPE_CHECKING:
 PLAIN_TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"),)
 _TRY_LATER: Final = (*PLAIN_TEXT, (b"retry-after", b"1"))
 DISCONNECT_GRACE_S: Final = 1.0
-"""Time for a handler that was told of the peer's going, before its task is cancelled."""
+"""Time for a handler that got ClientDisconnected, before its task is cancelled."""
 
 error_log: Final = get_logger("headrace.error")
 
 
 class Exchange:
-    """Base of what a worker runs: `NativeExchange` behind a handler's `Request`, `HTTPCycle`, `WSGICycle` and so on."""
+    """Base of a worker's exchange: `NativeExchange` behind a `Request`, `HTTPCycle`, `WSGICycle` and so on."""
 
-    # One is made a request, so what most requests leave alone stands in the class: a store costs 12 ns, and slots would
-    # need every one of them. (Python keeps such instances as compact as slots, PEP 659's inline values.)
+    # One is made for each request, so defaults that most requests keep stand in the class: a store costs 12 ns, and
+    # slots would need a store for each. (Python keeps such instances as compact as slots, PEP 659's inline values.)
     task: asyncio.Task[None] | None = None
-    """The worker, None as long as it has not been put off: many end before anybody could ask for their task."""
+    """The worker; None until its first wait, because many workers end before anything could use their task."""
     progress: int = BEFORE
-    """How far the response has come, see `headrace.engine.message`."""
+    """Progress of the response, see `headrace.engine.message`."""
     inbox: Inbox | None = None
     blocked: bool = False
     """True while the engine has not accepted the last send."""
     waiters: list[asyncio.Future[None]] | None = None
     gone: str | None = None
-    """Why nothing more can be sent, once the stream was reset or the connection lost."""
+    """The reason why nothing more can be sent, once the stream was reset or the connection lost."""
     status: int = 0
     sent: int = 0
-    """Octets of content handed to the engine."""
+    """Bytes of content given to the engine."""
     _request_id: str | None = None
     drain_listener: Callable[[float], None] | None = None
-    """Told of the connection's drain, with its deadline on the event loop's clock."""
+    """Called when the connection begins to drain, with the deadline on the event loop's clock."""
     cancel_on_disconnect: bool | None = None
     """Whether the worker is cancelled when its client has gone; None leaves it to the application."""
 
@@ -70,12 +70,12 @@ class Exchange:
             self.inbox = Inbox()
 
     async def run(self) -> None:
-        """The worker's whole life. Never raises but for cancellation."""
+        """Run the worker from start to end. Raises nothing but cancellation."""
         raise NotImplementedError
 
     @property
     def request_id(self) -> str:
-        """The request's name in logs and traces: made when it is first asked for, or taken from the field that the
+        """The request's id in logs and traces: made when it is first asked for, or taken from the field that the
         setting request_id_header names."""
         if self._request_id is None:
             self._request_id = self.driver.service.request_ids.of(self.head)
@@ -83,7 +83,7 @@ class Exchange:
 
     @property
     def handler_text(self) -> str:
-        """Who answers the request, in the words of a log."""
+        """The name of the handler, for a log."""
         return "the handler"
 
     @property
@@ -96,7 +96,7 @@ class Exchange:
     def accept_tunnel(
         self, headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
     ) -> None:
-        """Say yes to a request for a tunnel: `inbox` and `write` are then its two directions."""
+        """Accept a request for a tunnel: `inbox` and `write` are then its two directions."""
         driver = self.driver
         try:
             driver.engine.accept_tunnel(self.stream_id, headers, never_indexed)
@@ -108,7 +108,7 @@ class Exchange:
             driver.schedule_flush()
 
     async def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """Send a whole response. Raises as `ServerConnection.send_response`, and ClientDisconnected."""
+        """Send a whole response. Raises the errors of `ServerConnection.send_response`, and ClientDisconnected."""
         driver = self.driver
         try:
             accepted = driver.engine.send_response(self.stream_id, status, headers, body)
@@ -138,7 +138,7 @@ class Exchange:
             driver.schedule_flush()
 
     async def write(self, data: bytes, end: bool = False) -> None:
-        """Send a piece of content; `end` says that it is the last one. Raises ClientDisconnected."""
+        """Send a piece of content; `end` marks the last one. Raises ClientDisconnected."""
         driver = self.driver
         if self.blocked:
             await self.unblocked()
@@ -196,8 +196,8 @@ class Exchange:
     def allow_pauses(self, longest_s: float | None = None) -> None:
         """Let the client pause for `longest_s` seconds between two pieces of its content; None: for any time.
 
-        For calls that send messages when there are some. Without it `min_upload_rate` and `upload_pause_timeout_s` end
-        a request whose content comes too slowly, until the response has begun. Raises ValueError unless positive.
+        For calls that send messages now and then. Without it, `min_upload_rate` and `upload_pause_timeout_s` end a
+        request whose content comes too slowly, until the response has begun. Raises ValueError unless positive.
         """
         if longest_s is not None and not longest_s > 0:
             raise ValueError(f"a pause of {longest_s} seconds: it must be more than 0, or None for any")
@@ -214,7 +214,7 @@ class Exchange:
             driver.schedule_flush()
 
     def complete(self) -> None:
-        """The response is said; whoever still waits for the request learns that nothing more comes."""
+        """Note the end of the response, and wake readers of the request: nothing more comes for them."""
         self.progress = COMPLETE
         if self.inbox is not None:
             self.inbox.wake()
@@ -231,19 +231,19 @@ class Exchange:
             raise self.disconnected(None)
 
     def watch(self, waiter: asyncio.Future[None]) -> None:
-        """Let `waiter` end when the exchange is told of anything: room to send, a reset, the connection's loss."""
+        """Let `waiter` end when something happens to the exchange: room to send, a reset, the connection's loss."""
         if self.waiters is None:
             self.waiters = [waiter]
         else:
             self.waiters.append(waiter)
 
     def unwatch(self, waiter: asyncio.Future[None]) -> None:
-        """Take `waiter` back; a no-op when it has been told already."""
+        """Take `waiter` back; a no-op when it is done already."""
         if self.waiters is not None and waiter in self.waiters:
             self.waiters.remove(waiter)
 
     def wake(self) -> None:
-        """Let everybody who waits look again."""
+        """Let every waiter look again."""
         waiters = self.waiters
         if waiters is not None:
             self.waiters = None
@@ -254,7 +254,7 @@ class Exchange:
             self.inbox.wake()
 
     def disconnected(self, error: StreamClosedError | None) -> ClientDisconnected:
-        """The exception that tells the handler so."""
+        """Return the exception for the handler."""
         if self.gone is None:
             self.gone = error.reason if error is not None else "it was closed"
         return ClientDisconnected(f"nothing can be sent on stream {self.stream_id}: {self.gone}")
@@ -262,25 +262,25 @@ class Exchange:
     # -- what the driver tells ---------------------------------------------------------------------------------
 
     def on_accepted(self) -> None:
-        """The engine took the last send."""
+        """Handle that the engine accepted the last send."""
         self.blocked = False
         self.wake()
 
     def on_data(self, event: DataReceived) -> None:
-        """A piece of the request's content has come."""
+        """Take a piece of the request's content."""
         inbox = self.inbox
         if inbox is not None:
             inbox.put(event.data, event.flow_length, event.end_stream)
 
     def on_trailers(self, headers: list[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None) -> None:
-        """The request's trailers have come, and with them its end."""
+        """Take the request's trailers, which end it."""
         inbox = self.inbox
         if inbox is not None:
             inbox.end(headers, never_indexed)
 
     def on_reset(self, reason: str) -> None:
-        """The stream is gone. Those who wait are told; a worker that does something else is cancelled, unless the
-        application asked not to be, or has said all it had to say."""
+        """Handle the end of the stream. Wake waiting code; cancel a worker that does something else, unless the
+        application disabled that, or the response is complete."""
         if self.gone is None:
             self.gone = reason
         is_told = bool(self.waiters) or (self.inbox is not None and self.inbox.is_awaited())
@@ -292,13 +292,13 @@ class Exchange:
         if task is None or self.progress == COMPLETE or not is_cancelled:
             return
         if is_told:
-            # It may want to tidy up; a middleware that swallows the news must not keep the worker for ever.
+            # Leave time to tidy up; but a middleware that swallows the exception must not keep the worker for ever.
             self.driver.loop.call_later(DISCONNECT_GRACE_S, task.cancel)
         else:
             self.cancel()
 
     def on_drain(self, deadline: float) -> None:
-        """The connection has begun its end; the worker has until `deadline` on the event loop's clock."""
+        """Handle the beginning of the connection's drain; the worker has until `deadline` on the event loop's clock."""
         if self.drain_listener is not None:
             self.drain_listener(deadline)
 
@@ -309,7 +309,7 @@ class Exchange:
             return
         task.cancel()
         if inspect.getcoroutinestate(cast("Any", task.get_coro())) == inspect.CORO_CREATED:
-            # Before Python 3.12 a task does not begin at once, and one that is cancelled before never does.
+            # Before Python 3.12 a task does not begin at once, and one that is cancelled before it begins never does.
             if self.gone is None:
                 self.reset(CANCEL)
             self.end()
@@ -317,11 +317,11 @@ class Exchange:
     # -- the end -----------------------------------------------------------------------------------------------
 
     def fail(self, error: BaseException) -> bool:
-        """Go down the crash ladder. True when `error` must go on: cancellation, and the interpreter's end."""
+        """Go down the crash ladder. Return True if `error` must be raised again (cancellation, the end)."""
         is_ended = isinstance(error, (asyncio.CancelledError, GeneratorExit))
         must_go_on = is_ended or isinstance(error, KeyboardInterrupt)
         if self.gone is not None:
-            # Mostly a consequence in the words of a framework, and nobody is there to get an answer: one line will do.
+            # Often a consequence of the disconnect, in a framework's words, and no client is left: one line is enough.
             if not is_ended and not _is_disconnect(error):
                 error_log.warning("%s: %s after the client had gone: %s", self, type(error).__name__, _text(error))
         elif is_ended:
@@ -347,7 +347,7 @@ class Exchange:
         return must_go_on
 
     def end(self) -> None:
-        """The worker is done: give back what it left unread, and free its place."""
+        """Finish the worker: acknowledge content that it left unread, and free its place."""
         driver = self.driver
         inbox = self.inbox
         if inbox is not None and inbox.owed:
@@ -372,12 +372,12 @@ class Exchange:
             driver.schedule_flush()
 
     def _tell_exhaustion(self, error: BaseException) -> None:
-        """Tell the operator, now and then, that more descriptors are needed."""
+        """Log, now and then, that more descriptors are needed."""
         seldom = self.driver.service.exhaustion
         if seldom.is_due():
             error_log.error(
-                "%s: %s found no descriptor left (%s), as %d did before it without being told; the limit of open files "
-                "(ulimit -n) is %d",
+                "%s: %s found no descriptor left (%s), as did %d requests before it that were not logged; the limit of "
+                "open files (ulimit -n) is %d",
                 self,
                 self.handler_text,
                 _text(error),
@@ -390,7 +390,7 @@ class Exchange:
         error_log.error("%s: %s failed %s: %s", self, self.handler_text, when, _summary(error), exc_info=error)
 
     def __str__(self) -> str:
-        """The request in one line, safe for a log."""
+        """Return the request in one line, safe for a log."""
         head = self.head
         peer = self.driver.peer_name
         path = head.path[:512].decode("ascii", "backslashreplace")
@@ -398,7 +398,7 @@ class Exchange:
 
 
 def _is_disconnect(error: BaseException | None) -> bool:
-    """True for what follows from ClientDisconnected: itself, groups of it, and what was raised because of it."""
+    """Return whether `error` follows from ClientDisconnected: the error, a group of it, or a consequence."""
     for _ in range(8):
         if error is None or isinstance(error, ClientDisconnected):
             break
@@ -409,7 +409,7 @@ def _is_disconnect(error: BaseException | None) -> bool:
 
 
 def _text(error: BaseException) -> str:
-    """What the exception says, safe for a log, also where it cannot even say that."""
+    """Return the exception's text, safe for a log, even if its `__str__` raises."""
     try:
         return printable(str(error)[:512])
     except Exception:
@@ -417,6 +417,6 @@ def _text(error: BaseException) -> str:
 
 
 def _summary(error: BaseException) -> str:
-    """The exception's type and the first line of its message, safe for a log."""
+    """Return the exception's type and the first line of its message, safe for a log."""
     text = traceback.format_exception_only(error)[-1].strip().partition("\n")[0][:512]
     return printable(text)

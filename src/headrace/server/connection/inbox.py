@@ -1,7 +1,7 @@
 """A request's content between the connection, which puts it in, and the handler, which takes it out.
 
-What stands here is what the handler has not consumed: its credit goes back to the peer only when it is taken, so an
-inbox never holds more than the stream's window.
+The inbox holds content that the handler has not consumed. Its credit goes back to the peer only when the handler takes
+it, so an inbox never holds more than the stream's window.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-SMALL: Final = 256  # a piece below this is put together with the one before
-GATHERED: Final = 4_096  # that much at most, so that no octet is copied more often than pays
+SMALL: Final = 256  # a smaller piece is joined to the one before
+GATHERED: Final = 4_096  # a joined piece is smaller than this, so that bytes are not copied too often
 
 
 class Inbox:
-    """Chunks in order, and the octets of window that are `owed` to the peer once they are consumed."""
+    """Chunks in order, and the bytes of window that are `owed` to the peer once they are consumed."""
 
     __slots__ = ("_chunks", "_touched", "_waiters", "ended", "invited", "never_indexed", "owed", "trailers")
 
@@ -24,20 +24,20 @@ class Inbox:
         self._touched = False
         self.owed: int = 0
         self.ended: bool = ended
-        """True once the last octet is in here, or was."""
+        """True once the last byte has come, also after it was taken."""
         self.invited: bool = False
-        """True once 100 (Continue) was sent, or was found to be not needed."""
+        """True once 100 (Continue) was sent, or proved unnecessary."""
         self.trailers: list[tuple[bytes, bytes]] | None = None
         self.never_indexed: frozenset[bytes] | None = None
-        """Names of fields in `trailers` that a proxy has to hand on as never-indexed literals (RFC 7541 §6.2.3)."""
+        """Names of fields in `trailers` that a proxy has to forward as never-indexed literals (RFC 7541 §6.2.3)."""
 
     def put(self, data: bytes, flow_length: int, ended: bool) -> None:
-        """Add a chunk that cost `flow_length` octets of window."""
+        """Add a chunk that used `flow_length` bytes of window."""
         self._touched = True
         if data:
             chunks = self._chunks
             if len(data) < SMALL and chunks and len(chunks[-1]) < GATHERED:
-                chunks[-1] += data  # an object of its own costs more than the octets of a small message
+                chunks[-1] += data  # an object of its own costs more than copying a small message
             else:
                 chunks.append(data)
         self.owed += flow_length
@@ -46,7 +46,7 @@ class Inbox:
         self.wake()
 
     def end(self, trailers: list[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None) -> None:
-        """The trailers have come, and with them the end."""
+        """Add the trailers, which end the content."""
         self._touched = True
         self.trailers = trailers
         self.never_indexed = never_indexed
@@ -54,7 +54,8 @@ class Inbox:
         self.wake()
 
     def take(self) -> bytes:
-        """Everything that is here, in one piece; b"" when there is nothing. The caller gives back `take_owed()`."""
+        """Return all content that is here, in one piece; b"" if there is none. The caller acknowledges
+        `take_owed()`."""
         chunks = self._chunks
         if not chunks:
             return b""
@@ -62,25 +63,25 @@ class Inbox:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def take_owed(self) -> int:
-        """The octets to acknowledge; forgotten here."""
+        """Return the number of bytes to acknowledge, and reset it."""
         owed = self.owed
         self.owed = 0
         return owed
 
     def has_content(self) -> bool:
-        """True when `take` gives something."""
+        """Return True if `take` has something to give."""
         return bool(self._chunks)
 
     def is_untouched(self) -> bool:
-        """True as long as no content and no end has come."""
+        """Return True until content or the end has come."""
         return not self._touched and not self.ended
 
     def is_awaited(self) -> bool:
-        """True while somebody waits here."""
+        """Return True while a task waits here."""
         return bool(self._waiters)
 
     async def changed(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until something has happened; the caller looks what."""
+        """Wait until something has happened; the caller checks what."""
         waiter: asyncio.Future[None] = loop.create_future()
         if self._waiters is None:
             self._waiters = [waiter]
@@ -89,7 +90,7 @@ class Inbox:
         await waiter
 
     def wake(self) -> None:
-        """Let everybody who waits look again."""
+        """Let every waiter look again."""
         waiters = self._waiters
         if waiters is not None:
             self._waiters = None

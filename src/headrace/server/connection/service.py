@@ -1,4 +1,4 @@
-"""What all connections of one server share: the application, the limits, the clock of `date`, and who is connected."""
+"""The state that all connections of one server share: application, limits, clock of `date`, open connections."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from headrace.server.settings.config import Config
 
 CROWD: Final = 4  # connections with more input than a turn takes, before turns become shorter
-LEAST_OF_A_TURN: Final = 5  # a turn is no shorter than this part of a whole one: each costs a write of its own
+LEAST_OF_A_TURN: Final = 5  # the shortest turn is a whole one divided by this: each turn costs a write
 FIRST_TURN: Final = Turns(LIGHT_WORK)
-"""The turn of a connection whose first input comes when the loop's work is used up: a browser's first request fits in
-it, with the settings and the window before it. Twenty first reads of a hundred requests each held others up for 55 to
-141 ms."""
+"""The turn of a connection whose first input comes when the loop's work is used up. A browser's first request fits in
+it, with its SETTINGS and WINDOW_UPDATE before it. Twenty first reads of a hundred requests each would delay others by
+55 to 141 ms."""
 
 protocol_log: Final = get_logger("headrace.protocol")
 
@@ -45,12 +45,12 @@ class Watcher(Protocol):
 
 
 class Service:
-    """Made once a server, before it listens; connections read from it what they need."""
+    """One object for a server, made before it listens; its connections read from it."""
 
     def __init__(self, application: Application, config: Config) -> None:
         self.application = application
         self.watcher: Watcher | None = None
-        """Told of connections; None when nobody wants to know, which costs nothing."""
+        """Listener to connections; None costs nothing."""
         self.request_ids: RequestIds = RequestIds(config.request_id_header)
         self.exchange_type: type[Exchange] = application.exchange_type
         self.tunnel_type: type[Exchange] = application.tunnel_type
@@ -65,22 +65,22 @@ class Service:
         self.root_path: str = config.root_path
         self.clock: DateClock = DateClock()
         self.exhaustion: Seldom = Seldom()
-        """Says when the operator is told that the process has no descriptor left."""
+        """Limits how often a missing descriptor is logged."""
         self.context: contextvars.Context = contextvars.copy_context()
-        """The context in which the server is started. Workers, timers and callbacks run in copies of it, whoever makes
-        them: what one request sets is seen by no other one."""
+        """The context in which the server is started. Workers, timers and callbacks run in copies of it, whatever code
+        starts them, so that no request sees another one's context variables."""
         self.debug_protocol: bool = protocol_log.isEnabledFor(logging.DEBUG)
         self.addresses: list[str] = []
-        """Where the server listens on TCP, as URLs without a path."""
+        """Addresses where the server listens on TCP, as URLs without a path."""
         self.drivers: set[ServerDriver] = set()
-        """Connections that are open, or have workers left."""
+        """Connections that are open, or whose workers still run."""
         self.turns: Turns = Turns(config.limits.frames_per_turn)
-        """How much of their input connections take at once; less in a crowd."""
+        """Frames of input that a connection takes at once; fewer in a crowd."""
         self.message_room: ProcessRoom = ProcessRoom(config.max_messages_size)
         self.crowd: int = 0
         """Connections that have more input than one turn takes, and wait for the next."""
         self.drain_deadline: float | None = None
-        """When the drain ends, on the event loop's clock; None as long as none has begun."""
+        """Time, on the event loop's clock, when the drain ends; None while none has begun."""
         self.is_ending = False
         """True once workers are cancelled because the server ends."""
         self.on_lost: Callable[[], None] | None = None
@@ -88,7 +88,7 @@ class Service:
         self._empty: asyncio.Event | None = None
 
     def local_address(self, transport: asyncio.BaseTransport) -> tuple[str, int | None] | None:
-        """Our own end of a connection, as ASGI's `server`: host and port, or path and None."""
+        """Return our own end of a connection, as ASGI's `server`: host and port, or path and None."""
         name = transport.get_extra_info("sockname")
         if isinstance(name, str):
             return (name, None) if name else None
@@ -97,14 +97,15 @@ class Service:
         return address_pair(name)
 
     def opened(self, driver: ServerDriver) -> None:
-        """A connection is there."""
+        """Add an open connection."""
         self.drivers.add(driver)
         if self.watcher is not None:
             self.watcher.connection_opened(driver)
 
     def share_turns(self, change: int) -> None:
-        """So many connections more (or less) have input for a further turn. Above CROWD all together get as many frames
-        as CROWD would: whoever comes with a single request does not wait for a hundred of each of the others."""
+        """Count connections that have input for a further turn (`change` is 1 or -1). Above CROWD, all together get as
+        many frames as CROWD connections would, so that a connection with one request does not wait for a hundred of
+        each other one."""
         self.crowd += change
         whole = self.limits.frames_per_turn
         if self.crowd > CROWD:
@@ -113,12 +114,12 @@ class Service:
             self.turns.frames = whole
 
     def lost(self) -> None:
-        """A connection's transport is gone; workers of it may be left."""
+        """Note that a connection's transport is gone; workers of it may still run."""
         if self.on_lost is not None:
             self.on_lost()
 
     def closed(self, driver: ServerDriver) -> None:
-        """A connection is gone, and the last of its workers has ended."""
+        """Remove a connection that is gone, after the last of its workers has ended."""
         self.drivers.discard(driver)
         if self.watcher is not None:
             self.watcher.connection_closed(driver)

@@ -1,1 +1,1 @@
-"""Files as answers: a folder that is served, what a request may ask of a file, and how its octets leave."""
+"""Files as answers: a served folder, conditional requests and ranges, and the ways to send a file's bytes."""

@@ -1,4 +1,4 @@
-"""Conditional requests: what a client has already, and whether it still holds (RFC 9110 §13)."""
+"""Conditional requests: the client has a copy already, and asks whether it is still current (RFC 9110 §13)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _TAG: Final = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 def evaluate(request: Request, etag: str, modified: int, now: float) -> int:
-    """What the preconditions of a GET or HEAD come to, in the order of §13.2.2: PROCEED, NOT_MODIFIED or FAILED.
+    """Return the result of the preconditions of a GET or HEAD, in the order of §13.2.2: PROCEED, NOT_MODIFIED or
+    FAILED.
 
-    `etag` is the current strong entity tag with its quotes, `modified` what last-modified says, in seconds. A date that
-    is none is as if it were not there (§13.1.3, §13.1.4).
+    `etag` is the current strong entity tag with its quotes, `modified` the value of last-modified, in seconds since
+    1970. An invalid date is ignored (§13.1.3, §13.1.4).
     """
     if_match = request.header("if-match")
     if if_match is not None:
@@ -37,13 +38,13 @@ def evaluate(request: Request, etag: str, modified: int, now: float) -> int:
 
 
 def range_holds(request: Request, etag: str, modified: int, now: float) -> bool:
-    """Whether a range may be sent: there is no if-range, or it names what is current (§13.1.5)."""
+    """Return whether a range may be sent: there is no if-range, or it names the current version (§13.1.5)."""
     value = request.header("if-range")
     if value is None:
         return True
     if '"' in value:
         return value == etag  # a strong comparison: a weak tag is never equal
-    # A date is a strong validator only when the file cannot have changed again in that second (§8.8.2.2).
+    # A date is a strong validator only if the file cannot have changed again in that second (§8.8.2.2).
     return parse_date(value, now) == modified and now - modified >= 1
 
 

@@ -1,8 +1,8 @@
-"""Files below a folder, and nothing outside of it, whatever names a client thinks of.
+"""Files below a folder, and nothing outside of it, for every path that a client may send.
 
-Where the system can, each name of a path is opened below the descriptor of the folder before (openat), and symbolic
-links are not followed (O_NOFOLLOW): then there is no moment between a check and its use in which a path could come to
-mean something else.
+Where the system supports it, each name of a path is opened below the descriptor of the folder before (openat), and
+symbolic links are not followed (O_NOFOLLOW). So no moment lies between a check and its use in which a path could change
+its meaning.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from headrace.server.open_limit import is_exhaustion
 OPENS_BELOW: Final = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
-# A named pipe would hold the thread until somebody writes to it, and a terminal could become ours.
+# A named pipe would block the thread until a writer comes, and a terminal could become ours.
 _FILE: Final = (
     os.O_RDONLY | _CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 )
@@ -36,7 +36,7 @@ _WELL_KNOWN: Final = ".well-known"  # RFC 8615: the one hidden folder that is me
 
 
 def check_names(names: Sequence[str], hidden: bool, windows: bool = os.name == "nt") -> bool:
-    """Whether percent-decoded segments of a path can be names of files, each in the one before."""
+    """Return whether percent-decoded segments of a path can be names of files, each inside the one before."""
     for name in names:
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
             return False
@@ -54,9 +54,9 @@ class Found:
     status: os.stat_result
     fd: int = -1
     suffix: str = ""
-    """What was picked of the siblings: the file whose name has this behind it."""
+    """The suffix of the sibling that was picked, such as `.br`; "" for the file itself."""
     siblings: bool = False
-    """Whether there was anything to pick from."""
+    """Whether there was more than one file to pick from."""
 
     @property
     def is_folder(self) -> bool:
@@ -75,20 +75,20 @@ class Listed:
 
 
 Pick = Callable[[Mapping[str, os.stat_result]], str]
-"""Is given the siblings that are there by their suffixes, and says which to open; "" for the file itself."""
+"""Function that gets the siblings by their suffixes and returns the suffix to open; "" for the file itself."""
 
 
 class Folder:
-    """What is below `path`; all methods block, and are for threads."""
+    """The files below `path`; all methods block, and are for threads."""
 
     def __init__(self, path: str | os.PathLike[str], follow_symlinks: bool) -> None:
         self.path: Path = Path(os.path.abspath(path))
         self._follows = follow_symlinks
 
     def find(self, names: Sequence[str], suffixes: Sequence[str] = (), pick: Pick | None = None) -> Found | None:
-        """The file or folder with this path; None when there is none that may be seen. Raises OSError otherwise.
+        """Return the file or folder with this path; None if there is none that may be seen. Raises OSError otherwise.
 
-        Only regular files and folders are there for us. The names must have passed `check_names`.
+        Finds only regular files and folders. The names must have passed `check_names`.
         """
         try:
             return self._find(names, suffixes, pick)
@@ -100,9 +100,9 @@ class Folder:
             raise
 
     def rows(self, names: Sequence[str], hidden: bool, most: int) -> list[Listed] | None:
-        """The regular files and folders in a folder, at most so many; None when it may not be seen.
+        """Return the regular files and folders in a folder, at most `most`; None if it may not be seen.
 
-        Raises OSError when no descriptor is left.
+        Raises OSError if no descriptor is left.
         """
         try:
             real = self._names(names)
@@ -120,7 +120,7 @@ class Folder:
         if not check_names([entry.name], hidden):
             return None
         try:
-            entry.name.encode()  # what is no UTF-8 has no URL here
+            entry.name.encode()  # a name that is not UTF-8 has no URL here
             status = entry.stat(follow_symlinks=False)
         except (OSError, UnicodeEncodeError):
             return None
@@ -153,7 +153,7 @@ class Folder:
             suffix = pick(siblings) if pick is not None and siblings else ""
             fd = place.open(name + suffix)
         try:
-            opened = os.fstat(fd)  # what was opened, should the name have changed its meaning since
+            opened = os.fstat(fd)  # the state of the opened file, in case the name has changed its meaning since
             if stat.S_ISREG(opened.st_mode):
                 return Found(opened, fd, suffix, bool(siblings))
         except BaseException:
@@ -163,7 +163,7 @@ class Folder:
         return None
 
     def _names(self, names: Sequence[str]) -> Sequence[str] | None:
-        """The names behind symbolic links, where those are followed; None when they lead out of the folder."""
+        """Return the names behind symbolic links, if those are followed; None if they lead out of the folder."""
         if not self._follows:
             return names
         root = os.path.realpath(self.path)
@@ -171,7 +171,7 @@ class Folder:
         if real == root:
             return []
         prefix = os.path.join(root, "")
-        # From here on the path has no links, and is walked without following any that came since.
+        # From here on the path has no links; it is walked without following links that were made since.
         return real[len(prefix) :].split(os.sep) if real.startswith(prefix) else None
 
     def _below(self, names: Sequence[str]) -> _Place:
@@ -182,7 +182,7 @@ class _Place:
     """A folder below the root, by descriptor."""
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
-        # The root itself may be a link: whoever named it meant where it leads.
+        # The root itself may be a link: its owner configured it.
         self.fd = os.open(root, _FOLDER)
         try:
             for name in names:
@@ -239,7 +239,7 @@ class _CheckedPlace(_Place):
             yield entries
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
+        """Do nothing: no descriptor is open."""
 
 
 def _siblings(place: _Place, name: str, suffixes: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:

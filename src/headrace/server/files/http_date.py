@@ -12,19 +12,20 @@ _MONTH: Final = f"({'|'.join(_MONTHS)})"
 _TIME: Final = "([0-9]{2}):([0-9]{2}):([0-9]{2})"
 _DAYS: Final = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _LONG_DAYS: Final = "(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)"
-# The form that is written, and the two obsolete ones that must be read.
+# The format that is written, and the two obsolete ones that must be read.
 _IMF: Final = re.compile(f"{_DAYS}, ([0-9]{{2}}) {_MONTH} ([0-9]{{4}}) {_TIME} GMT")
 _RFC850: Final = re.compile(f"{_LONG_DAYS}, ([0-9]{{2}})-{_MONTH}-([0-9]{{2}}) {_TIME} GMT")
 _ASCTIME: Final = re.compile(f"{_DAYS} {_MONTH} ([ 0-9][0-9]) {_TIME} ([0-9]{{4}})")
 
 
 def write_date(seconds: float) -> bytes:
-    """Seconds since 1970 as a field's date."""
+    """Return seconds since 1970 as a field's date."""
     return formatdate(seconds, usegmt=True).encode("ascii")
 
 
 def parse_date(text: str, now: float) -> int | None:
-    """A field's date as seconds since 1970, or None for what is none. `now` decides what two digits of a year mean."""
+    """Return a field's date as seconds since 1970, or None if it is invalid. `now` decides the century of a year of two
+    digits."""
     if (match := _IMF.fullmatch(text)) is not None:
         day, month, year, *time = match.groups()
     elif (match := _RFC850.fullmatch(text)) is not None:

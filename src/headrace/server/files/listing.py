@@ -11,7 +11,7 @@ from urllib.parse import quote
 from headrace.server.files.folder import Listed
 
 MOST: Final = 10_000
-"""Rows on a page; a folder may have more, but nobody reads them."""
+"""Rows on a page; a folder may have more, but a longer page helps no reader."""
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -28,7 +28,7 @@ _PAGE: Final = """<!doctype html>
 
 
 def page(names: Sequence[str], rows: Sequence[Listed]) -> bytes:
-    """The listing of the folder with this path, as HTML in UTF-8."""
+    """Return the listing of the folder with this path, as HTML in UTF-8."""
     written = ['<tr><td><a href="../">../</a></td></tr>'] if names else []
     for row in rows:
         name = row.name + ("/" if row.is_folder else "")

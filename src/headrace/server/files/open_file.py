@@ -1,4 +1,4 @@
-"""A file that is being sent: opened and read in threads, and closed once, whatever becomes of its response."""
+"""A file that is being sent: opened and read in threads, and closed once, also when its response fails."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _FLAGS: Final = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # a named pipe would hold the thread until somebody writes to it
+    | getattr(os, "O_NONBLOCK", 0)  # a named pipe would block the thread until a writer comes
 )
 
 
 class OpenFile:
-    """A regular file by its path, or by a descriptor that it takes over. It gives its `place` back when it is closed.
+    """A regular file, by its path or by a descriptor that it takes over. Closing it frees its `place`.
 
-    `open` and `read` block, and are for threads; `close` is for the event loop, and waits for none: when a thread is
-    reading, the descriptor is closed as it ends, so that its number cannot become another file's under a reader.
+    `open` and `read` block, and are for threads. `close` is for the event loop, and does not wait: if a thread is
+    reading, the descriptor is closed when that thread is done, so that its number cannot become another file's during a
+    read.
     """
 
     __slots__ = ("_fd", "_is_closed", "_is_in_use", "_lock", "_source", "place")
@@ -37,7 +38,7 @@ class OpenFile:
         self._lock = threading.Lock()
 
     def __del__(self) -> None:
-        self._close()  # of a response that nobody sent
+        self._close()  # of a response that was never sent
 
     def __str__(self) -> str:
         return f"the file at descriptor {self._source}" if isinstance(self._source, int) else os.fspath(self._source)
@@ -48,7 +49,7 @@ class OpenFile:
         return self._fd
 
     def open(self) -> int:
-        """Open it and return its size. Raises OSError, also for what is no regular file."""
+        """Open it and return its size in bytes. Raises OSError, also if it is not a regular file."""
         self._begin()
         try:
             if self._fd < 0:
@@ -61,7 +62,8 @@ class OpenFile:
             self._end()
 
     def take_place(self, client: Hashable) -> bool:
-        """Take a place for it, for `client`, unless it has one. False without one: then it is closed until `open`.
+        """Take a place for it, for `client`, unless it has one. Return False if there is none: then it is closed until
+        `open`.
 
         A descriptor that it took over could not be opened again, so it stays open without a place.
         """
@@ -83,7 +85,7 @@ class OpenFile:
         return os.open(self._source, _FLAGS)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` octets from `offset` on; b"" at its end. Raises OSError."""
+        """Return up to `size` bytes from `offset` on; b"" at its end. Raises OSError."""
         self._begin()
         try:
             if hasattr(os, "pread"):
@@ -94,7 +96,7 @@ class OpenFile:
             self._end()
 
     def close(self) -> None:
-        """Close it, at once or when the thread that uses it has ended. Idempotent."""
+        """Close it, at once or when the thread that uses it is done. Idempotent."""
         with self._lock:
             self._is_closed = True
             if not self._is_in_use:

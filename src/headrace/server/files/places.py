@@ -1,7 +1,7 @@
-"""Places for files that are being sent: how many of them a client, and all clients together, may hold open.
+"""Places for files that are being sent: how many of them one client, and all clients together, may hold open.
 
-A file stays open as long as its client takes to read it, and each request may be for one. So a file that is more than a
-client's share is not opened before others have ended; its request waits, in order.
+A file stays open while its client reads it, and each request may be for a file. So a file above a client's share is not
+opened before others have ended; its request waits, in order.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from headrace.server.connection.exchange import Exchange
 
 PART: Final = 4
-"""All files together have one part in so many of the process's descriptors; where the kernel sends them, each has a
-duplicate of its socket beside."""
+"""All files together may use the process's descriptors divided by this. If the kernel sends a file, a duplicate of its
+socket is open, too."""
 
 
 def most_files() -> int:
@@ -30,7 +30,7 @@ def most_files() -> int:
 
 
 class Place:
-    """The right to hold one file open, until it is given back."""
+    """The right to hold one file open, until it is returned."""
 
     __slots__ = ("_client", "_places")
 
@@ -39,7 +39,7 @@ class Place:
         self._client = client
 
     def give_back(self) -> None:
-        """Give it back, from any thread, also while garbage is collected. Idempotent."""
+        """Return the place, from any thread, also during garbage collection. Idempotent."""
         places, self._places = self._places, None
         if places is not None:
             places.give_back(self._client)
@@ -63,8 +63,8 @@ class _Turn:
 class Places:
     """Gives out places, to threads and to event loops.
 
-    No client gets more than it leaves free for others: the first has up to half of them, the next up to half of the
-    rest, so that there are some for whoever comes. `most` says how many there are at the moment.
+    Each client must leave as many places free as it holds: the first gets up to half of them, the next up to half of
+    the rest, so that new clients find some. `most` is the current number of places.
     """
 
     def __init__(self, most: Callable[[], int] = most_files) -> None:
@@ -73,9 +73,10 @@ class Places:
         self._used = 0
         self._held: dict[Hashable, int] = {}
         self._waiting: OrderedDict[Hashable, deque[_Turn]] = OrderedDict()
-        """Whose turn is next stands first."""
+        """Waiting requests; the next one stands first."""
         self._returned: deque[Hashable] = deque()
-        """Clients whose places have come back and are not counted yet: the collector of garbage must not wait."""
+        """Clients whose places were returned and are not counted yet: the garbage collector must not wait for the
+        lock."""
 
     def usage(self) -> tuple[int, int]:
         """Return how many places are held, and how many requests wait for one."""
@@ -85,14 +86,14 @@ class Places:
         return usage
 
     def take(self, client: Hashable) -> Place | None:
-        """Return a place; None when `client` has its share, or others of its requests wait."""
+        """Return a place; None if `client` has its share, or others of its requests wait."""
         with self._lock:
             is_taken = client not in self._waiting and self._take(client)
         self._settle()
         return Place(self, client) if is_taken else None
 
     async def wait(self, exchange: Exchange) -> Place:
-        """Return a place as soon as it is the turn of `exchange`. Raises ClientDisconnected when its client goes."""
+        """Wait for the turn of `exchange` and return a place. Raises ClientDisconnected if its client goes."""
         client = client_of(exchange)
         place = self.take(client)
         if place is not None:
@@ -101,7 +102,7 @@ class Places:
         turn = _Turn(loop)
         with self._lock:
             self._waiting.setdefault(client, deque()).append(turn)
-            self._grant()  # what has come back since
+            self._grant()  # places returned since
         self._settle()
         try:
             while not turn.is_granted:
@@ -119,7 +120,7 @@ class Places:
         return Place(self, client)
 
     def give_back(self, client: Hashable) -> None:
-        """Take a place back, and give it to whoever waits."""
+        """Take a place back, and give it to a waiting request."""
         self._returned.append(client)
         self._settle()
 
@@ -135,7 +136,7 @@ class Places:
         self._settle()
 
     def _settle(self) -> None:
-        """Count what has come back. Whoever holds the lock meanwhile does so after it."""
+        """Count returned places. If another thread holds the lock now, it counts them when it is done."""
         while self._returned and self._lock.acquire(blocking=False):
             try:
                 while self._returned:
@@ -167,15 +168,15 @@ class Places:
             else:
                 del self._waiting[client]
             turn.is_granted = True
-            with contextlib.suppress(RuntimeError):  # a loop that is closed: its task is collected, and gives it back
+            with contextlib.suppress(RuntimeError):  # a closed loop: its task is collected, and returns the place
                 turn.loop.call_soon_threadsafe(turn.wake)
 
 
 PLACES: Final = Places()
-"""Those of the process, as its limit is."""
+"""Places for files of this process, by its limit of descriptors."""
 
 
 def client_of(exchange: Exchange) -> Hashable:
-    """Return the key of the client of a request; on a unix socket, each connection is one."""
+    """Return the key of a request's client; on a unix socket, each connection is a client."""
     client = exchange.driver.client
     return client_key(None if client is None else client[0], exchange.driver)

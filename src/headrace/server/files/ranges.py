@@ -1,4 +1,4 @@
-"""Ranges of octets that a client asks for (RFC 9110 §14)."""
+"""Byte ranges that a client asks for (RFC 9110 §14)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import re
 from typing import Final
 
 MAX_RANGES: Final = 16
-"""Ranges in one request; more is refused, as a player asks for one and a download manager for a few."""
+"""Ranges in one request; more are refused. A player asks for one, a download manager for a few."""
 NEAR: Final = 80
-"""Octets between two ranges up to which they are sent as one: what the header of a part costs (§15.3.7.2)."""
+"""Bytes between two ranges up to which they are sent as one: about the size of a part's header (§15.3.7.2)."""
 
 _MEMBER: Final = re.compile("([0-9]*)-([0-9]*)")
 _BEYOND: Final = 10**18  # more digits than any file needs
 
 Range = tuple[int, int]
-"""First octet, and how many."""
+"""First byte, and number of bytes."""
 
 
 def parse_ranges(value: str, size: int) -> list[Range] | None:
-    """The ranges of a range field for a content of `size` octets.
+    """Return the ranges of a range field for a content of `size` bytes.
 
-    None when the field is to be ignored: another unit, or no such syntax (§14.2). Empty when it is 416: nothing of what
-    is asked for is there, or it is more than MAX_RANGES. Ranges that overlap or nearly touch are joined, so that nobody
-    gets more octets than the content has.
+    Return None if the field is to be ignored: another unit, or invalid syntax (§14.2). Return an empty list for 416: no
+    range lies within the content, or there are more than MAX_RANGES. Ranges that overlap or nearly touch are joined, so
+    that a client never gets more bytes than the content has.
     """
     unit, equals, text = value.partition("=")
     if unit.strip(" \t").lower() != "bytes" or not equals:
@@ -41,7 +41,7 @@ def parse_ranges(value: str, size: int) -> list[Range] | None:
             start = size - length
             if length == 0:
                 if last and not size:
-                    return None  # the last octets of nothing are all there is, which no content-range can say
+                    return None  # the last bytes of an empty content are all of it, which content-range cannot express
                 continue
         else:
             if last is not None and last < first:
@@ -55,7 +55,7 @@ def parse_ranges(value: str, size: int) -> list[Range] | None:
 
 
 def content_range(part: Range, size: int) -> bytes:
-    """What content-range says of a part."""
+    """Return the value of content-range for a part."""
     start, length = part
     return b"bytes %d-%d/%d" % (start, start + length - 1, size)
 
@@ -67,7 +67,7 @@ def _number(digits: str) -> int | None:
 
 
 def _joined(ranges: list[Range]) -> list[Range]:
-    """In the order asked for, unless some must be joined: then from the first octet on."""
+    """Return ranges in the order asked for; if some must be joined, in the order of their first bytes."""
     joined: list[Range] = []
     for start, length in sorted(ranges):
         if joined and start <= sum(joined[-1]) + NEAR:

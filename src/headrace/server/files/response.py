@@ -1,4 +1,4 @@
-"""The file response: from the disk to the client in constant memory, by the kernel alone where that is possible."""
+"""The file response: from the disk to the client in constant memory, by the kernel alone where possible."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from headrace.server.handlers.request import Request
     from headrace.server.handlers.writer import Writer
 
-CHUNK: Final = 131_072  # octets a thread reads in one go; one chunk is with the client, one is being read
-LEAST: Final = 16_384  # a chunk is no smaller, however many files are sent
+CHUNK: Final = 131_072  # bytes that a thread reads at once; one chunk is with the client, one is being read
+LEAST: Final = 16_384  # a chunk is never smaller, however many files are sent
 ALL_CHUNKS: Final = 16_777_216
-"""Bytes of chunks that all files which are being sent may have read, and as many read ahead; clients that do not read
-would hold a quarter of a megabyte each."""
+"""Bytes of chunks that all files together may have read, and as many read ahead. Otherwise each client that does not
+read would hold a quarter of a megabyte."""
 SMALL: Final = 65_536  # up to here, a file is read and sent at once: less work than asking the kernel
 
-# Python's own table, and what it lacks or calls differently from version to version. The machine's tables are not
-# asked, so that a server answers alike everywhere.
+# Python's own table, with types that it lacks or names differently in some versions. The machine's tables are not used,
+# so that a server answers alike everywhere.
 _TYPES: Final = {
     **mimetypes.MimeTypes().types_map[True],
     ".avif": "image/avif",
@@ -53,33 +53,33 @@ _TYPES: Final = {
 
 
 def guess_content_type(name: str | os.PathLike[str]) -> str:
-    """The content type that the end of a file's name tells, `application/octet-stream` when it tells none.
+    """Return the content type for the end of a file's name, `application/octet-stream` if it is unknown.
 
-    Text is said to be UTF-8. What is compressed as a whole, such as `x.tar.gz`, is what it is compressed with.
+    Text is labelled UTF-8. A file that is compressed as a whole, such as `x.tar.gz`, has the type of its compression.
     """
     guessed = _TYPES.get(os.path.splitext(os.fspath(name))[1].lower(), "application/octet-stream")
     return f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
 
 
 class FileResponse(AnyResponse):
-    """A file as the content: `length` octets of it from `offset` on, or all that follow when it is None.
+    """A file as the content: `length` bytes of it from `offset` on, or all that follow if it is None.
 
     `file` is a path, opened each time the response is sent, or the descriptor of an open file, which the response takes
-    over and closes, so that it can be sent once. `content-length` is the length, and `content_type` is guessed from the
-    path unless it or `headers` say it. A HEAD request gets the headers alone.
+    over and closes, so that it can be sent once. `content-length` is the length; `content_type` is guessed from the
+    path unless it is given, or in `headers`. A HEAD request gets the headers alone.
 
-    On cleartext HTTP/1.1 the kernel sends (sendfile), without the octets passing through Python; on HTTP/2, and under
-    TLS, threads read 128 KiB at a time, as the client's windows take them. A file that turns out shorter while it is
-    sent resets the stream, so that nobody takes it for whole; what it grows by is not sent.
+    On cleartext HTTP/1.1 the kernel sends (sendfile), and the bytes do not pass through Python; on HTTP/2, and under
+    TLS, threads read 128 KiB at a time, as the client's windows take them. If a file becomes shorter while it is sent,
+    the stream is reset, so that no client takes a part for the whole; bytes that are appended meanwhile are not sent.
 
-    Clients that read slowly keep files open. One client holds no more of them than it leaves free for others, of a
-    quarter of the descriptors that the process may have: then its requests wait until some have ended. That is for
+    Clients that read slowly keep files open. All files together may use a quarter of the process's descriptors, and
+    each client must leave as many places free as it holds; then its requests wait until some have ended. That is for
     paths; a descriptor is open already, and does not wait.
 
-    Raises TypeError without a file, ValueError for a negative `offset` or `length`. OSError is raised when the
-    response is sent, and becomes a 500, when the file is not there, cannot be read, has less than was asked for, or is
-    no regular file: answer 404 before, where that is a possibility, or catch it by opening the file yourself. It
-    becomes a 503 when the process has no descriptor left.
+    Raises TypeError without a file, ValueError for a negative `offset` or `length`. OSError is raised when the response
+    is sent, and becomes a 500, if the file does not exist, cannot be read, has less than was asked for, or is not a
+    regular file: if that can happen, answer 404 before, or open the file yourself and catch it. It becomes a 503 if the
+    process has no descriptor left.
     """
 
     __slots__ = ("_opened", "content_type", "file", "headers", "length", "offset", "status")
@@ -97,9 +97,9 @@ class FileResponse(AnyResponse):
         if file is None or isinstance(file, bool) or not isinstance(file, (str, os.PathLike, int, OpenFile)):
             raise TypeError("a FileResponse needs a file: its path, or an open descriptor")
         if isinstance(file, int) and file < 0:
-            raise ValueError(f"{file} is not the descriptor of an open file")
+            raise ValueError(f"{file} is not a descriptor of an open file")
         if offset < 0 or (length is not None and length < 0):
-            raise ValueError(f"a file is not sent from octet {offset} on, {length} octets: neither can be negative")
+            raise ValueError(f"offset is {offset} and length is {length}; neither may be negative")
         self.status: int = status
         self.headers: Headers = headers
         self.file: str | os.PathLike[str] | OpenFile | int = file
@@ -111,7 +111,7 @@ class FileResponse(AnyResponse):
         self._opened = OpenFile(file) if isinstance(file, int) else file if isinstance(file, OpenFile) else None
 
     async def send_on(self, request: Request, writer: Writer) -> None:
-        """Send the headers, and the file if that is asked for."""
+        """Send the headers, and the file unless the request is a HEAD."""
         headers = [pair for pair in header_list(self.headers) if pair[0] != b"content-length"]
         if not any(name == b"content-type" for name, _ in headers):
             headers.insert(0, (b"content-type", self.content_type.encode("latin-1")))
@@ -122,7 +122,7 @@ class FileResponse(AnyResponse):
         await send_file(request._exchange, self.status, headers, file, self.offset, self.length, writer)
 
     def close(self) -> None:
-        """Close the descriptor of a response that is not sent after all; one that is sent does so itself."""
+        """Close the descriptor of a response that will not be sent; sending closes it, too."""
         if self._opened is not None:
             self._opened.close()
 
@@ -140,12 +140,12 @@ async def send_file(
     wanted: int | None = None,
     writer: Writer | None = None,
 ) -> None:
-    """Send a response whose content is a part of `file`, and close the file, whatever happens.
+    """Send a response whose content is a part of `file`, and close the file in every case.
 
-    `headers` get a content-length when they have none; one that differs is the caller's fault, and found as in every
-    response. All goes through `writer`, which is `exchange` itself when it is None; through another one, the kernel
-    does not send. Raises OSError before the headers when there are not `wanted` octets from `offset` on, later when the
-    file has become shorter.
+    `headers` get a content-length if they have none; a wrong one is the caller's fault, and found as in every response.
+    All output goes through `writer`, which is `exchange` itself if it is None; with another one, the kernel does not
+    send. Raises OSError before the headers if there are not `wanted` bytes from `offset` on, later if the file has
+    become shorter.
     """
     global _under_way
     writer = writer or exchange
@@ -154,7 +154,7 @@ async def send_file(
     by_kernel = has_content and writer is exchange and can_sendfile(exchange)
     _under_way += 1
     try:
-        # In one visit to a thread: what is small, or goes out by chunks, is begun to be read there.
+        # Do all of it in one visit to a thread: open the file, and read the beginning unless the kernel sends it.
         begin = partial(_begin, file, client_of(exchange), offset, wanted, has_content, by_kernel)
         begun = await loop.run_in_executor(None, begin)
         while begun is None:
@@ -187,21 +187,22 @@ async def send_file(
 
 
 def _chunk() -> int:
-    """Return the size of a chunk that is read now: less where many files are being sent."""
+    """Return the size in bytes of a chunk that is read now: less if many files are being sent."""
     return max(LEAST, min(CHUNK, ALL_CHUNKS // max(1, _under_way)))
 
 
 def _begin(
     file: OpenFile, client: Hashable, offset: int, wanted: int | None, has_content: bool, by_kernel: bool
 ) -> tuple[int, bytes] | None:
-    """In a thread: open the file, and read its beginning unless the kernel sends it. Returns the length and that.
+    """Open the file, in a thread, and read its beginning unless the kernel sends it. Return the length and the
+    beginning.
 
-    None when it would stay open and `client` has its share of files that do: then it is closed again.
+    Return None if it would stay open and `client` has its share of open files: then it is closed again.
     """
     size = file.open()
     length = size - offset if wanted is None else wanted
     if length < 0 or offset + length > size:
-        raise OSError(f"{file} has {size} octets, too few for {max(length, 0)} from {offset} on")
+        raise OSError(f"{file} has {size} bytes, too few for {max(length, 0)} from {offset} on")
     if has_content and length > SMALL and not file.take_place(client):
         return None
     if not has_content or length == 0 or (by_kernel and length > SMALL):
@@ -215,7 +216,7 @@ def _begin(
 async def _send_chunks(
     writer: Writer, loop: asyncio.AbstractEventLoop, file: OpenFile, offset: int, left: int, chunk: bytes
 ) -> None:
-    """Send `left` octets from `offset` on, of which `chunk` is read; one more is read while it goes out."""
+    """Send `left` bytes from `offset` on; `chunk` is the first of them. Read one chunk ahead."""
     while True:
         if not chunk:
             raise _cut_short(file)
@@ -223,7 +224,7 @@ async def _send_chunks(
         offset += len(chunk)
         left -= len(chunk)
         if not left:
-            file.close()  # it is read, however long the client takes
+            file.close()  # it is read already, even if the client takes long
             await writer.write(chunk, True)
             return
         reading = loop.run_in_executor(None, file.read, offset, min(left, _chunk()))

@@ -1,8 +1,8 @@
-"""A file's octets from the kernel's cache to the socket, without passing through Python (sendfile(2)).
+"""A file's bytes from the kernel's cache to the socket, without passing through Python (sendfile(2)).
 
-The event loops' own `sendfile` is no way: uvloop has none. So once everything that was written before is in the
-kernel, the octets go to a duplicate of the socket's descriptor, which either loop watches for room like any other; the
-engine is told how many they were. Nobody else writes meanwhile: an HTTP/1.1 connection has one response at a time.
+The event loops' own `sendfile` cannot be used: uvloop has none. So once all earlier output is in the kernel, the bytes
+go to a duplicate of the socket's descriptor, which either loop watches for room as usual; then the engine learns their
+number. No other code writes meanwhile: an HTTP/1.1 connection has one response at a time.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from headrace.server.connection.exchange import Exchange
     from headrace.server.files.open_file import OpenFile
 
-LARGEST: Final = 262_144  # octets in one call, as much as other connections write in a turn of the event loop
-# What a file system says that cannot do it.
+LARGEST: Final = 262_144  # bytes in one call, as many as other connections write in a turn of the event loop
+# Errors of file systems that do not support it.
 _NOT_POSSIBLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW)
 
 
 def can_sendfile(exchange: Exchange) -> bool:
-    """Tell whether the content of this response may go past the engine: cleartext HTTP/1.1, and a kernel that can."""
+    """Return whether the content of this response may bypass the engine: cleartext HTTP/1.1, and a kernel that can."""
     transport = exchange.driver.transport
     return (
         sys.platform in ("linux", "darwin")
@@ -39,7 +39,7 @@ def can_sendfile(exchange: Exchange) -> bool:
 
 
 class KernelSend:
-    """Sends `length` octets of `file` from `offset` on as the content of a response whose headers are sent."""
+    """Sends `length` bytes of `file` from `offset` on as the content of a response whose headers are sent."""
 
     def __init__(self, exchange: Exchange, file: OpenFile, offset: int, length: int) -> None:
         self.exchange = exchange
@@ -53,11 +53,11 @@ class KernelSend:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> bool:
-        """Return True when all is sent, False when the kernel cannot send this file, or no descriptor is left for it,
-        and nothing was.
+        """Return True when all is sent, False if the kernel cannot send this file, or no descriptor is left for it;
+        then nothing was sent.
 
-        Raises ClientDisconnected when the client goes or takes nothing for `stalled_send_timeout_s`, OSError when the
-        file ends too early.
+        Raises ClientDisconnected if the client goes or takes nothing for `stalled_send_timeout_s`, OSError if the file
+        ends too early.
         """
         exchange = self.exchange
         driver = exchange.driver
@@ -99,14 +99,14 @@ class KernelSend:
         return True
 
     def _on_room(self) -> None:
-        """The socket takes more."""
+        """Write more: the socket has room."""
         exchange = self.exchange
         driver = exchange.driver
         transport = driver.transport
         if transport is None or exchange.gone is not None or self._failure is not None or not self.left:
             return  # `run` is about to end
         if driver.engine.output_pending or transport.get_write_buffer_size():
-            return  # what was written before goes first, and is going: room for us is room for it
+            return  # earlier output goes first, and is on its way: room for us is room for it
         try:
             count = os.sendfile(self._socket_fd, self.file.fd, self.offset, min(self.left, LARGEST))
             if count == 0:
@@ -137,7 +137,8 @@ class KernelSend:
         )
 
     def _check_stall(self) -> None:
-        """The transport cannot see that its peer takes nothing: what it wrote was taken long ago."""
+        """End the response if its peer takes nothing: the transport cannot see that, because its own output was taken
+        long ago."""
         if self.offset - self._mark >= STALL_PROGRESS:
             self._watch_stall()
         else:

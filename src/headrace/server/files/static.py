@@ -25,7 +25,7 @@ from headrace.server.routing.routing_table import split_path
 
 Fields = list[tuple[bytes, bytes]]
 
-# The ends of precompressed files' names, in the order that decides where the client has no preference.
+# The suffixes of precompressed files, in our order of preference if the client has none.
 _SUFFIXES: Final = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 
 _CODINGS: Final = {suffix: coding.encode("ascii") for coding, suffix in _SUFFIXES.items()}
@@ -44,21 +44,21 @@ class StaticFiles:
 
     - `index` is the file that stands for its folder, None for none. A folder's path without a slash at its end is
       redirected to the one with it (308).
-    - `precompressed`: where `x.js.br`, `x.js.zst` or `x.js.gz` stands beside `x.js`, it is sent to those who accept it.
-    - `cache_control` is the field's value for every file, or a function that is given a file's path below the folder,
-      such as `js/app.js`, and returns the value or None.
-    - `listing` shows what is in a folder without an index. `hidden` lets names be seen that begin with a dot;
-      `.well-known` always is.
-    - `follow_symlinks`: symbolic links are not there, unless this is True and they lead to something in the folder.
+    - `precompressed`: if `x.js.br`, `x.js.zst` or `x.js.gz` stands beside `x.js`, it is sent to clients that accept it.
+    - `cache_control` is the field's value for every file, or a function that gets a file's path below the folder, such
+      as `js/app.js`, and returns the value or None.
+    - `listing` shows the names in a folder without an index. `hidden` serves names that begin with a dot; `.well-known`
+      is always served.
+    - `follow_symlinks`: symbolic links are not found, unless this is True and they lead to something in the folder.
 
     Files have `etag`, `last-modified` and `accept-ranges`; If-Match, If-Unmodified-Since, If-None-Match,
     If-Modified-Since, If-Range and Range are obeyed, at most 16 ranges of one request. The entity tag is strong, made
-    of size, modification time in nanoseconds and inode: a file that was written anew or replaced has another one, and
-    nothing has to be read for it. It differs between machines that have copies of a folder.
+    of size, modification time in nanoseconds and inode: it changes when a file is rewritten or replaced, and making it
+    reads no content. It differs between machines that have copies of a folder.
 
-    Whatever is no regular file in the folder is 404, also what may not be read; methods but GET and HEAD are 405. A
-    path's segments are percent-decoded once, so `%2F` is no slash. Behind a route that ends with `{rest:path}` it is
-    that rest which names the file, else the whole path. Raises ValueError when `folder` is none.
+    Everything but regular files in the folder is 404, also files that may not be read; methods but GET and HEAD are
+    405. A path's segments are percent-decoded once, so `%2F` is not a slash. Behind a route that ends with
+    `{rest:path}`, the rest names the file, else the whole path. Raises ValueError if `folder` is not a folder.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class StaticFiles:
         if not os.path.isdir(folder):
             raise ValueError(f"there is no folder {os.fspath(folder)}")
         if index is not None and not check_names([index], hidden=True):
-            raise ValueError(f"the index {index!r} is no file's name")
+            raise ValueError(f"the index {index!r} is not the name of a file")
         if isinstance(cache_control, str) and not (cache_control.isascii() and cache_control.isprintable()):
-            raise ValueError(f"cache_control is one line of ASCII, not {cache_control!r}")
+            raise ValueError(f"cache_control must be one line of ASCII, not {cache_control!r}")
         self._folder = Folder(folder, follow_symlinks)
         self._index = index
         self._suffixes = tuple(_SUFFIXES.values()) if precompressed else ()
@@ -95,16 +95,17 @@ class StaticFiles:
     async def __call__(self, request: Request) -> AnyResponse:
         """Answer a request for a file.
 
-        Everything that touches the disk happens in one visit to a thread: a small file is read there at once, a large
-        one is opened. Done in the event loop it would be quicker as long as the kernel has it all in memory, and would
-        hold up every other request for as long as a disk or a network takes when it has not.
+        All work on the disk happens in one visit to a thread: a small file is read there at once, a large one is
+        opened. Work in the event loop would be faster while the kernel has all of it in memory, but would delay every
+        other request when a disk or a network has to be waited for.
         """
         if request.method not in ("GET", "HEAD"):
             return _NOT_ALLOWED
         segments = split_path(request.raw_path.partition(b"?")[0])
         route = request.route
         if segments and route is not None and route.pattern.takes_rest:
-            # Not the parameter's value, in which %2F looks like a slash: others on the way did not take it for one.
+            # Do not use the parameter's value, in which %2F looks like a slash: others on the way did not take it for
+            # one.
             segments = segments[len(route.pattern.segments) - 1 :]
         if not segments:
             return _NOT_FOUND
@@ -150,7 +151,7 @@ class StaticFiles:
         try:
             return self._respond(request, names, found)
         finally:
-            if found.fd >= 0:  # a response that sends it has taken it over
+            if found.fd >= 0:  # a sent response has taken it over
                 os.close(found.fd)
 
     def _respond(self, request: Request, names: Sequence[str], found: Found) -> AnyResponse:
@@ -201,7 +202,7 @@ class StaticFiles:
         return Response(status, fields, b"" if request.method == "HEAD" else _read(found.fd, offset, length))
 
     def _keep(self, request: Request, names: Sequence[str], found: Found) -> OpenFile:
-        """Return the file, still open; to be opened again later when its client has its share of them."""
+        """Return the file, still open, or closed and to be opened again if its client has its share of files."""
         place = PLACES.take(client_of(request._exchange))
         if place is None:
             return _LaterFile(self._folder, names, found)
@@ -209,7 +210,7 @@ class StaticFiles:
         return OpenFile(fd, place)
 
     def _fields(self, names: Sequence[str], found: Found, etag: str) -> Fields:
-        """What goes with every answer about a file, 304 included (§15.4.5)."""
+        """Return the fields of every answer about a file, 304 included (§15.4.5)."""
         fields = [(b"etag", etag.encode("ascii"))]
         control = self._cache_control
         if callable(control):
@@ -222,12 +223,12 @@ class StaticFiles:
 
 
 def entity_tag(status: os.stat_result) -> str:
-    """A file's entity tag, with its quotes; see StaticFiles."""
+    """Return a file's entity tag, with its quotes; see StaticFiles."""
     return f'"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"'
 
 
 class _LaterFile(OpenFile):
-    """What was found is opened again when there is a place for it, unless it is another file by then."""
+    """A found file that is opened again when there is a place for it, unless its path names another file by then."""
 
     __slots__ = ("_folder", "_found", "_names")
 
@@ -244,21 +245,21 @@ class _LaterFile(OpenFile):
             if entity_tag(again.status) == entity_tag(self._found.status):
                 return again.fd
             os.close(again.fd)
-        raise HTTPError(503, "The file has changed meanwhile: try again")
+        raise HTTPError(503, "The file has changed: try again")
 
 
 def _read(fd: int, offset: int, length: int) -> bytes:
     os.lseek(fd, offset, os.SEEK_SET)
     octets = os.read(fd, length)
     if len(octets) < length:
-        raise OSError(f"a file has {len(octets)} octets from {offset} on, where it had {length}")
+        raise OSError(f"a file has {len(octets)} bytes from {offset} on; it had {length}")
     return octets
 
 
 def _parts(
     request: Request, file: OpenFile, size: int, fields: Fields, content_type: str, ranges: Sequence[Range]
 ) -> StreamResponse:
-    """Several ranges in one response (§14.6)."""
+    """Return several ranges in one response (§14.6)."""
     boundary = os.urandom(16).hex().encode("ascii")
     heads = [
         b"--%b\r\ncontent-type: %b\r\ncontent-range: %b\r\n\r\n"
@@ -294,7 +295,7 @@ def _parts(
 
 
 def _redirection(request: Request) -> Response:
-    """To the same path with a slash, so that what the index names relatively is found."""
+    """Return a redirect to the same path with a slash, so that relative links in the index work."""
     path, question, query = request.raw_path.partition(b"?")
-    # Browsers take a backslash for a slash, and two of them for the beginning of a host's name.
+    # Browsers read a backslash as a slash, and two slashes as the beginning of a host's name.
     return Response(308, [(b"location", path.replace(b"\\", b"%5C") + b"/" + question + query)])

@@ -1,1 +1,1 @@
-"""What native handlers are given, and what they return."""
+"""Requests and responses of native handlers."""

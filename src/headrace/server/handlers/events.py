@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG HTML §9.2): what a browser's EventSource reads, as a response."""
+"""Server-sent events (WHATWG HTML §9.2), which a browser's EventSource reads, as a response."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from headrace.server.handlers.writer import Writer
 
 error_log: Final = get_logger("headrace.error")
-HEARTBEAT_S: Final = 15.0  # what the standard advises, against proxies that drop connections which seem idle (§9.2.7)
+HEARTBEAT_S: Final = 15.0  # the standard's advice, against proxies that drop connections which seem idle (§9.2.7)
 HEARTBEAT: Final = b":\n\n"
 
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx and those who learned from it hand each event on at once
+    (b"x-accel-buffering", b"no"),  # makes nginx, and proxies that follow it, forward each event at once
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a stream. Raises ValueError for what the format cannot carry, TypeError for what is no text, before
-    anything is sent. A lone surrogate arrives as U+FFFD, as UTF-8 has none.
+    """One event of a stream. Raises ValueError for text that the format cannot carry and TypeError for other types,
+    before anything is sent. A lone surrogate arrives as U+FFFD, because UTF-8 has none.
 
     `data` None with an `id` or `retry` sets these and fires no event in the browser.
     """
@@ -40,11 +40,12 @@ class Event:
     data: str | None
     """Text of any number of lines; each CR, LF or CR LF in it arrives as one LF."""
     event: str | None = None
-    """The event's type, `message` when None. Without CR and LF."""
+    """The event's type, `message` if None. Without CR and LF."""
     id: str | None = None
-    """What the browser sends as `last-event-id` when it comes back. Without CR, LF and NUL; empty forgets the last."""
+    """Value that the browser sends as `last-event-id` when it reconnects. Without CR, LF and NUL; empty forgets the
+    last one."""
     retry: int | None = None
-    """Milliseconds that the browser waits before it comes back."""
+    """Milliseconds that the browser waits before it reconnects."""
 
     def __post_init__(self) -> None:
         if self.data is not None and not isinstance(self.data, str):
@@ -57,12 +58,12 @@ class Event:
 
     @classmethod
     def json(cls, value: Any, event: str | None = None, id: str | None = None) -> Event:  # noqa: A002 - its name
-        """An event with `value` as JSON. Raises TypeError for what JSON does not have."""
+        """Return an event with `value` as JSON. Raises TypeError for a value that JSON cannot represent."""
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return cls(data, event, id)
 
     def encode(self) -> bytes:
-        """The event as it stands in the stream, in UTF-8."""
+        """Return the event as bytes of the stream, in UTF-8."""
         lines = []
         if self.event is not None:
             lines.append(f"event: {self.event}\n")
@@ -80,8 +81,8 @@ class Event:
 
 
 def as_event(message: Any) -> Event:
-    """How an EventStream reads messages unless it is told otherwise: an Event is itself, text becomes its data, and
-    messages that were lost become an event of the type `dropped` with their number. Raises TypeError for others."""
+    """Return `message` as an Event: the default of an EventStream. An Event is itself, text becomes its data, and
+    `Dropped` becomes an event of the type `dropped` with the number of lost messages. Raises TypeError for others."""
     if isinstance(message, Event):
         return message
     if isinstance(message, str):
@@ -92,27 +93,27 @@ def as_event(message: Any) -> Event:
 
 
 def last_event_id(request: Request) -> str | None:
-    """The `id` of the last event that the client got before it came back (§9.2.4); None when it says nothing."""
+    """Return the `id` of the last event that the client got before it reconnected (§9.2.4); None if it sends none."""
     value = request.header("last-event-id")
     return None if value is None else value.encode("latin-1").decode("utf-8", "replace")
 
 
 class EventStream(LoopResponse):
-    """A response of server-sent events: what a `source` gives, or what comes into its `mailbox`.
+    """A response of server-sent events, from a `source` or from messages in its `mailbox`.
 
-    `source` is an async iterator (or an async generator); it is asked for the next event when the last one is accepted,
-    so a slow client slows it. Its end is the response's; when it raises, the stream is reset. Without a source, events
-    come from code that holds `mailbox`, or from `topics` of a `bus`, as for a LoopResponse, whose `mailbox_size`,
-    `overflow` and `on_end` mean the same here.
+    `source` is an async iterator (or an async generator). The stream asks it for the next event when the last one is
+    accepted, so a slow client slows it. The end of the source ends the response; when the source raises, the stream is
+    reset. Without a source, events come from code that holds `mailbox`, or from `topics` of a `bus`, as for a
+    LoopResponse, whose `mailbox_size`, `overflow` and `on_end` mean the same here.
 
-    `encode` makes an Event of each item; see `as_event` for what is done without it. A message that it fails at is
-    left out, with a line in the log now and then: other streams may have it, too, and whoever reads is not at fault. An
-    item of the `source` that it fails at resets the stream, as a source belongs to it. After `heartbeat_s` seconds
-    without an event, a comment keeps the connection alive; None for never. `retry` is sent first, in milliseconds: how
-    long a browser waits before it comes back, which it does when a drain has ended the stream.
+    `encode` makes an Event of each item; the default is `as_event`. If it raises for a message, the message is left
+    out, with a line in the log now and then: other streams may get the same message, and the client is not at fault. If
+    it raises for an item of the `source`, the stream is reset, because the source belongs to it. After `heartbeat_s`
+    seconds without an event, a comment keeps the connection alive; None for never. `retry` is sent first, in
+    milliseconds: the time that a browser waits before it reconnects, which it does when a drain has ended the stream.
 
     The headers are `content-type: text/event-stream`, `cache-control: no-store` and `x-accel-buffering: no`, unless
-    `headers` name them. Raises as LoopResponse, and TypeError for a source together with topics.
+    `headers` name them. Raises the same errors as LoopResponse, and TypeError for a source together with topics.
     """
 
     __slots__ = ("_encode", "_is_taken", "_retry", "_source")
@@ -166,7 +167,8 @@ class EventStream(LoopResponse):
             await asyncio.wait((reader,))
 
     async def _read(self, source: AsyncIterable[Any]) -> None:
-        """The source's own task, so that a drain and the heartbeat reach a response whose source waits."""
+        """The task that reads the source. It is separate so that a drain and the heartbeat reach a response whose
+        source waits."""
         mailbox = self.mailbox
         loop = asyncio.get_running_loop()
         try:
@@ -220,7 +222,8 @@ _left_out: Final = Seldom()
 
 
 def _leave_out(item: object, error: Exception) -> None:
-    """Log that a message was left out. All streams of a topic may do so with each message, so not each is told."""
+    """Log that a message was left out. All streams of a topic may leave out the same message, so only some are
+    logged."""
     if _left_out.is_due():
         more, _left_out.silent = _left_out.silent, 0
         error_log.warning(

@@ -1,7 +1,7 @@
-"""The loop response: content that is pushed as messages come, from the bus or from any code that holds the mailbox.
+"""The loop response: content that is pushed when messages come, from the bus or from any code that holds the mailbox.
 
-Nothing runs while nothing comes: the worker sleeps on one future, which a message, the client's going, a drain or the
-idle timer completes. So ten thousand open event streams cost ten thousand small objects and no turn of the event loop.
+Nothing runs between messages: the worker sleeps on one future. A message, the loss of the client, a drain or the idle
+timer completes it. So ten thousand open event streams cost ten thousand small objects and no turn of the event loop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headrace.server.handlers.request import Request
     from headrace.server.handlers.writer import Writer
 
-MESSAGES_PER_TURN: Final = 64  # then the others on this event loop have their turn
+MESSAGES_PER_TURN: Final = 64  # then others on this event loop have their turn
 
 STOPPED: Final = "stopped"
 DRAINED: Final = "drained"
@@ -48,20 +48,20 @@ class Stop:
 
 
 STOP: Final = Stop()
-"""What `on_start`, `on_message` or `on_notice` returns to end the response; None goes on."""
+"""Return value of `on_start`, `on_message` or `on_notice` that ends the response; None goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Told once: the server or the connection ends, and this response has until `deadline` to end, too."""
+    """Notice, given once, that the server or the connection ends: this response has until `deadline` to end, too."""
 
     deadline: float
-    """On the event loop's clock. What still runs then is reset."""
+    """Time on the event loop's clock. A response that still runs then is reset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Told when nothing was pushed for `idle_s` seconds."""
+    """Notice that nothing was pushed for `idle_s` seconds."""
 
 
 Notice = Drain | Dropped | Idle
@@ -70,14 +70,14 @@ Notice = Drain | Dropped | Idle
 class Push(Protocol):
     """Sends a piece of content. Returns when it is accepted, so a slow client slows the loop, and its mailbox fills.
 
-    Raises ClientDisconnected when the client has gone, TypeError for anything but octets.
+    Raises ClientDisconnected when the client has gone, TypeError for anything but bytes.
     """
 
     async def __call__(self, data: bytes) -> None: ...
 
 
 class Topics(Protocol):
-    """What a loop response asks of a bus; see `headrace.bus`."""
+    """The part of a bus that a loop response uses; see `headrace.bus`."""
 
     def subscribe(self, *topics: str, mailbox: Mailbox | None = None) -> AbstractAsyncContextManager[Any]: ...
 
@@ -91,23 +91,23 @@ OnEnd = Callable[[str, Any], Any]
 class LoopResponse(AnyResponse):
     """A response that is driven by messages, for event streams and long polling.
 
-    Whatever is put into its `mailbox` goes to `on_message(message, push, state)`, one message after the other. It
-    pushes content with `await push(data)`, and returns None to go on or `STOP` to end the response; any other value is
-    a TypeError. When it raises, the stream is reset, as for every response.
+    Each message in its `mailbox` goes to `on_message(message, push, state)`, one after the other. It pushes content
+    with `await push(data)`, and returns None to go on or `STOP` to end the response; any other value is a TypeError.
+    When it raises, the stream is reset, as for every response.
 
-    - `on_start(mailbox, push, state)`, when the headers are sent, may push and return as `on_message` does.
-    - `on_notice(notice, push, state)` is told what is no message, and returns likewise: `Drain` once, when the server
-      or the connection begins to end; `Dropped` when messages were lost, because the client reads more slowly than
-      they come; `Idle` after each `idle_s` seconds without a push. Without it, a drain ends the response, and the
-      others pass unnoticed.
-    - `on_end(reason, state)` is called once, however the sending ends, also when it fails at the headers: `stopped`,
-      `drained` (told of a drain), `disconnected`, `overflowed` (the mailbox's policy `disconnect`: the stream is
-      reset with CANCEL), `cancelled` or `failed`.
+    - `on_start(mailbox, push, state)`, called after the headers, may push and return as `on_message` does.
+    - `on_notice(notice, push, state)` gets everything that is not a message, and returns as `on_message` does: `Drain`
+      once, when the server or the connection begins to end; `Dropped` when messages were lost, because the client reads
+      more slowly than they come; `Idle` after each `idle_s` seconds without a push. Without it, a drain ends the
+      response, and the other notices are ignored.
+    - `on_end(reason, state)` is called once, after every end, also when sending the headers fails: `stopped`, `drained`
+      (after a drain), `disconnected`, `overflowed` (the mailbox's policy `disconnect`: the stream is reset with
+      CANCEL), `cancelled` or `failed`.
 
-    Each of them may be a plain function or an async one. Closing the mailbox ends the response, too. `topics` of a
-    `bus` are subscribed to while it runs. The mailbox holds `mailbox_size` messages; `overflow` says what becomes of
-    more (see `Mailbox`). Answers one request, and raises RuntimeError for a second. Raises TypeError without
-    `on_message`, ValueError for topics without a bus, or an `idle_s` that is not above 0.
+    Each of them may be a plain function or an async one. Closing the mailbox ends the response, too. The response
+    subscribes to `topics` of a `bus` while it runs. The mailbox holds `mailbox_size` messages; `overflow` is its policy
+    when one more comes (see `Mailbox`). A LoopResponse answers one request, and raises RuntimeError for a second.
+    Raises TypeError without `on_message`, ValueError for topics without a bus, or an `idle_s` that is not above 0.
     """
 
     answers_once = True
@@ -171,7 +171,7 @@ class LoopResponse(AnyResponse):
         self._timer: asyncio.TimerHandle | None = None
 
     async def send_on(self, request: Request, writer: Writer) -> None:
-        """Send the headers, then what the messages lead to, until one of them or something else ends it."""
+        """Send the headers, then run until a message, a notice or the client ends the response."""
         if self._is_used:
             raise RuntimeError("a LoopResponse answers one request; make a new one for each")
         self._is_used = True
@@ -219,7 +219,7 @@ class LoopResponse(AnyResponse):
                 mailbox.wake()
 
             exchange.drain_listener = drained
-            # In the context of this request: it is called by whoever puts in one message too many.
+            # Use this request's context: the caller is whoever puts one message too many into the mailbox.
             mailbox.on_overflow = partial(contextvars.copy_context().run, overflowed)
             if mailbox.has_overflowed:
                 overflowed()
@@ -281,11 +281,11 @@ class LoopResponse(AnyResponse):
         return await _stops(self.on_notice(notice, push, self.state), "on_notice")
 
     def _at(self, loop: asyncio.AbstractEventLoop) -> asyncio.TimerHandle:
-        # In nobody's context: asyncio keeps that of a timer that was cancelled until it would have been due.
+        # Use an empty context: asyncio keeps the context of a cancelled timer until the timer would have been due.
         return loop.call_at(self._idle_at, self._on_timer, loop, context=contextvars.Context())
 
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look whether something was pushed meanwhile: pushes only note the time, they move no timer."""
+        """Check whether something was pushed meanwhile: pushes only note the time, they move no timer."""
         assert self.idle_s is not None
         now = loop.time()
         if now >= self._idle_at:
@@ -317,5 +317,5 @@ async def _stops(verdict: Any, who: str) -> bool:
 
 def _octets(data: object) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)  # a copy: what waits for the client must not change
-    raise TypeError(f"push takes octets, not {type(data).__name__}")
+        return bytes(data)  # a copy: bytes that wait for the client must not change
+    raise TypeError(f"push takes bytes, not {type(data).__name__}")

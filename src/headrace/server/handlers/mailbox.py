@@ -1,7 +1,7 @@
 """A bounded queue of messages for one consumer, which never makes a sender wait.
 
-What happens when a consumer is slower than its senders is decided here, once: it loses the oldest messages and is told
-how many (`Dropped`), or it is given up (`overflow="disconnect"`). So one slow reader costs a bounded amount of memory,
+One policy handles a consumer that is slower than its senders: it loses the oldest messages and gets their number
+(`Dropped`), or the mailbox is closed (`overflow="disconnect"`). So one slow reader costs a bounded amount of memory,
 and no sender has to know.
 """
 
@@ -24,14 +24,14 @@ OVERFLOWS: Final = ("drop_oldest", "disconnect")
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Stands in a mailbox in front of what is left after messages were lost, because it was full."""
+    """Stands in a mailbox in front of the remaining messages after others were lost, because it was full."""
 
     count: int
-    """How many were lost since the last time this was said."""
+    """Number of messages that were lost since the last `Dropped`."""
 
 
 class MailboxOverflow(Exception):
-    """A mailbox that disconnects was full when one more message came: its consumer is too slow, and is given up."""
+    """A mailbox with the policy `disconnect` was full when one more message came: its consumer is too slow."""
 
 
 class Mailbox:
@@ -65,11 +65,12 @@ class Mailbox:
         self.size: int = size
         self.overflow: Overflow = overflow
         self.closed: str | None = None
-        """Why it takes no more messages; None as long as it does."""
+        """The reason why it takes no more messages; None while it does."""
         self.has_overflowed: bool = False
         """True once the policy `disconnect` has closed it."""
         self.on_overflow: Callable[[], None] | None = None
-        """Called once when the policy `disconnect` closes the mailbox, from within `put`; what it raises is logged."""
+        """Called once when the policy `disconnect` closes the mailbox, from within `put`; an exception that it raises
+        is logged."""
         self._messages: deque[Any] = deque()
         self._dropped = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -84,7 +85,7 @@ class Mailbox:
     # -- putting in --------------------------------------------------------------------------------------------
 
     def put(self, message: Any) -> bool:
-        """Add a message. Never waits. False when the mailbox is closed, or is closed by this message."""
+        """Add a message. Never waits. Return False if the mailbox is closed, or is closed by this message."""
         if self.closed is not None:
             return False
         messages = self._messages
@@ -103,13 +104,13 @@ class Mailbox:
         return True
 
     def put_threadsafe(self, message: Any) -> None:
-        """Add a message from any thread. Raises RuntimeError when no event loop is known yet, or when it has ended."""
+        """Add a message from any thread. Raises RuntimeError if no event loop is known yet, or if it has ended."""
         if self._loop is None:
             raise RuntimeError("this mailbox was made outside of an event loop, and nobody has read from it yet")
         self._loop.call_soon_threadsafe(self.put, message)
 
     def close(self, reason: str = "it was closed") -> None:
-        """Take no more messages, and forget those that are here. The consumer's `async for` ends. Idempotent."""
+        """Take no more messages, and drop those that are here. The consumer's `async for` ends. Idempotent."""
         if self.closed is None:
             self.closed = reason
         self._messages.clear()
@@ -122,18 +123,18 @@ class Mailbox:
         if self.on_overflow is not None:
             try:
                 self.on_overflow()
-            except Exception:  # whoever puts the message in has others to reach
-                error_log.exception("what is called when a mailbox overflows failed")
+            except Exception:  # the sender may have other mailboxes to reach
+                error_log.exception("the on_overflow of a mailbox failed")
 
     # -- taking out --------------------------------------------------------------------------------------------
 
     @property
     def is_empty(self) -> bool:
-        """True when `take` has nothing to give."""
+        """Return True if there is nothing to take."""
         return not self._messages and not self._dropped
 
     def take(self) -> Any:
-        """The oldest message, or a `Dropped` when some were lost before it. Raises IndexError when there is none."""
+        """Return the oldest message, or a `Dropped` if some were lost before it. Raises IndexError if there is none."""
         if self._dropped:
             dropped = Dropped(self._dropped)
             self._dropped = 0
@@ -141,12 +142,12 @@ class Mailbox:
         return self._messages.popleft()
 
     def waiter(self) -> asyncio.Future[None]:
-        """A future that is done when a message comes or the mailbox is closed.
+        """Return a future that is done when a message comes or the mailbox is closed.
 
         Raises RuntimeError for a second reader.
         """
         if self._waiter is not None and not self._waiter.done():
-            raise RuntimeError("somebody waits at this mailbox already; it has one reader")
+            raise RuntimeError("another task already waits for this mailbox; only one may read it")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = self._loop.create_future()
@@ -162,7 +163,8 @@ class Mailbox:
                 waiter.set_result(None)
 
     async def get(self) -> Any:
-        """Wait for the next message, or a `Dropped`. Raises MailboxOverflow, and EOFError once it is closed."""
+        """Wait for the next message, or a `Dropped`, and return it. Raises MailboxOverflow, and EOFError once it is
+        closed."""
         while self.is_empty:
             if self.closed is not None:
                 if self.has_overflowed:

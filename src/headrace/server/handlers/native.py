@@ -1,4 +1,4 @@
-"""Runs a native handler: the exchange behind its `Request`, and the adapter that the server is given."""
+"""Runs a native handler: the exchange behind its `Request`, and the adapter that the server uses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class NativeExchange(Exchange):
                     try:
                         accepted = driver.engine.send_response(self.stream_id, response.status, headers, body)
                     except InvalidFieldError:
-                        # Octets are the quick way and go through unseen; what is text or a mapping is found out here.
+                        # Bytes are the fast case and are not inspected here; text and mappings are converted when the
+                        # engine refuses them.
                         headers = header_list(headers)
                         accepted = driver.engine.send_response(self.stream_id, response.status, headers, body)
                 except StreamClosedError as error:
@@ -104,7 +105,7 @@ class NativeApplication:
         self.cancel_on_disconnect: bool = getattr(app, "cancel_on_disconnect", True)
 
     async def startup(self) -> None:
-        """Nothing: a native handler has no lifespan yet."""
+        """Do nothing: a native handler has no lifespan yet."""
 
     async def shutdown(self) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,7 +1,7 @@
-"""The request that a native handler gets: `async def handler(request) -> Response`, or a plain `def`, which runs inline
-and must not block.
+"""The request of a native handler: `async def handler(request) -> Response`, or a plain `def`, which runs inline and
+must not block.
 
-It is a view: all that it has is read from the exchange behind it, which is the server's own.
+A `Request` is a view: it reads all its values from the exchange behind it, which belongs to the server.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Handler = Callable[["Request"], Any]
 
 
 def no_request(given: object) -> TypeError:
-    """Return the error for what is no request of a server's."""
+    """Return the error for an object that is not a request of a server."""
     return TypeError(f"a handler is called with a headrace.Request, not with {kind_of(given)}")
 
 
 class ConnectionInfo:
-    """What a handler may know of the connection that its request came over."""
+    """The connection that a request came over, as its handler may see it."""
 
     __slots__ = ("_driver",)
 
@@ -47,30 +47,30 @@ class ConnectionInfo:
 
     @property
     def is_tls(self) -> bool:
-        """True when the connection is encrypted: all the way, or up to a load balancer that said so in its PROXY
+        """True if the connection is encrypted: all the way, or up to a load balancer that said so in its PROXY
         header."""
         return self._driver.scheme == "https"
 
     @property
     def drain_deadline(self) -> float | None:
-        """When running requests are ended, on the event loop's clock; None as long as no drain has begun."""
+        """Time, on the event loop's clock, when running requests are ended; None while no drain has begun."""
         return self._driver.drain_deadline
 
     @property
     def server_addresses(self) -> list[str]:
-        """Everywhere that this server listens on TCP, as URLs without a path: `https://127.0.0.1:8443`."""
+        """All addresses where this server listens on TCP, as URLs without a path: `https://127.0.0.1:8443`."""
         return list(self._driver.service.addresses)
 
     def stats(self) -> dict[str, Any]:
-        """Frames, streams and windows of the connection at this moment, and `live_handlers`."""
+        """Return frames, streams and windows of the connection at this moment, and `live_handlers`."""
         return {**self._driver.engine.stats(), "live_handlers": len(self._driver.live)}
 
 
 class Request:
-    """A request, as a native handler gets it.
+    """The request of a native handler.
 
-    It has what is listed here and nothing else: to set any other attribute raises AttributeError, as does setting one
-    that is not said to be settable. Things of your own have their place in `state`.
+    It has the attributes that are listed here and no others: setting another attribute raises AttributeError, as does
+    setting one that is not described as settable. An application's own data belongs in `state`.
     """
 
     __slots__ = ("_exchange",)
@@ -79,7 +79,7 @@ class Request:
         self._exchange = exchange
 
     def __str__(self) -> str:
-        """The request in one line, safe for a log."""
+        """Return the request in one line, safe for a log."""
         return str(self._exchange)
 
     def __repr__(self) -> str:
@@ -100,18 +100,18 @@ class Request:
 
     @property
     def raw_path(self) -> bytes:
-        """Path and query as they came."""
+        """Path and query, exactly as the client sent them."""
         return self._exchange.head.path
 
     @property
     def query_string(self) -> bytes:
-        """What stands behind the first question mark, as it came."""
+        """The part behind the first question mark, exactly as the client sent it."""
         return self._exchange.head.path.partition(b"?")[2]
 
     @property
     def scheme(self) -> str:
-        """`http` or `https`: the connection's, whatever the client says (RFC 9110 §7.4), or what a proxy says that a
-        middleware trusts, which sets it."""
+        """`http` or `https`: the connection's scheme, not the client's claim (RFC 9110 §7.4), or the value that a
+        middleware has set for a trusted proxy. Settable."""
         trusted = self._exchange.trusted_scheme
         return trusted if trusted is not None else self._exchange.head.scheme.decode("ascii")
 
@@ -121,8 +121,8 @@ class Request:
 
     @property
     def authority(self) -> str:
-        """Host and port that the client asked for: `:authority`, or the `host` field, or empty; or what a proxy that a
-        middleware trusts says of it. Settable."""
+        """Host and port that the client asked for: `:authority`, or the `host` field, or empty; or the value that a
+        middleware has set for a trusted proxy. Settable."""
         exchange = self._exchange
         if exchange.trusted_authority is not None:
             return exchange.trusted_authority
@@ -135,8 +135,8 @@ class Request:
 
     @property
     def client(self) -> tuple[str, int | None] | None:
-        """Host and port of the client: of the connection's other end, or what a proxy that a middleware trusts says.
-        The port may be unknown. None on a unix socket. Settable."""
+        """Host and port of the client: the connection's other end, or the value that a middleware has set for a trusted
+        proxy. The port may be unknown (None). None on a unix socket. Settable."""
         exchange = self._exchange
         return exchange.trusted_client if exchange.trusted_client is not None else exchange.driver.client
 
@@ -146,18 +146,19 @@ class Request:
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The fields in order, names in lowercase, `cookie` in one piece. The list is the request's own."""
+        """The fields in order, names in lowercase, `cookie` as one field. The list belongs to this request alone."""
         return self._exchange.head.headers
 
     def header(self, name: str) -> str | None:
-        """The value of a field, several joined with a comma and a space (RFC 9110 §5.3); None when it is not there."""
+        """Return the value of a field, several joined with a comma and a space (RFC 9110 §5.3); None if there is
+        none."""
         wanted = name.lower().encode("latin-1")
         values = [value for each, value in self._exchange.head.headers if each == wanted]
         return b", ".join(values).decode("latin-1") if values else None
 
     @property
     def content_length(self) -> int | None:
-        """Octets of content that the client announced; None when it did not."""
+        """Size of the content in bytes, as the client announced it; None if it did not."""
         length = self._exchange.head.content_length
         return length if length >= 0 else None
 
@@ -168,12 +169,12 @@ class Request:
 
     @property
     def is_websocket(self) -> bool:
-        """True when the client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4)."""
+        """True if the client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4)."""
         return self._exchange.head.protocol == b"websocket"
 
     @property
     def connection(self) -> ConnectionInfo:
-        """The connection under the request."""
+        """The connection that the request came over."""
         return ConnectionInfo(self._exchange.driver)
 
     @property
@@ -183,7 +184,7 @@ class Request:
 
     @property
     def request_id(self) -> str:
-        """The request's name in logs and traces: made when it is first asked for, or taken from the field that the
+        """The request's id in logs and traces: made when it is first asked for, or taken from the field that the
         setting request_id_header names."""
         return self._exchange.request_id
 
@@ -196,18 +197,18 @@ class Request:
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """What the route's parameters matched; see `headrace.server.routing.router`."""
+        """Values of the route's parameters; see `headrace.server.routing.router`."""
         return self._exchange.params
 
     @property
     def route(self) -> Any:
-        """The route that matched, None without a router."""
+        """The route that matched; None without a router."""
         return self._exchange.route
 
     @property
     def state(self) -> Any:
-        """The place for an application's own things: what the route was given as its `state`, until a middleware or the
-        handler sets something else."""
+        """The place for an application's own data: the `state` of the route, until a middleware or the handler sets
+        another value."""
         return self._exchange.state
 
     @state.setter
@@ -216,7 +217,7 @@ class Request:
 
     @property
     def body_limit(self) -> int | None:
-        """Bytes of content that may be read; more is 413, however it is read. A middleware sets it."""
+        """Bytes of content that may be read; more raises 413, with `read` as with `stream`. Settable by middleware."""
         return self._exchange.body_limit
 
     @body_limit.setter
@@ -235,10 +236,10 @@ class Request:
     # -- content -----------------------------------------------------------------------------------------------
 
     async def read(self, limit: int | None = None) -> bytes:
-        """The whole content, of at most `limit` octets (None: the setting max_body_size).
+        """Return the whole content, of at most `limit` bytes (None: the setting max_body_size).
 
-        Raises HTTPError(413) when there is more, which becomes the answer unless the handler gives another, and
-        ClientDisconnected when the client goes before its end.
+        Raises HTTPError(413) if there is more, which becomes the answer unless the handler gives another, and
+        ClientDisconnected if the client goes before the end.
         """
         exchange = self._exchange
         if exchange.inbox is None or exchange.head.protocol is not None:
@@ -259,13 +260,13 @@ class Request:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The content piece by piece as it comes; the client may send more only as pieces are taken.
+        """Yield the content piece by piece as it comes. The client may send more only as pieces are taken.
 
-        Raises ClientDisconnected when the client goes before its end.
+        Raises ClientDisconnected if the client goes before the end, HTTPError(413) above `body_limit`.
         """
         exchange = self._exchange
         inbox = exchange.inbox
-        if inbox is None or exchange.head.protocol is not None:  # what comes behind the latter is the tunnel's
+        if inbox is None or exchange.head.protocol is not None:  # data of the latter belongs to the tunnel
             return
         limit = exchange.body_limit
         if limit is not None and exchange.head.content_length > limit:
@@ -297,15 +298,15 @@ class Request:
 
     @property
     def trailers(self) -> list[tuple[bytes, bytes]]:
-        """The fields behind the content; empty until it has been read to its end, or when there are none."""
+        """The fields behind the content; empty until it has been read to its end, and if there are none."""
         inbox = self._exchange.inbox
         return inbox.trailers if inbox is not None and inbox.trailers is not None else []
 
     def allow_pauses(self, longest_s: float | None = None) -> None:
         """Let the client pause for `longest_s` seconds between two pieces of its content; None: for any time.
 
-        For calls that send messages when there are some. Without it `min_upload_rate` and `upload_pause_timeout_s` end
-        a request whose content comes too slowly, until the response has begun. Raises ValueError unless positive.
+        For calls that send messages now and then. Without it, `min_upload_rate` and `upload_pause_timeout_s` end a
+        request whose content comes too slowly, until the response has begun. Raises ValueError unless positive.
         """
         self._exchange.allow_pauses(longest_s)
 

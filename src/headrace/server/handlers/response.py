@@ -1,4 +1,4 @@
-"""What a native handler returns: a buffered response, or one that is streamed."""
+"""Responses of native handlers: a whole one, or one that is streamed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ _JSON: Final = (b"content-type", b"application/json")
 
 
 def header_list(headers: Headers) -> HeaderList:
-    """Headers as pairs of octets with lowercase names, from pairs of text or octets or a mapping of text.
+    """Return headers as pairs of bytes with lowercase names, from pairs of text or bytes or a mapping of text.
 
-    Text is encoded as latin-1, since a field value is octets; raises ValueError where that cannot be.
+    Text is encoded as latin-1, because a field value is bytes; raises ValueError for text that latin-1 lacks.
     """
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return [(_octets(name).lower(), _octets(value)) for name, value in pairs]
 
 
 def checked_headers(headers: Headers) -> HeaderList:
-    """Headers as the engine takes them. Pairs of octets go through as they are; the engine looks at their content."""
+    """Return headers as the engine takes them. Pairs of bytes are returned unchanged; the engine checks their
+    content."""
     if isinstance(headers, (list, tuple)):
         for pair in headers:
             if type(pair[0]) is not bytes:
@@ -53,79 +54,79 @@ def _content(body: object) -> bytes:
 
 
 class AnyResponse:
-    """Base of what a native handler may return: something that can be sent as the answer to a request.
+    """Base of a native handler's responses: an object that can be sent as the answer to a request.
 
-    Middleware adds fields to what its attribute `headers` has, so `send_on` sends those: a response without the
-    attribute cannot go through such middleware (500, and a line in the log). It is a copy that gets the fields, as a
-    response may be a constant that answers many requests; one that `answers_once` is changed itself.
+    Middleware adds fields to the attribute `headers`, so `send_on` sends those. A response without the attribute cannot
+    go through such middleware (500, and a line in the log). The fields are added to a copy, because a response may be a
+    constant that answers many requests; a response that `answers_once` is changed itself.
     """
 
     __slots__ = ()
 
     answers_once: ClassVar[bool] = False
-    """True where each object answers one request only, and somebody else may hold it meanwhile."""
+    """True if each object answers one request only, and other code may hold it meanwhile."""
 
     async def send_on(self, request: Request, writer: Writer) -> None:
-        """Send the whole answer to `request` with `writer`; called in the request's worker.
+        """Send the whole answer to `request` with `writer`. Runs in the request's worker.
 
-        A response that has another inside sends it by its `send_on`, with the same writer or with one of its own around
-        it (`WrappedWriter`), which then sees all that the inner one sends, but for what a WebSocket does after its
-        handshake. When it raises, an answer that has not begun becomes 500, or the status of an HTTPError; one that has
-        begun is reset. So it catches nothing but what it can mend.
+        A response that contains another one sends it by its `send_on`, with the same writer or with a `WrappedWriter`
+        around it. The wrapper then sees all that the inner response sends, except for a WebSocket's data after the
+        handshake. If `send_on` raises, an answer that has not begun becomes 500, or the status of an HTTPError; one
+        that has begun is reset. So it should catch only errors that it can repair.
         """
         raise NotImplementedError
 
 
 class Response(AnyResponse):
-    """A whole response: it leaves in one write, with `content-length` unless `headers` have it.
+    """A whole response. It leaves in one write, with `content-length` unless `headers` have it.
 
-    `headers` are pairs of name and value, as octets (the quickest) or text, or a mapping of text; text is encoded as
-    latin-1, a `body` of text as UTF-8. Raises TypeError for a body that is neither text nor octets. What the fields
-    contain is checked when the response is sent: a bad one becomes a 500 and a line in the log.
+    `headers` are pairs of name and value, as bytes (the fastest) or text, or a mapping of text; text is encoded as
+    latin-1, a `body` of text as UTF-8. Raises TypeError for a body that is neither text nor bytes. The fields are
+    checked when the response is sent: an invalid one becomes a 500 and a line in the log.
     """
 
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int = 200, headers: Headers = (), body: bytes | str = b"") -> None:
         self.status: int = status
-        # Looked at twice when they are text, so what can be iterated over only once is made a list.
+        # Used twice if they are text, so an iterator that works only once is made a list.
         self.headers: Headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
         self.body: bytes = body if body.__class__ is bytes else _content(body)
 
     async def send_on(self, request: Request, writer: Writer) -> None:
-        """Send the response in one go."""
+        """Send the response in one piece."""
         await writer.respond(self.status, checked_headers(self.headers), self.body)
 
     @classmethod
     def text(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
-        """A response with `text` as `text/plain`, in UTF-8."""
+        """Return a response with `text` as `text/plain`, in UTF-8."""
         return cls(status, [_TEXT, *header_list(headers)], utf8(text))
 
     @classmethod
     def html(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
-        """A response with `text` as `text/html`, in UTF-8."""
+        """Return a response with `text` as `text/html`, in UTF-8."""
         return cls(status, [_HTML, *header_list(headers)], utf8(text))
 
     @classmethod
     def json(cls, value: Any, status: int = 200, headers: Headers = ()) -> Response:
-        """A response with `value` as JSON. Raises TypeError for what JSON does not have."""
+        """Return a response with `value` as JSON. Raises TypeError for a value that JSON cannot represent."""
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return cls(status, [_JSON, *header_list(headers)], utf8(text))
 
 
 class Send(Protocol):
-    """What a stream's producer sends with.
+    """Function that the producer of a stream sends with.
 
-    Returns when `data` is accepted, which may be later than it is called: that is how a slow client slows the producer.
-    `end` says that this is the last piece; `trailers` may come with it, and only with it (ValueError). Raises
-    ClientDisconnected when the client has gone. A call after the end raises, too.
+    Returns when `data` is accepted, which may be later than the call: so a slow client slows the producer. `end` marks
+    the last piece; `trailers` may come with it, and only with it (ValueError). Raises ClientDisconnected when the
+    client has gone. A call after the end raises, too.
     """
 
     async def __call__(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None: ...
 
 
 class _Pieces:
-    """Sends what a stream's producer gives; `send` is its `Send`."""
+    """Sends the pieces of a stream's producer; `send` is its `Send`."""
 
     __slots__ = ("_writer",)
 
@@ -149,8 +150,8 @@ Producer = Callable[[Send], Awaitable[object]] | Callable[[], AsyncIterable[byte
 class StreamResponse(AnyResponse):
     """A response whose content is produced piece by piece, as fast as the client takes it.
 
-    `producer` is an async function of `send`, or an async generator (or the function that makes one, without
-    parameters). It ends the stream by returning, or earlier with `send(..., end=True)`. When it raises, the stream is
+    `producer` is an async function of `send`, or an async generator (or a function without parameters that makes one).
+    The stream ends when the producer returns, or earlier with `send(..., end=True)`. When it raises, the stream is
     reset, so that no client takes a part for the whole. `headers` are as for a Response; no content-length is added.
     Raises TypeError without a producer.
     """
@@ -165,7 +166,7 @@ class StreamResponse(AnyResponse):
         self.producer: Producer = producer
 
     def open(self, send: Send) -> Awaitable[object] | AsyncIterable[bytes]:
-        """Start the producer: what comes back is awaited, or iterated over when it has pieces itself."""
+        """Start the producer. Return an awaitable, or an iterable if the producer yields pieces itself."""
         producer = self.producer
         if isinstance(producer, AsyncIterable):
             return producer
@@ -175,7 +176,7 @@ class StreamResponse(AnyResponse):
         return producer(send)  # type: ignore[call-arg]
 
     async def send_on(self, request: Request, writer: Writer) -> None:
-        """Send the headers, then what the producer gives, then the end."""
+        """Send the headers, then the producer's pieces, then the end."""
         writer.start(self.status, checked_headers(self.headers))
         opened = self.open(_Pieces(writer).send)
         if isinstance(opened, AsyncIterable):

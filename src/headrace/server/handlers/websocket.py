@@ -1,7 +1,7 @@
 """A WebSocket as the answer to a request: over an upgrade of HTTP/1.1, or a stream of HTTP/2 (RFC 6455, RFC 8441).
 
-What the handler holds is `headrace.websocket.connection.WebSocket`. Here it is joined to its request: the opening
-handshake, the tunnel, and what becomes of the handler when one of the two ends.
+The handler holds a `headrace.websocket.connection.WebSocket`. This module joins it to its request: the opening
+handshake, the tunnel, and the handler's cancellation when the WebSocket ends.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ OriginCheck = Callable[["Request"], bool] | Literal["same-host", "same-origin"] 
 VERSION: Final = b"13"
 _PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
 _FOREIGN: Final = (
-    b"A page of this origin may not open a WebSocket here (check_origin; behind a proxy, it has to pass the host on).\n"
+    b"Pages of this origin may not open this WebSocket (check_origin; a proxy in front must forward the host).\n"
 )
 error_log: Final = get_logger("headrace.error")
 
 
 class TunnelInbox(Inbox):
-    """The inbox of an accepted tunnel: what comes goes to the WebSocket at once."""
+    """The inbox of an accepted tunnel: it gives bytes to the WebSocket at once."""
 
     __slots__ = ("exchange", "socket")
 
@@ -50,11 +50,11 @@ class TunnelInbox(Inbox):
         self.invited = True
 
     def put(self, data: bytes, flow_length: int, ended: bool) -> None:
-        """Octets of the tunnel."""
+        """Give bytes of the tunnel to the WebSocket."""
         self.socket.on_octets(data, flow_length, ended)
 
     def wake(self) -> None:
-        """Something about the stream has changed: it is gone, or the last write is accepted."""
+        """Handle a change of the stream: it is gone, or the last write is accepted."""
         gone = self.exchange.gone
         if gone is not None:
             self.socket.on_lost(gone)
@@ -63,7 +63,7 @@ class TunnelInbox(Inbox):
 
 
 class ServerTunnel:
-    """The stream of an exchange, as a WebSocket wants it; see `headrace.websocket.connection.Tunnel`."""
+    """The stream of an exchange as a WebSocket's tunnel; see `headrace.websocket.tunnel.Tunnel`."""
 
     __slots__ = ("_driver", "_exchange")
 
@@ -77,11 +77,11 @@ class ServerTunnel:
         return self._exchange.blocked
 
     async def unblocked(self) -> None:
-        """Return when it is."""
+        """Wait until it is."""
         await self._exchange.unblocked()
 
     def write(self, data: bytes, end: bool) -> None:
-        """Send octets, and with `end` END_STREAM."""
+        """Send bytes, and END_STREAM with `end`."""
         exchange = self._exchange
         driver = self._driver
         if exchange.gone is not None:
@@ -106,7 +106,7 @@ class ServerTunnel:
             driver.schedule_flush()
 
     def abort(self) -> None:
-        """Reset the stream: RFC 8441 §5 names CANCEL for what would be a reset of TCP. A no-op when it has ended."""
+        """Reset the stream: RFC 8441 §5 names CANCEL for the equivalent of a TCP reset. A no-op when it has ended."""
         self._exchange.reset(CANCEL)
 
 
@@ -123,11 +123,11 @@ def open_tunnel(
     ping_timeout_s: float | None = None,
     close_timeout_s: float | None = None,
 ) -> WebSocket:
-    """Accept a request for a WebSocket, with `headers` in the response beside what the handshake has to say.
-    `request` becomes the WebSocket's.
+    """Accept a request for a WebSocket and return the WebSocket. The response has `headers` beside the handshake's own
+    fields. `request` becomes the WebSocket's.
 
-    What is None is as the server's limits have it. Raises InvalidFieldError for headers that must not be sent,
-    ClientDisconnected when the client has gone.
+    Arguments that are None have the values of the server's limits. Raises InvalidFieldError for headers that must not
+    be sent, ClientDisconnected when the client has gone.
     """
     limits = exchange.driver.service.limits
     if max_message_size is None:
@@ -187,9 +187,10 @@ def open_tunnel(
 
 
 class _Watch:
-    """Cancels a handler that does not see that its WebSocket is closed, because it waits for something else.
+    """A watch over a WebSocket's handler. It cancels a handler that does not notice the end, because it waits for
+    something else.
 
-    As long as it takes messages that had come before, or once it was told, by `receive` or `send`, it is left alone.
+    A handler that still takes earlier messages is left alone, as is one in which `receive` or `send` has raised.
     """
 
     def __init__(self, exchange: Exchange, socket: WebSocket, grace_s: float) -> None:
@@ -214,15 +215,15 @@ class _Watch:
 
 
 def refuse_handshake(head: RequestReceived) -> Response | None:
-    """The answer to a request that is none for a WebSocket of version 13, None to one that is (RFC 6455 §4.2)."""
-    # HTTP/2 has no upgrade (RFC 9113 §8.6). Over HTTP/1.1 the engine adds the field that 426 has to have.
+    """Return the answer to a request that is not for a WebSocket of version 13; None if it is (RFC 6455 §4.2)."""
+    # HTTP/2 has no upgrade (RFC 9113 §8.6). Over HTTP/1.1 the engine adds the field that a 426 must have.
     status = 400 if head.shared.http_version == "2" else 426
     if head.protocol != b"websocket":
         return Response(status, [_PLAIN], b"This resource is a WebSocket.\n")
     versions = [value for name, value in head.headers if name == b"sec-websocket-version"]
     if versions != [VERSION]:
         fields = [(b"sec-websocket-version", VERSION), _PLAIN]
-        return Response(status, fields, b"Only version 13 of WebSocket is spoken here.\n")
+        return Response(status, fields, b"This server supports only version 13 of WebSocket.\n")
     return None
 
 
@@ -241,20 +242,20 @@ class WebSocketResponse(AnyResponse):
     `cancel_on_disconnect` is False.
 
     `subprotocols` are those that the handler speaks, best first; the first that the client offers is agreed on.
-    `headers` go into the response. `compression` agrees to permessage-deflate when the client offers it.
-    `check_origin` tells whether a browser's page may open it: `"same-origin"`; `"same-host"`, the default, which lets
-    pages of https in on cleartext, where a proxy may have ended TLS; a function of the request; or None for all pages.
-    The answer to others is 403. Browsers send cookies along whatever page asks, and nothing else
-    of theirs stands before it. Clients that are no browsers send no `origin` and are not asked.
+    `headers` go into the response. `compression` agrees to permessage-deflate if the client offers it. `check_origin`
+    decides which browsers' pages may open it: `"same-origin"`; `"same-host"`, the default, which accepts https pages on
+    cleartext, where a proxy may have ended TLS; a function of the request; or None for all pages. Others get 403. This
+    check is the only protection: browsers send cookies with a WebSocket of any page. Clients that are not browsers send
+    no `origin` and are accepted.
 
-    The rest is as the server's limits have it, unless given here. `max_message_size` (1 MiB) bounds a message in
-    octets, inflated, with 256 more for each fragment of a fragmented one: 1009. `max_queue` (16) messages wait for the
-    handler, of `max_message_size` octets together; then the client has to. `ping_interval_s` (20) without an octet
-    leads to a ping, `ping_timeout_s` (20) more without one to the end; 0 is never. `close_timeout_s` (5) is the time
-    that the client has for its close frame.
+    The rest is as in the server's limits, unless given here. `max_message_size` (1 MiB) bounds an inflated message in
+    bytes, with 256 more for each fragment of a fragmented one; a larger one closes with 1009. `max_queue` (16) messages
+    wait for the handler, `max_message_size` bytes together; then the client has to wait. `ping_interval_s` (20) without
+    a byte leads to a ping, `ping_timeout_s` (20) more without one to the end; 0 is never. `close_timeout_s` (5) is the
+    time that the client has for its close frame.
 
-    A request that is none for a WebSocket gets 426 over HTTP/1.1, 400 over HTTP/2. Raises ValueError for a subprotocol
-    that is no token, and for numbers that make no sense.
+    A request that is not for a WebSocket gets 426 over HTTP/1.1, 400 over HTTP/2. Raises ValueError for a subprotocol
+    that is not a token, and for numbers out of range.
     """
 
     __slots__ = ("_options", "check_origin", "handler", "headers", "subprotocols")
@@ -275,7 +276,7 @@ class WebSocketResponse(AnyResponse):
     ) -> None:
         for name in subprotocols:
             if not is_token(name):
-                raise ValueError(f"the subprotocol {name!r} is no token (RFC 9110 §5.6.2)")
+                raise ValueError(f"the subprotocol {name!r} is not a token (RFC 9110 §5.6.2)")
         for value in (max_message_size, max_queue):
             if value is not None and value < 1:
                 raise ValueError("max_message_size and max_queue must be at least 1")
@@ -317,12 +318,12 @@ class WebSocketResponse(AnyResponse):
 
 
 async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[object]) -> None:
-    """Await the handler of a WebSocket, and then see to its end, whatever way that came."""
+    """Await the handler of a WebSocket, then end the WebSocket, however the handler ended."""
     try:
         try:
             await running
         except WebSocketClosed:
-            if socket.is_open:  # it was another one's
+            if socket.is_open:  # another task's cancellation
                 raise
         await socket.finish()
     except BaseException as error:
@@ -331,6 +332,6 @@ async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[
 
 
 def abandon(exchange: Exchange, socket: WebSocket, error: BaseException) -> None:
-    """The handler of a WebSocket has failed, or was cancelled: say so to the client, 1012 when the server ends."""
+    """Handle a failed or cancelled handler of a WebSocket: close with 1011, or 1012 when the server ends."""
     is_ending = isinstance(error, asyncio.CancelledError) and exchange.driver.service.is_ending
     socket.give_up(SERVICE_RESTART if is_ending else INTERNAL_ERROR)

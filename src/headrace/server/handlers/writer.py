@@ -1,4 +1,4 @@
-"""The writer: what a response sends itself with, and what middleware puts around it to change what is sent."""
+"""The writer: a response sends itself with it, and middleware wraps it to change the output."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ Fields = Sequence[tuple[bytes, bytes]]
 class Writer(Protocol):
     """Sends one response; given to `AnyResponse.send_on`.
 
-    Either `respond` sends the whole, or `start` begins it, `write` sends piece after piece, and the end is the last
-    `write` with `end`, or `write_trailers`. Fields are pairs of bytes with names in lowercase; the names in
-    `never_indexed` go out as literals that are never indexed (RFC 7541 §6.2.3). All of them raise ClientDisconnected
+    Either `respond` sends the whole response, or `start` begins it, `write` sends piece after piece, and the last
+    `write` has `end`, or `write_trailers` ends it. Fields are pairs of bytes with names in lowercase; the names in
+    `never_indexed` are sent as literals that are never indexed (RFC 7541 §6.2.3). All methods raise ClientDisconnected
     once the client has gone, and InvalidFieldError for fields that must not be sent.
     """
 
     @property
     def is_complete(self) -> bool:
-        """True once the end of the response was given here."""
+        """True once the end of the response was given to this writer."""
 
     async def respond(self, status: int, headers: Fields, body: bytes) -> None:
-        """Send a whole response; returns when it is accepted."""
+        """Send a whole response; return when it is accepted."""
 
     def start(self, status: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
         """Send the headers of a response whose content follows piece by piece."""
 
     async def write(self, data: bytes, end: bool = False) -> None:
-        """Send a piece of content, the last one with `end`; returns when it is accepted."""
+        """Send a piece of content, the last one with `end`; return when it is accepted."""
 
     async def write_trailers(self, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
-        """Send the trailers, which end the response; returns when they are accepted."""
+        """Send the trailers, which end the response; return when they are accepted."""
 
     def inform(self, status: int, headers: Fields, never_indexed: frozenset[bytes] | None = None) -> None:
         """Send a 1xx response ahead of the final one."""

@@ -1,7 +1,7 @@
-"""Middleware: what is put around handlers, for a whole Router, a Mount or one Route.
+"""Middleware: wrappers around handlers, for a whole Router, a Mount or one Route.
 
 Each is made once and called as `await middleware(request, next)`. The first of a list is the outermost: it sees the
-request first and the response last. One of your own is `async def middleware(request: Request, next: Next) ->
+request first and the response last. A middleware of your own is `async def middleware(request: Request, next: Next) ->
 AnyResponse`. A usual order: Forwarded, RateLimit, SecurityHeaders, CORS, Compression, BodyLimit.
 """
 

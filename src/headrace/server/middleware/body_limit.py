@@ -9,10 +9,11 @@ from headrace.server.routing.route import Next
 
 
 class BodyLimit:
-    """Lets at most `octets` of content pass: more is 413 (RFC 9110 §15.5.14).
+    """Accepts at most `octets` bytes of content: more is 413 (RFC 9110 §15.5.14).
 
-    A request that says its length is refused before its handler is called; what comes without a length is counted as
-    the handler reads it. Of several limits around a handler the smallest counts. Raises ValueError for a negative one.
+    A request whose announced length is larger is refused before its handler is called; content without a length is
+    counted as the handler reads it. Of several limits around a handler the smallest applies. Raises ValueError for a
+    negative one.
     """
 
     def __init__(self, octets: int) -> None:
@@ -21,7 +22,7 @@ class BodyLimit:
         self.octets = octets
 
     async def __call__(self, request: Request, following: Next) -> AnyResponse:
-        """Check what the request says, and have the rest counted."""
+        """Check the announced length, and let the request count the rest."""
         if (request.content_length or 0) > self.octets:
             raise HTTPError(413, "Content Too Large")
         if request.body_limit is None or request.body_limit > self.octets:

@@ -1,4 +1,4 @@
-"""Content coding of responses: gzip, br and zstd, as the client wants it (RFC 9110 §8.4.1, §12.5.3)."""
+"""Content coding of responses: gzip, br and zstd, as the client prefers (RFC 9110 §8.4.1, §12.5.3)."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ COMPRESSIBLE: Final = (
     "image/vnd.microsoft.icon",
     "image/x-icon",
 )
-IN_A_THREAD: Final = 65_536  # octets from which a piece is coded in a thread: gzip takes about 1 ms for as many
+IN_A_THREAD: Final = 65_536  # bytes from which a piece is coded in a thread: gzip takes about 1 ms for as many
 
 _EVENT_STREAM: Final = b"text/event-stream"
-# These speak of the octets as they are: to change them would make them lies.
+# These fields describe the exact bytes, which coding would change.
 _DIGESTS: Final = (b"content-md5", b"digest", b"content-digest", b"repr-digest")
 
 
 class Compression:
     """Codes the content of responses as the client's accept-encoding asks.
 
-    `codings` are tried in this order where the client has no preference; by default zstd and br where their packages
-    are installed (`headrace[zstd]`, `headrace[brotli]`), and gzip. `levels` are per coding: gzip 1 to 9 (6), br 0 to 11
-    (4), zstd 1 to 19 (3). Contents below `minimum_size` octets stay as they are, unless the client refuses that.
-    `types` are the content types that are coded, such as `text/*`; by default those that are not compressed already.
+    `codings` are tried in this order if the client has no preference; by default zstd and br if their packages are
+    installed (`headrace[zstd]`, `headrace[brotli]`), and gzip. `levels` are per coding: gzip 1 to 9 (6), br 0 to 11
+    (4), zstd 1 to 19 (3). Contents below `minimum_size` bytes are sent uncoded, unless the client refuses that. `types`
+    are the content types that are coded, such as `text/*`; by default those that are not compressed already.
 
-    Coded are buffered, streamed and loop responses; an event stream is flushed with each piece, others as the coder
-    gives output. Files are left to `StaticFiles(precompressed=True)`. Left alone is what has a content-encoding, a
-    content-range or a digest, says `cache-control: no-transform`, or has no content by its status. A coded response
-    gets `content-encoding`, its length, a weak `etag`, and loses `accept-ranges`; `vary: accept-encoding` is there
-    whether it was coded or not. Where the client accepts nothing that we have, the content is sent as it is: the
-    handler has done its work already (RFC 9110 §12.4.1).
+    It codes buffered, streamed and loop responses; an event stream is flushed with each piece, others as the coder
+    gives output. Use `StaticFiles(precompressed=True)` for files. It leaves a response alone that has a
+    content-encoding, a content-range or a digest, says `cache-control: no-transform`, or has no content by its status.
+    A coded response gets `content-encoding`, its length, a weak `etag`, and loses `accept-ranges`; every response gets
+    `vary: accept-encoding`, coded or not. If the client accepts no coding that we have, the content is sent uncoded:
+    the handler has done its work already (RFC 9110 §12.4.1).
 
-    Do not put it around pages that hold both a secret and text of the visitor's: the length of what is coded tells of
-    the secret (BREACH). Raises ValueError for a coding that is not installed, or a level that there is not.
+    Do not put it around pages that contain both a secret and text from the visitor: the length of coded content gives
+    the secret away (BREACH). Raises ValueError for a coding that is not installed, or a level that does not exist.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Compression:
         self._types = frozenset(each.lower().encode("ascii") for each in types)
 
     async def __call__(self, request: Request, following: Next) -> AnyResponse:
-        """Code the response, if it may be and should be."""
+        """Code the response, if the client accepts it and the response permits it."""
         response = await following(request)
         if not isinstance(response, (Response, StreamResponse, LoopResponse)):
             return response
@@ -112,7 +112,7 @@ class Compression:
 
     async def _coded(self, request: Request, response: Response, fields: Pairs, coding: str) -> AnyResponse:
         body = response.body
-        must = choose(request.header("accept-encoding"), ()) is None  # identity is refused
+        must = choose(request.header("accept-encoding"), ()) is None  # the client refuses identity
         if not body or (len(body) < self._minimum_size and not must):
             return with_fields(response, fields)
 
@@ -140,14 +140,14 @@ class Compression:
 
 
 class StreamCoder:
-    """Codes a content piece by piece."""
+    """A coder that codes content piece by piece."""
 
     def __init__(self, encoder: Encoder, flushes: bool) -> None:
         self._encoder = encoder
         self._flushes = flushes
 
     async def encode(self, data: bytes, end: bool) -> bytes:
-        """What is to be sent for a piece, the last one with `end`; may be nothing as long as it is not."""
+        """Return the output for a piece, the last one with `end`; it may be empty until then."""
         if len(data) < IN_A_THREAD:
             return self._code(data, end)
         return await asyncio.to_thread(self._code, data, end)
@@ -160,7 +160,7 @@ class StreamCoder:
 
 
 class CodingWriter(WrappedWriter):
-    """Codes the content on its way to the writer inside."""
+    """A writer that codes content on its way to the writer inside."""
 
     __slots__ = ("_coder",)
 
@@ -173,7 +173,7 @@ class CodingWriter(WrappedWriter):
         await self.inner.respond(status, headers, await self._coder.encode(body, True))
 
     async def write(self, data: bytes, end: bool = False) -> None:
-        """Code a piece of content, and send what comes out."""
+        """Code a piece of content, and send the coder's output."""
         data = await self._coder.encode(data, end)
         if data or end:
             await self.inner.write(data, end)
@@ -224,7 +224,7 @@ def _media_type(fields: Pairs) -> bytes:
 def _coded_fields(fields: Pairs, coding: str) -> Pairs:
     coded = without(fields, b"content-length", b"accept-ranges")
     coded.append((b"content-encoding", coding.encode("ascii")))
-    # The octets differ from those that the handler named, so its strong tag no longer holds (RFC 9110 §8.8.1).
+    # The bytes differ from the handler's, so its strong tag no longer holds (RFC 9110 §8.8.1).
     return [
         (b"etag", b"W/" + value) if name == b"etag" and value[:1] == b'"' else (name, value) for name, value in coded
     ]

@@ -1,4 +1,4 @@
-"""Cross-origin requests: which pages of other origins may read what is answered here (the Fetch standard, §3.2)."""
+"""Cross-origin requests: which pages of other origins may read responses (the Fetch standard, §3.2)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class CORS:
     """Answers preflights, and lets pages of the named origins read responses.
 
     - `origins`: exact origins such as `https://example.com`, in lowercase and without a slash at the end, or `"*"` for
-      any. `origin_regex` is matched against the whole origin, beside them.
-    - `methods` and `headers` that pages may use, beside those that need no permission; `"*"` for whatever is asked for.
-    - `credentials`: whether pages may send cookies. It cannot stand together with the origin `*`, since then every page
-      in the world could read what only the signed-in user should.
+      any. `origin_regex`, in addition to them, must match the whole origin.
+    - `methods` and `headers` that pages may use, in addition to those that need no permission; `"*"` for all.
+    - `credentials`: whether pages may send cookies. It excludes the origin `*`, because then every page in the world
+      could read responses that are meant for the signed-in user.
     - `expose`: response fields that pages may read. `max_age_s`: how long a browser remembers a preflight's answer.
 
-    A preflight from another origin is 403. Raises ValueError for what cannot be. Not for WebSockets, to which browsers
-    do not apply CORS: look at `origin` in the handler.
+    A preflight from another origin is 403. Raises ValueError for invalid or contradictory options. Browsers do not
+    apply CORS to WebSockets: check `origin` in their handler.
     """
 
     def __init__(
@@ -48,12 +48,14 @@ class CORS:
             )
         for origin in named - {"*"}:
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin: scheme, two slashes, host in lowercase, nothing behind")
+                raise ValueError(
+                    f"{origin!r} is not an origin: scheme, two slashes, host in lowercase, and no slash at the end"
+                )
         self._origins = named
         try:
             self._regex = re.compile(origin_regex) if origin_regex is not None else None
         except re.error as error:
-            raise ValueError(f"the origin_regex {origin_regex!r} is no regular expression: {error}") from None
+            raise ValueError(f"the origin_regex {origin_regex!r} is not a regular expression: {error}") from None
         if not named and self._regex is None:
             raise ValueError("CORS needs origins or an origin_regex")
         self._any_method = methods == "*"
@@ -68,13 +70,13 @@ class CORS:
         self._max_age = (b"access-control-max-age", b"%d" % max_age_s)
 
     def allows(self, origin: str) -> bool:
-        """Whether pages of this origin may read."""
+        """Return whether pages of this origin may read."""
         if self._any_origin or origin in self._origins:
             return True
         return self._regex is not None and self._regex.fullmatch(origin) is not None
 
     async def __call__(self, request: Request, following: Next) -> AnyResponse:
-        """Answer a preflight, or add what the browser asks for to the response."""
+        """Answer a preflight, or add the fields that the browser needs to the response."""
         if request.is_websocket:
             return await following(request)
         origin = request.header("origin")
@@ -94,7 +96,7 @@ class CORS:
     def _preflight(self, request: Request, origin: str, method: str) -> Response:
         vary = b"origin, access-control-request-method, access-control-request-headers"
         if not self.allows(origin):
-            return Response(403, [*PLAIN_TEXT, (b"vary", vary)], b"This origin may not ask here.\n")
+            return Response(403, [*PLAIN_TEXT, (b"vary", vary)], b"Requests from this origin are not allowed.\n")
         fields = [self._allowed(origin), *self._common, (b"vary", vary), self._max_age]
         methods = self._methods
         if self._any_method and _TOKEN.fullmatch(method):
@@ -118,7 +120,7 @@ class CORS:
 def _names(given: Collection[str] | str, what: str) -> frozenset[str]:
     if isinstance(given, str):
         if given != "*":
-            raise ValueError(f"the {what} of CORS are a list, or '*', not the text {given!r}")
+            raise ValueError(f"the {what} of CORS must be a list, or '*', not the text {given!r}")
         given = (given,)
     return frozenset(given)
 
@@ -126,5 +128,5 @@ def _names(given: Collection[str] | str, what: str) -> frozenset[str]:
 def _list(given: Collection[str] | str, what: str) -> bytes:
     for each in _names(given, what):
         if not _TOKEN.fullmatch(each) or each == "*":
-            raise ValueError(f"{each!r} among the {what} of CORS is no name")
+            raise ValueError(f"{each!r} among the {what} of CORS is not a name")
     return ", ".join(given).encode("ascii")

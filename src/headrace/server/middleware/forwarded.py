@@ -1,4 +1,4 @@
-"""Who a request really comes from, when proxies stand in between: `Forwarded` (RFC 7239) or `X-Forwarded-*`."""
+"""A request's real client behind proxies: `Forwarded` (RFC 7239) or `X-Forwarded-*`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Hop = tuple[Address, int | None]
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-# RFC 7239 §4, read from where the last member ended; quoted text may hold commas and semicolons.
+# RFC 7239 §4, read from the end of the last member; quoted text may contain commas and semicolons.
 _PAIR = re.compile(rf'[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*(;|,|\Z)|[ \t]*(;|,|\Z)')
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{1,5})?")
 
 
 class Forwarded:
-    """Believes what trusted proxies say of a request's client, scheme and host, and nobody else.
+    """Takes a request's client, scheme and host from trusted proxies, and from nobody else.
 
     `trusted` are the proxies' addresses: networks such as `10.0.0.0/8`, single addresses, or `unix` for peers on a unix
-    socket. Of the addresses that a request has passed, the rightmost that is not trusted is the client: what stands to
-    the left of it, anybody could have written. `request.client`, `request.scheme` and `request.authority` say so from
-    then on. What comes from a peer that is not trusted changes nothing.
+    socket. The client is the rightmost untrusted address among those that a request has passed: everything to its left
+    could have been written by anybody. The middleware sets `request.client`, `request.scheme` and `request.authority`.
+    Fields from an untrusted peer change nothing.
 
-    `fields` says what the proxies write, since a proxy hands on the other kind as it came from the client:
+    `fields` says which fields the proxies write, because a proxy forwards the other kind as the client sent it:
     `x-forwarded` (`x-forwarded-for`, `-proto`, `-host`) or `forwarded`. A malformed `forwarded` is 400. Raises
-    ValueError for what is no network, and without any.
+    ValueError for an invalid network, and without any.
     """
 
     def __init__(
@@ -41,20 +41,20 @@ class Forwarded:
         if isinstance(trusted, str) or not trusted:
             raise ValueError("Forwarded needs a list of trusted networks")
         if fields not in ("x-forwarded", "forwarded"):
-            raise ValueError(f"the fields of Forwarded are x-forwarded or forwarded, not {fields!r}")
+            raise ValueError(f"the fields of Forwarded must be x-forwarded or forwarded, not {fields!r}")
         self._trusts_unix = "unix" in trusted
         try:
             self._networks = [ipaddress.ip_network(each) for each in trusted if each != "unix"]
         except ValueError as error:
-            raise ValueError(f"a trusted proxy of Forwarded is a network, an address or unix: {error}") from None
+            raise ValueError(f"a trusted proxy of Forwarded must be a network, an address or unix: {error}") from None
         self._takes = _read_forwarded if fields == "forwarded" else _read_x_forwarded
 
     def trusts(self, address: Address) -> bool:
-        """Whether this is one of the proxies."""
+        """Return whether this is one of the proxies."""
         return any(address in network for network in self._networks)
 
     async def __call__(self, request: Request, following: Next) -> AnyResponse:
-        """Put the client, the scheme and the host right."""
+        """Set the client, the scheme and the host."""
         peer = request.connection.peer
         if self._trusts_unix if peer is None else self._trusts_text(peer[0]):
             self._apply(request, self._takes(request))
@@ -65,7 +65,7 @@ class Forwarded:
         return hop is not None and self.trusts(hop[0])
 
     def _apply(self, request: Request, members: list[dict[str, str]]) -> None:
-        """Walk from our own end to the client. What each hop says holds of the hop before it."""
+        """Walk from our own end to the client. Each hop describes the hop before it."""
         for member in reversed(members):
             scheme = member.get("proto", "").lower()
             if scheme in ("http", "https"):
@@ -75,7 +75,7 @@ class Forwarded:
                 request.authority = host
             hop = _hop(member.get("for", ""))
             if hop is None:
-                # Unknown, hidden, or no address (RFC 7239 §6): the nearest one that is known stays the client.
+                # Unknown, hidden, or not an address (RFC 7239 §6): the nearest known one stays the client.
                 return
             request.client = (str(hop[0]), hop[1])
             if not self.trusts(hop[0]):
@@ -83,7 +83,8 @@ class Forwarded:
 
 
 def _read_x_forwarded(request: Request) -> list[dict[str, str]]:
-    """The three fields as members: `for` is a list, one a hop; proto and host mostly stand alone, of the last."""
+    """Return the three fields as members: `for` is a list, one per hop; proto and host are usually single, of the last
+    hop."""
     hops = [{"for": each} for each in _split(request.header("x-forwarded-for"))] or [{}]
     for name in ("proto", "host"):
         values = _split(request.header(f"x-forwarded-{name}"))
@@ -91,7 +92,7 @@ def _read_x_forwarded(request: Request) -> list[dict[str, str]]:
             for hop, value in zip(hops, values, strict=True):
                 hop[name] = value
         elif values:
-            # Not one a hop, so only the last is sure to be written by the proxy that we trust.
+            # Not one per hop, so only the last was surely written by the trusted proxy.
             hops[-1][name] = values[-1]
     return hops
 
@@ -120,7 +121,7 @@ def _read_forwarded(request: Request) -> list[dict[str, str]]:
 
 
 def _hop(text: str) -> Hop | None:
-    """An address, maybe with a port and brackets; None for anything else."""
+    """Return an address that may have a port and brackets; None for anything else."""
     match = _NODE.fullmatch(text)
     host = (match[1] or match[2]) if match is not None else text
     port = int(match[3]) if match is not None and match[3] else None

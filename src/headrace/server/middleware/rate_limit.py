@@ -1,4 +1,4 @@
-"""A limit for how often one client may ask."""
+"""A limit for the number of requests of one client."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ KEPT_CLIENTS = 10_000
 
 
 def client_key(request: Request) -> str:
-    """Who asks: the address of an IPv4 client, the /64 network of an IPv6 one (one customer's share), or `local`."""
+    """Return the client's key: the address for IPv4, the /64 network for IPv6 (one customer's share), or `local`."""
     client = request.client
     return "local" if client is None else client_network(client[0])
 
 
 class RateLimit:
-    """Lets each client ask `per_second` times a second on average, and `burst` times at once; beyond it: 429.
+    """Lets each client send `per_second` requests a second on average, and `burst` requests at once; more get 429.
 
-    A client's bucket holds `burst` tokens and is refilled with time; a request takes one. The answer says in
-    `retry-after`, in whole seconds, when the next token is there (RFC 6585 §4); a refused request takes none.
+    A client's bucket holds `burst` tokens and is refilled with time; a request takes one. The answer gives the time
+    until the next token in `retry-after`, in whole seconds (RFC 6585 §4); a refused request takes none.
 
-    `key` tells clients apart; by default it is `client_key` on `request.client`, so put Forwarded before it behind a
-    proxy. At most `max_clients` are remembered: beyond that the one that has been silent longest is forgotten, whose
-    bucket is the fullest. `clock` gives seconds. Counts are kept by each worker process for itself. Raises ValueError
-    for numbers that let nobody in.
+    `key` returns a client's key; the default is `client_key` on `request.client`, so put Forwarded before it behind a
+    proxy. At most `max_clients` are remembered: the next one replaces the client that has been silent longest, whose
+    bucket is the fullest. `clock` gives seconds. Each worker process counts for itself. Raises ValueError for numbers
+    that would admit no request.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class RateLimit:
         self._max_clients = max_clients
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """Tokens, and when they were counted; who asked last stands last."""
+        """Tokens, and the time when they were counted; the latest client stands last."""
 
     async def __call__(self, request: Request, following: Next) -> AnyResponse:
-        """Take a token, or refuse."""
+        """Take a token and go on, or refuse."""
         wait_s = self.take(self._key(request))
         if wait_s <= 0:
             return await following(request)
@@ -64,7 +64,7 @@ class RateLimit:
         return Response(429, [*PLAIN_TEXT, after], b"Too Many Requests\n")
 
     def take(self, key: str) -> float:
-        """Take a token of a client's bucket: 0.0 when there was one, else the seconds until there is."""
+        """Take a token of a client's bucket. Return 0.0 if there was one, else the seconds until there is."""
         now = self._clock()
         buckets = self._buckets
         tokens, counted = buckets.get(key, (self._burst, now))
@@ -82,5 +82,5 @@ class RateLimit:
 
     @property
     def clients(self) -> int:
-        """Clients that are remembered at the moment."""
+        """Number of clients that are remembered now."""
         return len(self._buckets)

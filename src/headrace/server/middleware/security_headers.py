@@ -1,4 +1,4 @@
-"""Fields that tell a browser to be careful."""
+"""Fields that restrict a browser, for safety."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ YEAR_S = 31_536_000
 
 
 class SecurityHeaders:
-    """Adds what a browser should know to each response; a field that the handler set itself is left as it is.
+    """Adds security fields to each response; a field that the handler set itself is kept.
 
     - `hsts_s`: `strict-transport-security` for so many seconds, over https only (RFC 6797 §7.2); 0 tells browsers to
       forget it, None leaves it out. `hsts_subdomains` and `hsts_preload` add these words.
     - `x-content-type-options: nosniff`, always.
     - `frame_options`: `DENY`, `SAMEORIGIN` or None.
-    - `content_security_policy`: a policy as text, None for none, since no one policy fits all pages.
+    - `content_security_policy`: a policy as text, None for none, because no policy fits all pages.
     - `referrer_policy`, `opener_policy` (`cross-origin-opener-policy`) and `permissions_policy`: text, or None.
 
-    Answers to requests for WebSockets are left alone. Raises ValueError for a frame option there is not, for a negative
-    time, and for text that no field can have.
+    Answers to requests for WebSockets are not changed. Raises ValueError for an unknown frame option, for a negative
+    time, and for text that no field can carry.
     """
 
     def __init__(
@@ -37,11 +37,13 @@ class SecurityHeaders:
         permissions_policy: str | None = None,
     ) -> None:
         if frame_options not in (None, "DENY", "SAMEORIGIN"):
-            raise ValueError(f"x-frame-options is DENY or SAMEORIGIN, not {frame_options!r}")
+            raise ValueError(f"x-frame-options must be DENY or SAMEORIGIN, not {frame_options!r}")
         if hsts_s is not None and hsts_s < 0:
             raise ValueError(f"hsts_s is {hsts_s}; it cannot be below 0")
         if hsts_preload and not (hsts_subdomains and (hsts_s or 0) >= YEAR_S):
-            raise ValueError("hsts_preload needs hsts_subdomains and a year: browsers' lists take nothing less")
+            raise ValueError(
+                "hsts_preload needs hsts_subdomains and an hsts_s of a year or more, as browsers' lists do"
+            )
         values = {
             "x-content-type-options": "nosniff",
             "x-frame-options": frame_options,
@@ -71,5 +73,5 @@ class SecurityHeaders:
 
 def _field(name: str, value: str) -> tuple[bytes, bytes]:
     if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise ValueError(f"the value of {name} is one line of ASCII without spaces around it, not {value!r}")
+        raise ValueError(f"the value of {name} must be one line of ASCII without spaces around it, not {value!r}")
     return header_list([(name, value)])[0]

@@ -1,1 +1,1 @@
-"""Routes of native handlers: patterns, the table that is built of them, and the router that looks into it."""
+"""Routes of native handlers: patterns, the routing table, and the router that uses it."""

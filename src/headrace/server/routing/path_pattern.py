@@ -1,7 +1,8 @@
-"""The paths of routes: what `/users/{id:int}/files/{name:path}` matches, and how such a path is written.
+"""The paths of routes: patterns such as `/users/{id:int}/files/{name:path}`, matching, and URLs made from them.
 
 A pattern is plain text, not percent-encoded. A request's path is split at its slashes first, then each segment is
-percent-decoded, once (RFC 3986 §2.4): `%2F` does not split, and `%252e` is `%2e`. Only `{name:path}` is joined again.
+percent-decoded, once (RFC 3986 §2.4): `%2F` does not split, and `%252e` is `%2e`. Only `{name:path}` joins segments
+again.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
-LONGEST_NUMBER: Final = 100  # digits that a number in a path may have; int() of Python refuses some thousands
+LONGEST_NUMBER: Final = 100  # digits that a number in a path may have; Python's int() refuses some thousands
 
 _DIGITS: Final = f"[0-9]{{1,{LONGEST_NUMBER}}}"
 _INT: Final = re.compile(f"-?{_DIGITS}")
 _FLOAT: Final = re.compile(f"-?{_DIGITS}(?:[.]{_DIGITS})?")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-# What a segment may hold as it is (RFC 3986 §3.3: pchar), beside letters, digits and "-._~".
+# Characters that a segment may contain unencoded (RFC 3986 §3.3: pchar), besides letters, digits and "-._~".
 _PCHAR: Final = "!$&'()*+,;=:@"
 
 
 class RouteError(ValueError):
-    """A route that cannot be, or a URL that cannot be made of one. The message is a sentence that names the route."""
+    """An invalid route, or a URL that cannot be made from one. The message is a sentence that names the route."""
 
 
 class Converter:
-    """One type of parameter: `read` makes a value of a decoded segment, or returns None; `write` does the opposite."""
+    """One type of parameter: `read` makes a value of a decoded segment, or returns None; `write` does the reverse."""
 
     def __init__(self, name: str, read: Callable[[str], Any], write: Callable[[Any], str]) -> None:
         self.name = name
@@ -55,7 +56,7 @@ def _read_float(text: str) -> float | None:
 def _write_float(value: Any) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError("is not a number")
-    # Never with an exponent, which a route does not read.
+    # Never write an exponent, which a route does not read.
     text = format(Decimal(repr(value)), "f")
     if not _FLOAT.fullmatch(text):
         raise ValueError("cannot be written as a number in a path")
@@ -86,7 +87,7 @@ def _write_str(value: Any) -> str:
     return text
 
 
-# In the order in which a segment is tried: the narrower first.
+# In the order in which a segment is tried: the narrowest first.
 TYPED: Final = (
     Converter("uuid", _read_uuid, _write_uuid),
     Converter("int", _read_int, _write_int),
@@ -106,7 +107,7 @@ class Parameter:
 
 
 class Pattern:
-    """A parsed path: `segments` are text, as it stands behind percent-decoding, or parameters."""
+    """A parsed path: `segments` are text without percent-encoding, or parameters."""
 
     def __init__(self, text: str, segments: Sequence[str | Parameter]) -> None:
         self.text = text
@@ -114,15 +115,15 @@ class Pattern:
         self.parameters: tuple[Parameter, ...] = tuple(each for each in segments if isinstance(each, Parameter))
         self.names: tuple[str, ...] = tuple(each.name for each in self.parameters)
         self.takes_rest: bool = bool(self.parameters) and self.parameters[-1].converter is PATH
-        """True when the last segment is `{name:path}`."""
+        """True if the last segment is `{name:path}`."""
 
     @property
     def literal(self) -> bytes | None:
-        """The path as a client sends it mostly, when there is no parameter in it; else None."""
+        """The path in the form that most clients send, if it has no parameters; else None."""
         return None if self.parameters else self._write({}).encode("ascii")
 
     def url(self, values: Mapping[str, Any]) -> str:
-        """The path with `values` for its parameters, percent-encoded. Raises RouteError."""
+        """Return the path with `values` for its parameters, percent-encoded. Raises RouteError."""
         missing = [name for name in self.names if name not in values]
         extra = [name for name in values if name not in self.names]
         if missing or extra:
@@ -151,22 +152,23 @@ class Pattern:
 
 
 def parse_pattern(text: object, prefix: bool = False) -> Pattern:
-    """Parse a route's path; a `prefix` stands before others. Raises RouteError, which says what is wrong and where."""
+    """Return the pattern of a route's path; a `prefix` stands before others. Raises RouteError, which says what is
+    wrong and where."""
     if not isinstance(text, str):
-        raise RouteError(f"the path of a route is text, not {text!r}")
+        raise RouteError(f"the path of a route must be text, not {text!r}")
     if prefix and text in ("", "/"):
         return Pattern("", ())
     if not text.startswith("/"):
         raise RouteError(f"the path {text!r} does not begin with a slash")
     if "?" in text or "#" in text:
-        raise RouteError(f"the path {text} has a query or a fragment; a route matches the path alone")
+        raise RouteError(f"the path {text} has a query or a fragment; a route matches only the path")
     if prefix and text.endswith("/"):
-        raise RouteError(f"the prefix {text} ends with a slash; the paths under it begin with one")
+        raise RouteError(f"the prefix {text} ends with a slash; paths under it begin with one")
     return joined_pattern(text, [_parse_segment(text, each) for each in text[1:].split("/")], prefix)
 
 
 def joined_pattern(text: str, segments: Sequence[str | Parameter], prefix: bool = False) -> Pattern:
-    """A pattern of segments that stood apart, checked as a whole. Raises RouteError."""
+    """Return a pattern of given segments, checked as a whole. Raises RouteError."""
     names: set[str] = set()
     for position, segment in enumerate(segments):
         if isinstance(segment, str):
@@ -175,7 +177,7 @@ def joined_pattern(text: str, segments: Sequence[str | Parameter], prefix: bool 
             raise RouteError(f"the path {text} has two parameters named {segment.name}")
         names.add(segment.name)
         if segment.converter is PATH and (prefix or position < len(segments) - 1):
-            raise RouteError(f"the path {text}: {{{segment.name}:path}} takes all that follows, so it must be the last")
+            raise RouteError(f"the path {text}: {{{segment.name}:path}} matches the whole rest, so it must come last")
     return Pattern(text, segments)
 
 
@@ -183,12 +185,12 @@ def _parse_segment(text: str, segment: str) -> str | Parameter:
     if "{" not in segment and "}" not in segment:
         return segment
     if not (segment.startswith("{") and segment.endswith("}")) or segment.count("{") + segment.count("}") != 2:
-        raise RouteError(f"the path {text}: a parameter is a whole segment such as {{name}}, and {segment!r} is not")
+        raise RouteError(f"the path {text}: a parameter is a whole segment such as {{name}}; {segment!r} is not")
     name, colon, kind = segment[1:-1].partition(":")
     if not name.isidentifier():
         raise RouteError(f"the path {text}: {name!r} cannot be the name of a parameter")
     converter = CONVERTERS.get(kind if colon else "str")
     if converter is None:
         known = ", ".join(sorted(CONVERTERS))
-        raise RouteError(f"the path {text}: {kind!r} is no type of parameter; there are {known}")
+        raise RouteError(f"the path {text}: {kind!r} is not a type of parameter; the types are {known}")
     return Parameter(name, converter)

@@ -1,4 +1,4 @@
-"""One row of a routing table, and how its middleware is put around its handler."""
+"""One row of a routing table, and the middleware around its handler."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from headrace.transport.kinds import kind_of
 Next = Callable[[Request], Awaitable[AnyResponse]]
 Middleware = Callable[[Request, Next], Awaitable[AnyResponse]]
 
-WEBSOCKET: Final = b"websocket"  # stands where a method does; no method is written in small letters (see _methods)
+WEBSOCKET: Final = b"websocket"  # stands in place of a method; methods have no lowercase letters (see _methods)
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")  # RFC 9110 §5.6.2, without small letters
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")  # RFC 9110 §5.6.2, without lowercase letters
 
 
 class Route:
     """A path, its methods and its handler.
 
-    `path` is literal (`/about`), or has segments that are parameters: `{name}` or `{name:str}` for any one segment,
-    `{id:int}`, `{x:float}`, `{id:uuid}`, and, at the end, `{rest:path}` for everything behind. `methods` are those that
+    `path` is literal (`/about`), or has parameters as segments: `{name}` or `{name:str}` for any one segment,
+    `{id:int}`, `{x:float}`, `{id:uuid}`, and, at the end, `{rest:path}` for the whole rest. `methods` are those that
     the handler takes, None for all; HEAD comes with GET. `middleware` is put around the handler, the first outermost.
     `state` becomes `request.state`. `cancel_on_disconnect` says whether the handler is cancelled when its client goes;
     None leaves it to the server. `name` is for `Router.url_for`. With `websocket=True` the route takes requests for a
@@ -50,7 +50,7 @@ class Route:
     ) -> None:
         self.pattern: Pattern = parse_pattern(path)
         self.path: str = self.pattern.text
-        """The path as it is matched, with the prefixes of its mounts."""
+        """The path that is matched, with the prefixes of its mounts."""
         self.handler = handler
         self.methods: tuple[str, ...] | None = None if websocket else _methods(path, methods)
         self.name = name
@@ -60,11 +60,11 @@ class Route:
         self.is_websocket = websocket
         _check_handler(path, handler)
         if name is not None and not (isinstance(name, str) and name):
-            raise RouteError(f"the route {path}: its name is {name!r}, and must be text")
+            raise RouteError(f"the route {path}: its name is {name!r}; it must be text")
 
     @property
     def keys(self) -> tuple[bytes, ...]:
-        """What it is found by in a table: its methods, `*` for all, or WEBSOCKET."""
+        """Its keys in a table: its methods, `*` for all, or WEBSOCKET."""
         if self.is_websocket:
             return (WEBSOCKET,)
         if self.methods is None:
@@ -72,7 +72,7 @@ class Route:
         return tuple(each.encode("ascii") for each in self.methods)
 
     def under(self, pattern: Pattern) -> Route:
-        """The same route with the path that it has where it is mounted."""
+        """Return the same route with its path in a mount."""
         if pattern.text == self.path:
             return self
         mounted = copy.copy(self)
@@ -81,7 +81,7 @@ class Route:
         return mounted
 
     def __str__(self) -> str:
-        """The route in a few words, for logs and errors: `GET /users/{id:int} (app.show_user)`."""
+        """Return the route in a few words, for logs and errors: `GET /users/{id:int} (app.show_user)`."""
         methods = "any method" if self.methods is None else ",".join(self.methods)
         kind = "WebSocket" if self.is_websocket else methods
         return f"{kind} {self.path} ({called(self.handler)})"
@@ -91,12 +91,13 @@ class Route:
 
 
 def checked_middleware(middleware: object, where: str) -> tuple[Middleware, ...]:
-    """The middleware as a tuple. Raises RouteError for what cannot be middleware; `where` says whose it is."""
+    """Return the middleware as a tuple. Raises RouteError for objects that cannot be middleware; `where` names their
+    owner."""
     if isinstance(middleware, str) or not isinstance(middleware, Iterable):
-        raise RouteError(f"{where}: its middleware is {middleware!r}, and must be a list")
+        raise RouteError(f"{where}: its middleware is {middleware!r}; it must be a list")
     for each in middleware:
         if inspect.isclass(each):
-            raise RouteError(f"{where}: the middleware {each.__name__} is a class; give what it makes")
+            raise RouteError(f"{where}: the middleware {each.__name__} is a class; give an instance")
         if not callable(each):
             raise RouteError(f"{where}: the middleware {each!r} cannot be called")
         if not _takes(each, 2):
@@ -105,10 +106,11 @@ def checked_middleware(middleware: object, where: str) -> tuple[Middleware, ...]
 
 
 def compose(handler: Handler, middleware: Sequence[Middleware], whose: str) -> Handler:
-    """One callable of a handler with its middleware around it, the first outermost; the handler itself without any.
+    """Return one callable of a handler with its middleware around it, the first outermost; the handler itself without
+    any.
 
-    What `next` gives to a middleware is always a response: an HTTPError from below is made one, so that every layer
-    sees it, and anything else raises TypeError, which names `whose` it was. The outermost result is the caller's.
+    A middleware always gets a response from `next`: an HTTPError of an inner layer is made one, and any other type
+    raises TypeError, which names `whose` it was. The outermost result is not checked.
     """
     if not middleware:
         return handler
@@ -134,14 +136,14 @@ def _checked(call: Handler, who: str) -> Next:
         except HTTPError as error:
             return Response(error.status, PLAIN_TEXT, utf8(error.reason) + b"\n")
         if not isinstance(response, AnyResponse):
-            raise TypeError(f"{who} returned {kind_of(response)}, which is no response such as headrace.Response")
+            raise TypeError(f"{who} returned {kind_of(response)}, which is not a response such as headrace.Response")
         return response
 
     return following
 
 
 def called(what: object) -> str:
-    """What a handler or middleware is called, with its module."""
+    """Return the name of a handler or middleware, with its module."""
     name = getattr(what, "__qualname__", None)
     if name is None:
         what = type(what)
@@ -159,7 +161,7 @@ def _methods(path: str, methods: Iterable[str] | None) -> tuple[str, ...] | None
         raise RouteError(f"the route {path} has no methods")
     for each in taken:
         if not isinstance(each, str) or not _TOKEN.fullmatch(each):
-            raise RouteError(f"the route {path}: {each!r} is no method; methods are written in capitals")
+            raise RouteError(f"the route {path}: {each!r} is not a method; methods are written in capitals")
         if each == "CONNECT":
             raise RouteError(f"the route {path}: CONNECT has no path; WebSockets are taken with websocket=True")
     if len(set(taken)) != len(taken):
@@ -182,11 +184,11 @@ def _check_handler(path: str, handler: object) -> None:
 
 
 def _takes(what: Callable[..., object], count: int) -> bool:
-    """Whether it can be called with `count` positional arguments; True for what does not tell."""
+    """Return whether it can be called with `count` positional arguments; True if its signature is unknown."""
     try:
         inspect.signature(what).bind(*[None] * count)
     except TypeError:
         return False
-    except ValueError:  # made in C, without a signature
+    except ValueError:  # written in C, without a signature
         return True
     return True

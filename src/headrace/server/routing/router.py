@@ -1,4 +1,4 @@
-"""Routes: which handler answers which path and method.
+"""Routes: path and method of a request choose its handler.
 
     router = Router()
 
@@ -6,9 +6,9 @@
     async def user(request: Request) -> Response:
         return Response.json({"id": request.params["id"]})
 
-A Router is a native handler itself, so it is what is served. Among routes that match the same path the narrower goes
-first, whatever the order in which they came: at each segment literal text before a typed parameter, that before a plain
-one, that before `{rest:path}`.
+A Router is itself a native handler, which a server can serve. Among routes that match the same path the narrowest wins,
+in any order of registration: at each segment literal text before a typed parameter, then a plain one, then
+`{rest:path}`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from headrace.server.routing.routing_table import Scope, Table, call
 H = TypeVar("H", bound=Handler)
 
 _NOT_FOUND: Final = Response(404, PLAIN_TEXT, b"Not Found\n")
-_QUESTION_MARK: Final = 0x3F  # octets are looked for as numbers: `b"?" in path` raises and catches inside, 0.45 us
+_QUESTION_MARK: Final = 0x3F  # bytes are searched by number: `b"?" in path` raises and catches inside, 0.45 us
 
 
 def _not_found(request: Request) -> AnyResponse:
@@ -34,10 +34,10 @@ def _not_found(request: Request) -> AnyResponse:
 
 
 class Mount:
-    """Routes under a prefix: a Router, or rows of a table, or one handler that takes everything there is below.
+    """Routes under a prefix: a Router, or rows of a table, or one handler for all paths below.
 
-    `prefix` begins with a slash and does not end with one; it may have parameters. `middleware` is put around all that
-    is under it, outside of a router's own. `name` is put before the names under it: `api:user`. A handler, such as
+    `prefix` begins with a slash and does not end with one; it may have parameters. `middleware` is put around all
+    routes under it, outside of a router's own. `name` is put before the names under it: `api:user`. A handler, such as
     StaticFiles, gets all methods and finds the rest of the path in `request.params["path"]`. Raises RouteError.
     """
 
@@ -62,22 +62,22 @@ class Mount:
         elif isinstance(what, Iterable):
             self.rows = tuple(what)
         else:
-            raise RouteError(f"the mount {prefix} is given {what!r}, which is no router, table or handler")
+            raise RouteError(f"the mount {prefix} is given {what!r}, which is not a router, table or handler")
 
 
 class Router:
     """Finds the handler for a request's path and method, and calls it.
 
-    `routes` are Route and Mount rows; more come with the decorators. `middleware` is put around every answer, 404 and
-    405 included, the first outermost. `not_found` is the handler for paths that no route has. A request finds its route
-    in `request.route`, its parameters in `request.params`, its route's state in `request.state`.
+    `routes` are Route and Mount rows; the decorators add more. `middleware` is put around every answer, 404 and 405
+    included, the first outermost. `not_found` is the handler for paths that no route has. A request has its route in
+    `request.route`, its parameters in `request.params`, its route's state in `request.state`.
 
     HEAD comes with GET, OPTIONS is answered with 204 and `allow`, another method that a path does not have with 405.
     Paths match exactly, trailing slash included; with `redirect_slashes` a path that would match with one slash more or
-    less at its end is redirected (308). `not_found` and `middleware` of a router count where it is mounted, too;
-    `redirect_slashes` is that of the router that is served.
+    less at its end is redirected (308). `not_found` and `middleware` of a router also apply where it is mounted;
+    `redirect_slashes` is that of the outermost router.
 
-    Raises RouteError for a table that cannot be: two routes of one path and method, two of one name, and the like.
+    Raises RouteError for an invalid table, such as two routes of one path and method, or two of one name.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Router:
         redirect_slashes: bool = False,
     ) -> None:
         if not_found is not None and not callable(not_found):
-            raise RouteError(f"not_found of a router is {not_found!r}, which cannot be called")
+            raise RouteError(f"the not_found of a router is {not_found!r}, which cannot be called")
         self.middleware: tuple[Middleware, ...] = checked_middleware(middleware, "the router")
         self.redirect_slashes = redirect_slashes
         self._not_found = not_found
@@ -102,7 +102,7 @@ class Router:
     # -- serving -----------------------------------------------------------------------------------------------
 
     def __call__(self, request: Request) -> Any:
-        """Answer a request: a response, or what gives one when it is awaited."""
+        """Answer a request: return a response, or an awaitable of one."""
         table = self._table
         try:
             exchange = request._exchange
@@ -132,14 +132,14 @@ class Router:
 
     @property
     def takes_websockets(self) -> bool:
-        """True when a route takes WebSockets. A server asks once, when it starts."""
+        """True if a route takes WebSockets. A server asks once, when it starts."""
         return self._table.takes_websockets
 
     # -- building ----------------------------------------------------------------------------------------------
 
     @property
     def routes(self) -> tuple[Route | Mount, ...]:
-        """The rows of the table, in the order in which they came."""
+        """The rows of the table, in the order in which they were added."""
         return self._rows
 
     def add(self, row: Route | Mount) -> None:
@@ -153,8 +153,8 @@ class Router:
     def swap(self, routes: Iterable[Route | Mount]) -> None:
         """Replace the table, also while it is served: requests that were dispatched before keep their routes.
 
-        Where this router is mounted, the tables of those routers are made anew as well. Whether WebSockets are offered
-        to clients is decided when the server starts. Raises RouteError, and then nothing has changed.
+        The tables of routers that mount this one are rebuilt as well. Whether WebSockets are offered to clients is
+        decided when the server starts. Raises RouteError, and then nothing has changed.
         """
         before = self._rows
         self._rows = tuple(routes)
@@ -180,7 +180,7 @@ class Router:
         state: Any = None,
         cancel_on_disconnect: bool | None = None,
     ) -> Callable[[H], H]:
-        """A decorator that makes a route of a handler; what it takes is as for Route. Raises RouteError."""
+        """Return a decorator that makes a route of a handler; the arguments are those of Route. Raises RouteError."""
 
         def add(handler: H) -> H:
             self.add(
@@ -199,23 +199,23 @@ class Router:
         return add
 
     def get(self, path: str, **options: Any) -> Callable[[H], H]:
-        """As `route`, for GET, and HEAD with it."""
+        """Return a decorator like `route`, for GET and HEAD."""
         return self.route(path, methods=("GET",), **options)
 
     def post(self, path: str, **options: Any) -> Callable[[H], H]:
-        """As `route`, for POST."""
+        """Return a decorator like `route`, for POST."""
         return self.route(path, methods=("POST",), **options)
 
     def put(self, path: str, **options: Any) -> Callable[[H], H]:
-        """As `route`, for PUT."""
+        """Return a decorator like `route`, for PUT."""
         return self.route(path, methods=("PUT",), **options)
 
     def patch(self, path: str, **options: Any) -> Callable[[H], H]:
-        """As `route`, for PATCH."""
+        """Return a decorator like `route`, for PATCH."""
         return self.route(path, methods=("PATCH",), **options)
 
     def delete(self, path: str, **options: Any) -> Callable[[H], H]:
-        """As `route`, for DELETE."""
+        """Return a decorator like `route`, for DELETE."""
         return self.route(path, methods=("DELETE",), **options)
 
     def websocket(
@@ -227,9 +227,9 @@ class Router:
         state: Any = None,
         cancel_on_disconnect: bool | None = None,
     ) -> Callable[[H], H]:
-        """A decorator for a handler of requests for a WebSocket.
+        """Return a decorator for a handler of requests for a WebSocket.
 
-        It returns a WebSocketResponse, or another response to refuse. Raises RouteError.
+        The handler returns a WebSocketResponse, or another response to refuse. Raises RouteError.
         """
 
         def add(handler: H) -> H:
@@ -256,14 +256,14 @@ class Router:
         middleware: Sequence[Middleware] = (),
         name: str | None = None,
     ) -> None:
-        """Put a router, a table or a handler under a prefix, as Mount does. Raises RouteError."""
+        """Put a router, a table or a handler under a prefix, like Mount. Raises RouteError."""
         self.add(Mount(prefix, what, middleware=middleware, name=name))
 
     def url_for(self, name: str, /, **params: Any) -> str:
-        """The path of the route with this name, with `params` in it, percent-encoded.
+        """Return the path of the route with this name, with `params` in it, percent-encoded.
 
-        Names under a mount that has a name are written `mount:route`. Raises RouteError when there is no such route,
-        when a parameter is missing or one too many, or when a value does not fit its type.
+        Names under a mount that has a name are written `mount:route`. Raises RouteError if there is no such route, if a
+        parameter is missing or unknown, or if a value does not fit its type.
         """
         return self._table.url(name, params)
 
@@ -289,9 +289,9 @@ class Router:
         _fill(self._rows, table, scope, (*above, self))
 
     def _redirection(self, table: Table, path: bytes, raw_path: bytes) -> bytes | None:
-        """Where a path that has no route is to be asked for instead; None when that has none either."""
+        """Return the path to redirect to, for a path that has no route; None if that path has none either."""
         other = path[:-1] if path.endswith(b"/") else path + b"/"
-        # What begins with two slashes would be read as another host's name (RFC 3986 §4.2).
+        # A path that begins with two slashes would be read as another host's name (RFC 3986 §4.2).
         if (
             other in (b"", b"*/")
             or other.startswith((b"//", b"/\\"))
@@ -308,7 +308,7 @@ def _fill(rows: Sequence[Route | Mount], table: Table, scope: Scope, above: tupl
             table.add(row, scope)
             continue
         if not isinstance(row, Mount):
-            raise RouteError(f"a row of the table under {scope.text or '/'} is {row!r}, and neither Route nor Mount")
+            raise RouteError(f"a row of the table under {scope.text or '/'} is {row!r}; it must be a Route or a Mount")
         router = row.router
         segments = (*scope.segments, *row.pattern.segments)
         inner = Scope(

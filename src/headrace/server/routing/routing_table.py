@@ -1,4 +1,4 @@
-"""The table that a router looks in: a dict for literal paths, and a tree of segments for the others.
+"""The table of a router: a dict for literal paths, and a tree of segments for the others.
 
 It is filled while routes are built, each route composed once; a request only reads it.
 """
@@ -18,7 +18,7 @@ _RANK: Final = {each.name: rank for rank, each in enumerate(TYPED)}
 
 
 class Scope:
-    """Where a route stands: the prefix of its mounts, and the middleware and not_found that it has from them."""
+    """The surroundings of a route: the prefix of its mounts, and the middleware and not_found that it has from them."""
 
     def __init__(
         self,
@@ -36,7 +36,8 @@ class Scope:
         self._refusals: dict[tuple[int, bytes], Handler] = {}
 
     def refusal(self, status: int, allow: bytes, also: Sequence[Middleware] = ()) -> Handler:
-        """What answers with `status` and `allow`, inside this scope's middleware and what of a route is given."""
+        """Return a handler that answers with `status` and `allow`, inside the middleware of this scope and of a given
+        route."""
         key = (status, allow)
         call = self._refusals.get(key) if not also else None
         if call is None:
@@ -60,11 +61,11 @@ class Entry:
         self.state: Any = route.state
         self.cancel_on_disconnect: bool | None = route.cancel_on_disconnect
         self.plain: bool = route.state is None and route.cancel_on_disconnect is None
-        """True when the request needs to be told nothing but the route."""
+        """True if the request needs nothing but its route."""
 
 
 class Leaf:
-    """All routes of one path: `explicit` as they were given, `found` with the HEAD that comes with a GET."""
+    """All routes of one path: `explicit` by the given methods, `found` with the HEAD that comes with a GET."""
 
     __slots__ = ("explicit", "found")
 
@@ -76,7 +77,7 @@ class Leaf:
         for key in entry.route.keys:
             other = self.explicit.get(key)
             if other is not None:
-                raise RouteError(f"the route {entry.route} is there already, as {other.route}")
+                raise RouteError(f"the route {entry.route} exists already, as {other.route}")
         for key in entry.route.keys:
             self.explicit[key] = self.found[key] = entry
         if b"GET" in self.explicit:
@@ -87,13 +88,13 @@ class Leaf:
 
 
 class Node:
-    """A segment of the tree and what may follow it."""
+    """A segment of the tree and the segments that may follow it."""
 
     __slots__ = ("is_literal", "leaf", "literals", "parameter", "rest", "scope", "typed")
 
     def __init__(self) -> None:
         self.is_literal: bool = True
-        """True when nothing but literal text may follow: then there is no way back to take, and no need to recurse."""
+        """True if only literal text may follow: then there is no way back to take, and no need to recurse."""
         self.leaf: Leaf | None = None
         self.literals: dict[str, Node] = {}
         self.typed: list[tuple[int, Any, Node]] = []
@@ -121,7 +122,7 @@ class Node:
 
 
 class Table:
-    """Routes, ready to be looked up."""
+    """Routes, ready for lookup."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -162,7 +163,7 @@ class Table:
         self.takes_websockets = self.takes_websockets or route.is_websocket
 
     def add_scope(self, scope: Scope) -> None:
-        """What is not found under the scope's prefix is its to answer."""
+        """Let the scope answer paths under its prefix that have no route."""
         node = self._root
         for segment in scope.segments:
             node = node.child(segment)
@@ -171,15 +172,15 @@ class Table:
     # -- looking up --------------------------------------------------------------------------------------------
 
     def url(self, name: str, values: dict[str, Any]) -> str:
-        """The path of the route with this name. Raises RouteError."""
+        """Return the path of the route with this name. Raises RouteError."""
         entry = self._names.get(name)
         if entry is None:
             known = ", ".join(sorted(self._names)) or "none"
-            raise RouteError(f"no route is named {name}; named are: {known}")
+            raise RouteError(f"no route is named {name}; the names are: {known}")
         return entry.pattern.url(values)
 
     def dispatch(self, request: Request, method: bytes, path: bytes) -> Any:
-        """Call what is there for a method and a raw path that the dict of literals did not have."""
+        """Call the handler for a method and a raw path that is not in the dict of literals."""
         if path == b"*":  # OPTIONS * asks about the server as a whole (RFC 9110 §9.3.7)
             return self.scope.refusal(204, _allow(self._methods))(request)
         segments = split_path(path)
@@ -195,19 +196,19 @@ class Table:
         return self._refuse(request, method, passed)
 
     def matches(self, path: bytes) -> bool:
-        """Whether there is any route for a raw path, whatever its method."""
+        """Return whether there is any route for a raw path, whatever its method."""
         segments = split_path(path)
         passed: list[Leaf] = []
         return segments is not None and (_find(self._root, segments, 0, [], b"", passed) is not None or bool(passed))
 
     def _refuse(self, request: Request, method: bytes, passed: Sequence[Leaf]) -> Any:
-        """The path is there, the method is not."""
+        """Answer a request whose path has routes, but none for its method."""
         allowed: dict[bytes, None] = {}
         for leaf in passed:
             allowed.update(dict.fromkeys(key for key in leaf.found if key != WEBSOCKET))
         scope = passed[0].first().scope
         if method == WEBSOCKET or not allowed:
-            # A WebSocket where there is none, or something else where there are only WebSockets.
+            # A WebSocket for a path without one, or another request for a path with WebSockets only.
             return scope.not_found(request)
         if method != b"OPTIONS":
             return scope.refusal(405, _allow(allowed))(request)
@@ -221,7 +222,7 @@ class Table:
 
 
 def call(entry: Entry, request: Request, values: Sequence[Any]) -> Any:
-    """Tell the request what was found, and call the handler."""
+    """Give the request its route and parameters, and call the handler."""
     exchange = request._exchange
     exchange.route = entry.route
     if values:
@@ -235,7 +236,8 @@ def call(entry: Entry, request: Request, values: Sequence[Any]) -> Any:
 
 
 def split_path(path: bytes) -> list[str] | None:
-    """The segments of a raw path, each percent-decoded once; None when they are no UTF-8 (or no path begins so)."""
+    """Return the segments of a raw path, each percent-decoded once; None if they are not UTF-8, or no path begins
+    so."""
     try:
         if b"%" not in path:
             return path.decode().split("/")[1:]
@@ -247,10 +249,10 @@ def split_path(path: bytes) -> list[str] | None:
 def _find(
     node: Node, segments: list[str], position: int, values: list[Any], method: bytes, passed: list[Leaf]
 ) -> Entry | None:
-    """The most specific entry for the method, with what its parameters matched in `values`.
+    """Return the most specific entry for the method, and put the values of its parameters into `values`.
 
-    Leaves of the same path that do not have the method are left in `passed`.
-    No node is visited twice, so the tree's size bounds the work of a request.
+    Leaves of the same path that do not have the method are added to `passed`. No node is visited twice, so the tree's
+    size bounds the work of a request.
     """
     end = len(segments)
     while position < end and node.is_literal:
@@ -300,7 +302,7 @@ def _take(leaf: Leaf, method: bytes, passed: list[Leaf]) -> Entry | None:
 
 
 def _scope_of(node: Node, segments: list[str], position: int) -> Scope:
-    """The innermost scope that a path leads through, in the order in which routes are tried."""
+    """Return the innermost scope of a path, in the order in which routes are tried."""
     best = _deepest(node, segments, position)
     assert best is not None  # the root has one
     return best[1]

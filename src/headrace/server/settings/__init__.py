@@ -1,1 +1,1 @@
-"""The settings: what they are, and where they come from."""
+"""The settings: their meaning, and where their values come from."""

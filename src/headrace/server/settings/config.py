@@ -1,8 +1,8 @@
-"""What a server is told: where it listens, how, and with which limits.
+"""A server's settings: addresses, protocols, limits.
 
-`Config` is made by hand by those who embed the server, and by `load_config` of `headrace.server.settings.sources` from
-the command line, the environment and a TOML file. Either way each value is checked once, here, and a bad one raises
-`ConfigError` with one sentence that says what is wrong and how it should be.
+A program that embeds the server makes a `Config` by hand; `load_config` of `headrace.server.settings.sources` makes it
+from the command line, the environment and a TOML file. In both cases this module checks each value once. A bad one
+raises `ConfigError`, with one sentence that says what is wrong and what is expected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from headrace.engine.limits import Limits
 from headrace.engine.server_names import ServerNames
 
 INTERFACES: Final = ("auto", "asgi", "wsgi", "native")
-PROTOCOLS: Final = ("h2,http/1.1", "h2", "http/1.1")  # by their names in ALPN, in order of preference
+PROTOCOLS: Final = ("h2,http/1.1", "h2", "http/1.1")  # names in ALPN, in order of preference
 LOOPS: Final = ("auto", "asyncio", "uvloop")
 SWITCHES: Final = ("auto", "on", "off")
 ACCESS_LOG_FORMATS: Final = ("plain", "json")
@@ -28,8 +28,8 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 DEFAULT_BIND: Final = "127.0.0.1:8000"
 FRAMES_PER_TURN: Final = 100 if engine_is_compiled() else 40
-"""One busy connection must not hold up the others. Twenty that send the dearest frames there are keep a bystander
-waiting for 50 ms with the compiled engine; with the pure one, a third as fast, for 150 ms and more at 100 frames."""
+"""One busy connection must not hold up the others. Twenty that send the most expensive frames delay a bystander by 50
+ms with the compiled engine; the pure engine is a third as fast and would need 150 ms and more with 100 frames."""
 
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
@@ -41,7 +41,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """One address to listen on. Made from text by `Bind.parse`; `kind` says which of the other attributes counts."""
+    """One address to listen on. `Bind.parse` makes it from text; `kind` says which of the other attributes apply."""
 
     kind: str
     """`tcp` (host and port), `unix` (path) or `fd` (fd)."""
@@ -51,18 +51,19 @@ class Bind:
     path: str = ""
     fd: int = -1
     tls: bool = False
-    """True when connections to this address must begin with a TLS handshake."""
+    """True if connections to this address must begin with a TLS handshake."""
 
     @classmethod
     def parse(cls, text: str, *, tls: bool = False) -> Bind:
-        """Reads `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `fd:N`. Raises ConfigError for anything else."""
+        """Return the address in `text`: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `fd:N`. Raises ConfigError for any
+        other form."""
         if text.startswith("unix:"):
             if not text[5:]:
-                raise ConfigError(f"the address '{text}' names no path; write unix:PATH")
+                raise ConfigError(f"the address '{text}' has no path; write unix:PATH")
             return cls("unix", path=text[5:], tls=tls)
         if text.startswith("fd:"):
             if not text[3:].isascii() or not text[3:].isdigit():
-                raise ConfigError(f"the address '{text}' names no descriptor; write fd:N with N a number")
+                raise ConfigError(f"the address '{text}' has no descriptor; write fd:N, where N is a number")
             return cls("fd", fd=int(text[3:]), tls=tls)
         host, colon, port = text.rpartition(":")
         if host.startswith("[") and host.endswith("]"):
@@ -77,7 +78,7 @@ class Bind:
         return cls("tcp", host=host, port=int(port), tls=tls)
 
     def __str__(self) -> str:
-        """The address in the form that `parse` reads."""
+        """Return the address in the form that `parse` reads."""
         if self.kind == "unix":
             return f"unix:{self.path}"
         if self.kind == "fd":
@@ -86,45 +87,46 @@ class Bind:
 
 
 def server_limits() -> Limits:
-    """The engine's default limits, with the turn limit that a server of many connections needs."""
+    """Return the engine's default limits, with the limit for turns that a server of many connections needs."""
     return Limits(frames_per_turn=FRAMES_PER_TURN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings of one server process. Raises ConfigError when a value, or two together, cannot be used.
+    """The settings of one server process. Raises ConfigError if a value, or a combination of values, cannot be used.
 
-    A copy with changes comes from `dataclasses.replace`.
+    `dataclasses.replace` makes a copy with changes.
     """
 
     bind: str | Sequence[str] = (DEFAULT_BIND,)
-    """Addresses: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, `fd:N`. All of them speak TLS once there is a certificate."""
+    """Addresses: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, `fd:N`. All of them speak TLS if there is a certificate."""
     cleartext_bind: str | Sequence[str] = ()
-    """Addresses that never speak TLS, beside those of `bind` which do."""
+    """Addresses that never speak TLS, in addition to those of `bind`, which then do."""
     interface: str = "auto"
-    """`asgi`, `wsgi`, `native`, or `auto`: told apart by what the application looks like."""
+    """`asgi`, `wsgi`, `native`, or `auto`: detected by the application's parameters."""
     tls_cert: str | None = None
-    """PEM file with the certificate and its chain; it may hold the private key too."""
+    """PEM file with the certificate and its chain; it may contain the private key, too."""
     tls_key: str | None = None
-    """PEM file with the private key, when `tls_cert` does not hold it."""
+    """PEM file with the private key, if `tls_cert` does not contain it."""
     tls_key_password: str | None = field(default=None, repr=False)
-    """What opens an encrypted `tls_key`; never printed."""
+    """Password of an encrypted `tls_key`; never printed."""
     dev_tls: bool = False
-    """Serve with a certificate for localhost that headrace makes and keeps. Never for the public."""
+    """Serve with a certificate for localhost that headrace makes and keeps. Only for development."""
     protocols: str = "h2,http/1.1"
-    """Which protocols are served. Under TLS the client chooses by ALPN, on cleartext by what it sends first."""
+    """Protocols that are served. Under TLS the client chooses by ALPN, on cleartext by its first bytes."""
     websockets: str = "auto"
-    """`on`, `off`, or `auto`: for ASGI applications, and native ones that have a route for them."""
+    """`on`, `off`, or `auto`: on for ASGI applications, and for native ones that have a route for WebSockets."""
     websocket_compression: bool = True
-    """Whether the WebSockets of ASGI applications agree to permessage-deflate; native ones say it themselves."""
+    """Whether the WebSockets of ASGI applications accept permessage-deflate; native handlers choose it themselves."""
     loop: str = "auto"
-    """`uvloop`, `asyncio`, or `auto`: uvloop where it is installed. For the command line, which makes the loop."""
+    """`uvloop`, `asyncio`, or `auto`: uvloop if it is installed. Only the command line, which makes the loop, uses
+    it."""
     access_log: bool = False
-    """One line a request, on stderr, through the logger `headrace.access`."""
+    """Write one line per request to stderr, with the logger `headrace.access`."""
     access_log_format: str = "plain"
-    """`plain`: the common log format with the time taken; `json`: one object a line, with the request's id."""
+    """`plain`: the common log format with the time taken; `json`: one object per line, with the request's id."""
     request_id_header: str = ""
-    """The field that a trusted proxy puts a request's id into, such as `x-request-id`; empty: ids are made here."""
+    """Field in which a trusted proxy sends a request's id, such as `x-request-id`; empty: the server makes the ids."""
     metrics_bind: str = ""
     """Address, as in `bind`, that answers `/metrics` for Prometheus, in cleartext; empty: none."""
     otel: bool = False
@@ -132,45 +134,52 @@ class Config:
     proxy_protocol: str = "off"
     """Whether every connection begins with a PROXY header of a load balancer: `off`, `v1`, `v2`, or `on` for both."""
     proxy_protocol_from: str | Sequence[str] = ("127.0.0.1", "::1")
-    """Addresses and networks of those load balancers; connections from elsewhere end. Unix sockets are always taken."""
+    """Addresses and networks of those load balancers; connections from other peers end. Unix sockets are always
+    accepted."""
     server_names: str | Sequence[str] = ()
-    """Names that requests may be for, such as `example.com` and `*.example.com`; those for others get 421. Empty: any.
-    Under TLS give the names of the certificate."""
+    """Host names that are served, such as `example.com` and `*.example.com`; requests for others get 421. Empty: any.
+    Under TLS, give the names in the certificate."""
     underscore_fields: bool = False
-    """Whether requests keep fields with an underscore in their name. Many an application takes `x_forwarded_for` for
-    `x-forwarded-for`, which a proxy in front has checked or written; so they are left out. WSGI never gets them."""
+    """Whether requests keep fields with an underscore in their name. Many applications read `x_forwarded_for` as
+    `x-forwarded-for`, which a proxy in front has checked or written; so the default drops them. WSGI never gets
+    them."""
     log_level: str = "info"
-    """Least severity that the command line's logging shows; a server that is embedded leaves logging alone."""
+    """Lowest severity that the command line logs. An embedded server does not configure logging."""
     root_path: str = ""
     """ASGI's `root_path`: the prefix under which a proxy mounts the application, such as `/api`."""
     lifespan: str = "auto"
-    """ASGI's lifespan: `on` (its failure ends the start), `off`, or `auto` (used when the application knows it)."""
+    """ASGI's lifespan: `on` (its failure ends the start), `off`, or `auto` (used if the application supports it)."""
     max_connections: int = 16_384
-    """Connections open at once; further ones wait in the listening sockets' backlog."""
+    """Connections that may be open at once; further ones wait in the backlog of the listening sockets."""
     max_messages_size: int = 33_554_432
-    """Bytes that all connections together reserve for large WebSocket messages, beyond one for each connection; then
-    those of one connection come one after the other. See `max_connection_messages_size` in `limits`."""
+    """Bytes that all connections together may reserve for large WebSocket messages, beyond one message for each
+    connection; after that, large messages of one connection come one after the other. See
+    `max_connection_messages_size` in `limits`."""
     max_body_size: int = 10_485_760
-    """Octets that `request.read()` collects before it answers 413. Streamed bodies have no such limit."""
+    """Largest body, in bytes, that `request.read()` collects; a larger one gets 413. Streamed bodies have no such
+    limit."""
     wsgi_threads: int = 0
-    """WSGI requests that run at once, each in a thread of its own; 0: four more than there are cores, 32 at most."""
+    """WSGI requests that run at once, each in its own thread; 0: four more than there are cores, 32 at most."""
     wsgi_spare_threads: int = 4
-    """Further threads while more than half of those wait for slow clients; 0: none, and none with one thread."""
+    """Additional threads while more than half of those wait for slow clients; 0: none. There are none with one
+    thread."""
     wsgi_stall_s: float = 2.0
-    """Seconds in which a client that threads wait for must take or send 4 KiB while others need one; 0: no end."""
+    """Seconds in which a client that a thread waits for must take or send 4 KiB while other requests need a thread; 0:
+    no limit."""
     wsgi_spool_memory: int = 1_048_576
     """Bytes of a WSGI request's content, and of a response that its client has not taken, that are kept in memory."""
     wsgi_spool_size: int = 67_108_864
-    """The same in a temporary file, once they are more; beyond it a thread waits for the client. 0: no file."""
+    """Bytes of the same in a temporary file, when they exceed memory; beyond it a thread waits for the client. 0: no
+    file."""
     wsgi_spool_total: int = 1_073_741_824
-    """Bytes in all of these files together, of one client address half of it; beyond it threads wait for clients."""
+    """Bytes in all of these files together, half of them for one client address; beyond it threads wait for clients."""
     tls_handshake_timeout_s: float = 10.0
     """Seconds for a TLS handshake, and for a PROXY header; then the connection ends."""
     limits: Limits = field(default_factory=server_limits)
     """The limits of each connection."""
 
     binds: tuple[Bind, ...] = field(init=False)
-    """All addresses, parsed, those of `bind` first."""
+    """Return all addresses, parsed, those of `bind` first."""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -187,9 +196,9 @@ class Config:
             if value not in choices:
                 raise ConfigError(f"{name} is '{value}'; it must be one of {', '.join(choices)}")
         if self.tls_key and not self.tls_cert:
-            raise ConfigError("tls_key is set without tls_cert; a key alone serves nothing")
+            raise ConfigError("tls_key is set without tls_cert; a key needs its certificate")
         if self.tls_key_password and not self.tls_cert:
-            raise ConfigError("tls_key_password is set without tls_cert; there is no key to open with it")
+            raise ConfigError("tls_key_password is set without tls_cert; there is no key that it could open")
         if self.dev_tls and self.tls_cert:
             raise ConfigError("dev_tls and tls_cert are both set; choose one certificate")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
@@ -260,7 +269,7 @@ class Config:
 
     @property
     def tls(self) -> bool:
-        """True when there is a certificate, so that the addresses of `bind` speak TLS."""
+        """True if there is a certificate, so that the addresses of `bind` speak TLS."""
         return self.dev_tls or self.tls_cert is not None
 
     @property

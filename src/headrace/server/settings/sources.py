@@ -1,6 +1,6 @@
-"""Where settings come from: the command line, then the environment, then a TOML file, then the defaults.
+"""Sources of settings: the command line, then the environment, then a TOML file, then the defaults.
 
-Whoever wrote a setting is told so: each error names the flag, the variable, or the file and its key.
+Each error names the source of its setting: the flag, the variable, or the file and its key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from headrace.server.settings.table import (
     near,
 )
 
-# Not settings: the file's own path, a choice of the build, and what the project's own checks say to themselves.
+# Not settings: the path of the file itself, an option of the build, and variables of the project's own checks.
 _NOT_SETTINGS: Final = ("HEADRACE_CONFIG", "HEADRACE_PURE")
 _NOT_SETTINGS_PREFIX: Final = "HEADRACE_CI_"
 _LIMIT_NAMES: Final = frozenset(each.name for each in fields(Limits))
@@ -29,7 +29,7 @@ _LIMIT_NAMES: Final = frozenset(each.name for each in fields(Limits))
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value that somebody gave, and where: `--bind`, `HEADRACE_BIND` or `headrace.toml: bind`."""
+    """A value that was given, and its source: `--bind`, `HEADRACE_BIND` or `headrace.toml: bind`."""
 
     value: Any
     origin: str
@@ -37,22 +37,23 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings in force, and who gave those that are not defaults."""
+    """The settings in force, and the sources of those that are not defaults."""
 
     config: Config
     given: Mapping[str, Given]
 
     @classmethod
     def defaults(cls) -> Loaded:
-        """The settings when nobody gave any."""
+        """Return the settings if nothing is given."""
         return cls(Config(), {})
 
     def value(self, setting: Setting) -> Any:
-        """The value in force of one setting."""
+        """Return the value in force of one setting."""
         return getattr(self.config.limits if setting.name in _LIMIT_NAMES else self.config, setting.name)
 
     def to_toml(self) -> str:
-        """The settings as a file that `--config` reads, each with its origin as a comment. Passwords are left out."""
+        """Return the settings as a file that `--config` reads, each with its source as a comment. Passwords are left
+        out."""
         lines: list[str] = []
         for each in SETTINGS:
             if each.limit and "[limits]" not in lines:
@@ -73,10 +74,10 @@ def load_config(
     environment: Mapping[str, str] | None = None,
     file: str | Path | None = None,
 ) -> Loaded:
-    """Finds every setting's value: `flags` (by the setting's name) before `environment` before `file` before defaults.
+    """Return every setting's value: `flags` (by the setting's name) before `environment` before `file` before defaults.
 
-    `HEADRACE_CONFIG` names the file when `file` is None. Raises ConfigError, in one sentence that names the place and
-    the setting, for what cannot be read, is unknown or cannot be used.
+    `HEADRACE_CONFIG` names the file if `file` is None. Raises ConfigError, with one sentence that names the source and
+    the setting, for a file that cannot be read, an unknown setting and a value that cannot be used.
     """
     environment = environment or {}
     path = file if file is not None else environment.get("HEADRACE_CONFIG") or None
@@ -150,7 +151,7 @@ def _build(given: Mapping[str, Given]) -> Config:
 
 
 def _placed(sentence: str, given: Mapping[str, Given]) -> str:
-    """Puts the place of the setting that a sentence begins with before it."""
+    """Return `sentence` with the source of the setting before it, if it begins with a setting."""
     name = sentence.split(" ", 1)[0]
     for candidate in (name, "bind", "cleartext_bind"):
         if candidate in given and (candidate == name or sentence.startswith("the address '")):
@@ -161,7 +162,7 @@ def _placed(sentence: str, given: Mapping[str, Given]) -> str:
 
 
 def _near_key(key: str, candidates: Iterable[str]) -> str:
-    """Like `near`, and finds a limit that was written outside of [limits], or the reverse."""
+    """Like `near`; also finds a limit that was written outside of [limits], or a setting inside."""
     name = key.rpartition(".")[2]
     exact = [each for each in candidates if each.rpartition(".")[2] == name]
     return f"; did you mean {exact[0]}?" if exact else near(key, candidates)

@@ -1,8 +1,7 @@
-"""The table of settings: how each is called, read and explained.
+"""The table of settings: name, type and help of each.
 
-One `Setting` a row; flags, `HEADRACE_*` variables and the keys of the TOML file all come from it. What may stand
-together is decided in `headrace.server.settings.config`, and where values come from in
-`headrace.server.settings.sources`.
+One `Setting` is one row; flags, `HEADRACE_*` variables and the keys of the TOML file all come from it.
+`headrace.server.settings.config` checks values and their combinations, `headrace.server.settings.sources` finds them.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class Setting:
     help: str
     choices: tuple[str, ...] = ()
     limit: bool = False
-    """True when the file keeps it under [limits]."""
+    """True if the file keeps it under [limits]."""
     secret: bool = False
-    """True when it is never a flag and never printed."""
+    """True if it is never a flag and never printed."""
 
     @property
     def flag(self) -> str:
@@ -65,7 +64,7 @@ class Setting:
         return f"limits.{self.name}" if self.limit else self.name
 
     def read(self, raw: object) -> Any:
-        """The value of `raw`, which is text or what TOML made of it. Raises ConfigError with the end of a sentence."""
+        """Return the value of `raw`, which is text or a TOML value. Raises ConfigError with the end of a sentence."""
         if self.kind == "switch":
             return _read_switch(raw)
         if self.kind == "addresses":
@@ -228,6 +227,6 @@ BY_NAME: Final = {each.name: each for each in SETTINGS}
 
 
 def near(word: str, candidates: Iterable[str]) -> str:
-    """The end of a sentence that offers the candidate most like `word`, or nothing."""
+    """Return the end of a sentence that offers the candidate most like `word`, or ""."""
     close = difflib.get_close_matches(word, list(candidates), 1, 0.7)
     return f"; did you mean {close[0]}?" if close else ""

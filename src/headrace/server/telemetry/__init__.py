@@ -1,7 +1,7 @@
-"""What a server tells of its work, and those who listen: logs, Prometheus, OpenTelemetry, or a class of one's own.
+"""Telemetry: a server's events, and the sinks that get them: logs, Prometheus, OpenTelemetry, or your own class.
 
-`interface` has what they may be told, `observed` puts it into requests, `request_id` names them. The sinks that need a
-package of their own are imported from where they are: `headrace.server.telemetry.prometheus`, `.opentelemetry`.
+`interface` lists the events, `observed` emits them for requests, `request_id` names requests. Import the sinks that
+need a package of their own from their modules: `headrace.server.telemetry.prometheus`, `.opentelemetry`.
 """
 
 from headrace.server.request_id import RequestIdFilter, request_id

@@ -1,10 +1,10 @@
-"""The access log: one line a request on the logger `headrace.access`, in the common log format with the time taken:
+"""The access log: one line per request on the logger `headrace.access`, in the common log format with the time taken:
 
     192.0.2.1 - - [21/Nov/2026:10:00:00 +0000] "GET /path?query HTTP/2" 200 1234 3.1ms
 
-or as an object in JSON, which has more in it. Status and octets are `-` and 0 (null and 0) when no response was begun;
-a request that ended before its time has the reason at the end of its line. What comes from the client is escaped, so
-that no request can write a line of its own or colour a terminal.
+or as an object in JSON, with more values. Status and bytes are `-` and 0 (null and 0) if no response was begun; a
+request that ended before its time has the reason at the end of its line. Text from the client is escaped, so that no
+request can write a line of its own or colour a terminal.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class AccessLog(Telemetry):
 
 
 def _json_line(request: Observed, duration_s: float) -> str:
-    """The request as one line of JSON, ASCII only. Octets that are no UTF-8 stand as `\\xNN` in it."""
+    """Return the request as one line of JSON, ASCII only. Bytes that are not UTF-8 stand as `\\xNN` in it."""
     head = request.head
     client = request.client_address
     now = time.time()
@@ -86,7 +86,7 @@ def _json_line(request: Observed, duration_s: float) -> str:
 
 
 def _sent(request: Observed) -> int:
-    return request.sent if request.head.method != b"HEAD" else 0  # what a handler gave, the engine left out
+    return request.sent if request.head.method != b"HEAD" else 0  # the engine drops the content
 
 
 def _text(octets: bytes) -> str:
@@ -94,5 +94,5 @@ def _text(octets: bytes) -> str:
 
 
 def escaped(octets: bytes) -> str:
-    """Octets as printable ASCII: quotes, backslashes and all others as \\xNN."""
+    """Return bytes as printable ASCII: quotes, backslashes and all others as \\xNN."""
     return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", octets.decode("latin-1"))

@@ -1,4 +1,4 @@
-"""The one interface between a server and those who count, log or trace what it does."""
+"""The one interface between a server and sinks that count, log or trace its work."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ error_log: Final = get_logger("headrace.error")
 
 
 class Telemetry:
-    """Base of all sinks: its methods do nothing, and a sink overrides those that it wants. Given to
+    """Base of all sinks: its methods do nothing, and a sink overrides those that it wants. Give sinks to
     `Server(telemetry=...)`.
 
-    All of them are called on the event loop and must not block. What they raise is logged and does no harm. Of a
-    `request` they may read `request_id`, `head` (method, path, authority, headers ...), `client_address`,
-    `http_version`, `route_path` (as the route was written; empty without one), `status` (0: no response was begun),
-    `sent` and `received` (octets of content), `gone` (None, or why the stream ended before its time), `arrived`
-    (seconds on `time.perf_counter`) and `driver`, its connection. Of a connection: `client`, `local`, `scheme`,
-    `http_version`, `engine.stats()`.
+    All methods are called on the event loop and must not block. Exceptions that they raise are logged and do no harm.
+    Of a `request` they may read `request_id`, `head` (method, path, authority, headers ...), `client_address`,
+    `http_version`, `route_path` (the route's pattern; empty without one), `status` (0: no response was begun), `sent`
+    and `received` (bytes of content), `gone` (None, or why the stream ended before its time), `arrived` (seconds on
+    `time.perf_counter`) and `driver`, its connection. Of a connection: `client`, `local`, `scheme`, `http_version`,
+    `engine.stats()`.
     """
 
     def server_started(self, service: Service) -> None:
@@ -37,43 +37,43 @@ class Telemetry:
         """A client has connected; under TLS, after the handshake."""
 
     def connection_closed(self, connection: ServerDriver, duration_s: float) -> None:
-        """A connection has gone, and the last of its workers has ended."""
+        """A connection is gone, and the last of its workers has ended."""
 
     def request_started(self, request: Observed) -> None:
-        """A handler is about to run. Called in its task, so that context variables set here are seen by it."""
+        """A handler is about to run. Called in its task, so that it sees context variables that are set here."""
 
     def request_failed(self, request: Observed, error: BaseException) -> None:
         """The handler, or writing its response, has raised. `request_stopped` follows."""
 
     def request_stopped(self, request: Observed, duration_s: float) -> None:
-        """A request is over, whatever way: called exactly once for each `request_started`, after the worker has
-        ended. `duration_s` counts from the request's arrival, so it has in it the time that it waited for a place."""
+        """A request is over: called exactly once for each `request_started`, after the worker has ended. `duration_s`
+        counts from the request's arrival, so it includes the time that it waited for a place."""
 
     def request_refused(self, connection: ServerDriver, count: int) -> None:
         """`count` requests were refused with REFUSED_STREAM, or 503 over HTTP/1.1, because too many are open, or the
         connection drains."""
 
     def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
-        """A stream ended before its time. `by` is `client` (which also means that it went away), `server` (a fault of
-        the client, or a deadline) or `handler` (an application's fault, or its wish); `code` is RFC 9113 §7's."""
+        """A stream ended before its time. `by` is `client` (which may also have gone away), `server` (a fault of the
+        client, or a deadline) or `handler` (the application's fault, or decision); `code` is one of RFC 9113 §7."""
 
     def websocket_opened(self, request: Observed) -> None:
         """A WebSocket was accepted."""
 
     def websocket_closed(self, request: Observed, duration_s: float) -> None:
-        """A WebSocket that was accepted is over; `duration_s` is from its acceptance. `request_stopped` follows."""
+        """An accepted WebSocket is over; `duration_s` is from its acceptance. `request_stopped` follows."""
 
     def drain_began(self, service: Service, timeout_s: float) -> None:
-        """The server has begun its graceful end; what runs has `timeout_s` seconds."""
+        """The server has begun its graceful end; running requests have `timeout_s` seconds."""
 
 
 class Listeners(Telemetry):
-    """Several sinks in the place of one. What a sink raises ends here, with a line in the log."""
+    """Several sinks as one. An exception of a sink ends here, with a line in the log."""
 
     def __init__(self, sinks: Sequence[Telemetry]) -> None:
         self._sinks = tuple(sinks)
         self._opened: dict[ServerDriver, float] = {}
-        # Only those that listen are called: one method per sink that overrides it.
+        # Call only sinks that listen: one method per sink that overrides it.
         self._calls = {
             name: [
                 (getattr(sink, name), type(sink).__name__)
@@ -85,7 +85,7 @@ class Listeners(Telemetry):
         }
 
     def observe(self, service: Service) -> None:
-        """Be told of all connections and requests of `service`, which has none yet."""
+        """Send the events of all connections and requests of `service`, which has none yet, to `sink`."""
         service.watcher = self
         service.exchange_type = observed(service.exchange_type, self)
         service.tunnel_type = observed(service.tunnel_type, self)
@@ -94,7 +94,7 @@ class Listeners(Telemetry):
         for call, sink in self._calls[name]:
             try:
                 call(*arguments)
-            except (Exception, asyncio.CancelledError):  # nobody has cancelled the task that this runs in
+            except (Exception, asyncio.CancelledError):  # the task that this runs in was not cancelled
                 error_log.exception("telemetry: %s of %s failed", name, sink)
 
     def server_started(self, service: Service) -> None:

@@ -1,7 +1,7 @@
-"""Logging for a server that runs by itself: everything below `headrace` goes to stderr, in one line a record.
+"""Logging for a server that runs by itself: everything below `headrace` goes to stderr, one line per record.
 
-Only the command line calls this. An application that embeds the server configures logging as it likes; the loggers are
-`headrace` (start, stop, drain), `headrace.access` (one line a request) and those named after modules.
+Only the command line calls this. An application that embeds the server configures logging itself; the loggers are
+`headrace` (start, stop, drain), `headrace.access` (one line per request) and those named after modules.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _INDENT: Final = "    "
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-11-21T10:00:00.123Z info headrace: message`, in UTC, in one line, whatever is in the message.
+    """Formats `2026-11-21T10:00:00.123Z info headrace: message`, in UTC, in one line, with any text in the message.
 
-    Where the id of the request is known, it stands in brackets before the message. A traceback follows in lines of its
-    own that are indented: an exception's text may be a client's, and what it says cannot be taken for another record.
+    If the id of the request is known, it stands in brackets before the message. A traceback follows in indented lines:
+    an exception's text may be a client's, and must not look like another record.
     """
 
     if not TYPE_CHECKING:
@@ -46,7 +46,7 @@ class LineFormatter(logging.Formatter):
         record.args = None
         behind = []
         if record.exc_info:
-            behind.append(self.formatException(record.exc_info))  # not `exc_text`: what another formatter made of it
+            behind.append(self.formatException(record.exc_info))  # not `exc_text`, which another formatter made
         elif record.exc_text:
             behind.append(record.exc_text)
         if record.stack_info:
@@ -59,9 +59,9 @@ class LineFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Sends `headrace`'s records of `level` (`debug` ... `critical`) and above to stderr. May be called again.
+    """Send `headrace`'s records of `level` (`debug` ... `critical`) and above to stderr. May be called again.
 
-    Access lines carry their own date and are never held back by `level`: they have a switch of their own.
+    Access lines have their own date and are not filtered by `level`: they have a switch of their own.
     """
     _give_handler(logging.getLogger("headrace"), LineFormatter(), getattr(logging, level.upper()))
     _give_handler(logging.getLogger(ACCESS_LOGGER), logging.Formatter("%(message)s"), logging.INFO)

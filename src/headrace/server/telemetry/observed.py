@@ -1,7 +1,7 @@
-"""Requests of a server that somebody listens to.
+"""Requests of a server with a sink.
 
-Without a sink nothing of this exists: the server makes its exchanges of the adapter's own class, which knows nothing of
-telemetry. With one, that class is put under `Observed`, which tells the sinks.
+Without a sink none of this is used: the server makes exchanges of the adapter's own class, which knows nothing of
+telemetry. With one, `Observed` is put on top of that class, and calls the sinks.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class Observer(Protocol):
 
 
 def observed(kind: type[Exchange], observer: Observer) -> type[Exchange]:
-    """Return the exchange class `kind` as one that tells `observer`."""
+    """Return the exchange class `kind` as one that notifies `observer`."""
     return type(f"Observed{kind.__name__}", (Observed, kind), {"telemetry": observer})
 
 
 class Observed(Exchange):
-    """A request whose beginning, end and mishaps are told to `telemetry`."""
+    """A request whose start, end and failures are reported to `telemetry`."""
 
     telemetry: Observer
 
     received: int = 0
-    """Octets of content that have come."""
+    """Bytes of content that have come."""
     _is_started: bool = False
     _is_stopped: bool = False
     _opened: float | None = None
@@ -62,7 +62,7 @@ class Observed(Exchange):
         super().__init__(driver, head)
         self.arrived: float = time.perf_counter()
 
-    # What a sink may ask of every kind of request; those of native handlers have some of it themselves.
+    # Values that a sink may read of every kind of request; native exchanges have some of them already.
 
     @property
     def http_version(self) -> str:
@@ -71,13 +71,13 @@ class Observed(Exchange):
 
     @property
     def route_path(self) -> str:
-        """The path of the route that matched, as it was written; empty when there is none, or it is not known."""
+        """The pattern of the route that matched; empty if there is none, or it is unknown."""
         route = getattr(self, "route", None)
         return str(route.path) if route is not None else ""
 
     @property
     def client_address(self) -> tuple[str, int | None] | None:
-        """Host and port of the client, by what a trusted proxy says if a middleware asked it."""
+        """Host and port of the client; behind a trusted proxy, the value that a middleware has set."""
         found: tuple[str, int | None] | None = getattr(self, "trusted_client", None)
         return found if found is not None else self.driver.client
 
@@ -106,8 +106,8 @@ class Observed(Exchange):
     def end(self) -> None:
         super().end()
         if not self._is_started:
-            # Cancelled before it could begin, which is possible up to Python 3.11. Sinks are told in a context of its
-            # own, as they would have been: not in that of whoever cancels it.
+            # Cancelled before it could begin, which is possible up to Python 3.11. Call sinks in a context of their
+            # own, as after a normal end: not in the canceller's.
             context = self.driver.service.context.copy()
             context.run(self._start)
             context.run(self._stop)

@@ -1,4 +1,4 @@
-"""Connections of a server that somebody listens to; see `observed` for its requests."""
+"""Connections of a server with a sink; see `observed` for its requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ObservedDriver(ServerDriver):
-    """A connection that tells of the streams that were refused or reset."""
+    """A connection that reports streams that were refused or reset."""
 
     __slots__ = ("_telemetry",)
 

@@ -1,7 +1,7 @@
-"""A span a request, with the package opentelemetry-api (`pip install headrace[otel]`).
+"""A span per request, with the package opentelemetry-api (`pip install headrace[otel]`).
 
-Names and attributes are those of OpenTelemetry's semantic conventions for HTTP server spans (1.23 and later). The
-context that a client sends, such as `traceparent`, is taken through the propagator that the process has set.
+Names and attributes are those of OpenTelemetry's semantic conventions for HTTP server spans (1.23 and later). A context
+that a client sends, such as `traceparent`, is read with the process's propagator.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class OpenTelemetry(Telemetry):
             _method(head), context=parent, kind=SpanKind.SERVER, attributes=_attributes(request)
         )
         self._spans[request] = span
-        # Not taken back: the context is the worker's own, and ends with it.
+        # Never detached: the context is the worker's own, and ends with it.
         context.attach(trace.set_span_in_context(span, parent))
 
     def request_failed(self, request: Observed, error: BaseException) -> None:
         span = self._spans.get(request)
         if span is not None:
-            # In the exporter, text that is no UTF-8 would cost the spans of other requests that leave with it.
+            # In the exporter, text that is not UTF-8 would lose the spans of other requests that are sent with it.
             stack = utf8("".join(traceback.format_exception(error))).decode()
             message = utf8(str(error)).decode()
             span.record_exception(error, {"exception.message": message, "exception.stacktrace": stack})

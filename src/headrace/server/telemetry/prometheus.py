@@ -1,7 +1,7 @@
-"""Figures for Prometheus, with the package prometheus-client (`pip install headrace[prometheus]`).
+"""Metrics for Prometheus, with the package prometheus-client (`pip install headrace[prometheus]`).
 
-What happens is counted as it happens. What is so at a moment, such as open streams, is looked up when somebody asks,
-so that it costs a request nothing.
+Events are counted when they happen. Current values, such as open streams, are read when Prometheus asks, so they cost a
+request nothing.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ LATENCIES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 
 def default_registry() -> CollectorRegistry:
-    """prometheus-client's own registry, where an application's figures are, too."""
+    """prometheus-client's own registry, which also has an application's metrics."""
     return REGISTRY
 
 
 class Prometheus(Telemetry):
-    """Counts what a server does; `handler` answers `/metrics`.
+    """Counts a server's events; `handler` answers `/metrics`.
 
-    `registry` None makes a registry of its own. `buckets` are the upper ends of the latency histogram's, in seconds.
-    Labels are bounded: the route is the path as the application's router has it, never a client's.
+    `registry` None makes a registry of its own. `buckets` are the upper ends of the latency histogram's buckets, in
+    seconds. Labels are bounded: the route label is the application's pattern, never a client's text.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None, buckets: Sequence[float] = LATENCIES_S) -> None:
@@ -54,8 +54,8 @@ class Prometheus(Telemetry):
             **made,
         )
         self._children: dict[tuple[str, int], Any] = {}
-        self._sent = Counter("headrace_sent_octets", "Octets of content in responses.", **made)
-        self._received = Counter("headrace_received_octets", "Octets of content in requests.", **made)
+        self._sent = Counter("headrace_sent_octets", "Bytes of content in responses.", **made)
+        self._received = Counter("headrace_received_octets", "Bytes of content in requests.", **made)
         self._failed = Counter("headrace_requests_failed", "Requests whose handler raised.", **made)
         self._refused = Counter("headrace_requests_refused", "Requests that were refused: too many at once.", **made)
         self._resets = Counter("headrace_resets", "Streams that ended before their time.", ("by", "code"), **made)
@@ -66,7 +66,7 @@ class Prometheus(Telemetry):
     # -- what is counted as it happens -------------------------------------------------------------------------
 
     def server_started(self, service: Service) -> None:
-        """From now on the gauges have what this server has."""
+        """Read the gauges from this server from now on."""
         self._services.append(service)
 
     def connection_opened(self, connection: ServerDriver) -> None:
@@ -102,7 +102,7 @@ class Prometheus(Telemetry):
     # -- what is so at this moment -----------------------------------------------------------------------------
 
     def gauges(self) -> Iterable[GaugeMetricFamily]:
-        """Connections, streams, stalled windows, handlers and WebSockets that there are now."""
+        """Return the current numbers of connections, streams, stalled windows, handlers and WebSockets."""
         connections: Tally[str] = Tally()
         streams: Tally[str] = Tally()
         handlers = stalled = draining = 0
@@ -126,19 +126,19 @@ class Prometheus(Telemetry):
             ("headrace_handlers_running", "Handlers that run.", handlers),
             ("headrace_windows_stalled", "Handlers that wait for a client to take what they send.", stalled),
             ("headrace_websockets_open", "WebSockets that are open.", self._websockets),
-            ("headrace_connections_draining", "Connections that have been told to go.", draining),
+            ("headrace_connections_draining", "Connections that drain.", draining),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)
 
     async def handler(self, request: Request) -> Response:
-        """A native handler that gives the figures in the format that the scraper asks for."""
+        """Answer a request with the metrics, in the format that the scraper asks for."""
         if request.path.rstrip("/") not in ("", "/metrics"):
             return Response.text("The figures are at /metrics\n", 404)
         encoder, content_type = choose_encoder(request.header("accept") or "")
         return Response(200, [(b"content-type", content_type.encode())], encoder(self.registry))
 
 
-_CODES: Final = 14  # RFC 9113 §7 has 14; what is beyond came from a client, who must not make labels
+_CODES: Final = 14  # RFC 9113 §7 has 14; further ones came from a client, who must not make labels
 
 
 class _Moment:
@@ -151,4 +151,4 @@ class _Moment:
         return self._owner.gauges()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        return ()  # nothing is asked of the server when this is registered
+        return ()  # the server is not asked when this is registered
