@@ -102,13 +102,7 @@ def test_running_out_of_handles_pauses_and_goes_on(
                 raise OSError(errno.EMFILE, "Too many open files")
             return await real(sock)
 
-        class Accepting:
-            """The running loop, but for accepting."""
-
-            def __getattr__(self, name: str) -> Any:
-                return sock_accept if name == "sock_accept" else getattr(loop, name)
-
-        monkeypatch.setattr("headrace.transport.listener.asyncio.get_running_loop", Accepting)
+        monkeypatch.setattr(loop, "sock_accept", sock_accept)
         async with serving(who) as server, H2Peer.connected(port(server)) as peer:
             assert (await peer.get("/")).status == 200
 

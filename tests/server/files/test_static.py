@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
+import inspect
 import os
 import socket
 import sys
@@ -755,4 +755,4 @@ def test_what_is_small_is_sent_in_one_piece(root: Path) -> None:
     over = get(StaticFiles(root), "/over.bin")
     assert over.length == SMALL + 1
     over.close()
-    assert asyncio.iscoroutinefunction(StaticFiles(root).__call__)
+    assert inspect.iscoroutinefunction(StaticFiles(root).__call__)
