@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from headrace.server.app import Server
+from headrace.server.connection.exchange import Exchange
 
 from tests.protocols.conftest import Peer, Wire
 from tests.support.h2_peer import Answer
@@ -63,7 +64,8 @@ def everything(headers: Any) -> dict[str, list[str]]:
 def waits_for_content(server: Server) -> bool:
     """Whether a worker has taken the first piece of its request's content and waits for more."""
     assert server.service is not None
-    inboxes = [exchange.inbox for driver in server.service.drivers for exchange in driver.live.values()]
+    live = [exchange for driver in server.service.drivers for exchange in driver.live.values()]
+    inboxes = [exchange.inbox for exchange in cast("list[Exchange]", live)]
     return any(
         inbox is not None and inbox.is_awaited() and not inbox.is_untouched() and not inbox.has_content()
         for inbox in inboxes

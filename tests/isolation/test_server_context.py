@@ -60,6 +60,7 @@ def driver_of(server: Server) -> Connection:
     """The server's only connection."""
     assert server.service is not None
     (driver,) = server.service.drivers
+    assert isinstance(driver, Connection)
     return driver
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
+from headrace.server.connection.exchange import Exchange
 from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
@@ -185,7 +187,8 @@ def test_a_handler_may_ask_not_to_be_cancelled(run: Run, wire: Wire) -> None:
             number = await peer.open("/")
             await settled(lambda: live_handlers(server) == 1)
             peer.reset(number)
-            (exchange,) = next(iter(server.service.drivers)).live.values()  # type: ignore[union-attr]  # it has started
+            (driver,) = server.service.drivers  # type: ignore[union-attr]  # it has started
+            (exchange,) = cast("list[Exchange]", driver.live.values())
             await settled(lambda: exchange.gone is not None)
             go_on.set()
             await asyncio.wait_for(done.wait(), 10.0)

@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,6 +21,7 @@ from headrace.client.message.cookies import MAX_COOKIE, MAX_COOKIES, Cookies
 from headrace.client.message.url import CACHED_URLS, MAX_URL_LENGTH, URL, _parsed
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
+from headrace.server.connection.exchange import Exchange
 from headrace.server.content_coding import encoder_factory
 from headrace.server.files.listing import MOST
 from headrace.server.handlers.websocket import TunnelInbox, WebSocketResponse
@@ -222,7 +223,7 @@ def test_the_queue_of_the_settings_is_that_of_websockets(run: Run, over: str) ->
                 ws.send(b"x")
             assert server.service is not None
             (driver,) = server.service.drivers
-            (exchange,) = driver.live.values()
+            (exchange,) = cast("list[Exchange]", driver.live.values())
             inbox = exchange.inbox
             assert isinstance(inbox, TunnelInbox)
             await settled(lambda: inbox.socket.waiting == 3)

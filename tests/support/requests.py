@@ -10,9 +10,10 @@ from typing import Any
 
 from headrace.engine.events import RequestReceived
 from headrace.engine.fields import RequestHead
+from headrace.server.handlers.headers import header_list
 from headrace.server.handlers.native import NativeExchange
 from headrace.server.handlers.request import Handler, Request
-from headrace.server.handlers.response import Response, header_list
+from headrace.server.handlers.response import Response
 
 
 def request(

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -80,7 +80,7 @@ def in_a_house(main: Callable[[House], Any]) -> None:
         house = House()
         await main(house)
         for each in list(house.service.drivers):
-            each.connection_lost(None)
+            cast("ServerDriver", each).connection_lost(None)
         await settled(lambda: not house.service.drivers)
 
     asyncio.run(run())

@@ -20,7 +20,7 @@ from headrace.server.connection.inbox import Inbox
 
 if TYPE_CHECKING:
     from headrace.asgi.types import Message
-    from headrace.server.connection.driver import ServerDriver
+    from headrace.server.connection.service import ServedConnection
 
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH")}
 _PERCENT: Final = 0x25  # bytes are looked for as numbers: `b"%" in path` raises and catches inside, 0.45 us
@@ -216,7 +216,7 @@ class HTTPCycle(Exchange):
         raise RuntimeError(f"unexpected ASGI message '{kind}': expected is '{_EXPECTED[self.progress]}'")
 
 
-def _connection_scope(driver: ServerDriver) -> dict[str, Any]:
+def _connection_scope(driver: ServedConnection) -> dict[str, Any]:
     """Return the part of a scope that all requests of a connection share; the request's own values are still empty."""
     application: Any = driver.service.application
     return {
@@ -236,7 +236,7 @@ def _connection_scope(driver: ServerDriver) -> dict[str, Any]:
     }
 
 
-def extensions(driver: ServerDriver) -> dict[str, Any]:
+def extensions(driver: ServedConnection) -> dict[str, Any]:
     """Return the extensions that a scope offers on this connection."""
     application: Any = driver.service.application
     transport = driver.transport

@@ -14,7 +14,7 @@ from headrace.engine.ws.negotiation import offered_subprotocols
 from headrace.server.connection.exchange import Exchange
 from headrace.server.connection.inbox import Inbox
 from headrace.server.errors import ClientDisconnected
-from headrace.server.handlers.response import HeaderList, header_list
+from headrace.server.handlers.headers import HeaderList, header_list
 from headrace.server.handlers.websocket import abandon, open_tunnel, refuse_handshake
 from headrace.websocket.tunnel import WebSocketClosed
 

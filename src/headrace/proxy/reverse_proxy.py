@@ -20,8 +20,9 @@ from headrace.proxy.relay import Relay
 from headrace.proxy.target import leaves_its_base
 from headrace.server.connection.exchange import Exchange
 from headrace.server.errors import ClientDisconnected
+from headrace.server.handlers.headers import HeaderList, Headers, checked_headers
 from headrace.server.handlers.request import Request, no_request
-from headrace.server.handlers.response import AnyResponse, HeaderList, Headers, Response, checked_headers
+from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.handlers.websocket import ServerTunnel, TunnelInbox, refuse_handshake
 from headrace.server.handlers.writer import Writer
 from headrace.server.middleware.rate_limit import client_key

@@ -12,8 +12,8 @@ from urllib.parse import unquote_to_bytes
 from headrace.wsgi.files import FileWrapper
 
 if TYPE_CHECKING:
-    from headrace.server.connection.driver import ServerDriver
     from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.service import ServedConnection
 
 _UNDERSCORE: Final = 0x5F
 _OWN_NAMES: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
@@ -62,7 +62,7 @@ def environ(exchange: Exchange, root_path: str) -> dict[str, Any]:
     return found
 
 
-def _of_connection(driver: ServerDriver, root_path: str) -> dict[str, Any]:
+def _of_connection(driver: ServedConnection, root_path: str) -> dict[str, Any]:
     """Return the part of the environ that all requests of a connection share. On a unix socket the server's name comes
     from the request."""
     local, client = driver.local, driver.client

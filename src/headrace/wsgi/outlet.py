@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from headrace.engine.events import RequestReceived
-    from headrace.server.connection.driver import ServerDriver
+    from headrace.server.connection.service import ServedConnection
     from headrace.wsgi.addresses import Address
     from headrace.wsgi.call import Head
     from headrace.wsgi.resources import Resources
@@ -32,7 +32,7 @@ DIRECT: Final = 16_384
 class Sender(Protocol):
     """The request's task, as its thread sees it: see `WSGICycle`."""
 
-    driver: ServerDriver
+    driver: ServedConnection
     head: RequestReceived
     gone: str | None
     taken: int

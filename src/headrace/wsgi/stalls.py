@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from contextvars import Context
 
-    from headrace.server.connection.driver import ServerDriver
+    from headrace.server.connection.service import ServedConnection
     from headrace.wsgi.addresses import Address
     from headrace.wsgi.threads import Threads
 
@@ -36,7 +36,7 @@ class Holder(Protocol):
     """A request that holds a thread, or room, while its client makes it wait: see `WSGICycle`."""
 
     address: Address | None
-    driver: ServerDriver
+    driver: ServedConnection
 
     def awaits_client(self) -> bool:
         """Return whether the request is stuck until the client sends or takes something."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from headrace.server.app import Server, serve
-from headrace.server.connection.driver import ServerDriver
+from headrace.server.connection.service import ServedConnection
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response, Send, StreamResponse
 from headrace.server.settings.config import Config
@@ -257,7 +257,7 @@ def test_a_drain_that_begins_while_a_connection_opens_leaves_none_behind(
     is cancelled, and the drain would wait for the connection until its deadline."""
 
     class Impatient(Telemetry):
-        def connection_opened(self, driver: ServerDriver) -> None:
+        def connection_opened(self, connection: ServedConnection) -> None:
             begin[0]()
 
     async def app(request: Request) -> Response:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.application import DrivenExchange
     from headrace.websocket.fair_share import ConnectionShare
 
 protocol_log: Final = get_logger("headrace.protocol")
@@ -82,14 +82,14 @@ class ServerDriver(Connection):
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop, service.limits.stalled_send_timeout_s, service.context)
         self.service: Service = service
-        self.exchange_type: type[Exchange] = service.exchange_type
+        self.exchange_type: type[DrivenExchange] = service.exchange_type
         self.handler: Any = service.application.handler
         self.app_state: dict[str, Any] | None = service.application.state
         self.scope_base: dict[str, Any] | None = None
         """Room for an adapter: what the requests of this connection have in common."""
         self.max_live: int = service.limits.max_concurrent_streams
-        self.live: dict[int, Exchange] = {}
-        self._waiting: dict[int, Exchange] | None = None
+        self.live: dict[int, DrivenExchange] = {}
+        self._waiting: dict[int, DrivenExchange] | None = None
         self._date: object = None
         self.client: tuple[str, int] | None = None
         self.local: tuple[str, int | None] | None = None
@@ -282,7 +282,7 @@ class ServerDriver(Connection):
         else:
             exchange.on_data(event)
 
-    def _find(self, stream_id: int) -> Exchange | None:
+    def _find(self, stream_id: int) -> DrivenExchange | None:
         exchange = self.live.get(stream_id)
         if exchange is None and self._waiting:
             return self._waiting.get(stream_id)
@@ -310,7 +310,7 @@ class ServerDriver(Connection):
 
     # -- workers -----------------------------------------------------------------------------------------------
 
-    def exchange_ended(self, exchange: Exchange) -> None:
+    def exchange_ended(self, exchange: DrivenExchange) -> None:
         """A worker that had been put off by a wait has ended: its place is free."""
         self.live.pop(exchange.stream_id, None)
         exchange.task = None  # with the error that ended it, it would be garbage that only the collector finds
@@ -328,7 +328,7 @@ class ServerDriver(Connection):
         else:
             self._start(self.service.tunnel_type(self, event))
 
-    def _start(self, exchange: Exchange) -> None:
+    def _start(self, exchange: DrivenExchange) -> None:
         task = start_worker(exchange.run(), self.loop)
         if not task.done():
             exchange.task = task

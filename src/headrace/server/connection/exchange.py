@@ -13,22 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import traceback
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.engine.text import utf8
+from headrace.server.connection.crash import error_summary, error_text, follows_disconnect, log_exhaustion
 from headrace.server.connection.inbox import Inbox
 from headrace.server.errors import ClientDisconnected, HTTPError
-from headrace.server.open_limit import is_exhaustion, open_limit
-from headrace.transport.log import get_logger, printable
+from headrace.server.open_limit import is_exhaustion
+from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.engine.events import DataReceived, RequestReceived
-    from headrace.server.connection.driver import ServerDriver
+    from headrace.server.connection.service import ServedConnection
 
 PLAIN_TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"),)
 _TRY_LATER: Final = (*PLAIN_TEXT, (b"retry-after", b"1"))
@@ -62,7 +62,7 @@ class Exchange:
     cancel_on_disconnect: bool | None = None
     """Whether the worker is cancelled when its client has gone; None leaves it to the application."""
 
-    def __init__(self, driver: ServerDriver, head: RequestReceived) -> None:
+    def __init__(self, driver: ServedConnection, head: RequestReceived) -> None:
         self.driver = driver
         self.head = head
         self.stream_id: int = head.stream_id
@@ -322,15 +322,15 @@ class Exchange:
         must_go_on = is_ended or isinstance(error, KeyboardInterrupt)
         if self.gone is not None:
             # Often a consequence of the disconnect, in a framework's words, and no client is left: one line is enough.
-            if not is_ended and not _is_disconnect(error):
-                error_log.warning("%s: %s after the client had gone: %s", self, type(error).__name__, _text(error))
+            if not is_ended and not follows_disconnect(error):
+                error_log.warning("%s: %s after the client had gone: %s", self, type(error).__name__, error_text(error))
         elif is_ended:
             if self.progress != COMPLETE:
                 self.reset(CANCEL if self.driver.service.is_ending else INTERNAL_ERROR)
         elif self.progress == COMPLETE:
             self._log(error, "after its response")
         elif is_exhaustion(error):
-            self._tell_exhaustion(error)
+            log_exhaustion(self.driver.service.exhaustion, self, self.handler_text, error)
             if self.progress <= HELD:
                 self._answer(503, "Service Unavailable", _TRY_LATER)
             else:
@@ -371,23 +371,8 @@ class Exchange:
         if not driver.flush_due:
             driver.schedule_flush()
 
-    def _tell_exhaustion(self, error: BaseException) -> None:
-        """Log, now and then, that more descriptors are needed."""
-        seldom = self.driver.service.exhaustion
-        if seldom.is_due():
-            error_log.error(
-                "%s: %s found no descriptor left (%s), as did %d requests before it that were not logged; the limit of "
-                "open files (ulimit -n) is %d",
-                self,
-                self.handler_text,
-                _text(error),
-                seldom.silent,
-                open_limit(),
-            )
-            seldom.silent = 0
-
     def _log(self, error: BaseException, when: str) -> None:
-        error_log.error("%s: %s failed %s: %s", self, self.handler_text, when, _summary(error), exc_info=error)
+        error_log.error("%s: %s failed %s: %s", self, self.handler_text, when, error_summary(error), exc_info=error)
 
     def __str__(self) -> str:
         """Return the request in one line, safe for a log."""
@@ -395,28 +380,3 @@ class Exchange:
         peer = self.driver.peer_name
         path = head.path[:512].decode("ascii", "backslashreplace")
         return f"{head.method.decode('latin-1')} {path} from {peer} on stream {self.stream_id}"
-
-
-def _is_disconnect(error: BaseException | None) -> bool:
-    """Return whether `error` follows from ClientDisconnected: the error, a group of it, or a consequence."""
-    for _ in range(8):
-        if error is None or isinstance(error, ClientDisconnected):
-            break
-        if isinstance(error, BaseExceptionGroup):
-            return all(_is_disconnect(each) for each in error.exceptions)
-        error = error.__cause__ or error.__context__
-    return isinstance(error, ClientDisconnected)
-
-
-def _text(error: BaseException) -> str:
-    """Return the exception's text, safe for a log, even if its `__str__` raises."""
-    try:
-        return printable(str(error)[:512])
-    except Exception:
-        return "(no text)"
-
-
-def _summary(error: BaseException) -> str:
-    """Return the exception's type and the first line of its message, safe for a log."""
-    text = traceback.format_exception_only(error)[-1].strip().partition("\n")[0][:512]
-    return printable(text)

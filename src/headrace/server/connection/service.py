@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.engine.contract import Turns
 from headrace.engine.server_names import ServerNames
@@ -18,11 +18,13 @@ from headrace.transport.loop_work import LIGHT_WORK
 from headrace.websocket.fair_share import ProcessRoom
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.engine.contract import Engine
     from headrace.engine.limits import Limits
-    from headrace.server.connection.application import Application
-    from headrace.server.connection.driver import ServerDriver
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.application import Application, DrivenExchange
     from headrace.server.settings.config import Config
+    from headrace.websocket.fair_share import ConnectionShare
 
 CROWD: Final = 4  # connections with more input than a turn takes, before turns become shorter
 LEAST_OF_A_TURN: Final = 5  # the shortest turn is a whole one divided by this: each turn costs a write
@@ -34,13 +36,68 @@ it, with its SETTINGS and WINDOW_UPDATE before it. Twenty first reads of a hundr
 protocol_log: Final = get_logger("headrace.protocol")
 
 
+class ServedConnection(Protocol):
+    """A connection as its exchanges, the service and telemetry see it.
+
+    See `headrace.server.connection.driver.ServerDriver`.
+    """
+
+    app_state: dict[str, Any] | None
+    client: tuple[str, int] | None
+    context: contextvars.Context
+    drain_deadline: float | None
+    engine: Engine
+    flush_due: bool
+    handler: Any
+    http_version: str
+    local: tuple[str, int | None] | None
+    loop: asyncio.AbstractEventLoop
+    scheme: str
+    scope_base: dict[str, Any] | None
+    service: Service
+    transport: asyncio.Transport | None
+    websocket_share: ConnectionShare | None
+
+    def __hash__(self) -> int:
+        """Return the same number for the same connection."""
+
+    @property
+    def live(self) -> Mapping[int, DrivenExchange]:
+        """Exchanges whose workers have not ended, by the numbers of their streams."""
+
+    @property
+    def peer_name(self) -> str:
+        """The client's address, for a log."""
+
+    def schedule_flush(self) -> None:
+        """Write the engine's output at the end of this turn of the event loop. Check `flush_due` before."""
+
+    def exchange_ended(self, exchange: DrivenExchange) -> None:
+        """Free the place of a worker that has ended."""
+
+    def on_stalled(self) -> None:
+        """Handle that the peer has accepted no bytes for `stalled_send_timeout_s`."""
+
+    def begin_drain(self, deadline: float) -> None:
+        """Begin the graceful end, which is over at `deadline` at the latest."""
+
+    def cancel_workers(self) -> None:
+        """Cancel every worker that is still running."""
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """End the connection now, with GOAWAY."""
+
+    def abort(self) -> None:
+        """Abort the transport at once."""
+
+
 class Watcher(Protocol):
     """A listener to a server's connections: telemetry, which stands above them."""
 
-    def connection_opened(self, connection: ServerDriver) -> None:
+    def connection_opened(self, connection: ServedConnection) -> None:
         """A client has connected."""
 
-    def connection_closed(self, connection: ServerDriver) -> None:
+    def connection_closed(self, connection: ServedConnection) -> None:
         """A connection has gone, and the last of its workers has ended."""
 
 
@@ -52,8 +109,8 @@ class Service:
         self.watcher: Watcher | None = None
         """Listener to connections; None costs nothing."""
         self.request_ids: RequestIds = RequestIds(config.request_id_header)
-        self.exchange_type: type[Exchange] = application.exchange_type
-        self.tunnel_type: type[Exchange] = application.tunnel_type
+        self.exchange_type: type[DrivenExchange] = application.exchange_type
+        self.tunnel_type: type[DrivenExchange] = application.tunnel_type
         self.takes_websockets: bool = application.takes_websockets
         self.protocols: list[str] = config.protocols.split(",")
         self.cancel_on_disconnect: bool = application.cancel_on_disconnect
@@ -72,7 +129,7 @@ class Service:
         self.debug_protocol: bool = protocol_log.isEnabledFor(logging.DEBUG)
         self.addresses: list[str] = []
         """Addresses where the server listens on TCP, as URLs without a path."""
-        self.drivers: set[ServerDriver] = set()
+        self.drivers: set[ServedConnection] = set()
         """Connections that are open, or whose workers still run."""
         self.turns: Turns = Turns(config.limits.frames_per_turn)
         """Frames of input that a connection takes at once; fewer in a crowd."""
@@ -96,7 +153,7 @@ class Service:
             return (name.decode("utf-8", "surrogateescape"), None) if name else None
         return address_pair(name)
 
-    def opened(self, driver: ServerDriver) -> None:
+    def opened(self, driver: ServedConnection) -> None:
         """Add an open connection."""
         self.drivers.add(driver)
         if self.watcher is not None:
@@ -118,7 +175,7 @@ class Service:
         if self.on_lost is not None:
             self.on_lost()
 
-    def closed(self, driver: ServerDriver) -> None:
+    def closed(self, driver: ServedConnection) -> None:
         """Remove a connection that is gone, after the last of its workers has ended."""
         self.drivers.discard(driver)
         if self.watcher is not None:

@@ -11,7 +11,8 @@ from headrace.engine.message import is_bodiless
 from headrace.server.files.open_file import OpenFile
 from headrace.server.files.places import PLACES, client_of
 from headrace.server.files.sendfile import KernelSend, can_sendfile
-from headrace.server.handlers.response import AnyResponse, Headers, header_list
+from headrace.server.handlers.headers import Headers, header_list
+from headrace.server.handlers.response import AnyResponse
 
 if TYPE_CHECKING:
     import asyncio

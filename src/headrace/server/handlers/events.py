@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.engine.text import utf8
+from headrace.server.handlers.headers import Headers, header_list
 from headrace.server.handlers.loop import STOP, Drain, Idle, LoopResponse, Notice, OnEnd, Push, Stop, Topics
 from headrace.server.handlers.mailbox import MAILBOX_SIZE, Dropped, Mailbox, Overflow
-from headrace.server.handlers.response import Headers, header_list
 from headrace.transport.log import Seldom, get_logger
 
 if TYPE_CHECKING:

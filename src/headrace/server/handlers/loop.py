@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from headrace.engine.errors import CANCEL
 from headrace.engine.message import is_bodiless
 from headrace.server.errors import ClientDisconnected
+from headrace.server.handlers.headers import Headers, checked_headers
 from headrace.server.handlers.mailbox import MAILBOX_SIZE, Dropped, Mailbox, Overflow
-from headrace.server.handlers.response import AnyResponse, Headers, checked_headers
+from headrace.server.handlers.response import AnyResponse
 
 if TYPE_CHECKING:
     from headrace.server.connection.exchange import Exchange

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from types import CoroutineType, MappingProxyType
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.engine.errors import InvalidFieldError, StreamClosedError
 from headrace.engine.message import COMPLETE
-from headrace.server.connection.exchange import Exchange
-from headrace.server.handlers.request import Handler, Request
-from headrace.server.handlers.response import AnyResponse, Response, header_list
+from headrace.server.handlers.headers import header_list
+from headrace.server.handlers.request import Handler, Request, RequestExchange
+from headrace.server.handlers.response import AnyResponse, Response
 from headrace.transport.kinds import kind_of
 
 if TYPE_CHECKING:
     from headrace.server.settings.config import Config
 
 
-class NativeExchange(Exchange):
+class NativeExchange(RequestExchange):
     """A request and its response, driven by a native handler. The handler holds a `Request`, which reads from here.
 
     It is the `Writer` of its response itself.
@@ -26,15 +25,6 @@ class NativeExchange(Exchange):
 
     sent: int
     status: int
-    # Nothing here refers to the Request: together they would be garbage that only the collector finds.
-    params: Mapping[str, Any] = MappingProxyType({})
-    route: Any = None
-    state: Any = None
-    body_limit: int | None = None
-    trusted_scheme: str | None = None
-    """The scheme, as a proxy that a middleware trusts says."""
-    trusted_authority: str | None = None
-    trusted_client: tuple[str, int | None] | None = None
 
     @property
     def handler_text(self) -> str:

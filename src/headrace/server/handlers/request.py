@@ -7,17 +7,18 @@ A `Request` is a view: it reads all its values from the exchange behind it, whic
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from headrace.engine.message import COMPLETE
+from headrace.server.connection.exchange import Exchange
 from headrace.server.errors import ClientDisconnected, HTTPError
-from headrace.server.handlers.response import Headers, header_list
+from headrace.server.handlers.headers import Headers, header_list
 from headrace.transport.kinds import kind_of
 
 if TYPE_CHECKING:
-    from headrace.server.connection.driver import ServerDriver
-    from headrace.server.handlers.native import NativeExchange
+    from headrace.server.connection.service import ServedConnection
 
 Handler = Callable[["Request"], Any]
 
@@ -32,7 +33,7 @@ class ConnectionInfo:
 
     __slots__ = ("_driver",)
 
-    def __init__(self, driver: ServerDriver) -> None:
+    def __init__(self, driver: ServedConnection) -> None:
         self._driver = driver
 
     @property
@@ -66,6 +67,20 @@ class ConnectionInfo:
         return {**self._driver.engine.stats(), "live_handlers": len(self._driver.live)}
 
 
+class RequestExchange(Exchange):
+    """An exchange with the values of its `Request` that the router, middleware and the handler set."""
+
+    # Nothing here refers to the Request: together they would be garbage that only the collector finds.
+    params: Mapping[str, Any] = MappingProxyType({})
+    route: Any = None
+    state: Any = None
+    body_limit: int | None = None
+    trusted_scheme: str | None = None
+    """The scheme, as a proxy that a middleware trusts says."""
+    trusted_authority: str | None = None
+    trusted_client: tuple[str, int | None] | None = None
+
+
 class Request:
     """The request of a native handler.
 
@@ -75,7 +90,7 @@ class Request:
 
     __slots__ = ("_exchange",)
 
-    def __init__(self, exchange: NativeExchange) -> None:
+    def __init__(self, exchange: RequestExchange) -> None:
         self._exchange = exchange
 
     def __str__(self) -> str:

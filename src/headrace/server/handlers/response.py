@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from headrace.engine.text import utf8
+from headrace.server.handlers.headers import Headers, checked_headers, header_list
 
 if TYPE_CHECKING:
     from headrace.server.handlers.request import Request
     from headrace.server.handlers.writer import Writer
 
-Headers = Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]] | Mapping[str, str]
-HeaderList = list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]
-
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _HTML: Final = (b"content-type", b"text/html; charset=utf-8")
 _JSON: Final = (b"content-type", b"application/json")
-
-
-def header_list(headers: Headers) -> HeaderList:
-    """Return headers as pairs of bytes with lowercase names, from pairs of text or bytes or a mapping of text.
-
-    Text is encoded as latin-1, because a field value is bytes; raises ValueError for text that latin-1 lacks.
-    """
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [(_octets(name).lower(), _octets(value)) for name, value in pairs]
-
-
-def checked_headers(headers: Headers) -> HeaderList:
-    """Return headers as the engine takes them. Pairs of bytes are returned unchanged; the engine checks their
-    content."""
-    if isinstance(headers, (list, tuple)):
-        for pair in headers:
-            if type(pair[0]) is not bytes:
-                return header_list(headers)
-        return headers
-    return header_list(headers)
-
-
-def _octets(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("latin-1")
 
 
 def _content(body: object) -> bytes:

@@ -15,7 +15,8 @@ from headrace.engine.ws import WebSocketConnection
 from headrace.engine.ws.frames import INTERNAL_ERROR, SERVICE_RESTART
 from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_host, is_same_origin, is_token
 from headrace.server.connection.inbox import Inbox
-from headrace.server.handlers.response import AnyResponse, HeaderList, Headers, Response, header_list
+from headrace.server.handlers.headers import HeaderList, Headers, header_list
+from headrace.server.handlers.response import AnyResponse, Response
 from headrace.transport.log import get_logger
 from headrace.websocket.connection import WebSocket
 from headrace.websocket.fair_share import ConnectionShare

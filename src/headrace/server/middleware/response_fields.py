@@ -6,7 +6,8 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.server.handlers.response import AnyResponse, HeaderList, Response, header_list
+from headrace.server.handlers.headers import HeaderList, header_list
+from headrace.server.handlers.response import AnyResponse, Response
 
 Pairs = list[tuple[bytes, bytes]]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from headrace.server.handlers.headers import header_list
 from headrace.server.handlers.request import Request
-from headrace.server.handlers.response import AnyResponse, header_list
+from headrace.server.handlers.response import AnyResponse
 from headrace.server.middleware.response_fields import fields_of, with_fields
 from headrace.server.routing.route import Next
 

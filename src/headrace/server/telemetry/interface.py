@@ -12,8 +12,7 @@ from headrace.transport.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.server.connection.driver import ServerDriver
-    from headrace.server.connection.service import Service
+    from headrace.server.connection.service import ServedConnection, Service
 
 error_log: Final = get_logger("headrace.error")
 
@@ -33,10 +32,10 @@ class Telemetry:
     def server_started(self, service: Service) -> None:
         """The server is about to listen. `service.drivers` holds its connections at any time."""
 
-    def connection_opened(self, connection: ServerDriver) -> None:
+    def connection_opened(self, connection: ServedConnection) -> None:
         """A client has connected; under TLS, after the handshake."""
 
-    def connection_closed(self, connection: ServerDriver, duration_s: float) -> None:
+    def connection_closed(self, connection: ServedConnection, duration_s: float) -> None:
         """A connection is gone, and the last of its workers has ended."""
 
     def request_started(self, request: Observed) -> None:
@@ -49,11 +48,11 @@ class Telemetry:
         """A request is over: called exactly once for each `request_started`, after the worker has ended. `duration_s`
         counts from the request's arrival, so it includes the time that it waited for a place."""
 
-    def request_refused(self, connection: ServerDriver, count: int) -> None:
+    def request_refused(self, connection: ServedConnection, count: int) -> None:
         """`count` requests were refused with REFUSED_STREAM, or 503 over HTTP/1.1, because too many are open, or the
         connection drains."""
 
-    def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
+    def stream_reset(self, connection: ServedConnection, stream_id: int, by: str, code: int) -> None:
         """A stream ended before its time. `by` is `client` (which may also have gone away), `server` (a fault of the
         client, or a deadline) or `handler` (the application's fault, or decision); `code` is one of RFC 9113 §7."""
 
@@ -72,7 +71,7 @@ class Listeners(Telemetry):
 
     def __init__(self, sinks: Sequence[Telemetry]) -> None:
         self._sinks = tuple(sinks)
-        self._opened: dict[ServerDriver, float] = {}
+        self._opened: dict[ServedConnection, float] = {}
         # Call only sinks that listen: one method per sink that overrides it.
         self._calls = {
             name: [
@@ -100,11 +99,11 @@ class Listeners(Telemetry):
     def server_started(self, service: Service) -> None:
         self._tell("server_started", service)
 
-    def connection_opened(self, connection: ServerDriver) -> None:
+    def connection_opened(self, connection: ServedConnection) -> None:
         self._opened[connection] = time.perf_counter()
         self._tell("connection_opened", connection)
 
-    def connection_closed(self, connection: ServerDriver, duration_s: float = 0.0) -> None:
+    def connection_closed(self, connection: ServedConnection, duration_s: float = 0.0) -> None:
         opened = self._opened.pop(connection, None)
         if opened is not None:
             self._tell("connection_closed", connection, time.perf_counter() - opened)
@@ -118,10 +117,10 @@ class Listeners(Telemetry):
     def request_stopped(self, request: Observed, duration_s: float) -> None:
         self._tell("request_stopped", request, duration_s)
 
-    def request_refused(self, connection: ServerDriver, count: int) -> None:
+    def request_refused(self, connection: ServedConnection, count: int) -> None:
         self._tell("request_refused", connection, count)
 
-    def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
+    def stream_reset(self, connection: ServedConnection, stream_id: int, by: str, code: int) -> None:
         self._tell("stream_reset", connection, stream_id, by, code)
 
     def websocket_opened(self, request: Observed) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.engine.events import DataReceived, RequestReceived
-    from headrace.server.connection.driver import ServerDriver
+    from headrace.server.connection.application import DrivenExchange
+    from headrace.server.connection.service import ServedConnection
 
 
 class Observer(Protocol):
@@ -32,7 +33,7 @@ class Observer(Protocol):
     def request_stopped(self, request: Observed, duration_s: float) -> None:
         """The handler has ended."""
 
-    def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
+    def stream_reset(self, connection: ServedConnection, stream_id: int, by: str, code: int) -> None:
         """A stream has ended before its time."""
 
     def websocket_opened(self, request: Observed) -> None:
@@ -42,7 +43,7 @@ class Observer(Protocol):
         """A WebSocket that was accepted is over."""
 
 
-def observed(kind: type[Exchange], observer: Observer) -> type[Exchange]:
+def observed(kind: type[DrivenExchange], observer: Observer) -> type[DrivenExchange]:
     """Return the exchange class `kind` as one that notifies `observer`."""
     return type(f"Observed{kind.__name__}", (Observed, kind), {"telemetry": observer})
 
@@ -58,7 +59,7 @@ class Observed(Exchange):
     _is_stopped: bool = False
     _opened: float | None = None
 
-    def __init__(self, driver: ServerDriver, head: RequestReceived) -> None:
+    def __init__(self, driver: ServedConnection, head: RequestReceived) -> None:
         super().__init__(driver, head)
         self.arrived: float = time.perf_counter()
 

@@ -20,8 +20,7 @@ from headrace.server.handlers.response import Response
 from headrace.server.telemetry.interface import Telemetry
 
 if TYPE_CHECKING:
-    from headrace.server.connection.driver import ServerDriver
-    from headrace.server.connection.service import Service
+    from headrace.server.connection.service import ServedConnection, Service
     from headrace.server.handlers.request import Request
     from headrace.server.telemetry.observed import Observed
 
@@ -69,7 +68,7 @@ class Prometheus(Telemetry):
         """Read the gauges from this server from now on."""
         self._services.append(service)
 
-    def connection_opened(self, connection: ServerDriver) -> None:
+    def connection_opened(self, connection: ServedConnection) -> None:
         self._connections.inc()
 
     def request_stopped(self, request: Observed, duration_s: float) -> None:
@@ -86,10 +85,10 @@ class Prometheus(Telemetry):
     def request_failed(self, request: Observed, error: BaseException) -> None:
         self._failed.inc()
 
-    def request_refused(self, connection: ServerDriver, count: int) -> None:
+    def request_refused(self, connection: ServedConnection, count: int) -> None:
         self._refused.inc(count)
 
-    def stream_reset(self, connection: ServerDriver, stream_id: int, by: str, code: int) -> None:
+    def stream_reset(self, connection: ServedConnection, stream_id: int, by: str, code: int) -> None:
         self._resets.labels(by, error_name(code) if code < _CODES else "OTHER").inc()
 
     def websocket_opened(self, request: Observed) -> None:
