@@ -4,6 +4,7 @@
 #   make check   lint, formatting, spelling, types, architecture, maps: seconds
 #   make types   whether all that users can import has a type, by pyright
 #   make bench   races headrace against other servers, side by side; make bench-client, its client against others
+#   make fuzz    looks for inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
 #   make docs    builds the documentation into site/
 #   make clean   removes everything that these commands made
 # HEADRACE_PURE=1 with any of them leaves the engine uncompiled.
@@ -14,6 +15,10 @@ TLS_ADDRESS ?= 127.0.0.1:8443
 CLEARTEXT_ADDRESS ?= 127.0.0.1:8080
 PYTEST_ARGS ?=
 PURE_ARGS ?=
+TARGET ?=
+TIME ?= 60
+INPUT ?=
+FUZZ_ARGS ?=
 # One more than there are cores: many tests wait for programs and sockets.
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
@@ -22,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.md' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-installed test-pure check types bench bench-client micro docs clean
+.PHONY: serve test test-installed test-pure check types bench bench-client micro fuzz docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
@@ -64,6 +69,10 @@ bench-client: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 
 micro: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)
+
+# On pure Python, whose coverage can be measured. FUZZ_ARGS=--twin compares each input with the compiled engine in .venv.
+fuzz: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-fuzz
+	@PYTHONPATH=src $(BIN)/python -m tests.fuzz $(TARGET) --time $(TIME) $(if $(INPUT),--input $(INPUT)) $(FUZZ_ARGS)
 
 docs: $(VENV)/group-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

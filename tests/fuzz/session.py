@@ -1,0 +1,204 @@
+"""A session that the bytes of a fuzzer direct: a peer's bytes, an owner's verbs, and time, in any order.
+
+What holds of any connection of the engine, whichever its protocol and role, is asserted here. The engine is called by
+its public interface alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from headrace.engine import events as ev
+from headrace.engine.errors import LocalError
+from headrace.engine.limits import Limits
+
+from tests.fuzz import known
+from tests.fuzz.meter import Meter
+from tests.fuzz.source import Source, pieces
+
+WAITS = (0.0, 0.005, 0.5, 1.0, 5.0, 10.0, 31.0, 61.0, 76.0, 301.0)
+MOST_ROUNDS = 400
+
+
+class Session:
+    """One connection of the engine. `cut` says how its input is shared out over calls of `receive_data`: that must have
+    no influence on what happens. Nor may the length of turns, which is in the limits."""
+
+    conn: Any
+    limits: Limits
+    verbs: ClassVar[tuple[Callable[[Any], Any], ...]]
+
+    def __init__(self, source: Source, cut: int) -> None:
+        self.source = source
+        self.cut = cut
+        self.now = 0.0
+        self.pending = b""
+        self.fed = 0
+        self.moved = 0
+        """Bytes that the peer and the application have given to the engine, besides small frames."""
+        self.story: list[str] = []
+        self.output = b""
+        self.ended = False
+        self.deadline = float("inf")
+        self.hurried = False  # time has passed: a deadline may have ended anything
+        self.meter = Meter(source.data, calls_a_byte=60, bytes_a_byte=100)
+
+    # -- the wire ----------------------------------------------------------------------------------------------
+
+    def write(self, octets: bytes) -> None:
+        """Let the peer write; the engine gets it with `flush`."""
+        self.pending += octets
+
+    def flush(self) -> list[Any]:
+        """Hand over what the peer has written, in pieces, and turn by turn; return the events."""
+        octets, self.pending = self.pending, b""
+        self.fed += len(octets)
+        got: list[Any] = []
+        size = self.cut if len(octets) < 4_000 or not self.cut else max(self.cut, len(octets) // 50)
+        for piece in pieces(octets, size):
+            if self.cut:
+                got += self.note(self.conn.receive_data(piece, self.now))
+            else:
+                got += self.note(self.meter.run(self.conn.receive_data, piece, self.now, size=len(piece)))
+            got += self.go_on()
+        return got
+
+    def go_on(self) -> list[Any]:
+        """Let the engine have the turns that it asks for."""
+        got: list[Any] = []
+        turns = 0
+        while self.conn.input_pending and not self.conn.closed:
+            assert self.conn.work <= self.limits.frames_per_turn + self.limits.max_block_size // 64 + 1
+            got += self.note(self.conn.receive_data(b"", self.now))
+            turns += 1
+            assert turns <= self.fed + 2, "turns that take nothing"
+        return got
+
+    def take(self, limit: int = 262_144, *, buffers: bool = False) -> None:
+        """Let the owner write, and the peer read."""
+        pending = self.conn.output_pending
+        if buffers:
+            octets = b"".join(self.conn.take_buffers(limit, self.now))
+        else:
+            octets = self.conn.take_output(limit, self.now)
+        assert pending or not octets, "output_pending is False, and there is output"
+        self.output += octets
+        self.took(octets)
+        self.note(self.conn.take_events())
+
+    def took(self, octets: bytes) -> None:
+        """Read what the engine has written."""
+
+    def take_all(self) -> None:
+        """Take until there is no more."""
+        rounds = 0
+        while self.conn.output_pending:
+            self.take()
+            rounds += 1
+            assert rounds < 1_000, "the output has no end"
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def note(self, events: list[Any]) -> list[Any]:
+        """Book events."""
+        for event in events:
+            late = event.kind in (ev.RESET, ev.REFUSED) and known.EVENTS_AFTER_THE_END in known.OPEN
+            assert not self.ended or late, f"{event!r} after ConnectionEnded"
+            self.tell(event)
+            self.ended = self.ended or event.kind == ev.ENDED
+            self.note_one(event)
+        self.noted()
+        assert self.ended == self.conn.closed, "closed, and no ConnectionEnded, or the other way round"
+        deadline = self.conn.deadline
+        assert deadline <= self.deadline or self.ended, "between calls of handle_deadline, it can only become earlier"
+        self.deadline = deadline
+        return events
+
+    def tell(self, event: Any) -> None:
+        """Put an event into the story."""
+        self.story.append(repr(event))
+
+    def note_one(self, event: Any) -> None:
+        """Book one event."""
+
+    def noted(self) -> None:
+        """All events of a batch are booked."""
+
+    # -- running -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Play the input to its end; then the peer is generous, the application done, and the connection ends."""
+        rounds = 0
+        while self.source.more and rounds < MOST_ROUNDS:
+            op = self.source.byte()
+            self.verbs[(op & 0x7F) % len(self.verbs)](self)
+            if not op & 0x80:
+                self.flush()
+            rounds += 1
+        self.flush()
+        self.finish()
+        self.leave()
+        assert self.conn.closed and self.conn.open_streams == 0
+        self.take_all()
+        self.story.append(f"{sorted(self.conn.stats().items())}")
+        most = 30 * self.fed + 200 * len(self.source.data) + 2 * self.moved + 2_000
+        assert len(self.output) <= most, f"{len(self.output)} bytes of output for {self.fed} of input"
+
+    def finish(self) -> None:
+        """Bring everything to its end that can come to an end."""
+
+    def leave(self) -> None:
+        """The peer closes the connection."""
+        self.note(self.conn.receive_eof(self.now))
+
+    # -- the owner ---------------------------------------------------------------------------------------------
+
+    def attempt(self, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a verb. It may refuse by a LocalError, and by nothing else; then None is returned."""
+        for given in args:
+            if isinstance(given, (list, tuple)):
+                self.moved += sum(len(name) + len(value) for name, value in given)
+        result: Any
+        try:
+            result = verb(*args, **kwargs)
+        except LocalError as error:
+            self.story.append(f"{verb.__name__}: {error!r}")
+            result = None
+        else:
+            self.story.append(f"{verb.__name__}: {result!r}")
+            result = True if result is None else result
+        self.note(self.conn.take_events())
+        self.go_on()
+        return result
+
+    def app_time(self) -> None:
+        """Time passes, and deadlines are kept."""
+        seconds = self.source.pick(WAITS)
+        self.hurried = self.hurried or seconds >= 1
+        target = self.now + seconds
+        rounds = 0
+        while self.conn.deadline <= target and not self.conn.closed:
+            self.now = max(self.now, self.conn.deadline)
+            self.keep_deadline()
+            rounds += 1
+            assert rounds < 2_000, "the deadline does not move on"
+        self.now = target
+        if self.source.flag(4):
+            self.keep_deadline()
+
+    def keep_deadline(self) -> None:
+        """Call handle_deadline, in time or early."""
+        self.deadline = float("inf")
+        self.note(self.conn.handle_deadline(self.now))
+
+    def app_drain(self) -> None:
+        """A graceful end begins, or now and then a sudden one."""
+        if self.source.flag(4):
+            self.attempt(self.conn.close, self.source.pick((0, 2)), "closed")
+        else:
+            self.attempt(self.conn.begin_drain, self.now, self.source.pick((None, self.now + 1)))
+
+    def app_take(self) -> None:
+        """The owner writes."""
+        self.take(self.source.pick((262_144, 1, 20_000)), buffers=self.source.flag())

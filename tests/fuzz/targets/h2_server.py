@@ -1,0 +1,29 @@
+"""HTTP/2, the server's engine: a client, an application and time in any order.
+
+Property: the engine raises nothing but LocalError from verbs. It keeps within the client's windows to the byte, holds
+the client to its own to the byte, gives no credit for what was not consumed, and finds no fault with a lawful client.
+Requests, responses and content arrive as they were sent (field sections by python-hyper's decoder). Any cut of the
+input, and turns of any length, give the same events and output. Output is bounded by input.
+"""
+
+from __future__ import annotations
+
+from tests.fuzz.h2.server import ServerSession
+from tests.fuzz.h2.story import same_in_any_cut, seeds_of, tell
+
+LONGEST = 1_000  # a longer session has nothing that a shorter one has not
+
+
+def story(data: bytes) -> str:
+    """Return all that is seen of a session."""
+    return tell(ServerSession, data)
+
+
+def target(data: bytes) -> None:
+    """Play a session, whole and cut."""
+    same_in_any_cut(ServerSession, data)
+
+
+def seeds() -> list[bytes]:
+    """Return inputs that reach each verb."""
+    return seeds_of(ServerSession)

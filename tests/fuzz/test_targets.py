@@ -1,0 +1,58 @@
+"""Every fuzz target over its corpus, the inputs that once broke it, and mutations that are the same on every run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.differential.test_compiled_and_pure import skip_unless_installed_compiled_and_current
+from tests.fuzz import running
+
+MUTATIONS = 150
+COMPARED = 100
+
+
+@pytest.mark.parametrize("name", running.names())
+def test_the_corpus_holds(name: str) -> None:
+    """No input of the corpus breaks its target, nor one that once did, nor a mutation of them."""
+    for data in [*running.corpus(name), *running.mutations(name, MUTATIONS)]:
+        running.check(name, data)
+
+
+@pytest.mark.parametrize("name", running.names())
+def test_the_target_says_its_property(name: str) -> None:
+    """The docstring of a target says what must hold, in a paragraph that a reader can find."""
+    assert "\nProperty: " in (running.load(name).__doc__ or "")
+
+
+def test_a_kept_input_belongs_to_a_target() -> None:
+    """A folder of kept inputs has the name of its target, so that it is run."""
+    assert {path.name for path in running.FOUND.iterdir() if path.is_dir()} <= set(running.names())
+
+
+def stories(pythonpath: str | None) -> dict[str, str]:
+    """Play the corpora of all targets in another process, on the engine that `pythonpath` leads to."""
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    env["PYTHONHASHSEED"] = "0"
+    if pythonpath is not None:
+        env["PYTHONPATH"] = pythonpath
+    command = [sys.executable, "-m", "tests.fuzz.digests", str(COMPARED)]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr.decode()
+    answer: dict[str, str] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.mark.slow
+def test_compiled_and_pure_tell_the_same_stories() -> None:
+    """The pure build is the contract: each target's corpus and mutations look the same on both."""
+    skip_unless_installed_compiled_and_current()
+    compiled, pure = stories(None), stories(str(ROOT / "src"))
+    assert compiled.pop("engine") == "compiled"
+    assert pure.pop("engine") == "pure"
+    assert compiled == pure, [name for name in pure if compiled[name] != pure[name]]

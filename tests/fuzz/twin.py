@@ -1,0 +1,61 @@
+"""The same input on the other build: a process that plays stories on the compiled engine, and says what it saw.
+
+`python -m tests.fuzz.twin TARGET` reads inputs from its standard input, each behind four bytes of length, and answers
+each with a SHA-256 of its story.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+
+from tests.fuzz import running
+
+
+def digest_of(story: str) -> bytes:
+    """Return the 32 bytes by which stories are compared."""
+    return hashlib.sha256(story.encode()).digest()
+
+
+class Twin:
+    """The process, from the side of the one who asks."""
+
+    def __init__(self, name: str) -> None:
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        twin = os.environ.get("HEADRACE_FUZZ_TWIN")  # a folder with a compiled build, before what is installed
+        if twin:
+            env["PYTHONPATH"] = twin
+        self.name = name
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fuzz.twin", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+        )
+
+    def compare(self, data: bytes, story: str) -> None:
+        """Raise AssertionError where the other build tells another story of `data`."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(len(data).to_bytes(4, "big") + data)
+        self.process.stdin.flush()
+        answer = self.process.stdout.read(32)
+        assert len(answer) == 32, "the compiled engine's process has ended"
+        assert answer == digest_of(story), "compiled and pure differ"
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    from headrace.engine.h2 import connection
+
+    if str(connection.__file__).endswith(".py"):
+        raise SystemExit(
+            "no compiled engine is installed: make .venv/installed-native, or name one in HEADRACE_FUZZ_TWIN"
+        )
+    module = running.load(sys.argv[1])
+    while head := sys.stdin.buffer.read(4):
+        story = module.story(sys.stdin.buffer.read(int.from_bytes(head, "big")))
+        sys.stdout.buffer.write(digest_of(story))
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
