@@ -199,7 +199,7 @@ def test_a_burst_of_key_updates_ends_the_connection(folder: Path) -> None:
 
 def test_key_updates_negative_control(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the bound on records without content the burst is gone through, and the connection stays."""
-    monkeypatch.setattr(tls_transport, "_MOST_OVERHEAD", 1 << 40)
+    monkeypatch.setattr(tls_transport, "MOST_OVERHEAD", 1 << 40)
     with pytest.raises(AssertionError):
         test_a_burst_of_key_updates_ends_the_connection(folder)
 

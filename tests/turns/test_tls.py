@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.transport import tls_transport
+from headrace.transport import tls_records
 from headrace.transport.tls import local_certificate
-from headrace.transport.tls_transport import RECORDS_A_TURN
+from headrace.transport.tls_records import RECORDS_A_TURN
 
 from tests.security.support.harness import victim
 from tests.transport.test_tls_transport import Bench
@@ -136,6 +136,6 @@ def test_records_of_one_byte(count: int) -> None:
 
 
 def test_control_without_the_bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls_transport, "RECORDS_A_TURN", 1 << 40)
+    monkeypatch.setattr(tls_records, "RECORDS_A_TURN", 1 << 40)
     with pytest.raises(AssertionError):
         test_a_turn_decrypts_so_many_records(folder, ssl.TLSVersion.TLSv1_3, 1 << 20)

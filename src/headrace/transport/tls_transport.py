@@ -19,15 +19,7 @@ from typing import Any, Final, cast
 
 from headrace.transport.client_hello import NO_APPLICATION_PROTOCOL, ClientHello
 from headrace.transport.log import get_logger
-
-RECORD: Final = 16_384  # bytes of content in a TLS record at most (RFC 8446 §5.1)
-_SLICE: Final = 16_384  # bytes given to OpenSSL at once, and in one loop turn as long as the handshake is under way
-_HEADER: Final = 5  # bytes of a record's header (RFC 8446 §5.1)
-RECORDS_A_TURN: Final = 64  # decrypted before others have their turn: 1 MiB in whole ones, as little as 64 bytes else
-RECORDS_WITHOUT_CONTENT: Final = 8  # the same once some came without content; OpenSSL takes some 16 us for a key update
-_SOME_OVERHEAD: Final = 1_024  # bytes of those
-_OVERHEAD: Final = 32  # bytes that go with one byte of content at most: a record's head, padding aside, and its tag
-_MOST_OVERHEAD: Final = 32_768  # bytes beyond that which a peer may send in all; content pays for itself
+from headrace.transport.tls_records import HEADER, MOST_OVERHEAD, RECORD, SLICE, Records
 
 protocol_log: Final = get_logger("headrace.protocol")
 
@@ -52,11 +44,10 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         "_on_handshake",
         "_on_turn",
         "_outgoing",
-        "_overhead",
         "_protocol",
         "_protocols",
         "_raw",
-        "_record_left",
+        "_records",
         "_rest",
         "_timer",
         "_turn_due",
@@ -83,6 +74,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._bio = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
+        self._records = Records(self._bio, self._incoming)
         self._protocols = protocols
         self._hello: ClientHello | None = ClientHello() if protocols is not None else None
         self._raw: asyncio.Transport | None = None
@@ -90,8 +82,6 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._is_blocked = False
         self._is_at_end = False  # the peer has said close_notify
         self._is_paused = False  # the protocol above wants nothing
-        self._overhead = 0
-        self._record_left = 0  # bytes to come of the record that has begun
         self._rest = b""  # what came and is not decrypted: records beyond this turn's, or a part of a header
         self._turn_due = False
         self.error: ssl.SSLError | None = None
@@ -118,8 +108,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             data = self._rest + data
             self._rest = b""
         if not self._is_open:
-            if len(data) > _SLICE:
-                data, self._rest = data[:_SLICE], data[_SLICE:]
+            if len(data) > SLICE:
+                data, self._rest = data[:SLICE], data[SLICE:]
                 self._wait_for_turn()
             if self._hello is not None and not self._is_welcome(self._hello, data):
                 return
@@ -130,26 +120,22 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._rest = b""
         elif self.is_closing():
             return
+        records = self._records
         size = len(data)
-        if self._record_left or size < _HEADER or size != _HEADER + (data[3] << 8 | data[4]):  # not one whole record
-            size = self._end_of_turn(data)
+        if records.left or size < HEADER or size != HEADER + (data[3] << 8 | data[4]):  # not one whole record
+            size = records.end_of_turn(data)
             if size < len(data):
                 self._rest = data[size:]
                 data = data[:size]
-                if len(self._rest) >= _HEADER:
+                if len(self._rest) >= HEADER:
                     self._wait_for_turn()
         content: list[bytes] = []
-        at_end = False
         try:
-            if size <= _SLICE:
-                at_end = self._read(data, content)
-            else:  # not all at once, so that OpenSSL keeps no large buffer for each connection
-                for start in range(0, size, _SLICE):
-                    at_end = at_end or self._read(data[start : start + _SLICE], content)
+            at_end = records.read(data, content) if size <= SLICE else records.read_in_slices(data, content)
         except ssl.SSLError as error:
             self._fail(error)
             return
-        if self._overhead > _MOST_OVERHEAD:
+        if records.overhead > MOST_OVERHEAD:
             self._end("records without content (RFC 8446 §4.6.3, §5.4)")
             return
         if content:
@@ -162,19 +148,6 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         if at_end:
             self._is_at_end = True
             self._end_in_order()
-
-    def _end_of_turn(self, data: bytes) -> int:
-        """Return where this turn ends in `data`: behind so many records, or before a header that is not whole."""
-        at = self._record_left
-        size = len(data)
-        left = RECORDS_A_TURN if self._overhead < _SOME_OVERHEAD else RECORDS_WITHOUT_CONTENT
-        if at:
-            left -= 1
-        while at + _HEADER <= size and left:
-            at += _HEADER + (data[at + 3] << 8 | data[at + 4])
-            left -= 1
-        self._record_left = at - size if at > size else 0
-        return min(at, size)
 
     def _wait_for_turn(self) -> None:
         """Leave the rest for the next turn of the event loop, and read nothing meanwhile."""
@@ -194,28 +167,6 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self.data_received(b"")
         if not self._turn_due and not self._is_paused and not self.is_closing():
             self._raw.resume_reading()
-
-    def _read(self, data: bytes, content: list[bytes]) -> bool:
-        """Decrypt the input into `content`; return True when the peer has announced that it sends no more."""
-        incoming = self._incoming
-        incoming.write(data)
-        read = self._bio.read
-        overhead = self._overhead + len(data)
-        at_end = False
-        try:
-            while True:
-                piece = read(RECORD)
-                if not piece:
-                    at_end = True
-                    break
-                content.append(piece)
-                overhead -= _OVERHEAD * len(piece)
-                if not incoming.pending:
-                    break
-        except ssl.SSLWantReadError:
-            pass  # a record that is not whole, or one without content
-        self._overhead = overhead if overhead > 0 else 0
-        return at_end
 
     def eof_received(self) -> bool:
         """Handle an end of input without close_notify. It matters only where the end of the connection is the end of a
@@ -295,7 +246,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     def resume_reading(self) -> None:
         self._is_paused = False
-        if len(self._rest) >= _HEADER:
+        if len(self._rest) >= HEADER:
             self._wait_for_turn()
         elif self._raw is not None:
             self._raw.resume_reading()

@@ -9,13 +9,15 @@ Time: a ping after silence, and an end to a close handshake that the peer does n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable
 from typing import Any
 
 from headrace.engine.ws.connection import WebSocketConnection
 from headrace.engine.ws.events import CLOSE, FAILED, PONG
 from headrace.engine.ws.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
+from headrace.websocket.closing import Closing
 from headrace.websocket.fair_share import SENDS_PER_TURN, TAKEN_PER_TURN, WEIGHT, WEIGHT_SHIFT, ConnectionShare
+from headrace.websocket.fragments import Fragments
 from headrace.websocket.intake import Intake, Message
 from headrace.websocket.keepalive import Keepalive, Pings
 from headrace.websocket.tunnel import (
@@ -41,16 +43,11 @@ class WebSocket(Intake):
     __slots__ = (
         "_close_timeout_s",
         "_close_timer",
-        "_close_waiters",
         "_ended",
         "_fragments",
         "_keepalive",
         "_pings",
-        "_said",
-        "close_code",
-        "close_reason",
-        "is_told",
-        "on_closed",
+        "closing",
         "request",
         "subprotocol",
     )
@@ -75,18 +72,10 @@ class WebSocket(Intake):
         """The request that opened the WebSocket."""
         self.subprotocol: str | None = subprotocol
         """The agreed subprotocol, or None."""
-        self.close_code: int | None = None
-        """None until the WebSocket is closed; then the close frame's code, 1005 or 1006 (RFC 6455 §7.1.5)."""
-        self.close_reason: str = ""
-        """The close frame's reason, or in words why there was none."""
-        self.is_told: bool = False
-        """True once the handler has seen the end."""
-        self.on_closed: Callable[[], None] | None = None
-        """Called once when the WebSocket is closed or its tunnel lost; for the owner of the tunnel."""
+        self.closing: Closing = Closing()
+        """The state of the end; for the owner of the tunnel."""
         self._ended = False
-        self._said: WebSocketClosed | None = None
-        self._close_waiters: list[asyncio.Future[None]] = []
-        self._fragments: asyncio.Lock | None = None
+        self._fragments: Fragments | None = None
         self._pings = Pings(loop)
         self._close_timeout_s = close_timeout_s
         self._close_timer: asyncio.TimerHandle | None = None
@@ -99,6 +88,16 @@ class WebSocket(Intake):
         """True while messages can be sent."""
         return self._protocol.is_open
 
+    @property
+    def close_code(self) -> int | None:
+        """None until the WebSocket is closed; then the close frame's code, 1005 or 1006 (RFC 6455 §7.1.5)."""
+        return self.closing.code
+
+    @property
+    def close_reason(self) -> str:
+        """The close frame's reason, or in words why there was none."""
+        return self.closing.reason
+
     # -- receiving ---------------------------------------------------------------------------------------------
 
     def __aiter__(self) -> WebSocket:
@@ -108,8 +107,9 @@ class WebSocket(Intake):
         if self._streak >= TAKEN_PER_TURN:
             await self._pause()
         while not self._queue:
-            if self.close_code is not None:
-                self.is_told = True
+            closing = self.closing
+            if closing.code is not None:
+                closing.is_noticed = True
                 raise StopAsyncIteration
             await self._arrival()
         return self._take()
@@ -122,9 +122,10 @@ class WebSocket(Intake):
         if self._streak >= TAKEN_PER_TURN:
             await self._pause()
         while not self._queue:
-            if self.close_code is not None:
-                self.is_told = True
-                raise WebSocketClosed(self.close_code, self.close_reason)
+            closing = self.closing
+            if closing.code is not None:
+                closing.is_noticed = True
+                raise WebSocketClosed(closing.code, closing.reason)
             await self._arrival()
         return self._take()
 
@@ -168,7 +169,7 @@ class WebSocket(Intake):
         self._owed = 0
         if not self._is_held:
             self._on_end()
-        self._announce()
+        self.closing.announce()
 
     def on_writable(self) -> None:
         """Handle that the tunnel has accepted the last write."""
@@ -200,7 +201,7 @@ class WebSocket(Intake):
             await self._turn()
         protocol = self._protocol
         if not protocol.is_open:
-            raise self._error()
+            raise self.closing.error()
         if isinstance(message, str):
             protocol.send_text(message)
         elif isinstance(message, bytes):
@@ -208,7 +209,11 @@ class WebSocket(Intake):
         elif isinstance(message, (bytearray, memoryview)):
             protocol.send_bytes(bytes(message))
         elif isinstance(message, AsyncIterable):
-            await self._send_fragments(message)
+            fragments = self._fragments = Fragments()
+            try:
+                await fragments.send(self, message)
+            finally:
+                self._fragments = None
             return
         else:
             raise TypeError(f"a message is str, bytes or an async iterable of them, not {type(message).__name__}")
@@ -230,18 +235,32 @@ class WebSocket(Intake):
                 turn.sent = 0
                 await asyncio.sleep(0)
 
-    async def _write(self, size: int) -> None:
-        """Write the frames of a fragment of `size`, and wait until they are accepted."""
+    async def until_writable(self) -> None:
+        """Wait until a fragment can be sent; see `headrace.websocket.fragments.FragmentWriter`."""
+        if self._tunnel.blocked:
+            await self._unblocked()
+        if not self._protocol.is_open:
+            raise self.closing.error()
+
+    async def write_fragment(self, piece: Message, is_first: bool, is_last: bool) -> None:
+        """Send a fragment, and wait until it is accepted; see `headrace.websocket.fragments.FragmentWriter`."""
+        protocol = self._protocol
+        if not is_first:
+            protocol.send_fragment(piece, is_last)
+        elif isinstance(piece, str):
+            protocol.send_text(piece, is_last)
+        else:
+            protocol.send_bytes(bytes(piece), is_last)
         tunnel = self._tunnel
         try:
-            tunnel.write(self._protocol.take_output(), False)
+            tunnel.write(protocol.take_output(), False)
         except OSError as error:
             raise self._gone(error) from None
         if tunnel.blocked:
             await self._unblocked()
         else:
             turn = self._pace
-            turn.sent += 1 + (size >> WEIGHT_SHIFT)
+            turn.sent += 1 + (len(piece) >> WEIGHT_SHIFT)
             if turn.sent >= SENDS_PER_TURN:
                 turn.sent = 0
                 await asyncio.sleep(0)
@@ -255,52 +274,16 @@ class WebSocket(Intake):
     async def _turn(self) -> None:
         """Wait until the last write is accepted and no fragmented message of another task is under way."""
         while self._tunnel.blocked or self._fragments is not None:
-            lock = self._fragments
-            if lock is not None:
-                async with lock:
-                    continue
-            await self._unblocked()
-
-    async def _send_fragments(self, pieces: AsyncIterable[Message]) -> None:
-        lock = self._fragments = asyncio.Lock()
-        protocol = self._protocol
-        is_text: bool | None = None
-        async with lock:
-            try:
-                async for piece in pieces:
-                    if self._tunnel.blocked:
-                        await self._unblocked()
-                    if not protocol.is_open:
-                        raise self._error()
-                    if is_text is not None:
-                        protocol.send_fragment(piece, False)
-                    elif isinstance(piece, str):
-                        is_text = True
-                        protocol.send_text(piece, False)
-                    else:
-                        is_text = False
-                        protocol.send_bytes(bytes(piece), False)
-                    await self._write(len(piece))
-                # The end is a fragment of its own, so that no piece has to wait for the next one.
-                if not protocol.is_open:
-                    raise self._error()
-                if is_text is None:
-                    protocol.send_bytes(b"")
-                else:
-                    protocol.send_fragment("" if is_text else b"", True)
-                await self._write(0)
-            except BaseException:
-                if is_text is not None and protocol.is_open:
-                    self.give_up(INTERNAL_ERROR)  # half a message cannot be taken back
-                raise
-            finally:
-                self._fragments = None
+            if self._fragments is not None:
+                await self._fragments.ended()
+            else:
+                await self._unblocked()
 
     async def ping(self) -> float:
         """Send a ping, wait for its pong, and return the seconds between them. Raises WebSocketClosed."""
         protocol = self._protocol
         if not protocol.is_open:
-            raise self._error()
+            raise self.closing.error()
         payload, pong = self._pings.expect()
         try:
             protocol.send_ping(payload)
@@ -336,10 +319,7 @@ class WebSocket(Intake):
         or reason that must not be sent.
         """
         self.close_soon(code, reason)
-        if self.close_code is None:
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._close_waiters.append(waiter)
-            await waiter
+        await self.closing.wait(self._loop)
 
     async def finish(self) -> None:
         """Close the WebSocket, and end our side of the tunnel; for the owner of the tunnel."""
@@ -371,9 +351,9 @@ class WebSocket(Intake):
         is_first = protocol.is_open
         protocol.send_close(code, reason)
         if is_first:
-            self._said = WebSocketClosed(code, reason)
+            self.closing.begin(code, reason)
             self._flush()
-            if self.close_code is None:
+            if self.closing.code is None:
                 self._stop_timers()
                 self._close_timer = self._loop.call_later(self._close_timeout_s, self._on_close_timeout)
 
@@ -383,39 +363,20 @@ class WebSocket(Intake):
         self._tunnel.abort()
 
     def _close(self, code: int, reason: str) -> None:
-        if self.close_code is not None:
+        closing = self.closing
+        if closing.code is not None:
             return
-        self.close_code = code
-        self.close_reason = self._lost or reason if code == ABNORMAL else reason
         self._stop_timers()
         self._leave()
-        self._pings.give_up(WebSocketClosed(code, self.close_reason))
-        waiters = self._close_waiters
-        if self._waiter is not None:
-            waiters.append(self._waiter)
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._close_waiters = []
-        self._announce()
-
-    def _announce(self) -> None:
-        on_closed = self.on_closed
-        if on_closed is not None:
-            self.on_closed = None
-            on_closed()
-
-    def _error(self) -> WebSocketClosed:
-        """Return the error for a sender."""
-        self.is_told = True
-        if self.close_code is None and self._said is not None:
-            return WebSocketClosed(self._said.code, self._said.reason)
-        return WebSocketClosed(self.close_code or ABNORMAL, self.close_reason)
+        self._pings.give_up(closing.end(code, self._lost or reason if code == ABNORMAL else reason))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        closing.announce()
 
     def _gone(self, error: OSError) -> WebSocketClosed:
         """Handle a tunnel that was lost during a write, and return the error for the sender."""
         self.on_lost(str(error))
-        return self._error()
+        return self.closing.error()
 
     # -- time --------------------------------------------------------------------------------------------------
 

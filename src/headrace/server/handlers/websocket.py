@@ -172,7 +172,7 @@ def open_tunnel(
         is_cancelled = exchange.driver.service.cancel_on_disconnect
     exchange.cancel_on_disconnect = False  # the rule below takes its place
     if is_cancelled:
-        socket.on_closed = _Watch(exchange, socket, close_timeout_s).begin
+        socket.closing.on_closed = _Watch(exchange, socket, close_timeout_s).begin
     early = exchange.inbox
     exchange.inbox = TunnelInbox(exchange, socket)
     exchange.drain_listener = lambda deadline: socket.go_away()
@@ -207,7 +207,7 @@ class _Watch:
 
     def _look(self) -> None:
         task = self._exchange.task
-        if task is None or task.done() or self._socket.is_told:
+        if task is None or task.done() or self._socket.closing.is_noticed:
             return
         if self._socket.taken != self._taken:
             self.begin()
