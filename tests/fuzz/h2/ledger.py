@@ -9,18 +9,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from tests.fuzz.pattern import pattern
 from tests.support import wire
 
 MAX_WINDOW = 2**31 - 1
 DEFAULT_WINDOW = 65_535
-PATTERN = bytes(range(251)) * 1_400
-
-
-def pattern(offset: int, size: int) -> bytes:
-    """Return content that tells where it stood in its message."""
-    start = offset % 251
-    assert start + size <= len(PATTERN)
-    return PATTERN[start : start + size]
 
 
 class StreamBook:

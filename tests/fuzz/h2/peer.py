@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from headrace.engine import events as ev
 
-from tests.fuzz.h2.ledger import MAX_WINDOW, StreamBook, pattern
+from tests.fuzz.h2.ledger import MAX_WINDOW, StreamBook
 from tests.fuzz.h2.session import MOST_CONTENT, SIZES, AppStream, Session
+from tests.fuzz.pattern import pattern
 from tests.support import wire
 
 STEPS = (1, 255, 256, 1_000, 16_384, 65_535, 1_000_000)

@@ -7,9 +7,9 @@ from typing import Any
 from headrace.engine import events as ev
 from headrace.engine.h2 import ServerConnection
 
-from tests.fuzz.h2.ledger import pattern
 from tests.fuzz.h2.peer import PeerSession
 from tests.fuzz.h2.session import FIELDS, MOST_CONTENT, SIZES, AppStream
+from tests.fuzz.pattern import pattern
 from tests.fuzz.source import Source
 from tests.support import wire
 
@@ -185,6 +185,10 @@ class ServerSession(PeerSession):
         if app is not None:
             app.over, app.blocked = True, False
             self.attempt(self.conn.refuse_stream, app.stream_id)
+
+    def written(self) -> int:
+        """Ask for the bytes under way, of the request that came last."""
+        return int(self.conn.written(max(self.apps, default=1)))
 
     def app_pauses(self) -> None:
         """Leave for a request to pause."""

@@ -15,7 +15,8 @@ from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
 from tests.fuzz import known, session
-from tests.fuzz.h2.ledger import Ledger, StreamBook, pattern
+from tests.fuzz.h2.ledger import Ledger, StreamBook
+from tests.fuzz.pattern import pattern
 from tests.fuzz.source import Source
 from tests.support import wire
 
@@ -227,8 +228,6 @@ class Session(session.Session):
 
     def app_look(self) -> None:
         """The questions that an owner asks."""
-        app = self.some_app()
         conn = self.conn
-        stream_id = 0 if app is None else app.stream_id
         answers = (conn.needs_attention, conn.bodies_queued, conn.read_paused, conn.work_due, conn.open_streams)
-        self.story.append(f"{answers} {conn.written(stream_id)} {sorted(conn.stats().items())}")
+        self.say(f"{answers} {self.written()} {self.stats()}")

@@ -9,7 +9,7 @@ input, and turns of any length, give the same events and output. Output is bound
 from __future__ import annotations
 
 from tests.fuzz.h2.server import ServerSession
-from tests.fuzz.h2.story import same_in_any_cut, seeds_of, tell
+from tests.fuzz.story import same_in_any_cut, seeds_of, tell
 
 LONGEST = 1_000  # a longer session has nothing that a shorter one has not
 
