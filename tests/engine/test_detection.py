@@ -64,9 +64,9 @@ def test_silence_has_its_deadline() -> None:
     assert isinstance(ended, ConnectionEnded) and detection.closed
 
 
-def test_a_drain_ends_it_and_so_does_the_peer() -> None:
+def test_its_owner_ends_it_and_so_does_the_peer() -> None:
     detection = Detection(Limits(), 0.0)
-    detection.begin_drain(0.0, 30.0)
+    detection.close()
     assert detection.closed and detection.needs_attention
     detection = Detection(Limits(), 0.0)
     assert len(detection.receive_eof(0.0)) == 1

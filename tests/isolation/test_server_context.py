@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from headrace.server.app import Server
+from headrace.server.connection.driver import ServerDriver
 from headrace.server.handlers.websocket import WebSocketResponse
-from headrace.transport.connection import Connection
 from headrace.transport.tls import local_certificate
 
 from tests.isolation.probes import USER, Probe, started
@@ -56,11 +56,11 @@ def has_drivers(server: Server) -> bool:
     return bool(server.service.drivers)
 
 
-def driver_of(server: Server) -> Connection:
+def driver_of(server: Server) -> ServerDriver:
     """The server's only connection."""
     assert server.service is not None
     (driver,) = server.service.drivers
-    assert isinstance(driver, Connection)
+    assert isinstance(driver, ServerDriver)
     return driver
 
 

@@ -237,7 +237,7 @@ class Counting(Connection):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, engine: Any) -> None:
         super().__init__(loop)
-        self.engine = engine
+        self.engine: Any = engine
         self.a_turn = self.most = self.total = 0
 
     def before_input(self, now: float) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from headrace.engine import causes, errors
-from headrace.engine.contract import Engine
 from headrace.engine.events import ConnectionEnded, Event, PeerFault, ProtocolDetected
 from headrace.engine.h2.frames import PREFACE
 from headrace.engine.limits import Limits
@@ -20,15 +19,18 @@ _BEGINNINGS: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEF
 # of a request line: a token's octets (RFC 9110 §5.6.2), or the empty line that may stand before it (RFC 9112 §2.2)
 
 
-class Detection(Engine):
-    """Takes the first octets of a connection and gives ProtocolDetected, whose `data` is to be given to the engine of
-    that protocol. Octets that neither protocol begins with end the connection without an answer."""
+class Detection:
+    """Takes the first bytes of a connection and gives ProtocolDetected; give its `data` to the engine of that protocol.
 
-    deadline: float
+    It is an `Endpoint`, so a transport can have it in an engine's place, but no engine: it has no verbs and no output.
+    Bytes that neither protocol begins with end the connection without an answer.
+    """
 
     def __init__(self, limits: Limits, now: float) -> None:
-        super().__init__()
-        self.deadline = now + limits.preface_timeout_s
+        self.closed = False
+        self.aborted = False
+        self.deadline: float = now + limits.preface_timeout_s
+        self.work = -1
         self._data = b""
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
@@ -82,22 +84,16 @@ class Detection(Engine):
         return False
 
     @property
+    def work_due(self) -> int:
+        return 0
+
+    @property
     def output_pending(self) -> bool:
         return False
 
     @property
     def read_paused(self) -> bool:
         return False
-
-    @property
-    def open_streams(self) -> int:
-        return 0
-
-    def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
-        """Nothing: it has no answers."""
-
-    def begin_drain(self, now: float, deadline: float | None = None) -> None:
-        self.close()
 
     def close(self, code: int = 0, reason: str = "") -> None:
         self.closed = True

@@ -1,4 +1,4 @@
-"""What the connections of both protocols keep besides their protocol: events that wait, and the owner's clock.
+"""The state that the connections of both protocols and roles have in common: the end, events, and the owner's clock.
 
 Time comes in with input, output and deadlines. A worker that sends between two of them brings none: what it begins is
 marked undated, and dated with the next time that comes in (docs/adr/0008).
@@ -6,23 +6,50 @@ marked undated, and dated with the next time that comes in (docs/adr/0008).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from headrace.engine.contract import Engine
+from headrace.engine.contract import Turns
 from headrace.engine.events import Event
+from headrace.engine.server_names import ServerNames
 
 NEVER: Final = float("inf")
 
 
-class TimedEngine(Engine):
-    """Base of the connections; `now` is the owner's clock in seconds."""
+class TimedEngine:
+    """Base of the connections; `now` is the owner's clock in seconds. `contract` describes the public attributes."""
 
     def __init__(self, now: float) -> None:
-        super().__init__()
+        self.closed = False
+        self.aborted = False
+        self.deadline: float = NEVER
+        self.turns: Turns | None = None
+        self.work = -1
+        self.drop_underscore_fields = False
+        self.server_names: ServerNames | None = None
+        self.held_fields: list[Any] = []
+        self._drops = False
         self._now = now
         self._now_is_fresh = True
         self._undated = False
         self._events: list[Event] = []
+
+    @property
+    def drop_connection_fields(self) -> bool:
+        """With True, connection-specific fields of the application are left out, not refused (RFC 9113 §8.2.2)."""
+        return self._drops
+
+    @drop_connection_fields.setter
+    def drop_connection_fields(self, drops: bool) -> None:
+        self._drops = drops
+        self._set_drops(drops)
+
+    def _set_drops(self, drops: bool) -> None:
+        """Hand `drop_connection_fields` to whatever writes heads."""
+
+    @property
+    def work_due(self) -> int:
+        """Work that the next input, however small, may bring at once; only an incomplete field block of HTTP/2 does."""
+        return 0
 
     def take_events(self) -> list[Event]:
         """Return and forget the events that arose outside `receive_data`: SendAccepted after `take_output`, or the next

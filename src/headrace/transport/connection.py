@@ -16,6 +16,7 @@ import contextvars
 import math
 import socket
 import struct
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, cast
 
 from headrace.transport.log import get_logger
@@ -24,7 +25,7 @@ from headrace.transport.loop_work import LIGHT_READ, LIGHT_WORK, LOW_WORK, loop_
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headrace.engine.contract import Engine
+    from headrace.engine.contract import Endpoint
     from headrace.engine.events import Event
 
 WRITE_LIMIT: Final = 262_144  # bytes taken from the engine in one loop turn, so that connections share the loop
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_turn_due",
         "_work",
         "context",
+        "engine",
         "flush_due",
         "loop",
         "transport",
@@ -75,7 +77,7 @@ class Connection(asyncio.Protocol):
         "write_blocked",
     )
 
-    engine: Engine  # a slot of the subclass, which also gives it its value
+    engine: Endpoint  # the subclass gives it its value, and narrows it to the engine of its role
     reads_to_the_end = False
     """Whether input is read before the end of the connection counts: a client's response may be complete."""
 
@@ -124,9 +126,9 @@ class Connection(asyncio.Protocol):
     def on_turn(self, change: int) -> None:
         """1: input is left for a later turn; -1: that turn is here."""
 
+    @abstractmethod
     def on_events(self, events: Sequence[Event]) -> None:
         """Handle the engine's events. Output of this call leaves with the batch."""
-        raise NotImplementedError
 
     def on_lost(self) -> None:
         """Called when the transport is gone, after the last event of every stream."""
@@ -429,8 +431,7 @@ class Connection(asyncio.Protocol):
         if self._read_paused:
             self._resume_reading()
         if transport.can_write_eof() and not transport.is_closing():
-            # Closing with unread input makes the kernel send a reset, which may overtake the GOAWAY. So the peer is
-            # told that no more comes, and has a moment to close first.
+            # Closing with unread input makes the kernel send a reset, which may overtake the GOAWAY: half-close first.
             try:
                 transport.write_eof()
             except OSError:  # the peer closed in the meantime

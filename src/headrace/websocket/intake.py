@@ -9,6 +9,7 @@ why a handler that never receives keeps no more than its stream's window.
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -112,9 +113,9 @@ class Intake:
     def _flush(self) -> None:
         raise NotImplementedError
 
+    @abstractmethod
     def give_up(self, code: int) -> None:
         """End at once, with a close frame of `code`."""
-        raise NotImplementedError
 
     # -- the handler's side ------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from headrace.client.connection import failures
 from headrace.client.connection.exchange import NEVER, STREAMED, Exchange
-from headrace.engine.contract import Engine
+from headrace.engine.contract import ClientEngine
 from headrace.transport.connection import Connection
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class DriverDeadlines(Connection):
     """A connection that knows its exchanges and what they wait for."""
 
-    __slots__ = ("_look_at", "_look_timer", "_shortest", "_timeouts", "engine", "live", "now")
+    __slots__ = ("_look_at", "_look_timer", "_shortest", "_timeouts", "live", "now")
 
-    engine: Engine
+    engine: ClientEngine
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stall_timeout_s: float) -> None:
         super().__init__(loop, stall_timeout_s)

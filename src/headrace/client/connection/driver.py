@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.client.interface import Content, Origin, Outgoing, Pairs
-    from headrace.engine.contract import Engine
+    from headrace.engine.contract import ClientEngine
     from headrace.engine.limits import Limits
 
 __all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
@@ -76,7 +76,7 @@ class ClientDriver(DriverState):
     announced_origins: list[bytes] | None
     cause: str
     completed: int
-    engine: Engine
+    engine: ClientEngine
     goaway_text: str
     heard: int
     http_version: str

@@ -34,7 +34,7 @@ from headrace.engine.h1 import H1ClientConnection
 if TYPE_CHECKING:
     from headrace.client.connection.exchange import Exchange
     from headrace.engine import events
-    from headrace.engine.contract import Engine
+    from headrace.engine.contract import ClientEngine
 
 _SENT_AGAIN: Final = "it may be sent again (RFC 9113 §8.7)"
 
@@ -44,7 +44,7 @@ class Fate(Protocol):
 
     cause: str
     completed: int
-    engine: Engine
+    engine: ClientEngine
     goaway_text: str
     heard: int
     http_version: str

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import contextvars
 
     from headrace.client.interface import Outgoing
-    from headrace.engine.contract import Engine
+    from headrace.engine.contract import ClientEngine
     from headrace.engine.limits import Limits
     from headrace.websocket.fair_share import ConnectionShare
 
@@ -20,7 +20,7 @@ class Link(Protocol):
     """A connection as its exchanges see it: see `headrace.client.connection.driver`."""
 
     context: contextvars.Context
-    engine: Engine
+    engine: ClientEngine
     flush_due: bool
     http_version: str
     limits: Limits

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from headrace.client.interface import Origin
-    from headrace.engine.contract import Engine
+    from headrace.engine.contract import ClientEngine
     from headrace.engine.limits import Limits
     from headrace.websocket.fair_share import ConnectionShare
 
@@ -47,7 +47,7 @@ class DriverState(DriverDeadlines):
         "websocket_share",
     )
 
-    engine: Engine
+    engine: ClientEngine
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, origin: Origin) -> None:
         super().__init__(loop, limits.stalled_send_timeout_s)

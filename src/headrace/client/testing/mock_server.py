@@ -20,7 +20,7 @@ from headrace.client.testing.script import (
     Stall,
     Truncated,
 )
-from headrace.engine.contract import Engine
+from headrace.engine.contract import ServerEngine
 from headrace.engine.errors import INTERNAL_ERROR, LocalError
 from headrace.engine.events import ACCEPTED, CONNECT, DATA, REQUEST, RESET, TRAILERS
 from headrace.engine.h1 import H1ServerConnection
@@ -114,13 +114,12 @@ class MockConnection(Connection):
         "_on_error",
         "_on_request",
         "_tasks",
-        "engine",
         "http_version",
         "live",
         "origin",
     )
 
-    engine: Engine
+    engine: ServerEngine
 
     def __init__(
         self,

@@ -95,6 +95,9 @@ class H1ClientConnection(ClientSender):
                 self._events.append(DataReceived(self._stream_id, b"", 0, True))
         return self.receive_failure(now, "the peer closed the connection")
 
+    def hold_data(self, count: int) -> None:
+        """Do nothing: with one stream, there is no bound over the unread bytes of all."""
+
     def receive_failure(self, now: float, reason: str) -> list[Event]:
         """The transport failed: a request that is open ends with a StreamReset, also where its content would have been
         complete with the connection's orderly end."""

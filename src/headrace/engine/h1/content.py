@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -89,6 +90,11 @@ class ContentConnection(OutputQueue):
     def read_paused(self) -> bool:
         """True while the owner must not read: there is content to be consumed first."""
         return self._is_behind()
+
+    @property
+    def needs_attention(self) -> bool:
+        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
+        return self.closed or len(self._events) > 0 or len(self._out) > 0 or self.read_paused or self.input_pending
 
     def _is_behind(self) -> bool:
         limits = self.limits
@@ -304,6 +310,10 @@ class ContentConnection(OutputQueue):
         raise NotImplementedError
 
     # -- ends --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def reset_stream(self, stream_id: int, code: int) -> None:
+        """End a request before its time; each role has its own way."""
 
     def close(self, code: int = errors.NO_ERROR, reason: str = "") -> None:
         """End the connection now. Idempotent. A request that is open ends with a StreamReset event."""

@@ -37,11 +37,6 @@ class OutputQueue(TimedEngine):
         return len(self._out) > 0
 
     @property
-    def needs_attention(self) -> bool:
-        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
-        return self.closed or len(self._events) > 0 or len(self._out) > 0 or self.read_paused or self.input_pending
-
-    @property
     def bodies_queued(self) -> bool:
         """True when there is so much to write that `take_buffers` is the cheaper way out."""
         return self._out_size >= OUTPUT_HIGH

@@ -112,6 +112,10 @@ class H1ServerConnection(Deadlines):
         self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "RFC 9112 §9.5", CONNECTION_LOST)
         return self.take_events()
 
+    def receive_failure(self, now: float, reason: str) -> list[Event]:
+        """End like `receive_eof`: no request's content ends with the connection."""
+        return self.receive_eof(now)
+
     def _go_on(self) -> None:
         """Read as far as what has come allows: the one place where input is read."""
         self._waits = False

@@ -241,6 +241,10 @@ class ClientConnection(Connection):
             self._refuse_from(self._unwritten_id, "the connection ended before it was sent", "")
         return super().receive_eof(now)
 
+    def receive_failure(self, now: float, reason: str) -> list[Event]:
+        """End like `receive_eof`: in HTTP/2 no content ends with the connection."""
+        return self.receive_eof(now)
+
     def _is_unwritten(self) -> bool:
         """Tell whether nothing was taken since the request `_unwritten_id`, so that it and later ones are not sent."""
         at = self._unwritten_at

@@ -154,16 +154,6 @@ class Deadlines(Sender):
             due = min(due, ends)
         return due
 
-    def allow_pauses(self, stream_id: int, longest_s: float) -> None:
-        """Let the content of a request pause for `longest_s` seconds between any two pieces (0: for as long as it
-        likes), in place of what the limits say; a no-op when the stream is gone."""
-        stream = self._streams.get(stream_id)
-        if stream is not None:
-            stream.pause_s = longest_s
-            self._at_latest(self._now + self.upload_check_s)
-            if longest_s > 0:
-                self._at_latest(self._now + longest_s)
-
     def _give_up(self, stream: Stream, reason: str, limit: str) -> None:
         stream_id = stream.stream_id
         self._drop(stream, CLOSED_BY_US)

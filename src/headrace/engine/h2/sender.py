@@ -38,13 +38,6 @@ class Sender(Output):
     def _set_drops(self, drops: bool) -> None:
         self._heads.set_drops(drops)
 
-    def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
-        """Set fields that every final response gets unless the application names them, such as `date` and `server`.
-
-        Pairs of lowercase name and value, not checked. What was remembered of earlier heads is forgotten.
-        """
-        self._heads.set_default_fields(default_fields)
-
     def _write_head(self, stream: Stream, head: EncodedHead, end_stream: bool) -> None:
         if len(head.block) <= self.peer.max_frame_size:
             self._out.append(head.last_prefix if end_stream else head.prefix)

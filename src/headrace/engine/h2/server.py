@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from headrace.engine import errors
 from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, RequestRefused, StreamFault
-from headrace.engine.events import ConnectReceived, PeerFault, RequestReceived, StreamRefused, TrailersReceived
+from headrace.engine.events import ConnectReceived, Event, PeerFault, RequestReceived, StreamRefused, TrailersReceived
 from headrace.engine.fields import RequestHead, parse_request, parse_trailers
 from headrace.engine.h2 import frames, settings
 from headrace.engine.h2.connection import Connection
@@ -67,6 +67,10 @@ class ServerConnection(Connection):
         self._skipped: list[tuple[int, int]] | None = None
         self.streams_refused: int = 0
         super().__init__(limits if limits is not None else Limits(), True, now)
+
+    def receive_failure(self, now: float, reason: str) -> list[Event]:
+        """End like `receive_eof`: in HTTP/2 no content ends with the connection."""
+        return self.receive_eof(now)
 
     def stats(self) -> dict[str, Any]:
         """As for any connection, and `streams_refused`."""
@@ -266,7 +270,24 @@ class ServerConnection(Connection):
         self._events.append(TrailersReceived(stream_id, trailers, section.never_indexed))
         self._peer_ended(stream, state)
 
+    def allow_pauses(self, stream_id: int, longest_s: float) -> None:
+        """Let the content of a request pause for `longest_s` seconds between any two pieces (0: for as long as it
+        likes), in place of what the limits say; a no-op when the stream is gone."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.pause_s = longest_s
+            self._at_latest(self._now + self.upload_check_s)
+            if longest_s > 0:
+                self._at_latest(self._now + longest_s)
+
     # -- responses ---------------------------------------------------------------------------------------------
+
+    def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Set fields that every final response gets unless the application names them, such as `date` and `server`.
+
+        Pairs of lowercase name and value, not checked. What was remembered of earlier heads is forgotten.
+        """
+        self._heads.set_default_fields(default_fields)
 
     def _begin_response(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.engine.contract import Engine
+from headrace.engine.contract import ServerEngine
 from headrace.engine.detection import Detection
 from headrace.engine.errors import error_name
 from headrace.engine.events import (
@@ -60,11 +60,11 @@ class ServerDriver(Connection):
 
     __slots__ = (
         "_date",
+        "_detection",
         "_waiting",
         "app_state",
         "client",
         "drain_deadline",
-        "engine",
         "exchange_type",
         "handler",
         "http_version",
@@ -77,7 +77,7 @@ class ServerDriver(Connection):
         "websocket_share",
     )
 
-    engine: Engine
+    engine: ServerEngine
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop, service.limits.stalled_send_timeout_s, service.context)
@@ -91,6 +91,7 @@ class ServerDriver(Connection):
         self.live: dict[int, DrivenExchange] = {}
         self._waiting: dict[int, DrivenExchange] | None = None
         self._date: object = None
+        self._detection: Detection | None = None
         self.client: tuple[str, int] | None = None
         self.local: tuple[str, int | None] | None = None
         self.scheme: str = "http"
@@ -117,7 +118,7 @@ class ServerDriver(Connection):
         if chosen in protocols:
             self._speak(chosen)
         else:
-            self.engine = Detection(service.limits, self.loop.time())
+            self._detect()
         service.opened(self)
         super().connection_made(transport)
         if service.drain_deadline is not None:  # it was accepted before the listener closed
@@ -127,11 +128,17 @@ class ServerDriver(Connection):
                 protocol_log.debug("%s: TLS without ALPN for %s", peer_text(self.client), " or ".join(protocols))
             self.close()
 
+    def _detect(self) -> None:
+        """Let the client's first bytes decide which protocol is spoken. Until they have, there is no engine."""
+        connection: Connection = self  # to the transport, which calls no verbs, a Detection is as good as an engine
+        connection.engine = self._detection = Detection(self.service.limits, self.loop.time())
+
     def _speak(self, protocol: str) -> None:
         """Take the engine of `protocol`, by its name in ALPN."""
+        self._detection = None
         service = self.service
         now = self.loop.time()
-        engine: Engine
+        engine: ServerEngine
         if protocol == "h2":
             engine = ServerConnection(
                 service.limits,
@@ -156,7 +163,7 @@ class ServerDriver(Connection):
         clock = self.service.clock
         if now >= clock.valid_until:
             clock.renew(now)
-        if clock.fields is not self._date:
+        if clock.fields is not self._date and self._detection is None:
             engine = self.engine
             engine.set_default_fields(clock.fields)
             if engine.work < 0 and self._work.left <= 0:
@@ -190,11 +197,19 @@ class ServerDriver(Connection):
         """The client's address, for a log."""
         return peer_text(self.client)
 
+    @property
+    def open_streams(self) -> int:
+        """Requests that are open on this connection."""
+        return self.engine.open_streams if self._detection is None else 0
+
     def begin_drain(self, deadline: float) -> None:
         """Begin the graceful end of this connection: GOAWAY at once, the rest at `deadline` at the latest."""
         if self.transport is None or self._ending:
             return
         self._drain_began(deadline)
+        if self._detection is not None:
+            self.close()
+            return
         self.engine.begin_drain(self.loop.time(), deadline)
         self._flush()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace.engine.errors import CANCEL, INTERNAL_ERROR, LocalError, StreamClosedError
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 
 PLAIN_TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"),)
 _TRY_LATER: Final = (*PLAIN_TEXT, (b"retry-after", b"1"))
-DISCONNECT_GRACE_S: Final = 1.0
-"""Time for a handler that got ClientDisconnected, before its task is cancelled."""
+DISCONNECT_GRACE_S: Final = 1.0  # for a handler that got ClientDisconnected, before its task is cancelled
 
 error_log: Final = get_logger("headrace.error")
 
@@ -49,7 +49,7 @@ class Exchange:
     """Progress of the response, see `headrace.engine.message`."""
     inbox: Inbox | None = None
     blocked: bool = False
-    """True while the engine has not accepted the last send."""
+    """True while the last send is not accepted."""
     waiters: list[asyncio.Future[None]] | None = None
     gone: str | None = None
     """The reason why nothing more can be sent, once the stream was reset or the connection lost."""
@@ -69,14 +69,14 @@ class Exchange:
         if not head.end_stream:
             self.inbox = Inbox()
 
+    @abstractmethod
     async def run(self) -> None:
         """Run the worker from start to end. Raises nothing but cancellation."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no `run`")
 
     @property
     def request_id(self) -> str:
-        """The request's id in logs and traces: made when it is first asked for, or taken from the field that the
-        setting request_id_header names."""
+        """Return the request's id in logs and traces: the field `request_id_header`, or an id made at first use."""
         if self._request_id is None:
             self._request_id = self.driver.service.request_ids.of(self.head)
         return self._request_id

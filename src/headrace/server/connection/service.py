@@ -20,7 +20,7 @@ from headrace.websocket.fair_share import ProcessRoom
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headrace.engine.contract import Engine
+    from headrace.engine.contract import ServerEngine
     from headrace.engine.limits import Limits
     from headrace.server.connection.application import Application, DrivenExchange
     from headrace.server.settings.config import Config
@@ -46,7 +46,7 @@ class ServedConnection(Protocol):
     client: tuple[str, int] | None
     context: contextvars.Context
     drain_deadline: float | None
-    engine: Engine
+    engine: ServerEngine
     flush_due: bool
     handler: Any
     http_version: str
@@ -64,6 +64,10 @@ class ServedConnection(Protocol):
     @property
     def live(self) -> Mapping[int, DrivenExchange]:
         """Exchanges whose workers have not ended, by the numbers of their streams."""
+
+    @property
+    def open_streams(self) -> int:
+        """Requests that are open on this connection."""
 
     @property
     def peer_name(self) -> str:

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from headrace.engine.errors import StreamClosedError
+from headrace.engine.h1 import H1ServerConnection
 from headrace.server.open_limit import is_exhaustion
 from headrace.transport.connection import STALL_PROGRESS
 
@@ -31,7 +32,7 @@ def can_sendfile(exchange: Exchange) -> bool:
     transport = exchange.driver.transport
     return (
         sys.platform in ("linux", "darwin")
-        and exchange.driver.http_version != "2"
+        and isinstance(exchange.driver.engine, H1ServerConnection)
         and transport is not None
         and transport.get_extra_info("ssl_object") is None
         and transport.get_extra_info("socket") is not None
@@ -105,13 +106,15 @@ class KernelSend:
         transport = driver.transport
         if transport is None or exchange.gone is not None or self._failure is not None or not self.left:
             return  # `run` is about to end
-        if driver.engine.output_pending or transport.get_write_buffer_size():
+        engine = driver.engine
+        assert isinstance(engine, H1ServerConnection)  # can_sendfile has checked that
+        if engine.output_pending or transport.get_write_buffer_size():
             return  # earlier output goes first, and is on its way: room for us is room for it
         try:
             count = os.sendfile(self._socket_fd, self.file.fd, self.offset, min(self.left, LARGEST))
             if count == 0:
                 raise OSError(f"{self.file} was cut short while it was sent")
-            driver.engine.content_sent(exchange.stream_id, count)
+            engine.content_sent(exchange.stream_id, count)
         except (BlockingIOError, InterruptedError):
             return
         except ConnectionError:

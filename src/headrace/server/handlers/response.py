@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from abc import abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -40,6 +41,7 @@ class AnyResponse:
     answers_once: ClassVar[bool] = False
     """True if each object answers one request only, and other code may hold it meanwhile."""
 
+    @abstractmethod
     async def send_on(self, request: Request, writer: Writer) -> None:
         """Send the whole answer to `request` with `writer`. Runs in the request's worker.
 
@@ -48,7 +50,7 @@ class AnyResponse:
         handshake. If `send_on` raises, an answer that has not begun becomes 500, or the status of an HTTPError; one
         that has begun is reset. So it should catch only errors that it can repair.
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no `send_on`: a class of responses says how they are sent")
 
 
 class Response(AnyResponse):

@@ -109,7 +109,7 @@ class Prometheus(Telemetry):
             for driver in service.drivers:
                 protocol = f"HTTP/{driver.http_version}"
                 connections[protocol] += 1
-                streams[protocol] += driver.engine.open_streams
+                streams[protocol] += driver.open_streams
                 handlers += len(driver.live)
                 stalled += sum(exchange.blocked for exchange in driver.live.values())
                 draining += driver.drain_deadline is not None
