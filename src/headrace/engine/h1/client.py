@@ -6,7 +6,7 @@ Reading stands here, writing in `client_sender`. What is wrong is raised as Mess
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from headrace.engine import errors
 from headrace.engine.causes import CONNECTION_LOST, CONTENT_TOO_SHORT, NOT_PROCESSED
@@ -22,16 +22,11 @@ from headrace.engine.h1.client_sender import ClientSender
 from headrace.engine.h1.content import CHUNKS, CONTENT, HEAD, IDLE, TUNNEL, UNTIL_CLOSE
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.parse.chunked import ChunkedDecoder
-from headrace.engine.h1.parse.field_lines import BARE
-from headrace.engine.h1.parse.memory import REMEMBERED_SIZE
-from headrace.engine.h1.parse.response import PREFIX, HTTP1ResponseHead, ResponseReader
+from headrace.engine.h1.parse.response import HTTP1ResponseHead, ResponseReader
 from headrace.engine.h1.upgrade import accept_value
-from headrace.engine.limits import BYTES_A_FRAME, Limits
+from headrace.engine.limits import Limits
 from headrace.engine.message import is_bodiless
 from headrace.engine.timed import NEVER
-
-if TYPE_CHECKING:
-    from mypy_extensions import i64
 
 _SMALL: Final = 256  # content below this is charged as much
 
@@ -55,10 +50,6 @@ class H1ClientConnection(ClientSender):
         own = limits if limits is not None else Limits()
         super().__init__(own, now)
         self._reader = ResponseReader(own)
-        self._last_octets = b""
-        self._last_head: HTTP1ResponseHead | None = None
-        self._scanned: int = 0
-        self._most: int = own.max_field_section_size
 
     @property
     def remembered_heads(self) -> int:
@@ -156,64 +147,22 @@ class H1ClientConnection(ClientSender):
 
     def _take_head(self) -> bool:
         """Read a response's head; False while it is not whole."""
-        data = self._input
-        start: i64 = self._position
-        total: i64 = len(data)
-        last = self._last_octets
-        size: i64 = len(last)
-        if size > 0 and total - start >= size:
-            # The head of the response before once more, as is usual within a second; what a comparison costs less than
-            # a search and a hash. It ends with the empty line, so nothing else can begin with it.
-            if (data == last) if size == total else data.startswith(last, start):
-                head = self._last_head
-                assert head is not None
-                self._position = start + size
-                self._open(head)
-                return True
-        seen = data[start : start + 7]
-        if seen != PREFIX[: len(seen)]:
-            raise MessageFault(400, "what came is not a response of HTTP/1", "RFC 9112 §4")
-        found = data.find(b"\r\n\r\n", max(start, start + self._scanned - 3))
-        if found < 0:
-            self._check_part(data, total)
+        reader = self._reader
+        head = reader.take(self._input, self._position)
+        if head is None:
             if self._head_since == NEVER:
                 self._head_since = self._now
                 self._at_latest(self._now + self.limits.request_header_timeout_s)
             return False
-        end: i64 = found + 4
-        octets = data if start == 0 and end == total else data[start:end]
-        known = self._reader.find(octets)
-        if known is None:
-            self._spend(len(octets) // BYTES_A_FRAME)
-            pairs = octets.count(b"\r\n")
-            if end - start > self._most or octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
-                self._scanned = 0
-                self._check_part(data, end)
-            known = self._reader.read(octets)
-        self._position = end
-        self._last_octets = octets if len(octets) <= REMEMBERED_SIZE else b""
-        self._last_head = known
-        self._open(known)
+        self._position = reader.position
+        self._open(head)
         return True
-
-    def _check_part(self, data: bytes, stop: int) -> None:
-        """Check the octets of a head up to `stop` for what can be said before it is whole: its size, and lines that do
-        not end with CRLF. Of two faults the first in the octets counts, however they were cut on their way."""
-        start = self._position
-        bare = BARE.search(data, max(start, start + self._scanned - 1), stop)
-        at = stop if bare is None else bare.start()
-        if stop - start > self._most and at >= start + self._most:
-            raise MessageFault(400, "a head beyond the limits", "RFC 9112 §5.4", "max_field_section_size")
-        if bare is not None:
-            raise MessageFault(400, "a line does not end with CRLF", "RFC 9112 §2.2")
-        self._scanned = stop - start
 
     def _open(self, head: HTTP1ResponseHead) -> None:
         """A response's head is there: what follows it (RFC 9112 §6.3)."""
         stream_id = self._stream_id
         status = head.status
-        self._spend(1)
-        self._scanned = 0
+        self._spend(1 + self._reader.work)
         self._head_since = NEVER
         if status < 200:
             if status == 101:

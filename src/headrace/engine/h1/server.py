@@ -6,33 +6,23 @@ Verbs and `take_output` read nothing. MessageFault is raised where something is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from headrace.engine import errors
 from headrace.engine.causes import CONNECTION_LOST
 from headrace.engine.events import ConnectReceived, DataReceived, Event, RequestReceived
-from headrace.engine.fields import is_token
 from headrace.engine.h1.content import CHUNKS, CONTENT, HEAD, TUNNEL, UPGRADING, WHOLE
 from headrace.engine.h1.deadlines import Deadlines
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.parse.chunked import ChunkedDecoder
-from headrace.engine.h1.parse.field_lines import BARE
-from headrace.engine.h1.parse.memory import REMEMBERED_SIZE
 from headrace.engine.h1.parse.request import HTTP1RequestHead, RequestReader
-from headrace.engine.h1.parse.target import looks_like_http
 from headrace.engine.h1.queue import OUTPUT_HIGH
 from headrace.engine.h1.sender import DISCARDED
-from headrace.engine.limits import BYTES_A_FRAME, DRIP, Limits
+from headrace.engine.limits import DRIP, Limits
 from headrace.engine.message import BEFORE
 from headrace.engine.timed import NEVER
 
-if TYPE_CHECKING:
-    from mypy_extensions import i64
-
-_LINE: Final = 8_192  # octets of a request line (RFC 9112 §3 asks for 8,000 at least)
-_EMPTY_LINES: Final = 8  # before a request line; one has to be borne with (RFC 9112 §2.2)
 _SMALL: Final = 256  # content below this is charged as much
-_IS_TOKEN: Final = bytes(is_token(bytes((octet,))) for octet in range(256))
 _DEFAULT_URGENCY: Final = 3  # RFC 9218 §4.1; nobody shares an HTTP/1.1 connection
 
 
@@ -62,12 +52,6 @@ class H1ServerConnection(Deadlines):
         own = limits if limits is not None else Limits()
         super().__init__(own, now)
         self._reader = RequestReader(own, scheme, websockets)
-        self._last_octets = b""
-        self._last_head: HTTP1RequestHead | None = None
-        self._scanned: int = 0
-        self._line_end: int = -1
-        self._empty_lines: int = 0
-        self._short: int = min(_LINE, own.max_field_section_size)  # a head of no more octets is within all limits
         self._discard_left: int = 0
 
     @property
@@ -154,94 +138,17 @@ class H1ServerConnection(Deadlines):
 
     def _take_head(self) -> bool:
         """Read a request's head; False while it is not whole."""
-        data = self._input
-        start: i64 = self._position
-        total: i64 = len(data)
-        end: i64
-        last = self._last_octets
-        size: i64 = len(last)
-        if size > 0 and total - start >= size:
-            # The head of the request before once more, as is usual; what a comparison costs less than a search and a
-            # hash. It ends with the empty line, so nothing else can begin with it.
-            if (data == last) if size == total else data.startswith(last, start):
-                head = self._last_head
-                assert head is not None
-                head.is_repeated = True
-                self._position = start + size
-                self._open(head)
-                return True
-        while data[start] == 0x0D:  # RFC 9112 §2.2: an empty line before the request line
-            if total - start == 1:
-                self._await_head()
-                return False
-            if data[start + 1] != 0x0A:
-                break
-            self._empty_lines += 1
-            if self._empty_lines > _EMPTY_LINES:
-                raise MessageFault(400, "too many empty lines before a request", "RFC 9112 §2.2")
-            start += 2
-            self._position = start
-            if start == total:
-                self._head_since = NEVER
-                return True
-        if _IS_TOKEN[data[start]] == 0:
-            raise self._line_fault(MessageFault(400, "the request line has no method", "RFC 9112 §3"), b"")
-        found = data.find(b"\r\n\r\n", max(start, start + self._scanned - 3))
-        if found < 0:
-            self._check_part(data, total)
+        reader = self._reader
+        head = reader.take(self._input, self._position, self.drop_underscore_fields, self.server_names)
+        self._position = reader.position
+        if head is not None:
+            self._open(head)
+            return True
+        if self._position < len(self._input):
             self._await_head()
             return False
-        end = found + 4
-        octets = data if start == 0 and end == total else data[start:end]
-        known = self._reader.find(octets)
-        if known is None:
-            self._spend(len(octets) // BYTES_A_FRAME)
-            pairs = octets.count(b"\r\n")
-            if end - start > self._short or octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
-                self._scanned = 0
-                self._line_end = -1
-                self._check_part(data, end)
-            try:
-                known = self._reader.read(octets, self.drop_underscore_fields, self.server_names)
-            except MessageFault as fault:
-                raise self._line_fault(fault, octets) from None
-        self._position = end
-        self._last_octets = octets if len(octets) <= REMEMBERED_SIZE else b""
-        self._last_head = known
-        self._open(known)
+        self._head_since = NEVER
         return True
-
-    def _check_part(self, data: bytes, stop: int) -> None:
-        """Check the octets of a head up to `stop` for what can be said before it is whole: its size, and lines that do
-        not end with CRLF. Of two faults the first in the octets counts, however they were cut on their way."""
-        start = self._position
-        scanned = self._scanned
-        fault: MessageFault | None = None
-        at = stop
-        bare = BARE.search(data, max(start, start + scanned - 1), stop)
-        if bare is not None:
-            at = bare.start()
-            fault = MessageFault(400, "a line does not end with CRLF", "RFC 9112 §2.2")
-        line_end = self._line_end
-        if line_end < 0:
-            line_end = data.find(b"\n", start + scanned, stop) - start
-            self._line_end = line_end
-        if line_end < 0 or line_end > _LINE + 1:
-            if stop - start > _LINE + 1 and at >= start + _LINE + 1:
-                raise MessageFault(414, "a request line beyond 8,192 octets", "RFC 9112 §3", "request_line")
-        else:
-            limit = start + line_end + 1 + self.limits.max_field_section_size
-            if stop > limit and at >= limit:
-                raise MessageFault(431, "a field section beyond the limits", "RFC 6585 §5", "max_field_section_size")
-        if fault is not None:
-            raise self._line_fault(fault, data[start:at])
-        self._scanned = stop - start
-
-    def _line_fault(self, fault: MessageFault, octets: bytes) -> MessageFault:
-        """Leave out the answer where the first octets of a connection are no request at all."""
-        if self.requests == 0 and not looks_like_http(octets[:_LINE].split(b"\n", 1)[0].rstrip(b"\r")):
-            fault.status = 0
-        return fault
 
     def _await_head(self) -> None:
         """A part of a head has come: from now on there is a time by which the rest has to."""
@@ -254,12 +161,9 @@ class H1ServerConnection(Deadlines):
         """A request begins."""
         stream_id = self._stream_id + 2
         self._stream_id = stream_id
-        self._spend(1)
+        self._spend(1 + self._reader.work)
         self.requests += 1
         self._head_since = NEVER
-        self._scanned = 0
-        self._line_end = -1
-        self._empty_lines = 0
         self._is_open = True
         self._progress = BEFORE
         self._end_queued = False

@@ -13,11 +13,12 @@ import httptools
 
 from headrace.engine.fields import Pairs, has_field_octets, is_field_name
 from headrace.engine.h1.faults import MessageFault
+from headrace.engine.message import MALFORMED, UNKNOWN, parse_content_length
 
 BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")  # a CR or LF that stands alone
 
 _NAME: Final = ("a field name is empty, or has an octet that is not allowed", "RFC 9112 §5.1")
-LENGTH: Final = ("content-length is not a number", "RFC 9110 §8.6")
+_LENGTH: Final = ("content-length is not a number", "RFC 9110 §8.6")
 BOTH: Final = ("transfer-encoding with content-length", "RFC 9112 §6.1")
 CODING: Final = ("transfer-encoding is not just chunked", "RFC 9112 §6.3")
 _SAID: Final[dict[str, tuple[str, str]]] = {  # llhttp's words, and ours
@@ -25,9 +26,9 @@ _SAID: Final[dict[str, tuple[str, str]]] = {  # llhttp's words, and ours
     "Unexpected whitespace after header value": ("a folded field line", "RFC 9112 §5.2"),
     "Invalid header value char": ("a field value has an octet that is not allowed", "RFC 9110 §5.5"),
     "Duplicate Content-Length": ("content-length twice", "RFC 9110 §8.6"),
-    "Invalid character in Content-Length": LENGTH,
-    "Content-Length overflow": LENGTH,
-    "Empty Content-Length": LENGTH,
+    "Invalid character in Content-Length": _LENGTH,
+    "Content-Length overflow": _LENGTH,
+    "Empty Content-Length": _LENGTH,
     "Content-Length can't be present with Transfer-Encoding": BOTH,
     "Transfer-Encoding can't be present with Content-Length": BOTH,
     "Request has invalid `Transfer-Encoding`": CODING,
@@ -118,3 +119,16 @@ def lower_name(raw: bytes) -> bytes:
     if not is_field_name(name):
         raise MessageFault(400, _NAME[0], _NAME[1])
     return name
+
+
+def add_length(known: int, value: bytes) -> int:
+    """Return what a content-length says, where `known` is what the fields before it said, or UNKNOWN.
+
+    Raises MessageFault when it is not a number, or the second one (RFC 9110 §8.6).
+    """
+    if known != UNKNOWN:
+        raise MessageFault(400, "content-length twice", "RFC 9110 §8.6")
+    length = parse_content_length(value)
+    if length == MALFORMED:
+        raise MessageFault(400, _LENGTH[0], _LENGTH[1])
+    return length

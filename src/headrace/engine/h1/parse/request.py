@@ -1,4 +1,4 @@
-"""A request's head taken apart (RFC 9112 §3, §5, §6.3), and remembered.
+"""A request's head found in the input, taken apart (RFC 9112 §3, §5, §6.3), and remembered.
 
 The request line is read by `target`, as llhttp is more generous than RFC 9112 in some places (two spaces, a fragment)
 and less in others (methods that it does not know). The field lines are read by `field_lines`. A head whose octets were
@@ -8,21 +8,30 @@ seen before is not parsed again: most clients repeat theirs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
-from headrace.engine.fields import Pairs, RequestHead, is_field_name, is_host
+from headrace.engine.fields import Pairs, RequestHead, is_field_name, is_host, is_token
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.parse.field_lines import BOTH, CODING, LENGTH, FieldLines, lower_name
+from headrace.engine.h1.parse.field_lines import BOTH, CODING, FieldLines, add_length, lower_name
 from headrace.engine.h1.parse.memory import REMEMBERED_SIZE, HeadMemory
-from headrace.engine.h1.parse.target import RequestLine, parse_request_line
+from headrace.engine.h1.parse.scanner import HeadScanner
+from headrace.engine.h1.parse.target import RequestLine, looks_like_http, parse_request_line
 from headrace.engine.h1.upgrade import Upgrade
-from headrace.engine.limits import Limits
-from headrace.engine.message import MALFORMED, UNKNOWN, parse_content_length
+from headrace.engine.limits import BYTES_A_FRAME, Limits
+from headrace.engine.message import UNKNOWN
 from headrace.engine.server_names import ServerNames
 
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
 _LINE: Final = b"GET / HTTP/1.1"  # before every field section that llhttp gets
+_LONGEST_LINE: Final = 8_192  # bytes of a request line (RFC 9112 §3 asks for 8,000 at least)
+_EMPTY_LINES: Final = 8  # before a request line; a server ignores at least one (RFC 9112 §2.2)
+_LONG_LINE: Final = (414, "a request line beyond 8,192 octets", "RFC 9112 §3", "request_line")
+_LARGE_FIELDS: Final = (431, "a field section beyond the limits", "RFC 6585 §5", "max_field_section_size")
+_IS_TOKEN: Final = bytes(is_token(bytes((octet,))) for octet in range(256))
 
 _UNDERSCORE: Final = 0x5F  # an int: to look for bytes in bytes raises and catches inside, 0.45 us
 
@@ -95,17 +104,91 @@ class RequestReader:
         self._scheme = scheme
         self._websockets = websockets
         self._lines = FieldLines(limits.max_fields, _LINE, httptools.HttpRequestParser)
+        self._scanner = HeadScanner(_LONGEST_LINE, limits.max_field_section_size, _LONG_LINE, _LARGE_FIELDS)
         self._memory = HeadMemory()
+        self._last: HTTP1RequestHead | None = None
+        self._is_first = True  # no request has come on this connection
+        self._empty_lines: int = 0
         self._last_fields = b""
-        self._last_head: HTTP1RequestHead | None = None
+        self._last_parsed: HTTP1RequestHead | None = None
+        self.position: int = 0
+        """Where to go on in the input after `take`."""
+        self.work: int = 0
+        """Work of the last `take`, in frames."""
 
     @property
     def count(self) -> int:
         """Heads that are remembered."""
         return self._memory.count
 
-    def find(self, octets: bytes) -> HTTP1RequestHead | None:
-        """Return the head that these octets were parsed to before, if it is remembered."""
+    def take(
+        self, data: bytes, position: int, drop_underscore_fields: bool, names: ServerNames | None
+    ) -> HTTP1RequestHead | None:
+        """Read the head of the request at `position`; return None while it is not whole.
+
+        With `drop_underscore_fields`, fields with an underscore in their name are left out. Both arguments have to be
+        the same for all of a connection. Raises MessageFault: 421 for an authority that is none of `names`, others for
+        a head that is malformed or beyond the limits; status 0 where the first bytes of a connection are no request.
+        """
+        scanner = self._scanner
+        self.work = 0
+        size = scanner.repeated(data, position)
+        if size > 0:
+            self.position = position + size
+            self._empty_lines = 0
+            head = self._last
+            assert head is not None
+            head.is_repeated = True
+            return head
+        start = self._skip_empty_lines(data, position)
+        self.position = start
+        total: i64 = len(data)
+        if start == total or (data[start] == 0x0D and start + 1 == total):
+            return None
+        if _IS_TOKEN[data[start]] == 0:
+            raise self._without_answer(MessageFault(400, "the request line has no method", "RFC 9112 §3"), b"")
+        scanner.bare_at = -1
+        try:
+            end = scanner.find_end(data, start)
+            if end < 0:
+                return None
+            octets = data if start == 0 and end == total else data[start:end]
+            head = self._find(octets)
+            if head is None:
+                self.work = len(octets) // BYTES_A_FRAME
+                scanner.check(data, start, end, octets)
+                head = self._read(octets, drop_underscore_fields, names)
+        except MessageFault as fault:
+            if fault.budget:
+                raise
+            stop = scanner.bare_at
+            raise self._without_answer(fault, data[start:stop] if stop >= 0 else data[start:]) from None
+        self.position = end
+        scanner.keep(octets)
+        self._last = head
+        self._is_first = False
+        self._empty_lines = 0
+        return head
+
+    def _skip_empty_lines(self, data: bytes, position: int) -> int:
+        """Return the position behind empty lines before a request line, which a server ignores (RFC 9112 §2.2)."""
+        at: i64 = position
+        total: i64 = len(data)
+        while at + 1 < total and data[at] == 0x0D and data[at + 1] == 0x0A:
+            self._empty_lines += 1
+            if self._empty_lines > _EMPTY_LINES:
+                raise MessageFault(400, "too many empty lines before a request", "RFC 9112 §2.2")
+            at += 2
+        return at
+
+    def _without_answer(self, fault: MessageFault, octets: bytes) -> MessageFault:
+        """Leave out the answer where the first bytes of a connection are no request at all."""
+        if self._is_first and not looks_like_http(octets[:_LONGEST_LINE].split(b"\n", 1)[0].rstrip(b"\r")):
+            fault.status = 0
+        return fault
+
+    def _find(self, octets: bytes) -> HTTP1RequestHead | None:
+        """Return the head that these bytes were parsed to before, if it is remembered."""
         head = self._memory.find(octets)
         if head is None:
             return None
@@ -113,14 +196,12 @@ class RequestReader:
         head.is_repeated = True
         return head
 
-    def read(self, octets: bytes, drop_underscore_fields: bool, names: ServerNames | None) -> HTTP1RequestHead:
-        """Parse a head from its first octet to its empty line; with `drop_underscore_fields` without fields that have
-        an underscore in their name. Both arguments have to be the same for all of a connection. Raises MessageFault for
-        what is wrong with it, and 421 for an authority that is none of `names`."""
+    def _read(self, octets: bytes, drop_underscore_fields: bool, names: ServerNames | None) -> HTTP1RequestHead:
+        """Parse a head from its first byte to its empty line."""
         end = octets.find(b"\r\n")
         line = parse_request_line(octets[:end])
         fields = octets[end:]
-        like = self._last_head
+        like = self._last_parsed
         if (
             like is not None
             and line.authority is None
@@ -159,7 +240,7 @@ class RequestReader:
             self._lines.forget()
         if line.authority is None and not upgrade.is_option and len(fields) <= REMEMBERED_SIZE:
             self._last_fields = fields
-            self._last_head = head
+            self._last_parsed = head
         return head
 
     def _examine(
@@ -185,11 +266,7 @@ class RequestReader:
                 if authority is not None:
                     value = authority  # the target's wins (RFC 9112 §3.2.2)
             elif kind == _CONTENT_LENGTH:
-                if head.content_length != UNKNOWN:
-                    raise MessageFault(400, "content-length twice", "RFC 9110 §8.6")
-                head.content_length = parse_content_length(value)
-                if head.content_length == MALFORMED:
-                    raise MessageFault(400, LENGTH[0], LENGTH[1])
+                head.content_length = add_length(head.content_length, value)
             elif kind == _TRANSFER_ENCODING:
                 if coding is not None:
                     raise MessageFault(400, "transfer-encoding twice", "RFC 9112 §6.3")

@@ -1,4 +1,4 @@
-"""A response's head taken apart (RFC 9112 §4, §5, §6.3), and remembered.
+"""A response's head found in the input, taken apart (RFC 9112 §4, §5, §6.3), and remembered.
 
 Strict where a message could be read in two ways: each such head is a fault, and the connection ends. Generous where it
 cannot: a status line without a reason, or without the space before it, is common, and clear.
@@ -13,10 +13,11 @@ import httptools
 
 from headrace.engine.fields import Pairs, ResponseHead
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.parse.field_lines import BOTH, CODING, LENGTH, FieldLines, lower_name
+from headrace.engine.h1.parse.field_lines import BOTH, CODING, FieldLines, add_length, lower_name
 from headrace.engine.h1.parse.memory import HeadMemory
-from headrace.engine.limits import Limits
-from headrace.engine.message import MALFORMED, UNKNOWN, parse_content_length
+from headrace.engine.h1.parse.scanner import HeadScanner
+from headrace.engine.limits import BYTES_A_FRAME, Limits
+from headrace.engine.message import UNKNOWN
 
 # Before every field section that llhttp gets: a response without content, whatever its fields say.
 _LINE: Final = b"HTTP/1.1 304 "
@@ -37,7 +38,8 @@ _KNOWN: Final[dict[bytes, int]] = {
 
 _DIGITS: Final = b"0123456789"
 _REASON: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))  # RFC 9112 §4
-PREFIX: Final = b"HTTP/1."
+_PREFIX: Final = b"HTTP/1."
+_LARGE: Final = (400, "a head beyond the limits", "RFC 9112 §5.4", "max_field_section_size")
 
 
 class HTTP1ResponseHead(ResponseHead):
@@ -60,7 +62,13 @@ class ResponseReader:
 
     def __init__(self, limits: Limits) -> None:
         self._lines = FieldLines(limits.max_fields, _LINE, httptools.HttpResponseParser)
+        self._scanner = HeadScanner(0, limits.max_field_section_size, _LARGE, _LARGE)
         self._memory = HeadMemory()
+        self._last: HTTP1ResponseHead | None = None
+        self.position: int = 0
+        """Where to go on in the input after `take`."""
+        self.work: int = 0
+        """Work of the last `take`, in frames."""
         self._last_line = b""
         self._last_status: int = 0
         self._last_version = "1.1"
@@ -70,16 +78,42 @@ class ResponseReader:
         """Heads that are remembered."""
         return self._memory.count
 
-    def find(self, octets: bytes) -> HTTP1ResponseHead | None:
-        """Return the head that these octets were parsed to before, if it is remembered."""
+    def take(self, data: bytes, position: int) -> HTTP1ResponseHead | None:
+        """Read the head of the response at `position`; return None while it is not whole. Raises MessageFault."""
+        scanner = self._scanner
+        self.work = 0
+        size = scanner.repeated(data, position)
+        if size > 0:
+            self.position = position + size
+            return self._last
+        seen = data[position : position + 7]
+        if seen != _PREFIX[: len(seen)]:
+            raise MessageFault(400, "what came is not a response of HTTP/1", "RFC 9112 §4")
+        end = scanner.find_end(data, position)
+        if end < 0:
+            self.position = position
+            return None
+        octets = data if position == 0 and end == len(data) else data[position:end]
+        head = self._find(octets)
+        if head is None:
+            self.work = len(octets) // BYTES_A_FRAME
+            scanner.check(data, position, end, octets)
+            head = self._read(octets)
+        self.position = end
+        scanner.keep(octets)
+        self._last = head
+        return head
+
+    def _find(self, octets: bytes) -> HTTP1ResponseHead | None:
+        """Return the head that these bytes were parsed to before, if it is remembered."""
         head = self._memory.find(octets)
         if head is None:
             return None
         assert isinstance(head, HTTP1ResponseHead)
         return head
 
-    def read(self, octets: bytes) -> HTTP1ResponseHead:
-        """Parse a head from its first octet to its empty line. Raises MessageFault for what is wrong with it."""
+    def _read(self, octets: bytes) -> HTTP1ResponseHead:
+        """Parse a head from its first byte to its empty line."""
         end = octets.find(b"\r\n")
         line = octets[:end]
         if line != self._last_line:
@@ -109,11 +143,7 @@ class ResponseReader:
                 value = value.rstrip(b" \t")
             kind = _KNOWN.get(name, 0)
             if kind == _CONTENT_LENGTH:
-                if head.content_length != UNKNOWN:
-                    raise MessageFault(400, "content-length twice", "RFC 9110 §8.6")
-                head.content_length = parse_content_length(value)
-                if head.content_length == MALFORMED:
-                    raise MessageFault(400, LENGTH[0], LENGTH[1])
+                head.content_length = add_length(head.content_length, value)
             elif kind == _TRANSFER_ENCODING:
                 if coding is not None:
                     raise MessageFault(400, "transfer-encoding twice", "RFC 9112 §6.3")
@@ -148,8 +178,8 @@ class ResponseReader:
 
 
 def parse_status_line(line: bytes) -> tuple[int, str]:
-    """Return status and version of a status line, without its CRLF (RFC 9112 §4). The owner has looked at the first
-    seven octets. Raises MessageFault."""
+    """Return status and version of a status line, without its CRLF (RFC 9112 §4). The caller has looked at the first
+    seven bytes. Raises MessageFault."""
     minor = line[7:8]
     if not minor or minor.translate(None, _DIGITS) or line[8:9] != b" ":
         raise MessageFault(400, "the status line has no version of HTTP", "RFC 9112 §2.3")
