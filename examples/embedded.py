@@ -1,4 +1,4 @@
-"""A server inside a program of one's own, which stops it, too: running requests finish first.
+"""A server inside a program of your own, which also stops it: running requests finish first.
 
 python -m examples.embedded
 """

@@ -1,4 +1,4 @@
-"""Tests of code that uses a client, against a server that fails when it is told to.
+"""Tests of code that uses a client, against a server that fails on purpose.
 
 pytest examples/faults.py
 """
@@ -12,7 +12,7 @@ URL = "https://example.org/large"
 
 
 async def fetch_all(client: Client, url: str) -> bytes:
-    """The code under test: a download that goes on where it broke off."""
+    """The code under test: a download that resumes where it was cut."""
     content = b""
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A chat room by loop responses: a request that is answered as messages come, without a task or a queue of one's own.
+"""A chat room by loop responses: a request that is answered when messages come, without a task or a queue of your own.
 
 headrace serve examples.long_polling:handler
 curl -N http://127.0.0.1:8000/          # and elsewhere: curl -d 'hello' http://127.0.0.1:8000/

@@ -1,4 +1,4 @@
-"""Middleware: what headrace brings, around all routes or one, and one of one's own.
+"""Middleware: headrace's own, around all routes or one, and one of your own.
 
 headrace serve examples.middleware:app
 curl --http2-prior-knowledge --compressed -i http://127.0.0.1:8000/
@@ -42,4 +42,4 @@ async def poem(request: Request) -> Response:
 
 @app.post("/notes", middleware=[signed_in, BodyLimit(1_000)])
 async def note(request: Request) -> Response:
-    return Response.text(f"{len(await request.read())} octets\n", 201)
+    return Response.text(f"{len(await request.read())} bytes\n", 201)

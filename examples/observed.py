@@ -1,4 +1,4 @@
-"""A server that is observed: a sink of one's own, figures for Prometheus at /metrics, ids in the log.
+"""A server that is observed: a sink of your own, metrics for Prometheus at /metrics, ids in the log.
 
 python -m examples.observed
 curl http://127.0.0.1:8000/slow http://127.0.0.1:8000/metrics
@@ -16,7 +16,7 @@ logger = logging.getLogger("slow")
 
 
 class SlowRequests(Telemetry):
-    """Says which requests took longer than `limit_s`."""
+    """A sink that prints requests that took longer than `limit_s`."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s

@@ -1,4 +1,4 @@
-"""A page of one's own, and everything below /api/ from another server, WebSockets included.
+"""A page of your own, and everything below /api/ from another server, WebSockets included.
 
 headrace serve examples.asgi_hello:app --bind 127.0.0.1:9000
 UPSTREAM=http://127.0.0.1:9000 headrace serve examples.reverse_proxy:app

@@ -1,4 +1,4 @@
-"""Routes: paths with parameters, methods, a mount, URLs by name, and a handler for what is not there.
+"""Routes: paths with parameters, methods, a mount, URLs by name, and a handler for unknown paths.
 
 headrace serve examples.routes:app
 curl --http2-prior-knowledge http://127.0.0.1:8000/fish/7

@@ -1,4 +1,4 @@
-"""Server-sent events, as a browser's EventSource reads them: from a generator, and from whoever publishes.
+"""Server-sent events, as a browser's EventSource reads them: from a generator, and from any publisher.
 
 A browser that lost the connection comes back with the id of the last event it got; the generator goes on from there.
 

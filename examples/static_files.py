@@ -1,4 +1,4 @@
-"""A folder of files beside routes; here it is that of these examples.
+"""A folder of files beside routes; here, the folder of these examples.
 
 headrace serve examples.static_files:app
 curl --http2-prior-knowledge -r 0-99 http://127.0.0.1:8000/source/static_files.py

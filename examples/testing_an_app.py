@@ -1,4 +1,4 @@
-"""Tests of one's own code over HTTP/2, with frames and a clock instead of sockets and waiting.
+"""Tests of your own code over HTTP/2, with frames and a clock instead of sockets and waiting.
 
 pytest examples/testing_an_app.py
 """

@@ -1,4 +1,4 @@
-"""A WebSocket from the client's side: over HTTP/2 where the server takes it there, else by an upgrade of HTTP/1.1.
+"""A WebSocket from the client's side: over HTTP/2 if the server accepts it there, else by an upgrade of HTTP/1.1.
 
 python -m examples.websocket_client wss://example.org/echo
 """
@@ -10,7 +10,7 @@ from headrace import Client, WebSocketRefused
 
 
 async def main(url: str) -> list[str]:
-    """Say three things, and return what came back."""
+    """Send three messages, and return the answers."""
     heard = []
     async with Client() as client:
         try:

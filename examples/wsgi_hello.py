@@ -1,4 +1,4 @@
-"""A WSGI application, told by its two parameters: it reads, it streams, and each request has a thread of its own.
+"""A WSGI application, recognised by its two parameters: it reads, it streams, and each request has its own thread.
 
 headrace serve examples.wsgi_hello:app
 curl --data-binary @README.md http://127.0.0.1:8000/count

@@ -93,7 +93,7 @@ def test_upload() -> None:
     content = bytes(range(256)) * 4096
     with example("upload:handler") as port:
         answer = fetch(port, "/", "PUT", content)
-        assert answer.text == f'{{"octets":{len(content)},"sha256":"{hashlib.sha256(content).hexdigest()}"}}'
+        assert answer.text == f'{{"bytes":{len(content)},"sha256":"{hashlib.sha256(content).hexdigest()}"}}'
         assert fetch(port, "/note", "POST", b"buy milk").text == "noted: buy milk\n"
         assert fetch(port, "/note", "POST", b"x" * 1001).status == 413
 
@@ -227,7 +227,7 @@ def test_middleware() -> None:
         assert answer.headers["content-security-policy"] == "default-src 'self'"
         assert fetch(port, "/notes", "POST", b"x").status == 401
         key = [("authorization", "Bearer open-sesame")]
-        assert fetch(port, "/notes", "POST", b"x", key).text == "1 octets\n"
+        assert fetch(port, "/notes", "POST", b"x", key).text == "1 bytes\n"
         assert fetch(port, "/notes", "POST", b"x" * 1001, key).status == 413
 
 

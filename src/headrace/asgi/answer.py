@@ -14,7 +14,7 @@ from headrace.engine.h1 import H1ServerConnection
 from headrace.engine.h2 import ServerConnection
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
 
-DONE: Final = 0  # the engine accepted what was sent
+DONE: Final = 0  # the engine accepted the output
 BLOCKED: Final = 1  # it did, but wants nothing more until SendAccepted
 OTHER: Final = 2  # not a message for this place: an extension's, or one that comes at the wrong time
 
@@ -39,7 +39,7 @@ class Answer:
         """Bytes of content handed to the engine."""
 
     def take(self, message: Any) -> int:
-        """Do what a message asks and return DONE, BLOCKED or OTHER (in which case nothing was done).
+        """Carry out a message and return DONE, BLOCKED or OTHER (in which case nothing was done).
 
         Raises the engine's errors for the headers and the content, and KeyError and TypeError for an invalid message.
         """
@@ -60,7 +60,7 @@ class Answer:
             headers = message["headers"] if "headers" in message else []
             self.status = int(status)
             held = self.engine.held_fields
-            if same_fields(held, headers):  # as most often; quicker than a copy
+            if same_fields(held, headers):  # the usual case; faster than a copy
                 self.headers = held
             else:
                 self.headers = self.engine.held_fields = _own(headers)

@@ -42,7 +42,7 @@ class HTTPCycle(Exchange):
     """True once `receive` has returned `more_body: False`."""
     trailers: list[tuple[bytes, bytes]] | None = None
 
-    # What a response has come to stands in `answer`; before `run` has begun there is none.
+    # `answer` has the progress of the response; before `run` has begun there is none.
 
     @property
     def progress(self) -> int:
@@ -80,10 +80,10 @@ class HTTPCycle(Exchange):
             if template is None:
                 scope = self._scope()
                 if shared.is_repeated:
-                    # The request as it comes again: 0.3 us instead of 1.3. The application may change its own lists.
+                    # A request that comes again: 0.3 us instead of 1.3. The application may change its own lists.
                     shared.memo = {**scope, "headers": scope["headers"].copy()}
             else:
-                scope = template.copy()  # type: ignore[attr-defined]  # nobody else writes there
+                scope = template.copy()  # type: ignore[attr-defined]  # no other code writes there
                 scope["headers"] = scope["headers"].copy()
                 scope["extensions"] = driver.scope_base["extensions"].copy()  # type: ignore[index]  # with a template there is one
             state = driver.app_state
@@ -160,7 +160,7 @@ class HTTPCycle(Exchange):
     # -- send --------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
-        """ASGI's `send`. Raises ClientDisconnected, an OSError, once the client has gone."""
+        """Handle ASGI's `send`. Raises ClientDisconnected, an OSError, once the client has gone."""
         if self.blocked:
             await self.unblocked()
         if self.gone is not None:
@@ -182,7 +182,7 @@ class HTTPCycle(Exchange):
             await self.unblocked()
 
     async def _send_other(self, kind: str, message: Message) -> None:
-        """The messages of extensions."""
+        """Handle the messages of extensions."""
         if kind == "http.response.trailers":
             if self.progress != TRAILERS:
                 self._refuse(kind)
@@ -225,7 +225,7 @@ def _connection_scope(driver: ServedConnection) -> dict[str, Any]:
         "http_version": driver.http_version,
         "server": driver.local,
         "client": driver.client,
-        "scheme": driver.scheme,  # the connection's, whatever the client says (RFC 9110 §7.4)
+        "scheme": driver.scheme,  # the connection's, not the client's claim (RFC 9110 §7.4)
         "method": "",
         "root_path": application.root_path,
         "path": "",

@@ -97,7 +97,7 @@ class Lifespan:
             self._started.set()
         elif kind == "lifespan.startup.failed" and not self._started.is_set():
             text = str(message.get("message", "")).strip()
-            # Frameworks hand over a whole traceback: the last line says what it was.
+            # Frameworks send a whole traceback: its last line names the error.
             last = text.splitlines()[-1] if text else ""
             self._failure = f"the application's start failed: {last}" if last else "the application's start failed"
             if "\n" in text:

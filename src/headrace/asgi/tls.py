@@ -57,12 +57,12 @@ def first_certificate(path: str | None) -> str | None:
     try:
         found = _PEM.search(Path(path).read_text("ascii", "replace"))
     except OSError:
-        return None  # whoever makes the TLS context says so better
+        return None  # the code that makes the TLS context reports it better
     return found[0] if found is not None else None
 
 
 def distinguished_name(subject: Any) -> str:
-    """A subject as `getpeercert` gives it, as text (RFC 4514 §2): the last part first, `CN=Jo\\, Doe,O=Example`."""
+    """Return a subject of `getpeercert` as text (RFC 4514 §2): the last part first, `CN=Jo\\, Doe,O=Example`."""
     parts = []
     for each in reversed(subject):
         parts.append("+".join(f"{_TYPES.get(name, name)}={_escaped(value)}" for name, value in each))
@@ -70,7 +70,7 @@ def distinguished_name(subject: Any) -> str:
 
 
 def _escaped(value: str) -> str:
-    """RFC 4514 §2.4."""
+    """Return a value, escaped (RFC 4514 §2.4)."""
     return _SPECIAL.sub(lambda found: "\\" + found[0], value).replace("\x00", "\\00")
 
 

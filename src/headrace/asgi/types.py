@@ -25,4 +25,4 @@ EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     PAUSE: ConstantDict(),
 }
 DEBUG_EXTENSION: Final[dict[str, dict[str, Any]]] = {"http.response.debug": ConstantDict()}
-"""Offered while debug messages are logged, since frameworks do extra work for it."""
+"""Offered only while debug messages are logged, because frameworks do extra work for it."""

@@ -74,7 +74,7 @@ class WebSocketCycle(Exchange):
         return scope
 
     async def _finish(self) -> None:
-        """The application has returned."""
+        """Handle the application's return."""
         if self.socket is not None:
             await self.socket.finish()
         elif self.progress != COMPLETE and self.gone is None:
@@ -106,7 +106,7 @@ class WebSocketCycle(Exchange):
     # -- send --------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
-        """ASGI's `send`. Raises ClientDisconnected, an OSError, once the WebSocket is closed."""
+        """Handle ASGI's `send`. Raises ClientDisconnected, an OSError, once the WebSocket is closed."""
         kind = message["type"]
         socket = self.socket
         if socket is None:
@@ -129,7 +129,7 @@ class WebSocketCycle(Exchange):
             raise RuntimeError(f"unexpected ASGI message '{kind}': expected are 'websocket.send' and 'websocket.close'")
 
     async def _send_before(self, kind: str, message: Message) -> None:
-        """The messages that answer the handshake."""
+        """Handle the messages that answer the handshake."""
         if self.gone is not None:
             raise self.disconnected(None)
         if self.progress == COMPLETE:
@@ -161,7 +161,7 @@ class WebSocketCycle(Exchange):
         )
 
     async def _send_denial(self, body: bytes, is_more: bool) -> None:
-        """A piece of the response that refuses the handshake."""
+        """Handle a piece of the response that refuses the handshake."""
         if self.progress == HELD:
             assert self.denial is not None
             status, headers = self.denial

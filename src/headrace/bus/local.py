@@ -9,7 +9,7 @@ from typing import Any
 from headrace.bus.interface import Bus, Subscription, check_topic
 from headrace.server.handlers.mailbox import MAILBOX_SIZE, Mailbox, Overflow
 
-# A dict as a set that keeps its order: who subscribed first gets a message first.
+# A dict as a set that keeps its order: the first subscriber gets a message first.
 Subscribers = dict[Subscription, None]
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 Pairs = list[tuple[bytes, bytes]]
 ForwardedKind = Literal["x-forwarded", "forwarded", "none"]
 
-# RFC 9110 §7.6.1 and §11.7: of one connection only, whoever names them. `expect` goes on, as the next hop decides it.
+# RFC 9110 §7.6.1 and §11.7: of one connection only, in every message. `expect` is forwarded: the next hop decides.
 _HOP_BY_HOP: Final = frozenset(
     (
         b"connection",
@@ -27,11 +27,11 @@ _REWRITTEN: Final = frozenset((b"host", b"content-length"))  # the client writes
 _HANDSHAKE: Final = frozenset((b"sec-websocket-key", b"sec-websocket-accept"))  # of one connection, too (RFC 8441 §5)
 _OF_REQUESTS: Final = _HOP_BY_HOP | _HANDSHAKE | _REWRITTEN
 _OF_RESPONSES: Final = _HOP_BY_HOP | _HANDSHAKE
-# Who asked, how and for what, beside the fields whose names begin with x-forwarded-.
+# The client, its scheme and its host, besides the fields whose names begin with x-forwarded-.
 _FORWARDED: Final = frozenset((b"forwarded", b"x-real-ip"))
 _FORWARDED_PREFIX: Final = b"x-forwarded-"
-# RFC 9110 §6.5.1: what has to be known before the content, and means nothing, or too much, behind it. Framing and
-# routing; authentication and what is like it; modifiers of requests; controls of responses; the content's format.
+# RFC 9110 §6.5.1: fields that must be known before the content, and mean nothing, or too much, behind it. Framing and
+# routing; authentication and the like; modifiers of requests; controls of responses; the content's format.
 _NOT_IN_TRAILERS: Final = (
     _OF_REQUESTS
     | _FORWARDED

@@ -11,7 +11,7 @@ from headrace.server.errors import HTTPError
 Pairs = list[tuple[bytes, bytes]]
 
 _MOST_HOPS: Final = 100  # members of a via; also comments, so that it is read in a short time
-_PARTS: Final = re.compile(rb"[^()\\]+|\\.|[()\\]", re.DOTALL)  # what a backslash quotes ends no comment
+_PARTS: Final = re.compile(rb"[^()\\]+|\\.|[()\\]", re.DOTALL)  # a quoted character ends no comment
 _LARGEST: Final = 999_999_999  # our largest max-forwards (RFC 9110 §7.6.2)
 _DIGITS: Final = 9
 

@@ -24,8 +24,8 @@ _STREAMS: Final = 100  # what most servers allow on a connection, for as long as
 
 
 class Places:
-    """Gives places to visitors, of which there are `capacity()`: asked each time, so it may change; with None nobody
-    waits. A visitor gets one at least."""
+    """Gives places to visitors, of which there are `capacity()`: asked each time, so it may change; with None no
+    visitor waits. A visitor gets one at least."""
 
     def __init__(self, capacity: Callable[[], int | None], of_connection: float, of_address: float) -> None:
         self._capacity = capacity
@@ -76,7 +76,7 @@ class Places:
             line.waiting.pop(future, None)
             if future.cancelled() or future.exception() is not None:
                 self._forget(visitor, line)
-            else:  # the place had been given, and this task was cancelled before it heard of it
+            else:  # the place was granted, and this task was cancelled before it resumed
                 self.give_back(visitor, line)
             raise
         finally:
@@ -186,7 +186,7 @@ def _time_out(future: asyncio.Future[None], timeout: float, url: str) -> None:
 
 
 class Capacity:
-    """The number of requests, and of WebSockets, that the upstream takes at once over `transport`."""
+    """Numbers of requests, and of WebSockets, that the upstream accepts at once over `transport`."""
 
     def __init__(self, transport: Any, origin: Origin) -> None:
         self._config: Any = getattr(transport, "config", None)

@@ -26,17 +26,17 @@ class Direction:
         self._is_last = False
 
     def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        """Bytes came out of `source`."""
+        """Handle bytes from `source`."""
         self._owed += owed
         self._is_last = self._is_last or ended
         self.pump(data)
 
     def on_writable(self) -> None:
-        """`source` takes more data of the other direction."""
+        """Handle that `source` takes more data of the other direction."""
         self.opposite.pump()
 
     def on_lost(self, reason: str) -> None:
-        """`source` is gone: end both directions."""
+        """Handle the loss of `source`: end both directions."""
         self._relay.end()
 
     def pump(self, data: bytes = b"") -> None:
@@ -84,7 +84,7 @@ class Relay:
         self.down.pump()
         try:
             await self._done
-            # What was accepted last is to leave before the request's task ends.
+            # The last accepted bytes must leave before the request's task ends.
             for tunnel in self._tunnels:
                 if tunnel.blocked:
                     await tunnel.unblocked()

@@ -45,7 +45,7 @@ class ReverseProxy:
 
     `transport` carries the requests, a `NetworkTransport` of its own by default, which `aclose` ends. `host` sends the
     upstream its own name, or with `preserve` the client's. `forwarded` names the client: `x-forwarded-for`, `-proto`
-    and `-host`, or RFC 7239's `forwarded`, or neither; what the client wrote there is left out, unless
+    and `-host`, or RFC 7239's `forwarded`, or neither; the client's own values are left out, unless
     `append_forwarded`, which is for a proxy behind one that is trusted. `via` is our name, one of this proxy's own when
     None: a request that has passed it is answered with 508, so proxies that stand behind one another must not share a
     name. Content of more than `max_body_size` bytes is 413. A path that has `..` in it, however written, is 400.
@@ -53,7 +53,7 @@ class ReverseProxy:
 
     One visitor may hold `share_of_connection` of what the upstream takes at once (connections of HTTP/1.1, streams of
     HTTP/2) with the requests and WebSockets of one connection, and `share_of_address` with all of its address, which in
-    IPv6 is its /64 network; what a trusted Forwarded says counts. What is beyond waits, up to the timeout `pool`, and
+    IPv6 is its /64 network; a trusted Forwarded decides which. Further requests wait, up to the timeout `pool`, and
     takes nothing from others. 1.0 lets one visitor take all. Raises ValueError for a URL that cannot be an upstream, a
     name that is none, and a share that is not above 0 and at most 1.
     """
@@ -230,11 +230,11 @@ class Informational:
             fields = end_to_end(headers, is_request=False)
             self._request._exchange.inform(status, fields, self.outgoing.never_indexed_back)
         except (ClientDisconnected, LocalError):
-            pass  # nobody is there, or a client of HTTP/1.0: the final response tells all that is needed
+            pass  # no client is left, or it speaks HTTP/1.0: the final response is enough
 
 
 class Upload:
-    """A request's content, on its way through."""
+    """A request's content, on its way to the upstream."""
 
     __slots__ = ("_is_open", "_request", "length", "outgoing")
 
@@ -247,7 +247,7 @@ class Upload:
 
     @property
     def is_replayable(self) -> bool:
-        """True as long as nothing of it was taken."""
+        """Return True as long as nothing of it was taken."""
         return not self._is_open
 
     def open(self) -> AsyncIterator[bytes]:
@@ -305,7 +305,7 @@ class Forwarded(AnyResponse):
         exchange.accept_tunnel(headers, self._outgoing.never_indexed_back)
         early = exchange.inbox
         exchange.inbox = TunnelInbox(exchange, cast("Any", relay.up))
-        exchange.cancel_on_disconnect = False  # the relay is told
+        exchange.cancel_on_disconnect = False  # the relay notices it
         if early is None or early.owed or early.has_content() or early.ended:
             ended = early is None or early.ended
             data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())

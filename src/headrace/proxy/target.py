@@ -1,4 +1,4 @@
-"""Where a request's target leads, for a proxy whose routes and upstream may read it in different ways."""
+"""The target of a request, for a proxy whose routes and upstream may read it in different ways."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _READINGS: Final = 3  # as it is, decoded, and decoded twice, as careless upstre
 
 
 def leaves_its_base(path: bytes) -> bool:
-    """Tell whether a path, without its query, has a segment that stands for this place or the one above (RFC 3986
-    §5.2.4), in any of the ways that servers read one: `..`, `%2e%2e`, encoded twice, behind a backslash or an encoded
-    slash (`..%2fadmin`, `..\\admin`), with a parameter (`..;a=b`).
+    """Return whether a path, without its query, has a segment that means this folder or its parent (RFC 3986 §5.2.4),
+    in any of the forms that servers understand: `..`, `%2e%2e`, encoded twice, behind a backslash or an encoded slash
+    (`..%2fadmin`, `..\\admin`), with a parameter (`..;a=b`).
 
-    A client takes such segments out before it asks. Left in, they lead a route's request to another place of the
-    upstream: `/public/../admin`.
+    Clients remove such segments before they send a request. If a proxy forwards them, they lead a route's request to
+    another place of the upstream: `/public/../admin`.
     """
     for _ in range(_READINGS):
         if _DOTS.search(path) is not None:

@@ -20,7 +20,7 @@ from headrace.transport.tls_transport import TLSTransport
 
 BACKLOG: Final = 4_096  # connections that the kernel keeps until we take them; it may keep fewer
 ACCEPTS_A_TURN: Final = 8  # a storm of new ones must not hold up those that are there; each may bring a TLS handshake
-MAX_HANDSHAKES: Final = 1_000  # under way at once on a listener; the oldest makes room, since a flood does not finish
+MAX_HANDSHAKES: Final = 1_000  # under way at once on a listener; the oldest makes room: a flood does not finish
 GONE: Final = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO, errno.EPERM}  # before we took it: only its loss
 EXHAUSTED_PAUSE_S: Final = 0.5  # after anything else, such as EMFILE, which trying at once would not mend
 

@@ -37,7 +37,7 @@ def _tell() -> None:
         try:
             sys.stderr.write("--- headrace: a handler of logging failed ---\n")
             traceback.print_exc(file=sys.stderr)
-        except Exception:  # nobody is left who could be told
+        except Exception:  # stderr does not work either
             pass
 
 

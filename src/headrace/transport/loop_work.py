@@ -59,8 +59,8 @@ class LoopWork(LoopTurns):
 
     def _turn(self) -> None:
         self._due = False
-        # What was done beyond a turn, such as one large field block, is made up for by turns without the busy: others
-        # get what they come for, which takes some turns of the loop, between two blocks and not one block a turn.
+        # Work beyond a turn, such as one large field block, is paid back by turns without busy connections: others
+        # get their answers, which take some turns of the loop, between two blocks and not one block a turn.
         self.left = min(self.left + WORK_A_TURN, WORK_A_TURN)
         waiting = self._waiting
         try:

@@ -15,8 +15,8 @@ _CAN_TELL: Final = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 
 
 def peer_has_closed(transport: asyncio.BaseTransport | None) -> bool:
-    """Return whether the peer has closed its side, also while input that came before is unread. False where the system
-    does not tell: elsewhere than on Linux, and on unix sockets."""
+    """Return whether the peer has closed its side, also while earlier input is unread. False where the system
+    cannot say: outside of Linux, and on unix sockets."""
     sock = None if transport is None or not _CAN_TELL else transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return False

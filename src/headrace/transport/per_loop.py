@@ -42,7 +42,7 @@ class LoopTurns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._context = contextvars.Context()  # a turn is nobody's
+        self._context = contextvars.Context()  # a turn belongs to no request
         self._due = False
 
     def schedule(self) -> None:

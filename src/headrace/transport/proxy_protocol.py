@@ -84,12 +84,12 @@ def _parse_v1(octets: bytes) -> Proxied | None:
     end = octets.find(b"\r\n", 0, V1_LIMIT)
     if end < 0:
         if len(octets) >= V1_LIMIT:
-            raise ProxyProtocolError(f"the PROXY line is longer than {V1_LIMIT} octets")
+            raise ProxyProtocolError(f"the PROXY line is longer than {V1_LIMIT} bytes")
         return None
     line, rest = octets[:end], octets[end + 2 :]
     _, family, *words = line.split(b" ")
     if family == b"UNKNOWN":
-        return Proxied(None, None, rest)  # what else stands in the line is to be ignored (section 2.1)
+        return Proxied(None, None, rest)  # the rest of the line is ignored (section 2.1)
     if family not in _TCP or len(words) != 4:
         raise ProxyProtocolError("the PROXY line is not 'PROXY TCP4|TCP6 SOURCE DESTINATION PORT PORT'")
     source, destination, source_port, destination_port = words
@@ -125,7 +125,7 @@ def _parse_v2(octets: bytes) -> Proxied | None:
     if family not in _ADDRESS_SIZE or kind > 2:
         raise ProxyProtocolError("the PROXY header has an unknown address family or protocol")
     if length > V2_LIMIT:
-        raise ProxyProtocolError(f"the PROXY header is longer than {V2_LIMIT} octets")
+        raise ProxyProtocolError(f"the PROXY header is longer than {V2_LIMIT} bytes")
     is_local = octets[12] == 0x20
     is_known = bool(family and kind) and not is_local
     size = _ADDRESS_SIZE[family] if is_known else 0
@@ -138,7 +138,7 @@ def _parse_v2(octets: bytes) -> Proxied | None:
         return None
     content, rest = octets[_V2_FIXED:end], octets[end:]
     if not is_known:
-        return Proxied(None, None, rest)  # what else stands in it is to be skipped (section 2.2)
+        return Proxied(None, None, rest)  # the rest of it is skipped (section 2.2)
     is_tls = _read_extensions(content, size)
     if family == 3:
         return Proxied(_path(content[:108]), _path(content[108:216]), rest, is_tls)
@@ -270,7 +270,7 @@ class _Renamed:
             "proxied_tls": proxied.is_tls,
         }
         self._below = transport
-        for name in _METHODS:  # the methods themselves: nothing is paid for the layer afterwards
+        for name in _METHODS:  # the methods themselves: later calls cost nothing extra
             setattr(self, name, getattr(transport, name))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

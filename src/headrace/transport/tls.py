@@ -18,7 +18,7 @@ from typing import Final
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
-_VALID_DAYS: Final = 397  # what the stricter platforms accept from a certificate
+_VALID_DAYS: Final = 397  # the longest that the stricter platforms accept of a certificate
 _RENEW_DAYS: Final = 7
 _EXPIRY_LINE: Final = re.compile(rb"not after (\S+)\n")
 

@@ -81,8 +81,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._is_open = False
         self._is_blocked = False
         self._is_at_end = False  # the peer has said close_notify
-        self._is_paused = False  # the protocol above wants nothing
-        self._rest = b""  # what came and is not decrypted: records beyond this turn's, or a part of a header
+        self._is_paused = False  # the protocol above has paused reading
+        self._rest = b""  # input that is not decrypted yet: records beyond this turn's, or a part of a header
         self._turn_due = False
         self.error: ssl.SSLError | None = None
         """OpenSSL's error for invalid bytes of the peer; None before, and for every other end."""
@@ -93,11 +93,11 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         loop = self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = loop.call_later(handshake_timeout_s, self._on_timeout)
 
-    # -- what the transport below calls ------------------------------------------------------------------------
+    # -- calls of the transport below --------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
-        if self._timer is None:  # it was broken off before it could begin
+        if self._timer is None:  # cancelled before it could begin
             self._raw.abort()
             return
         self._raw.set_write_buffer_limits(0)
@@ -188,7 +188,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         if self._is_open:
             self._protocol.pause_writing()
         elif self._raw is not None:
-            self._raw.pause_reading()  # a handshake is not answered faster than the answers are read
+            self._raw.pause_reading()  # do not answer a handshake faster than the peer reads
 
     def resume_writing(self) -> None:
         self._is_blocked = False
@@ -204,7 +204,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         else:
             self._give_up("the peer went away in the TLS handshake")
 
-    # -- what the protocol above calls -------------------------------------------------------------------------
+    # -- calls of the protocol above ---------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt `data` and write it at once. Unaccepted bytes wait; see `get_write_buffer_size`."""
@@ -326,7 +326,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         try:
             self._bio.unwrap()
         except (ssl.SSLError, ValueError):
-            pass  # it waits for the peer's, or has failed before; what there is to say is in the buffer
+            pass  # it waits for the peer's, or has failed before; our output is in the buffer
         self._send()
 
     def _fail(self, error: ssl.SSLError) -> None:
@@ -351,7 +351,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         raw = self._raw
         if raw is not None:
             if raw.get_write_buffer_size():
-                raw.abort()  # who does not read our part of a handshake does not read an alert either
+                raw.abort()  # a peer that does not read our handshake would not read an alert either
             else:
                 raw.close()
         self._tell(reason)

@@ -1,7 +1,7 @@
 """The WebSocket object of handlers, over any tunnel: a server's stream, or a client's.
 
-Bytes come in by `on_octets`, called by whoever owns the connection; `intake` parses them, and a message waits in a
-bounded queue for `receive`. What is sent leaves at once as far as the tunnel accepts it.
+The owner of the connection passes bytes to `on_octets`; `intake` parses them, and a message waits in a bounded queue
+for `receive`. Output leaves at once as far as the tunnel accepts it.
 
 Time: a ping after silence, and an end to a close handshake that the peer does not answer.
 """
@@ -143,7 +143,7 @@ class WebSocket(Intake):
             self._on_control(event)
         self._flush()
 
-    # -- what the tunnel's owner tells -------------------------------------------------------------------------
+    # -- calls of the tunnel's owner ---------------------------------------------------------------------------
 
     def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
         """Take bytes, which used `owed` of the tunnel's window; with `ended` they are the last."""
@@ -231,7 +231,7 @@ class WebSocket(Intake):
             sent = turn.sent + (1 if size < WEIGHT else 1 + (size >> WEIGHT_SHIFT))
             if sent < SENDS_PER_TURN:
                 turn.sent = sent
-            else:  # a sender that is never made to wait would let nobody else go on
+            else:  # a sender that never waits would stop all other tasks
                 turn.sent = 0
                 await asyncio.sleep(0)
 

@@ -91,7 +91,7 @@ class LoopShare(LoopTurns):
             self._due = False
             if waiting:
                 self.schedule()
-            self.left = self._work  # for those who come with little, meanwhile
+            self.left = self._work  # for connections with little input, meanwhile
 
 
 _shares: Final = PerLoop(LoopShare)
@@ -208,7 +208,7 @@ class ConnectionShare:
         size = self._holders.pop(socket, 0)
         if size:
             self._room.reserved -= size
-            if not self._is_serving:  # else who serves goes on
+            if not self._is_serving:  # otherwise the serving loop continues
                 self.serve()
                 if self._room.waiting:
                     self._room.freed()

@@ -75,7 +75,7 @@ class Intake:
         self._waiter: asyncio.Future[None] | None = None
         self._streak = 0
         """Number of messages taken without waiting since the handler last yielded."""
-        # Bytes that wait as they came, and the credit for all that is kept.
+        # Bytes that wait unparsed, and the credit for all bytes that are kept.
         self._is_held = False
         self._held = bytearray()
         self._owed = 0
@@ -99,10 +99,10 @@ class Intake:
 
     @property
     def kept(self) -> int:
-        """Bytes of memory for what was received and is not taken, within some hundred bytes."""
+        """Bytes of memory for received data that the handler has not taken, within some hundred bytes."""
         return self._queued + len(self._held) + self._protocol.kept
 
-    # -- what the other half does ------------------------------------------------------------------------------
+    # -- methods of the other half -----------------------------------------------------------------------------
 
     def _on_control(self, event: Any) -> None:
         raise NotImplementedError
@@ -122,7 +122,7 @@ class Intake:
     async def _arrival(self) -> None:
         """Wait until something has happened; the caller checks what."""
         if self._waiter is not None:
-            raise RuntimeError("somebody receives from this WebSocket already; one task may at a time")
+            raise RuntimeError("another task already receives from this WebSocket; only one may at a time")
         waiter = self._waiter = self._loop.create_future()
         self._streak = 0
         try:
@@ -145,7 +145,7 @@ class Intake:
             size = event.size
             self._queued -= size
             self._streak += 1 if size < WEIGHT else 1 + (size >> WEIGHT_SHIFT)
-            # Several at once cost less than one after the other, so what is held waits until there is room for some.
+            # Parsing several messages at once costs less, so held bytes wait until there is room for some.
             if self._is_held and len(queue) * 2 <= self._max_queue:
                 self._release()
         else:
@@ -271,7 +271,7 @@ class Intake:
 
     def on_room(self) -> None:
         """See `headrace.websocket.fair_share.Sharer`."""
-        if self._waiter is None or self._queue or self._protocol.is_done:  # nobody waits for it any more
+        if self._waiter is None or self._queue or self._protocol.is_done:  # no task waits for it any more
             self._share.leave(self)
             return
         self._has_room = True

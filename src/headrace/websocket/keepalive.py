@@ -53,8 +53,8 @@ class Pings:
 class Keepalive:
     """One timer. The owner sets `heard` whenever bytes come, which is all that it costs.
 
-    After `interval_s` in which nothing was heard `ask()` is called; it may say False, when silence means nothing now.
-    When `timeout_s` more bring nothing either, `give_up(timeout_s)` is called, once; with None, never.
+    After `interval_s` of silence it calls `ask()`, which returns False if silence means nothing now.
+    After `timeout_s` more of silence it calls `give_up(timeout_s)`, once; with None, never.
     """
 
     __slots__ = ("_ask", "_asked", "_give_up", "_interval_s", "_loop", "_timeout_s", "_timer", "heard")
@@ -77,13 +77,13 @@ class Keepalive:
         self._timer: asyncio.TimerHandle | None = self._after(interval_s)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _after(self, seconds: float) -> asyncio.TimerHandle:
-        # In nobody's context: asyncio keeps that of a timer that was cancelled until it would have been due.
+        # Use an empty context: asyncio keeps that of a cancelled timer until the timer would have been due.
         return self._loop.call_later(seconds, self._look, context=contextvars.Context())
 
     def _look(self) -> None:

@@ -26,9 +26,9 @@ class WSGIApplication(Resources):
     """
 
     exchange_type: Final = WSGICycle
-    drop_connection_fields: Final = True  # PEP 3333 forbids them; an application that sends some runs all the same
+    drop_connection_fields: Final = True  # PEP 3333 forbids them; an application that sends some still runs
     name: Final = "wsgi"
-    cancel_on_disconnect: Final = False  # a thread cannot be cancelled: it is told at its next read or write
+    cancel_on_disconnect: Final = False  # a thread cannot be cancelled: its next read or write raises
     takes_websockets: Final = False
     tunnel_type: Final = WSGICycle
 

@@ -19,10 +19,10 @@ _BODILESS: Final = (204, 304)
 
 
 class Call:
-    """One call of `app`. `line` leads to the request's task, whose methods do what is asked.
+    """One call of `app`. `line` leads to the request's task, whose methods carry out its calls.
 
-    `content` is what the application reads; without it, it is asked for if the request `has_body`. `client` stands for
-    whom the files are counted that it leaves to the server.
+    `content` is the application's input; without it, the thread asks the task for it if the request `has_body`. Files
+    that the application leaves to the server count for `client`.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Call:
             if close is not None:
                 close()
 
-    # -- what the application calls ----------------------------------------------------------------------------
+    # -- calls of the application ------------------------------------------------------------------------------
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -105,7 +105,7 @@ class Call:
         lengths = [value for name, value in head[1] if name == b"content-length"]
         self._left = int(lengths[0]) if lengths and lengths[0].isdigit() else None
         if head[0] in _BODILESS or self._environ["REQUEST_METHOD"] == "HEAD":
-            self._left = None  # it is of a content that does not come
+            self._left = None  # it belongs to content that is never sent
         return self._write
 
     def _write(self, data: bytes) -> None:

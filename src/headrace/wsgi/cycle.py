@@ -123,7 +123,7 @@ class WSGICycle(Exchange):
             is_whole = inbox.ended and not inbox.has_content()
             content = self.upload.reader(None if is_whole else partial(line.ask, "read"))
             if is_whole:
-                variables["CONTENT_LENGTH"] = str(self.upload.size)  # which a client of HTTP/2 need not say
+                variables["CONTENT_LENGTH"] = str(self.upload.size)  # which a client of HTTP/2 need not send
         return Call(self.driver.handler, variables, line, inbox is not None, content, address.key)
 
     def _begin(self, context: contextvars.Context, call: Call, line: Outlet) -> None:
@@ -146,7 +146,7 @@ class WSGICycle(Exchange):
                 try:
                     await upload.add(data, self.driver.loop)
                 finally:
-                    self._acknowledge(owed)  # not before, so that a slow disk holds up the client
+                    self._acknowledge(owed)  # not before, so that a slow disk slows the client
             elif inbox.ended:
                 return
             else:
@@ -183,7 +183,7 @@ class WSGICycle(Exchange):
         """True once the thread has produced the whole response."""
         return self._line is not None and self._line.spool is not None and self._line.spool.is_ended
 
-    # -- what the thread asks for ------------------------------------------------------------------------------
+    # -- calls of the thread -----------------------------------------------------------------------------------
 
     async def read(self) -> bytes:
         """Wait for content and return all that has arrived; b"" at its end."""

@@ -52,9 +52,9 @@ def environ(exchange: Exchange, root_path: str) -> dict[str, Any]:
             text = found[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
         found[key] = text
     if head.content_length >= 0:
-        found["CONTENT_LENGTH"] = str(head.content_length)  # also when it was said twice
+        found["CONTENT_LENGTH"] = str(head.content_length)  # also if it was sent twice
     if head.authority:
-        found["HTTP_HOST"] = head.authority.decode("latin-1")  # what `host` says, or would (RFC 9113 §8.3.1)
+        found["HTTP_HOST"] = head.authority.decode("latin-1")  # the value of `host`, present or not (RFC 9113 §8.3.1)
     if found["SERVER_NAME"] is None:
         host, port = _split_authority(found.get("HTTP_HOST", ""))
         found["SERVER_NAME"] = host or "localhost"

@@ -54,9 +54,9 @@ class _Content(io.RawIOBase):
 
 
 def content_reader(fetch: Callable[[], bytes]) -> io.BufferedReader:
-    """A `wsgi.input`: `read`, `readline`, `readlines` and iteration, each blocking until it has what was asked for.
+    """A `wsgi.input`: `read`, `readline`, `readlines` and iteration, each blocking until it can return its result.
 
-    `fetch` gives the next piece, and b"" at the end; what it raises, they raise.
+    `fetch` gives the next piece, and b"" at the end; they raise its exceptions.
     """
     return io.BufferedReader(_Content(fetch), _BUFFER)
 
@@ -71,11 +71,11 @@ class FileWrapper:
             self.close: Any = file.close
 
     def part(self, client: Hashable) -> tuple[OpenFile, int, int] | None:
-        """The file with a descriptor of its own, where its rest begins, and how many bytes that has.
+        """Return the file with a descriptor of its own, the offset of its rest, and the rest's length in bytes.
 
-        None when it is small, or may read otherwise than its descriptor does: what is no plain file of Python's `open`,
-        such as one that unpacks, or whose content has no size, as in /proc. None as well when `client` has as many
-        files open as it may.
+        Return None if it is small, or if reading it differs from reading its descriptor: every object but a plain file
+        of Python's `open`, such as one that decompresses, and files without a size, as in /proc. Return None also if
+        `client` has as many files open as it may.
         """
         file = self._file
         if isinstance(file, tempfile._TemporaryFileWrapper):
@@ -97,7 +97,7 @@ class FileWrapper:
             except OSError:
                 place.give_back()
                 raise
-        except (OSError, ValueError):  # the thread meets the same, and tells of it
+        except (OSError, ValueError):  # the thread meets the same error, and reports it
             return None
 
     def __iter__(self) -> Iterator[bytes]:

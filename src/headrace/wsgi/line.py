@@ -70,7 +70,7 @@ class Line:
         try:
             self._post(Question(verb, arguments, False))
         except ClientDisconnected:
-            pass  # nobody is there to hear it
+            pass  # no task is left to receive it
 
     def _post(self, question: Question) -> None:
         if self.is_cut:

@@ -1,7 +1,7 @@
-"""The thread's end of a request's line, which sees to it that the thread waits for its client only at the last.
+"""The thread's end of a request's line: the thread waits for its client only when nothing else is possible.
 
-What is small goes straight to the task, which sends it. What the task has not sent yet adds up, and beyond `DIRECT` the
-rest of the response goes into a spool.
+Small pieces go straight to the task, which sends them. Pieces that the task has not sent yet add up, and beyond
+`DIRECT` the rest of the response goes into a spool.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Outlet(Line):
                 else:
                     self._tell(verb, *arguments)
             except ClientDisconnected:
-                pass  # nobody is there to get it
+                pass  # no client is left to get it
 
     def cut(self) -> None:
         super().cut()
@@ -144,7 +144,7 @@ class Outlet(Line):
             left = left[count:]
             if spool.must_tell():
                 self._tell("look")
-            # A thread that is so far ahead of its client is no more there for others than one that waits.
+            # A thread that is so far ahead of its client serves others no more than one that waits.
             self._count(spool.is_filed)
             if left and not count:
                 self._wait("make_room")

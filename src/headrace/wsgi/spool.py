@@ -23,7 +23,7 @@ STEP: Final = 65_536
 """Size to which pieces are joined when they are taken out, and that is accepted when nothing waits and there is no room
 at all, so that a response continues without any spool."""
 READ: Final = 131_072  # bytes of the file that are read at once
-PIECE: Final = 256  # what a piece in memory costs beside its bytes
+PIECE: Final = 256  # bytes that a piece in memory costs besides its content
 PIECES: Final = 16_384
 """Number of pieces that a file accepts until it is empty: an application that makes endless small pieces soon waits for
 its client, and does not compute until the file is full. Pieces of 4 KiB fill `wsgi_spool_size` before."""
@@ -52,7 +52,7 @@ class Spool:
         self._tail_room = 0
         """Room taken for that, until the spool is closed."""
         self._filed = 0
-        """Pieces that went to the file, or to the tail, since everything had gone out."""
+        """Pieces that went to the file, or to the tail, since the spool was last empty."""
         self.is_ended: bool = False
         """True once the content is complete."""
         self._is_awaited = False
@@ -83,7 +83,7 @@ class Spool:
             if len(self._tail) + len(data) <= self._tail_room:
                 self._tail += data
                 return len(data)
-            tail, self._tail = self._tail, bytearray()  # the task finds nothing there meanwhile, and waits to be told
+            tail, self._tail = self._tail, bytearray()  # the task finds nothing there meanwhile, and waits
         if tail:
             written = self._write(memoryview(tail))
             if written < len(tail):

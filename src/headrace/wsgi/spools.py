@@ -199,7 +199,7 @@ class SpoolFile:
         try:
             data = _read_at(self._file, offset, size) if self._file is not None else b""
             if not data:
-                raise OSError("the temporary file is shorter than what was written to it")
+                raise OSError("the temporary file is shorter than its written content")
             return data
         finally:
             self._end()

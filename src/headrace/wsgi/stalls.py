@@ -4,8 +4,8 @@ thread.
 Room for responses and spare threads are bounded, so clients that never read can use up both. From the moment when
 requests wait for a thread and more than half of the threads wait for clients, each of these clients has `limit_s`
 seconds to make progress. Then responses without progress are ended, those that wait longest first, no more of them than
-requests wait. The same goes for responses of a connection whose requests are held back (`Threads.held_back`), whatever
-the threads do. Nothing is ended while no request waits for a thread, and a client that reads is never ended.
+requests wait. The same goes for responses of a connection whose requests are held back (`Threads.held_back`), for
+any state of the threads. Nothing is ended while no request waits for a thread, and a client that reads is never ended.
 
 Everything here is for the event loop.
 """

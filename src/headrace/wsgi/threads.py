@@ -150,7 +150,7 @@ class Threads:
         if not self._queued:
             return None
         turns = self._turns
-        if not self._waiting and running < self.size:  # the usual case: nobody is to be passed over
+        if not self._waiting and running < self.size:  # the usual case: no job is passed over
             job = self._take(turns[0])
             if job is not None:
                 self._queued -= 1

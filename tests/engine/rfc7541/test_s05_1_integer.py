@@ -51,7 +51,7 @@ def test_any_32_bit_integer_survives(value: int, prefix_bits: int, behind: bytes
         (b"", "should start"),
         (b"\x1f", "ends inside"),
         (b"\x1f\x80\x80", "ends inside"),
-        (b"\x1f\x80\x80\x80\x80\x80\x00", "longer than six octets"),
+        (b"\x1f\x80\x80\x80\x80\x80\x00", "longer than six bytes"),
         (b"\x1f\xff\xff\xff\xff\x0f", "larger than"),
         (b"\x1f\xff\xff\xff\xff\x7f", "larger than"),
     ],

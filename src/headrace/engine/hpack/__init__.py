@@ -1,6 +1,6 @@
 """HPACK, header compression for HTTP/2 (RFC 7541). Sans-I/O, no dependency on the rest of the engine.
 
-A connection has one `Decoder` for what it receives and one `Encoder` for what it sends.
+A connection has one `Decoder` for its input and one `Encoder` for its output.
 """
 
 from headrace.engine.hpack.decoder import Decoder

@@ -33,8 +33,8 @@ class Decoder:
     """The decoding half of one direction of a connection.
 
     `max_table_size` is the SETTINGS_HEADER_TABLE_SIZE that we announced, 4,096 until the peer acknowledged another
-    (`set_max_table_size`). `max_section_size` and `max_fields` bound what a section keeps: sizes count 32 bytes a field
-    (RFC 7541 §4.1), and are watched while decoding, so that a small block cannot become a large section.
+    (`set_max_table_size`). `max_section_size` and `max_fields` bound the kept fields of a section: sizes count 32 bytes
+    a field (RFC 7541 §4.1), and are watched while decoding, so that a small block cannot become a large section.
     """
 
     __slots__ = (

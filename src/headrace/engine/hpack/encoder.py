@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_extensions import i64
 
 MAX_TABLE_SIZE: Final = 4096
-"""Largest size of our own table, whatever the peer allows: a setting of 2^32 - 1 must not cost memory."""
+"""Largest size of our own table, even if the peer allows more: a setting of 2^32 - 1 must not cost memory."""
 
 _ON_SECOND_SIGHT: Final = 0  # the default: a value that comes once would only push others out
 _AT_ONCE: Final = 1
@@ -166,7 +166,7 @@ class Encoder:
     def set_max_table_size(self, size: i64) -> None:
         """Obey the peer's SETTINGS_HEADER_TABLE_SIZE: to be called when it arrives.
 
-        The next block announces what we make of it: the smallest size since the last block when that evicts, then the
+        The next block announces our choice: the smallest size since the last block when that evicts, then the
         final one (RFC 7541 §4.2).
         """
         if size > self._cap:

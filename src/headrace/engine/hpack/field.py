@@ -39,7 +39,7 @@ class FieldSection:
     """A decoded field section, in the order of its fields (RFC 7541 §2.1).
 
     `size` and `count` are of the whole section. When a limit of the decoder was passed, `truncated` is True and
-    `fields` holds only what came before; the rest was decoded for the dynamic table's sake and let go. The same object
+    `fields` holds only the fields before it; the rest was decoded for the dynamic table and dropped. The same object
     may come back for a later block: treat `fields` as read-only. `memo` is for values that the owner derives from the
     section, so that it need not examine a repeated section again. `never_indexed` has the names of fields that came as
     never-indexed literals, None when there are none: a proxy forwards them as such (RFC 7541 §6.2.3).

@@ -12,7 +12,7 @@ from headrace.engine.hpack.writer import BytesWriter
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-# The loops over bits below are what a compiler is good at; the interpreter, which pays by the bytecode and not by the
+# A compiler is good at the loops over bits below; the interpreter, which pays by the bytecode and not by the
 # memory access, does the same in a quarter of the time with the tables of huffman_rows.
 COMPILED: Final = not __file__.endswith(".py")
 
@@ -93,7 +93,7 @@ def decode_by_window(data: bytes, start: i64, end: i64) -> bytes:
                 window = (window << 8) | octet
                 bits += 8
                 position += 1
-            if bits < EOS_LENGTH:  # the end: ones behind it look like padding, which is what has to follow
+            if bits < EOS_LENGTH:  # the end: ones behind it look like the padding that must follow
                 window = (window << EOS_LENGTH) | _ALL_ONES
                 bits += EOS_LENGTH
         peeked: i64 = (window >> (bits - _PEEK_BITS)) & _PEEK_MASK

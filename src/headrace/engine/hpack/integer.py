@@ -45,7 +45,7 @@ def decode_continuation(data: bytes, position: i64, value: i64) -> tuple[i64, i6
             return value, position
         shift += 7
         if shift >= 7 * MAX_CONTINUATION_OCTETS:
-            raise HPACKError("an integer is longer than six octets", "RFC 7541 §5.1")
+            raise HPACKError("an integer is longer than six bytes", "RFC 7541 §5.1")
     raise HPACKError("the block ends inside an integer", "RFC 7541 §5.1")
 
 

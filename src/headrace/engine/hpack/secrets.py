@@ -19,7 +19,7 @@ SECRET_NAMES: Final = (
     b"x-amzn-oidc-data",
 )
 # There is no register of such names: x-api-key, x-auth-token, x-vault-token, cf-access-jwt-assertion, private-token,
-# x-csrf-token, ocp-apim-subscription-key, x-amz-security-token and many more. What a false alarm costs is bytes.
+# x-csrf-token, ocp-apim-subscription-key, x-amz-security-token and many more. A false alarm costs bytes.
 _ENDINGS: Final = (
     b"access-key",
     b"account-key",

@@ -15,7 +15,7 @@ class Sightings:
 
     Unique values pass through and leave a mark of two bytes each; only a value that is seen again before its mark was
     overwritten is worth remembering. One unique value in 65,536 is mistaken for a repeated one, which costs nothing but
-    a place in a cache. About 1,100 bytes, whatever goes through it: each half of a mark is one of the small ints that
+    a place in a cache. About 1,100 bytes, for any number of values: each half of a mark is one of the small ints that
     CPython keeps anyway.
     """
 

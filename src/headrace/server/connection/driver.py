@@ -1,6 +1,6 @@
-"""One connection of a server: requests become workers, and what the engine tells of a stream goes to its worker.
+"""One connection of a server: it starts a worker for each request, and gives events of a stream to its worker.
 
-Nothing here knows of logs and metrics: `headrace.server.telemetry` puts what tells them around this class.
+It knows nothing of logs and metrics: `headrace.server.telemetry` derives a class from this one for them.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ protocol_log: Final = get_logger("headrace.protocol")
 class ServerDriver(Connection):
     """Joins a connection to the workers of its requests.
 
-    `live` holds the exchanges whose workers have not ended, also those whose streams were reset: they are what is
-    counted against `max_concurrent_streams`, so no trick with resets buys more work than that. As many again may wait
-    for a place.
+    `live` holds the exchanges whose workers have not ended, also those whose streams were reset. Their number counts
+    against `max_concurrent_streams`, so that resets buy no more work. As many requests again may wait for a place.
     """
 
     __slots__ = (
@@ -86,7 +85,7 @@ class ServerDriver(Connection):
         self.handler: Any = service.application.handler
         self.app_state: dict[str, Any] | None = service.application.state
         self.scope_base: dict[str, Any] | None = None
-        """Room for an adapter: what the requests of this connection have in common."""
+        """Scope that the requests of this connection share, for an adapter."""
         self.max_live: int = service.limits.max_concurrent_streams
         self.live: dict[int, DrivenExchange] = {}
         self._waiting: dict[int, DrivenExchange] | None = None
@@ -95,12 +94,12 @@ class ServerDriver(Connection):
         self.client: tuple[str, int] | None = None
         self.local: tuple[str, int | None] | None = None
         self.scheme: str = "http"
-        """`https` over TLS, or where a load balancer's PROXY header says that its client speaks TLS to it."""
+        """`https` over TLS, or if a load balancer's PROXY header says that its client speaks TLS to it."""
         self.http_version: str = "2"
         self.websocket_share: ConnectionShare | None = None
-        """What the WebSockets of this connection share, once there is one."""
+        """Resources that the WebSockets of this connection share, once there is one."""
         self.drain_deadline: float | None = None
-        """When the drain ends, on the event loop's clock; None as long as none has begun."""
+        """Time, on the event loop's clock, when the drain ends; None while none has begun."""
 
     # -- the connection ----------------------------------------------------------------------------------------
 
@@ -129,12 +128,12 @@ class ServerDriver(Connection):
             self.close()
 
     def _detect(self) -> None:
-        """Let the client's first bytes decide which protocol is spoken. Until they have, there is no engine."""
-        connection: Connection = self  # to the transport, which calls no verbs, a Detection is as good as an engine
+        """Let the client's first bytes decide the protocol. Until then there is no engine."""
+        connection: Connection = self  # the transport calls no verbs, so a Detection is enough for it
         connection.engine = self._detection = Detection(self.service.limits, self.loop.time())
 
     def _speak(self, protocol: str) -> None:
-        """Take the engine of `protocol`, by its name in ALPN."""
+        """Create the engine of `protocol`, by its name in ALPN."""
         self._detection = None
         service = self.service
         now = self.loop.time()
@@ -176,8 +175,8 @@ class ServerDriver(Connection):
         self.service.share_turns(change)
 
     def go_on(self) -> None:
-        """Take the turn that was waited for; but not for a client that has gone. As long as reading is paused, nobody
-        else says so, and each turn would start handlers for it."""
+        """Take the turn that was waited for, but not for a client that has gone: while reading is paused, nothing else
+        reports its end, and each turn would start handlers for it."""
         if self._read_paused and peer_has_closed(self.transport):
             self.abort()
         super().go_on()
@@ -190,7 +189,7 @@ class ServerDriver(Connection):
             self.service.closed(self)
 
     def on_stalled(self) -> None:
-        protocol_log.warning("%s: nothing that we wrote was taken (limit stalled_send_timeout_s)", self.peer_name)
+        protocol_log.warning("%s: the client took no byte of our output (limit stalled_send_timeout_s)", self.peer_name)
 
     @property
     def peer_name(self) -> str:
@@ -226,9 +225,9 @@ class ServerDriver(Connection):
     # -- events ------------------------------------------------------------------------------------------------
 
     def on_events(self, events: Sequence[Any]) -> None:
-        # Here, where workers are started, and not only where the event loop is asked to call: a task takes the context
-        # of whoever makes it. Once a batch, as to give each task a copy by name costs 2 % of a small request; a request
-        # that comes alone is cheaper by name, and a piece of content starts nothing.
+        # Enter the context here, where workers are started: a task takes the context of the code that makes it. Enter
+        # it once a batch, because giving each task a copy by name costs 2 % of a small request; a request that comes
+        # alone is cheaper by name, and a piece of content starts nothing.
         if len(events) == 1:
             event = events[0]
             kind = event.kind
@@ -245,7 +244,7 @@ class ServerDriver(Connection):
         self.context.copy().run(self._take_events, events)
 
     def _take_events(self, events: Sequence[Any]) -> None:
-        # Typed loosely: `kind` tells what an event is, and an isinstance for mypy's sake costs 30 ns an event.
+        # Typed loosely: `kind` says what an event is, and an isinstance for mypy costs 30 ns an event.
         live = self.live
         loop = self.loop
         exchange_type = self.exchange_type
@@ -312,7 +311,7 @@ class ServerDriver(Connection):
             exchange.on_reset(event.reason)
 
     def _on_refused(self, event: StreamRefused) -> None:
-        """Nothing is kept of a request that was refused; ObservedDriver tells of it."""
+        """Do nothing: nothing is kept of a refused request. ObservedDriver reports it."""
 
     def _on_fault(self, event: PeerFault) -> None:
         if event.budget:
@@ -326,16 +325,16 @@ class ServerDriver(Connection):
     # -- workers -----------------------------------------------------------------------------------------------
 
     def exchange_ended(self, exchange: DrivenExchange) -> None:
-        """A worker that had been put off by a wait has ended: its place is free."""
+        """Free the place of a worker that had to wait and has ended."""
         self.live.pop(exchange.stream_id, None)
-        exchange.task = None  # with the error that ended it, it would be garbage that only the collector finds
+        exchange.task = None  # with the error that ended it, it would be garbage for the collector
         if self._waiting:
             self.loop.call_soon(self._start_waiting, context=self.context.copy())
         elif self.transport is None and not self.live:
             self.service.closed(self)
 
     def _on_connect(self, event: ConnectReceived) -> None:
-        """A request for a tunnel. WebSocket is the only protocol that applications are asked for (RFC 9110 §15.6.2)."""
+        """Handle a request for a tunnel. Applications get only those for WebSocket (RFC 9110 §15.6.2)."""
         if event.protocol != b"websocket":
             self.engine.send_response(event.stream_id, 501, (), b"")
         elif self._waiting or len(self.live) >= self.max_live:
@@ -350,7 +349,7 @@ class ServerDriver(Connection):
             self.live[exchange.stream_id] = exchange
 
     def _on_protocol(self, event: ProtocolDetected) -> None:
-        """The client has shown which protocol it speaks: on with its engine."""
+        """Switch to the engine of the protocol that the client speaks."""
         self._speak(event.protocol)
         self.before_input(self.loop.time())
         events = self.engine.receive_data(event.data, self.loop.time())
@@ -358,7 +357,8 @@ class ServerDriver(Connection):
             self.on_events(events)
 
     def _put_off(self, head: RequestReceived) -> None:
-        """All places are taken, some of them by workers whose streams are over already: wait, or be refused."""
+        """Let a request wait for a place, or refuse it: all are taken, some by workers whose streams are over
+        already."""
         waiting = self._waiting
         if waiting is None:
             waiting = self._waiting = {}

@@ -259,7 +259,7 @@ class Exchange:
             self.gone = error.reason if error is not None else "it was closed"
         return ClientDisconnected(f"nothing can be sent on stream {self.stream_id}: {self.gone}")
 
-    # -- what the driver tells ---------------------------------------------------------------------------------
+    # -- events of the stream ---------------------------------------------------------------------------------
 
     def on_accepted(self) -> None:
         """Handle that the engine accepted the last send."""

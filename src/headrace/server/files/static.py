@@ -97,7 +97,7 @@ class StaticFiles:
 
         All work on the disk happens in one visit to a thread: a small file is read there at once, a large one is
         opened. Work in the event loop would be faster while the kernel has all of it in memory, but would delay every
-        other request when a disk or a network has to be waited for.
+        other request when a disk or a network is slow.
         """
         if request.method not in ("GET", "HEAD"):
             return _NOT_ALLOWED

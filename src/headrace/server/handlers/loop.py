@@ -220,7 +220,7 @@ class LoopResponse(AnyResponse):
                 mailbox.wake()
 
             exchange.drain_listener = drained
-            # Use this request's context: the caller is whoever puts one message too many into the mailbox.
+            # Use this request's context: the caller is the sender of one message too many.
             mailbox.on_overflow = partial(contextvars.copy_context().run, overflowed)
             if mailbox.has_overflowed:
                 overflowed()

@@ -106,7 +106,7 @@ class Mailbox:
     def put_threadsafe(self, message: Any) -> None:
         """Add a message from any thread. Raises RuntimeError if no event loop is known yet, or if it has ended."""
         if self._loop is None:
-            raise RuntimeError("this mailbox was made outside of an event loop, and nobody has read from it yet")
+            raise RuntimeError("this mailbox was made outside of an event loop, and was not read from yet")
         self._loop.call_soon_threadsafe(self.put, message)
 
     def close(self, reason: str = "it was closed") -> None:

@@ -100,7 +100,7 @@ class Request:
     def __repr__(self) -> str:
         return f"<Request {self}>"
 
-    # -- what was asked ----------------------------------------------------------------------------------------
+    # -- the request's head -----------------------------------------------------------------------------------
 
     @property
     def method(self) -> str:
@@ -208,7 +208,7 @@ class Request:
         """True once the client has reset the request or has gone."""
         return self._exchange.gone is not None
 
-    # -- what the application adds -----------------------------------------------------------------------------
+    # -- values of the application -----------------------------------------------------------------------------
 
     @property
     def params(self) -> Mapping[str, Any]:

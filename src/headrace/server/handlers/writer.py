@@ -41,7 +41,8 @@ class Writer(Protocol):
 
 
 class WrappedWriter:
-    """Hands everything on to `inner`. Middleware derives from it, and overrides what it wants to change."""
+    """A writer that passes everything on to `inner`. Middleware derives from it, and overrides the methods that it
+    changes."""
 
     __slots__ = ("inner",)
 

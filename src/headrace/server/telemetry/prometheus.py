@@ -62,7 +62,7 @@ class Prometheus(Telemetry):
         self._sockets = Counter("headrace_websockets", "WebSockets that were opened.", **made)
         self.registry.register(_Moment(self))
 
-    # -- what is counted as it happens -------------------------------------------------------------------------
+    # -- events, counted at once ------------------------------------------------------------------------------
 
     def server_started(self, service: Service) -> None:
         """Read the gauges from this server from now on."""
@@ -98,7 +98,7 @@ class Prometheus(Telemetry):
     def websocket_closed(self, request: Observed, duration_s: float) -> None:
         self._websockets -= 1
 
-    # -- what is so at this moment -----------------------------------------------------------------------------
+    # -- current values ----------------------------------------------------------------------------------------
 
     def gauges(self) -> Iterable[GaugeMetricFamily]:
         """Return the current numbers of connections, streams, stalled windows, handlers and WebSockets."""
@@ -123,7 +123,7 @@ class Prometheus(Telemetry):
             yield family
         for name, help_text, value in (
             ("headrace_handlers_running", "Handlers that run.", handlers),
-            ("headrace_windows_stalled", "Handlers that wait for a client to take what they send.", stalled),
+            ("headrace_windows_stalled", "Handlers that wait for a client to take their output.", stalled),
             ("headrace_websockets_open", "WebSockets that are open.", self._websockets),
             ("headrace_connections_draining", "Connections that drain.", draining),
         ):
