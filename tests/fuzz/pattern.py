@@ -1,12 +1,13 @@
-"""Content that tells where it stood in its message, so that what is lost, doubled or moved is seen."""
+"""Content that tells where it stood in its message, so that a test sees what is lost, doubled or moved."""
 
 from __future__ import annotations
 
-PATTERN = bytes(range(251)) * 1_400
+CYCLE = bytes(range(251))
+READY = CYCLE * 1_400
 
 
 def pattern(offset: int, size: int) -> bytes:
     """Return `size` bytes of a message's content from `offset` on."""
-    start = offset % 251
-    assert start + size <= len(PATTERN)
-    return PATTERN[start : start + size]
+    start = offset % len(CYCLE)
+    ready = READY if start + size <= len(READY) else CYCLE * (size // len(CYCLE) + 2)
+    return ready[start : start + size]

@@ -28,6 +28,8 @@ class Session:
     conn: Any
     limits: Limits
     verbs: ClassVar[tuple[Callable[[Any], Any], ...]]
+    scripts: ClassVar[tuple[str, ...]]
+    """Sessions that are worth a seed: names of verbs, with chance deciding all else."""
 
     def __init__(self, source: Source, cut: int) -> None:
         self.source = source
@@ -136,7 +138,7 @@ class Session:
         """Play the input to its end; then the peer is generous, the application done, and the connection ends."""
         rounds = 0
         while self.source.more and rounds < MOST_ROUNDS:
-            op = self.source.byte()
+            op = self.source.op()
             self.verbs[(op & 0x7F) % len(self.verbs)](self)
             if not op & 0x80:
                 self.flush()

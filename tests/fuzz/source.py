@@ -6,6 +6,7 @@ reads from the front alone: bytes that are appended to an input extend its sessi
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -30,6 +31,10 @@ class Source:
             return 0
         self.at += 1
         return self.data[self.at - 1]
+
+    def op(self) -> int:
+        """Return the byte that chooses what happens next."""
+        return self.byte()
 
     def number(self, size: int) -> int:
         """Return the next `size` bytes as a number, big-endian."""
@@ -58,6 +63,36 @@ class Source:
     def rest(self) -> bytes:
         """Return all that is left."""
         return self.take(len(self.data))
+
+
+class Composer(Source):
+    """Writes an input while it is played: `ops` say what happens; all other choices go by chance, often the first.
+
+    So a session can be told in words, and its bytes in `composed` are a seed that means just that.
+    """
+
+    def __init__(self, rnd: random.Random, ops: list[int]) -> None:
+        super().__init__(b"")
+        self.rnd = rnd
+        self.ops = ops
+        self.composed = bytearray()
+
+    @property
+    def more(self) -> bool:
+        return bool(self.ops)
+
+    def op(self) -> int:
+        self.composed.append(self.ops.pop(0))
+        return self.composed[-1]
+
+    def byte(self) -> int:
+        self.composed.append(self.rnd.choice((0, 0, 0, 1, 2, 3, self.rnd.randrange(256))))
+        return self.composed[-1]
+
+    def take(self, size: int) -> bytes:
+        taken = self.rnd.randbytes(size)
+        self.composed += taken
+        return taken
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:

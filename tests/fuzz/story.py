@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import zlib
 from typing import Any
 
-from tests.fuzz.source import Source
+from tests.fuzz.source import Composer, Source
 
 CUTS = ((1, 0), (7, 1), (100, 3), (9, 1), (13, 0), (0, 1), (1, 1), (50, 2))
 
@@ -34,14 +35,21 @@ def same_in_any_cut(session: Any, data: bytes) -> None:
     assert whole == other, f"cut into {cut}, turns of {turn}: another story"
 
 
-def seeds_of(session: Any, count: int = 40) -> list[bytes]:
-    """Return sessions that call each verb, in orders that a fixed seed decides."""
+def seeds_of(session: Any, count: int = 30) -> list[bytes]:
+    """Return sessions by the scripts of a session's class, and others by chance, which call each verb."""
     rnd = random.Random(9113)
-    verbs = len(session.verbs)
-    found = []
+    names = [verb.__name__ for verb in session.verbs]
+    scripts = [[names.index(name) for name in script.split()] for script in session.scripts for _ in range(4)]
     for number in range(count):
-        config = bytes(rnd.choice((0, 0, 1, 2, rnd.randrange(256))) for _ in range(10))
-        ops = [rnd.randrange(14 if rnd.random() < 0.7 else verbs) for _ in range(rnd.choice((5, 20, 60)))]
-        ops.append(number % verbs)
-        found.append(config + b"".join(bytes((op, *rnd.randbytes(rnd.randrange(7)))) for op in ops))
-    return found
+        script = list(scripts[4 * (number % len(session.scripts))])
+        script += [rnd.randrange(14 if rnd.random() < 0.7 else len(names)) for _ in range(rnd.choice((3, 10, 30)))]
+        scripts.append([*script, number % len(names)])
+    return [compose(session, rnd, script) for script in scripts]
+
+
+def compose(session: Any, rnd: random.Random, script: list[int]) -> bytes:
+    """Return the bytes of a session in which these verbs are called; where it breaks, up to there."""
+    composer = Composer(rnd, script)
+    with contextlib.suppress(Exception):
+        session(composer).run()
+    return bytes(composer.composed)

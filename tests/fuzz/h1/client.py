@@ -209,6 +209,14 @@ class ClientSession(Session):
 
 
 _C = ClientSession
+ClientSession.scripts = (
+    "app_request take_all peer_respond peer_content peer_end app_acknowledge app_request take_all peer_respond",
+    "app_request app_data app_data take_all app_trailers take_all peer_inform peer_respond peer_content peer_content",
+    "app_request take_all peer_respond app_data take_all peer_content app_data take_all",
+    "app_request take_all peer_respond peer_content app_reset",
+    "app_request take_all app_drain peer_respond peer_end app_time",
+    "app_request take_all hostile_words peer_respond hostile_words",
+)
 ClientSession.verbs = (
     _C.app_request, _C.take_all, _C.peer_respond, _C.peer_content, _C.app_data, _C.app_acknowledge, _C.app_take,
     _C.peer_end, _C.app_request, _C.take_all, _C.peer_respond, _C.peer_content, _C.app_data, _C.app_trailers,

@@ -129,7 +129,7 @@ class ServerSession(Session):
 
     def peer_tunnel(self) -> None:
         """Content of a tunnel."""
-        if self.tunnel is not None and self.pending == b"":
+        if self.tunnel is not None and self.tunnel.asked is not None:
             size = self.source.pick(SIZES)
             asked = self.tunnel.asked
             self.write(pattern(asked.sent, size))
@@ -286,6 +286,15 @@ class ServerSession(Session):
 
 
 _S = ServerSession
+ServerSession.scripts = (
+    "peer_request peer_request peer_request app_respond app_respond app_respond app_take",
+    "peer_request peer_content peer_content peer_end app_acknowledge app_respond peer_request app_respond take_all",
+    "peer_request app_inform app_headers app_data app_data app_take app_trailers peer_request take_all app_respond",
+    "peer_request app_accept peer_tunnel app_data peer_tunnel app_data take_all",
+    "peer_request app_headers app_data app_reset take_all",
+    "peer_request app_respond app_drain app_time peer_request app_respond",
+    "peer_request hostile_words app_respond take_all hostile_words app_time",
+)
 ServerSession.verbs = (
     _S.peer_request, _S.peer_content, _S.app_respond, _S.app_headers, _S.app_data, _S.app_acknowledge, _S.app_take,
     _S.peer_end, _S.peer_request, _S.peer_content, _S.app_respond, _S.app_data, _S.app_trailers, _S.take_all,

@@ -180,6 +180,17 @@ class ClientSession(PeerSession):
 
 
 _C = ClientSession
+ClientSession.scripts = (
+    "app_request take_all peer_respond peer_data peer_trailers",
+    "app_request take_all peer_respond settings_ack peer_fill app_acknowledge peer_fill peer_fill",
+    "peer_settings app_request take_all peer_window app_data_to_the_byte take_all app_data_to_the_byte app_trailers",
+    "app_request app_request take_all peer_settings app_data app_data peer_window take_all peer_inform peer_respond",
+    "app_request take_all peer_respond settings_ack peer_data peer_overfill app_acknowledge peer_overfill",
+    "app_request take_all peer_window_limit peer_settings peer_window_limit",
+    "app_request app_request take_all peer_goaway peer_respond peer_data app_request",
+    "app_request take_all app_ping take_all peer_ping peer_origin app_drain take_all peer_respond app_time",
+    "app_request take_all peer_reset app_request app_reset take_all peer_respond peer_data hostile_frame",
+)
 ClientSession.verbs = (
     _C.app_request, _C.take_all, _C.peer_respond, _C.peer_data, _C.app_data, _C.app_acknowledge, _C.app_take,
     _C.peer_window, _C.app_request, _C.take_all, _C.peer_respond, _C.peer_data, _C.app_data, _C.app_acknowledge,

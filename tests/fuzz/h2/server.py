@@ -222,6 +222,17 @@ def regular(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 
 _S = ServerSession
+ServerSession.scripts = (
+    "peer_request peer_data app_respond take_all",
+    "settings_ack peer_request peer_fill app_acknowledge peer_fill peer_fill app_respond",
+    "peer_settings peer_request app_headers peer_window app_data_to_the_byte take_all app_data_to_the_byte",
+    "peer_request peer_request app_headers app_data peer_settings app_data take_all peer_window app_data app_take",
+    "settings_ack peer_request peer_data peer_data peer_overfill app_acknowledge peer_overfill",
+    "peer_request app_headers peer_window_limit peer_settings peer_window_limit",
+    "peer_request peer_goaway peer_data peer_trailers app_respond take_all",
+    "peer_request peer_priority_update peer_request app_respond app_respond app_drain peer_ping take_all app_time",
+    "peer_request peer_reset app_respond peer_request app_reset peer_data hostile_frame",
+)
 ServerSession.verbs = (
     _S.peer_request, _S.peer_data, _S.app_respond, _S.app_headers, _S.app_data, _S.app_acknowledge, _S.app_take,
     _S.peer_window, _S.peer_request, _S.peer_data, _S.app_respond, _S.app_data, _S.app_acknowledge, _S.app_take,

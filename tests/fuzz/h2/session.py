@@ -60,7 +60,7 @@ def limits_from(source: Source, turn: int) -> tuple[Limits, bool]:
             early_reset_burst=source.pick((300, 2)), provoked_reset_burst=source.pick((20, 1)), max_fields=8,
             max_field_section_size=source.pick((65_536, 2_048)), max_block_size=source.pick((262_144, 3_000)),
             max_connection_fields_size=source.pick((786_432, 3_000)), max_continuations=2, max_settings=4,
-            control_queue_pause=source.pick((256, 3)), control_queue_end=source.pick((1_000, 6)),
+            control_queue_pause=source.pick((256, 3)), control_queue_end=10**6,
             small_data_budget=2_000, keepalive_ping_s=source.pick((0.0, 3.0)), frames_per_turn=turn,
         ), False  # fmt: skip
     return Limits(
@@ -173,19 +173,21 @@ class Session(session.Session):
         self.sent(app, accepted, size, end)
 
     def app_data_to_the_byte(self) -> None:
-        """A piece as large as a window is, or one byte more or less."""
+        """Content that leaves little of a window, and then a piece as large as what is left, or a byte more or less."""
         app = self.some_app()
         wide = self.source.flag()
-        delta = self.source.pick((0, 1, -1, 2))
-        if app is None or app.blocked or app.ended or self.moved > MOST_CONTENT:
+        left = self.source.pick((1, 0, 2, 1_000))
+        delta = self.source.pick((1, 0, -1, 2))
+        if app is None or app.ended:
             return
-        self.take_all()
-        window = self.ledger.send_initial + app.book.send_credit if wide else self.ledger.send_window
-        size = window + delta
-        if 0 <= size <= 200_000 and not app.blocked:
-            self.sent(
-                app, self.attempt(self.conn.send_data, app.stream_id, pattern(app.sent, size), False), size, False
-            )
+        for aim in (-left, delta):
+            self.take_all()
+            window = self.ledger.send_initial + app.book.send_credit if wide else self.ledger.send_window
+            size = window + aim
+            if app.blocked or app.over or not 0 <= size <= MOST_CONTENT - self.moved or size > 300_000:
+                return
+            accepted = self.attempt(self.conn.send_data, app.stream_id, pattern(app.sent, size), False)
+            self.sent(app, accepted, size, False)
 
     def sent(self, app: AppStream, accepted: bool | None, size: int, end: bool) -> None:
         """Book what the application has sent."""
