@@ -30,12 +30,12 @@ class Shape(NamedTuple):
 # Today's counts. They can only get smaller; a count that is smaller than its number here fails too, so lower it then.
 COUNTS = {
     "h1": Shape(
-        written_elsewhere=55,
+        written_elsewhere=52,
         up_calls=9,
         depth=7,
     ),
     "h2": Shape(
-        written_elsewhere=28,
+        written_elsewhere=25,
         up_calls=10,
         depth=9,
     ),

@@ -6,7 +6,7 @@ marked undated, and dated with the next time that comes in (docs/adr/0008).
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, final
 
 from headrace.engine.contract import Turns
 from headrace.engine.events import Event
@@ -62,6 +62,29 @@ class TimedEngine:
     def next_deadline(self) -> float | None:
         """Return when to call `handle_deadline` next, on the owner's clock; None when nothing is waited for."""
         return None if self.deadline == NEVER else self.deadline
+
+    @final
+    def _enter(self, now: float) -> None:
+        """Begin a call that brings the time: `_stamp` knows it until `_leave`."""
+        self._now = now
+        self._now_is_fresh = True
+
+    @final
+    def _leave(self) -> None:
+        """End a call that brought the time: a worker that sends after it brings none."""
+        self._now_is_fresh = False
+
+    @final
+    def _learns(self, now: float) -> bool:
+        """Note the time of a call for output, unless it is below 0. Return True when something is to be dated with it,
+        which the caller must do at once."""
+        if now < 0:
+            return False
+        self._now = now
+        if self._undated:
+            self._undated = False
+            return True
+        return False
 
     def _stamp(self) -> float:
         """Return the time, or -1 when it is not known: a worker that sends between two inputs brings no clock."""

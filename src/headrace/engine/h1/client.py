@@ -64,20 +64,19 @@ class H1ClientConnection(ClientSender):
         `now` is the time in seconds on the clock that the owner uses for `deadline`. After ConnectionEnded further
         input is ignored.
         """
-        self._now = now
         if self.closed:
             return self.take_events()
-        self._now_is_fresh = True
+        self._enter(now)
         self._take_input(data)
         self._go_on()
         self.work = self._whole_turn - self._turn
-        self._now_is_fresh = False
+        self._leave()
         return self.take_events()
 
     def receive_eof(self, now: float) -> list[Event]:
         """The server has ended the connection. Content without a length is complete with it, a tunnel has an empty
         DataReceived with `end_stream`; any other request that is open ends with a StreamReset (RFC 9112 §8)."""
-        self._now = now
+        self._enter(now)
         if not self.closed and self._is_open:
             if self._receiving == UNTIL_CLOSE:
                 self._events.append(DataReceived(self._stream_id, b"", 0, True))
@@ -92,7 +91,7 @@ class H1ClientConnection(ClientSender):
     def receive_failure(self, now: float, reason: str) -> list[Event]:
         """The transport failed: a request that is open ends with a StreamReset, also where its content would have been
         complete with the connection's orderly end."""
-        self._now = now
+        self._enter(now)
         if self._is_open and not self._is_begun:
             reason = f"{reason}, and nothing of the request was sent"
             self._end(errors.REFUSED_STREAM, "remote", reason, "", NOT_PROCESSED)

@@ -206,14 +206,13 @@ class ClientSender(ContentConnection):
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due at `now` and set the next deadline. Early calls are harmless."""
-        self._now = now
-        self._now_is_fresh = True
-        if self._undated:
+        self._enter(now)
+        if self._learns(now):
             self._set_dates(now)
         if not self.closed:
             due = self._check_time(now)
             self.deadline = NEVER if self.closed else due
-        self._now_is_fresh = False
+        self._leave()
         return self.take_events()
 
     def _check_time(self, now: float) -> float:
@@ -254,7 +253,6 @@ class ClientSender(ContentConnection):
         when None); without one the connection ends at once."""
         if self.closed or self._draining:
             return
-        self._now = now
         self._draining = True
         self._events.append(DrainBegan())
         if not self._is_open:
@@ -265,7 +263,6 @@ class ClientSender(ContentConnection):
 
     def _set_dates(self, now: float) -> None:
         """Date with `now` what began since the last input."""
-        self._undated = False
         if self._stalled_at < 0:
             self._stalled_at = now
             self._at_latest(now + self.limits.stalled_send_timeout_s)

@@ -37,9 +37,8 @@ class Deadlines(Sender):
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due at `now` and set the next deadline. Early calls are harmless."""
-        self._now = now
-        self._now_is_fresh = True
-        if self._undated:
+        self._enter(now)
+        if self._learns(now):
             self._set_dates(now)
         if not self.closed:
             try:
@@ -47,7 +46,7 @@ class Deadlines(Sender):
                 self.deadline = NEVER if self.closed else due
             except MessageFault as fault:
                 self._fail(fault)
-        self._now_is_fresh = False
+        self._leave()
         return self.take_events()
 
     def _check_time(self, now: float) -> float:
@@ -163,7 +162,6 @@ class Deadlines(Sender):
         """
         if self.closed or self._draining:
             return
-        self._now = now
         self._draining = True
         self._is_plain = False
         self._events.append(DrainBegan())

@@ -140,7 +140,6 @@ class Output(ContentConnection):
     def _set_dates(self, now: float) -> None:
         """Date with `now` what began since the last input."""
         limits = self.limits
-        self._undated = False
         if self._idle_since < 0:
             self._idle_since = now
         if self._head_since < 0:

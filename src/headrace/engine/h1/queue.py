@@ -47,10 +47,8 @@ class OutputQueue(TimedEngine):
         Call it while `output_pending`, but not while the transport refuses more: what stays here is what makes workers
         wait. Look at `take_events` afterwards: sends may have been accepted, and requests that waited have begun.
         """
-        if now >= 0:
-            self._now = now
-            if self._undated:
-                self._set_dates(now)
+        if self._learns(now):
+            self._set_dates(now)
         out = self._out
         if not out:
             self._took(0)
@@ -71,10 +69,8 @@ class OutputQueue(TimedEngine):
         if self._out_size < OUTPUT_HIGH:
             output = self.take_output(limit, now)
             return [output] if output else []
-        if now >= 0:
-            self._now = now
-            if self._undated:
-                self._set_dates(now)
+        if self._learns(now):
+            self._set_dates(now)
         buffers: list[Any] = []
         small: list[Any] = []
         size = 0

@@ -67,14 +67,13 @@ class H1ServerConnection(Deadlines):
         `now` is the time in seconds on the clock that the owner uses for `deadline`. After ConnectionEnded further
         input is ignored.
         """
-        self._now = now
         if self.closed:
             return self.take_events()
-        self._now_is_fresh = True
+        self._enter(now)
         self._take_input(data)
         self._go_on()
         self.work = self._whole_turn - self._turn
-        self._now_is_fresh = False
+        self._leave()
         return self.take_events()
 
     def take_events(self) -> list[Event]:
@@ -90,7 +89,7 @@ class H1ServerConnection(Deadlines):
     def receive_eof(self, now: float) -> list[Event]:
         """The client is gone: a request that is open ends with a StreamReset event, then ConnectionEnded. A tunnel ends
         with an empty DataReceived that has `end_stream` first."""
-        self._now = now
+        self._enter(now)
         if self._receiving == TUNNEL and self._is_open:
             self._events.append(DataReceived(self._stream_id, b"", 0, True))
         self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "RFC 9112 §9.5", CONNECTION_LOST)

@@ -110,8 +110,7 @@ class Connection(Credit):
         `now` is the time in seconds on the clock that the owner uses for `deadline`. With `frames_per_turn` set, stops
         after that many frames and leaves `input_pending` True. After ConnectionEnded further input is ignored.
         """
-        self._now = now
-        self._now_is_fresh = True
+        self._enter(now)
         self._heard_at = now
         if self.closed:
             return self.take_events()
@@ -136,13 +135,12 @@ class Connection(Credit):
         except ConnectionFault as fault:
             self._fail(fault)
             self._input = b""
-        self._now_is_fresh = False
+        self._leave()
         return self.take_events()
 
     def receive_eof(self, now: float) -> list[Event]:
         """The peer is gone: open streams end with a StreamReset event each, then ConnectionEnded."""
-        self._now = now
-        self._now_is_fresh = True
+        self._enter(now)
         self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "", causes.CONNECTION_LOST)
         self._input = b""
         return self.take_events()

@@ -50,16 +50,15 @@ class Deadlines(Sender):
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due at `now` and set the next deadline. Early calls are harmless."""
-        self._now = now
-        self._now_is_fresh = True
-        if self._undated:
+        self._enter(now)
+        if self._learns(now):
             self._set_dates(now)
         if not self.closed:
             try:
                 self.deadline = self._check_time(now)
             except ConnectionFault as fault:
                 self._fail(fault)
-        self._now_is_fresh = False
+        self._leave()
         return self.take_events()
 
     def _check_time(self, now: float) -> float:
@@ -186,7 +185,6 @@ class Deadlines(Sender):
         """
         if self.closed or self.phase == DRAINING:
             return
-        self._now = now
         if self.phase < OPEN:  # nothing has been asked yet, and the peer may retry whatever is under way
             self.close(errors.NO_ERROR, "drained")
             return

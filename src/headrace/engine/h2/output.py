@@ -130,7 +130,7 @@ class Output(TimedEngine):
         `now`, where the owner has it, dates what was sent since the last input: idle time and stalls count from there.
         Without it they count from the next deadline on.
         """
-        if self._undated and now >= 0:
+        if self._learns(now):
             self._set_dates(now)
         if self._scheduler.count > 0:
             self._pump(limit)
@@ -151,7 +151,7 @@ class Output(TimedEngine):
         if self._scheduler.count == 0:
             output = self.take_output(limit, now)
             return [output] if output else []
-        if self._undated and now >= 0:
+        if self._learns(now):
             self._set_dates(now)
         small = len(self._out)
         self._pump(limit)
@@ -423,7 +423,6 @@ class Output(TimedEngine):
 
     def _set_dates(self, now: float) -> None:
         """Date with `now` what began since the last input."""
-        self._undated = False
         if self._idle_since < 0:
             self._idle_since = now
         for stream in self._streams.values():
