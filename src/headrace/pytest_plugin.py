@@ -1,4 +1,4 @@
-"""Fixtures for pytest: your application on a real server on loopback, and a client that speaks to it.
+"""Fixtures for pytest: your application on a real server on loopback, and a client for it.
 
     def test_hello(headrace_server, headrace_client):
         server = headrace_server(app)
@@ -25,22 +25,22 @@ STOP_S: Final = 10.0
 
 
 class RunningServer:
-    """An application on a server in a thread of its own. Ends with the test, or by `stop`."""
+    """An application on a server in a thread of its own. It ends with the test, or by `stop`."""
 
     def __init__(self, app: Any, *, tls: bool = False, **settings: Any) -> None:
         from headrace.server.app import Server
         from headrace.server.settings.config import Config
 
         self.client_context: ssl.SSLContext | None = None
-        """Trusts the server's certificate; None on cleartext. For `NetworkConfig(verify=...)`."""
+        """An SSLContext that trusts the server's certificate, for `NetworkConfig(verify=...)`; None on cleartext."""
         own: ssl.SSLContext | None = None
         if tls:
             own, self.client_context = _contexts()
-            settings["dev_tls"] = True  # the address speaks TLS, with the certificate that is given
+            settings["dev_tls"] = True  # the address speaks TLS, with the given certificate
         settings.setdefault("bind", "127.0.0.1:0")
         config = Config(**settings)
         self.port: int = 0
-        """Where it listens."""
+        """The port on which it listens."""
         self._scheme = "https" if tls else "http"
         self._server = Server(app, config, ssl_context=own)
         self._error: BaseException | None = None
@@ -60,16 +60,16 @@ class RunningServer:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, or https."""
+        """Return `http://127.0.0.1:PORT`, or the same with https."""
         return f"{self._scheme}://{'localhost' if self._scheme == 'https' else '127.0.0.1'}:{self.port}"
 
     @property
     def websocket_url(self) -> str:
-        """The same with ws or wss."""
+        """Return the URL with ws or wss."""
         return "ws" + self.url.removeprefix("http")
 
     def stop(self) -> None:
-        """End the server now: running requests are reset. Idempotent."""
+        """End the server now, and reset running requests. Idempotent."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._server.abort)
             self._thread.join(STOP_S)
@@ -93,7 +93,8 @@ class RunningServer:
 
 
 def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For a server on localhost and its clients, with an authority that is made for this one server."""
+    """Return the contexts for a server on localhost and for its clients, with an authority made for this server
+    alone."""
     from headrace.transport.tls import CIPHERS
 
     try:
@@ -112,10 +113,11 @@ def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 @pytest.fixture
 def headrace_server() -> Iterator[Callable[..., RunningServer]]:
-    """A function that serves an application, ASGI, WSGI or native, on a free port of loopback, until the test ends.
+    """Return a function that serves an application, ASGI, WSGI or native, on a free port of loopback, until the test
+    ends.
 
-    `headrace_server(app, tls=True, max_body_size=...)`: keyword arguments are the server's settings. Returns a
-    `RunningServer` with `url`, `websocket_url` and `port`. Raises what the application's start raises.
+    `headrace_server(app, tls=True, max_body_size=...)`: keyword arguments are the server's settings. It returns a
+    `RunningServer` with `url`, `websocket_url` and `port`, and raises the errors of the application's start.
     """
     running: list[RunningServer] = []
 
@@ -131,8 +133,8 @@ def headrace_server() -> Iterator[Callable[..., RunningServer]]:
 
 @pytest.fixture
 def headrace_client() -> Iterator[Callable[..., SyncClient]]:
-    """A function that makes a `headrace.SyncClient` for a server of `headrace_server`, or for a URL; closed with the
-    test. `headrace_client(server, timeout=5)`: keyword arguments are the client's."""
+    """Return a function that makes a `headrace.SyncClient` for a server of `headrace_server`, or for a URL. The
+    client is closed with the test. `headrace_client(server, timeout=5)`: keyword arguments are the client's."""
     from headrace.client.connect.config import NetworkConfig
     from headrace.client.sync.client import SyncClient
 

@@ -1,6 +1,6 @@
-"""Test without sockets: connections in memory, a joined pair, frame builders, a clock to turn by hand.
+"""Tests without sockets: connections in memory, a joined pair, frame builders, and a clock that the test advances.
 
-Everything here runs the production engine. Example, a test of one's own rules at the level of frames:
+Everything here runs the production engine. An example at the level of frames:
 
     from headrace.testing import Clock, ServerUnderTest, headers_frame
 
@@ -25,7 +25,7 @@ from headrace.engine.hpack import Decoder, Encoder
 from headrace.engine.limits import Limits
 
 PREFACE = frames.PREFACE
-"""The 24 octets that a client's connection begins with (RFC 9113 §3.4)."""
+"""The 24 bytes with which a client's connection begins (RFC 9113 §3.4)."""
 SETTINGS_ACK = frames.SETTINGS_ACK
 """A SETTINGS frame that acknowledges the peer's (RFC 9113 §6.5.3)."""
 
@@ -54,12 +54,12 @@ class Frame(NamedTuple):
 
     @property
     def end_stream(self) -> bool:
-        """True when the frame carries END_STREAM."""
+        """Return True when the frame carries END_STREAM."""
         return self.kind in ("DATA", "HEADERS") and bool(self.flags & frames.END_STREAM)
 
     @property
     def error_code(self) -> int:
-        """The error code of RST_STREAM or GOAWAY. Raises ValueError for other frames."""
+        """Return the error code of RST_STREAM or GOAWAY. Raises ValueError for other frames."""
         if self.kind == "RST_STREAM":
             return int.from_bytes(self.payload, "big")
         if self.kind == "GOAWAY":
@@ -68,14 +68,14 @@ class Frame(NamedTuple):
 
 
 def split_frames(octets: bytes) -> Iterator[Frame]:
-    """Take octets apart into frames. Raises ValueError when they do not end with a whole frame."""
+    """Yield the frames in bytes. Raises ValueError when the last frame is incomplete."""
     octets = octets.removeprefix(PREFACE)
     position = 0
     while position < len(octets):
         length = int.from_bytes(octets[position : position + 3], "big")
         end = position + 9 + length
         if end > len(octets):
-            raise ValueError(f"{len(octets) - position} octets are left that are no whole frame")
+            raise ValueError(f"{len(octets) - position} bytes are left that are not a whole frame")
         kind = octets[position + 3]
         stream_id = int.from_bytes(octets[position + 5 : position + 9], "big") & 0x7FFFFFFF
         yield Frame(_KINDS.get(kind, str(kind)), octets[position + 4], stream_id, octets[position + 9 : end])
@@ -114,7 +114,7 @@ def window_update_frame(stream_id: int, increment: int) -> bytes:
 
 
 def ping_frame(opaque: bytes = b"\x00" * 8, *, ack: bool = False) -> bytes:
-    """Return a PING frame (RFC 9113 §6.7); `opaque` has eight octets in a valid one."""
+    """Return a PING frame (RFC 9113 §6.7); `opaque` has eight bytes in a valid one."""
     return frames.write_ping(opaque, ack)
 
 
@@ -124,7 +124,7 @@ def goaway_frame(last_stream_id: int, code: int = 0, debug: bytes = b"") -> byte
 
 
 class Clock:
-    """A clock that moves only when told. `now` is in seconds."""
+    """A clock that moves only when a test advances it. `now` is in seconds."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now: float = now
@@ -146,24 +146,25 @@ class _UnderTest:
         self._decoder = Decoder()
 
     def feed(self, octets: bytes) -> list[Event]:
-        """Let the connection receive octets; return the engine's events."""
+        """Let the connection receive bytes; return the engine's events."""
         events = self.connection.receive_data(octets, self.clock.now)
         while self.connection.input_pending:
             events += self.connection.receive_data(b"", self.clock.now)
         return events
 
     def advance(self, seconds: float) -> list[Event]:
-        """Let `seconds` pass, stopping at every deadline on the way as an event loop would; return what happened."""
+        """Let `seconds` pass, stopping at every deadline on the way as an event loop would; return the events."""
         return _advance(self.connection, self.clock, seconds)
 
     def encode(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Encode a field section with the peer's HPACK state: send the block, or the states part."""
+        """Return a field section, encoded with the peer's HPACK state. The block must be sent, or the two states
+        differ."""
         return self._encoder.encode(list(fields))
 
     def frames(self) -> list[Frame]:
         """Return the frames that the connection has sent since the last call.
 
-        Events that come of it, such as SendAccepted, are returned by the next `feed`.
+        Events that result, such as SendAccepted, are returned by the next `feed`.
         """
         output = b""
         while piece := self.connection.take_output(now=self.clock.now):
@@ -171,7 +172,8 @@ class _UnderTest:
         return list(split_frames(output))
 
     def decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
-        """Decode a field block that was sent. Each must be decoded, in the order sent, as HPACK has a state."""
+        """Return the fields of a block that was sent. Each block must be decoded, in the order sent, because HPACK
+        has a state."""
         return [(field.name, field.value) for field in self._decoder.decode(block).fields]
 
 
@@ -192,8 +194,8 @@ def _advance(
 class ServerUnderTest(_UnderTest):
     """A server connection in memory, seen from the client's side of the wire.
 
-    `connection` is the engine itself, whose verbs answer requests. `clock` is turned by `advance`. `limits` are the
-    engine's defaults when None; `enable_connect_protocol` offers extended CONNECT (RFC 8441).
+    `connection` is the engine itself, whose verbs answer requests. `advance` moves `clock`. `limits` are the engine's
+    defaults when None; `enable_connect_protocol` offers extended CONNECT (RFC 8441).
     """
 
     def __init__(
@@ -215,7 +217,7 @@ class ServerUnderTest(_UnderTest):
     def encode_request(
         self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = (), authority: str = "localhost"
     ) -> bytes:
-        """Encode a request's field section."""
+        """Return a request's encoded field section."""
         pseudo = [
             (b":method", method.encode()),
             (b":scheme", b"https"),
@@ -240,8 +242,8 @@ class ServerUnderTest(_UnderTest):
 class ClientUnderTest(_UnderTest):
     """A client connection in memory, seen from the server's side of the wire.
 
-    `connection` is the engine itself, whose verbs send requests. `clock` is turned by `advance`. `limits` are the
-    engine's defaults when None. Example:
+    `connection` is the engine itself, whose verbs send requests. `advance` moves `clock`. `limits` are the engine's
+    defaults when None. Example:
 
         client = ClientUnderTest()
         client.handshake()
@@ -277,7 +279,7 @@ class ClientUnderTest(_UnderTest):
         )
 
     def encode_response(self, status: int, headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
-        """Encode a response's field section, with the server's HPACK state."""
+        """Return a response's field section, encoded with the server's HPACK state."""
         return self.encode([(b":status", str(status).encode()), *headers])
 
     def respond(
@@ -289,7 +291,7 @@ class ClientUnderTest(_UnderTest):
         *,
         end_stream: bool = True,
     ) -> list[Event]:
-        """Let the client receive a response: HEADERS, and DATA where there is content; return the engine's events."""
+        """Let the client receive a response: HEADERS, and DATA when there is content; return the engine's events."""
         block = self.encode_response(status, headers)
         octets = headers_frame(stream_id, block, end_stream=end_stream and not content)
         if content:
@@ -298,10 +300,10 @@ class ClientUnderTest(_UnderTest):
 
 
 class H1ClientUnderTest:
-    """A client connection of HTTP/1.1 in memory; the test writes the server's octets.
+    """A client connection of HTTP/1.1 in memory; the test writes the server's bytes.
 
-    `connection` is the engine itself, whose verbs send requests. `clock` is turned by `advance`. `limits` are the
-    engine's defaults when None.
+    `connection` is the engine itself, whose verbs send requests. `advance` moves `clock`. `limits` are the engine's
+    defaults when None.
     """
 
     def __init__(self, limits: Limits | None = None, *, clock: Clock | None = None) -> None:
@@ -317,13 +319,13 @@ class H1ClientUnderTest:
         end_stream: bool = True,
         authority: str = "localhost",
     ) -> int:
-        """Send a request's head, and return its identifier. Its octets are among those of the next `written`."""
+        """Send a request's head, and return its identifier. Its bytes are among those of the next `written`."""
         return self.connection.send_request(
             method.encode(), b"http", authority.encode(), path.encode(), list(headers), end_stream=end_stream
         )
 
     def feed(self, octets: bytes) -> list[Event]:
-        """Let the client receive octets; return the engine's events."""
+        """Let the client receive bytes; return the engine's events."""
         events = self.connection.receive_data(octets, self.clock.now)
         while self.connection.input_pending:
             events += self.connection.receive_data(b"", self.clock.now)
@@ -334,11 +336,11 @@ class H1ClientUnderTest:
         return self.connection.receive_eof(self.clock.now)
 
     def advance(self, seconds: float) -> list[Event]:
-        """Let `seconds` pass, stopping at every deadline on the way as an event loop would; return what happened."""
+        """Let `seconds` pass, stopping at every deadline on the way as an event loop would; return the events."""
         return _advance(self.connection, self.clock, seconds)
 
     def written(self) -> bytes:
-        """Return the octets that the client has sent since the last call."""
+        """Return the bytes that the client has sent since the last call."""
         output = b""
         while piece := self.connection.take_output(now=self.clock.now):
             output += piece
@@ -346,7 +348,7 @@ class H1ClientUnderTest:
 
 
 class JoinedPair:
-    """A client and a server connection joined in memory: what one writes, the other reads.
+    """A client and a server connection joined in memory: each reads the bytes that the other writes.
 
     Call the verbs of `client` and `server`, then `exchange`; the events of both sides are collected.
     """
@@ -368,7 +370,7 @@ class JoinedPair:
         self.server_events: list[Event] = []
 
     def exchange(self) -> None:
-        """Carry octets both ways until neither side has anything to say."""
+        """Carry bytes both ways until neither side has more to send."""
         while True:
             to_server = self.client.take_output(now=self.clock.now)
             self.client_events += self.client.take_events()
@@ -386,11 +388,11 @@ class JoinedPair:
                 return
 
     def take_client_events(self) -> list[Event]:
-        """Return and forget what the client saw."""
+        """Return and forget the client's events."""
         events, self.client_events = self.client_events, []
         return events
 
     def take_server_events(self) -> list[Event]:
-        """Return and forget what the server saw."""
+        """Return and forget the server's events."""
         events, self.server_events = self.server_events, []
         return events

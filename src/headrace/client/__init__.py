@@ -1,4 +1,4 @@
-"""The client: the names that people need. Each module is imported when one of its names is asked for."""
+"""The client's public names. A module is imported when one of its names is first used."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,7 @@ _HOMES = {
     "calls.websocket": ("WebSocketRefused",),
 }
 _HOME_OF = {name: (f"{__name__}.{home}", name) for home, names in _HOMES.items() for name in names}
-# The server has a Request and a Response, too: outside of this room the client's are called by their whole names.
+# The server has a Request and a Response, too. Outside of this room the client's classes have their full names.
 _HOME_OF["Request"] = f"{__name__}.message.request", "ClientRequest"
 _HOME_OF["Response"] = f"{__name__}.message.response", "ClientResponse"
 
@@ -214,7 +214,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # else every name would be there for a type checker
+if not TYPE_CHECKING:  # a type checker would otherwise accept any name
 
     def __getattr__(name: str) -> Any:
         found = _HOME_OF.get(name)

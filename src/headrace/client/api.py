@@ -1,4 +1,4 @@
-"""`headrace.get` and its siblings: requests without a client at hand. They share connections, and nothing else."""
+"""`headrace.get` and its siblings: requests without a client object. They share connections, and nothing else."""
 
 from __future__ import annotations
 
@@ -36,49 +36,49 @@ def _shared() -> _SharedClient:
 
 
 def request(method: str, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-    """Send a request and return its response, whole. The options are those of `Client.request`.
+    """Send a request and return its whole response. The options are those of `Client.request`.
 
-    Connections are kept and shared by all such calls of the process, from any thread; cookies are not kept from one
-    call to the next. Raises RequestError and InvalidURL; ValueError and TypeError for options that make no request.
+    All such calls of the process share connections, from any thread. Cookies are not kept from one call to the next.
+    Raises RequestError and InvalidURL; ValueError and TypeError for invalid options.
     """
     return _shared().request(method, url, **options)
 
 
 def stream(method: str, url: URL | str, **options: Unpack[CallOptions]) -> SyncStreamedResponse:
-    """Send a request and read its response as it comes: `with headrace.stream("GET", url) as response`."""
+    """Send a request and read its response as a stream: `with headrace.stream("GET", url) as response`."""
     return _shared().stream(method, url, **options)
 
 
 def get(url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-    """GET, see `request`."""
+    """Send a GET request; see `request`."""
     return _shared().get(url, **options)
 
 
 def head(url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-    """HEAD, see `request`."""
+    """Send a HEAD request; see `request`."""
     return _shared().request("HEAD", url, **options)
 
 
 def options(url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-    """OPTIONS, see `request`."""
+    """Send an OPTIONS request; see `request`."""
     return _shared().request("OPTIONS", url, **options)
 
 
 def delete(url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-    """DELETE, see `request`."""
+    """Send a DELETE request; see `request`."""
     return _shared().request("DELETE", url, **options)
 
 
 def post(url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-    """POST, see `request`."""
+    """Send a POST request; see `request`."""
     return _shared().request("POST", url, **options)
 
 
 def put(url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-    """PUT, see `request`."""
+    """Send a PUT request; see `request`."""
     return _shared().request("PUT", url, **options)
 
 
 def patch(url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-    """PATCH, see `request`."""
+    """Send a PATCH request; see `request`."""
     return _shared().request("PATCH", url, **options)

@@ -1,4 +1,4 @@
-"""The client: what `headrace.Client` is."""
+"""The client: `headrace.Client`."""
 
 from __future__ import annotations
 
@@ -45,19 +45,18 @@ class Client(Defaults):
         async with Client() as client:
             response = await client.get("https://example.org/")
 
-    Use one for as long as the program runs: it keeps connections open and shares them. It belongs to one event loop.
+    Use one client for as long as the program runs: it keeps and shares connections. It belongs to one event loop.
 
-    `base_url` is put before relative URLs. `headers`, `params`, `cookies`, `auth` and `timeout` are for every request
-    that does not say otherwise; redirects are followed, `max_redirects` at most, unless `follow_redirects` is False;
-    `retry` sends requests again as its policy says, None never. `event_hooks` maps "request" and "response" to lists of
-    functions, plain or async, that are called with each request before it is sent and each response when its head is
-    there. Content that inflates to more than 16 MiB and to more than `max_decompression_ratio` times what came is an
-    error; None for no limit. So is a response that is read whole and has more than `max_response_size` bytes; None for
-    no limit, and none for what is read as a stream.
+    `base_url` stands before relative URLs. `headers`, `params`, `cookies`, `auth` and `timeout` are defaults for every
+    request. The client follows redirects, `max_redirects` at most, unless `follow_redirects` is False. `retry` sends
+    requests again as its policy says; None: never. `event_hooks` maps "request" and "response" to lists of functions,
+    plain or async; the client calls them with each request before it is sent, and with each response when its head has
+    arrived. Content that inflates to more than 16 MiB and `max_decompression_ratio` times its bytes on the wire is an
+    error; None for no limit. So is a whole response, not a stream, of more than `max_response_size` bytes.
 
-    `network` says how connections are made; the settings that are asked for most can be given here as well, and go
-    before it: `http1`, `http2`, `verify`, `cert`, `proxy`, `trust_env`, `uds`, `local_address`, `max_connections` and
-    `keepalive_ping_s`, see `NetworkConfig`. `transport` replaces the network with something else.
+    `network` has the settings of connections. The most common ones can be given here as well, and take precedence:
+    `http1`, `http2`, `verify`, `cert`, `proxy`, `trust_env`, `uds`, `local_address`, `max_connections` and
+    `keepalive_ping_s`; see `NetworkConfig`. `transport` replaces the network.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class Client(Defaults):
 
     @property
     def follow_redirects(self) -> bool:
-        """Whether redirects are followed, where a call does not say otherwise."""
+        """Return True when the client follows redirects by default."""
         return bool(self._on_the_way)
 
     @follow_redirects.setter
@@ -116,7 +115,7 @@ class Client(Defaults):
 
     @property
     def is_closed(self) -> bool:
-        """True after `aclose`."""
+        """Return True after `aclose`."""
         return self._is_closed
 
     # -- requests ----------------------------------------------------------------------------------------------
@@ -124,14 +123,14 @@ class Client(Defaults):
     async def send(
         self, request: ClientRequest, *, stream: bool = False, **options: Unpack[SendOptions]
     ) -> ClientResponse:
-        """Send a request. With `stream` the response is returned when its head is there, and has to be read to its end
-        or closed; else when it is whole. Raises RequestError, ValueError for what cannot be sent."""
+        """Send a request. With `stream` the response is returned with its head, and must be read to its end or
+        closed; else it is whole. Raises RequestError, and ValueError for an invalid request."""
         return await self._send(checked_request(request).copy(), stream, options)
 
     async def _send(
         self, request: ClientRequest, stream: bool, options: SendOptions, transport: Transport | None = None
     ) -> ClientResponse:
-        """Send a request that nobody else has."""
+        """Send a request that no other code uses."""
         if self._is_closed:
             raise PoolError("the client is closed", url=request.url.without_userinfo())
         auth = as_auth(options["auth"]) if "auth" in options else self._auth
@@ -157,14 +156,14 @@ class Client(Defaults):
         return await until(deadline, journey.run(request), request.url.without_userinfo())
 
     async def request(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
-        """Send a request and return its response, whole. Raises as `build_request` and `send`."""
+        """Send a request and return its whole response. Raises as `build_request` and `send` do."""
         making, sending = split(options)
         return await self._send(self.build_request(method, url, **making), False, sending)
 
     def stream(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> StreamedResponse:
-        """Send a request and read its response as it comes: `async with client.stream("GET", url) as response`.
+        """Send a request and read its response as a stream: `async with client.stream("GET", url) as response`.
 
-        Leaving the block gives up what has not been read. Raises as `request`, when the block is entered.
+        Leaving the block gives up the unread rest. Entering it raises as `request` does.
         """
         return StreamedResponse(self, method, url, options)
 
@@ -181,12 +180,13 @@ class Client(Defaults):
         close_timeout_s: float = 5.0,
         **options: Unpack[CallOptions],
     ) -> WebSocketSession:
-        """Open a WebSocket: `async with client.websocket("wss://example.org/chat") as ws`; awaited, the caller closes.
+        """Open a WebSocket: `async with client.websocket("wss://example.org/chat") as ws`; awaited, the caller closes
+        it.
 
-        It runs over HTTP/2 where the server takes it there (RFC 8441), else by HTTP/1.1's upgrade; credentials, cookies
-        and hooks are those of a request, redirects are followed only with `follow_redirects=True`.
-        `headrace.client.calls.websocket.WebSocketOptions` says what the other options mean. Raises WebSocketRefused
-        when the answer is none, and as `request`.
+        It runs over HTTP/2 where the server accepts it there (RFC 8441), else by HTTP/1.1's upgrade. Credentials,
+        cookies and hooks are those of a request; only `follow_redirects=True` follows redirects. The other options are
+        explained by `headrace.client.calls.websocket.WebSocketOptions`. Raises WebSocketRefused when the server answers
+        with an ordinary response, and as `request` does.
         """
         from headrace.client.calls.websocket import WebSocketOptions, session
 
@@ -214,11 +214,11 @@ class Client(Defaults):
     ) -> EventSource:
         """Read server-sent events: `async with client.sse(url) as events: async for event in events`.
 
-        With `reconnect` a stream that ends or breaks off is asked for again, from the last event that came, until the
-        answer is 204 or an error; the default is yes for GET and no for other methods. It waits as long as the stream
-        said, or 3 seconds, longer after failures; `sleep` does the waiting. Without a `timeout` the stream may be
-        silent for ever. Entering the block raises as `request`, HTTPStatusError for 400 and above, and
-        RemoteProtocolError for what is no event stream; so does each further connection.
+        With `reconnect` the client asks again for a stream that ends or breaks off, from the last event on, until the
+        answer is 204 or an error. The default is True for GET and False for other methods. It waits for as long as the
+        stream said, or 3 seconds, and longer after failures; `sleep` does the waiting. Without a `timeout` the stream
+        may be silent for ever. Entering the block raises as `request` does, HTTPStatusError, and RemoteProtocolError
+        for anything but an event stream; so does each further connection.
         """
         if "timeout" not in options:
             options["timeout"] = replace(self._timeouts, read=None)
@@ -235,7 +235,7 @@ class Client(Defaults):
         )
 
     async def get(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
-        """GET, see `request`."""
+        """Send a GET request; see `request`."""
         if not options:
             response = await self._plain(url, ClientResponse)
             if response is not None:
@@ -243,32 +243,32 @@ class Client(Defaults):
         return await self.request("GET", url, **options)
 
     async def head(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
-        """HEAD, see `request`."""
+        """Send a HEAD request; see `request`."""
         return await self.request("HEAD", url, **options)
 
     async def options(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
-        """OPTIONS, see `request`."""
+        """Send an OPTIONS request; see `request`."""
         return await self.request("OPTIONS", url, **options)
 
     async def delete(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
-        """DELETE, see `request`."""
+        """Send a DELETE request; see `request`."""
         return await self.request("DELETE", url, **options)
 
     async def post(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
-        """POST, see `request`."""
+        """Send a POST request; see `request`."""
         return await self.request("POST", url, **options)
 
     async def put(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
-        """PUT, see `request`."""
+        """Send a PUT request; see `request`."""
         return await self.request("PUT", url, **options)
 
     async def patch(self, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
-        """PATCH, see `request`."""
+        """Send a PATCH request; see `request`."""
         return await self.request("PATCH", url, **options)
 
     async def _plain(self, url: URL | str, kind: type[R]) -> R | ClientResponse | None:
-        """Take the short way: nothing is asked for but the URL, and nothing of the client stands between. Return None
-        where something does. A response is of the `kind`, but a ClientResponse after redirects."""
+        """Take the short way of a call that has only a URL, on a client without settings that need the long way.
+        Return None when there are any. The response is of `kind`, or a ClientResponse after redirects."""
         target = self._targets.get(url)
         made_from, fields = self._prepared
         if target is None or not self._jar.is_empty or self._headers._pairs is not made_from:
@@ -306,7 +306,7 @@ class Client(Defaults):
         return self._jar
 
     async def _plain_rest(self, response: R) -> R:
-        """What a plain request seldom needs: codings and cookies, and that there is too much."""
+        """Handle parts that a plain response seldom has: codings, cookies, and content beyond the limit."""
         assert response._call is not None
         headers = response._incoming.head.headers
         try:
@@ -319,7 +319,7 @@ class Client(Defaults):
         return response
 
     async def _plain_redirect(self, response: ClientResponse) -> ClientResponse:
-        """Follow a redirect; its content is not wanted."""
+        """Follow a redirect; its content is not needed."""
         call, incoming = response._call, response._incoming
         assert call is not None
         response._extra = Streaming(incoming, call, self._max_ratio, None)
@@ -346,7 +346,7 @@ class Client(Defaults):
     # -- its end -----------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Let what runs come to its end for a while, then close all connections. Idempotent."""
+        """Let running requests finish for a while, then close all connections. Idempotent."""
         self._is_closed = True
         self._settle()
         await self.transport.aclose()
@@ -359,7 +359,7 @@ class Client(Defaults):
 
 
 def _transport(network: NetworkConfig | None, options: NetworkOptions) -> Transport:
-    """The network, as `network` has it, or the defaults, but for what `options` say."""
+    """Return the network transport for `network`, or for the defaults, changed by `options`."""
     from headrace.client.connect.config import NetworkConfig
     from headrace.client.pool.network import NetworkTransport
 
@@ -371,7 +371,7 @@ def _transport(network: NetworkConfig | None, options: NetworkOptions) -> Transp
 
 
 class StreamedResponse:
-    """What `Client.stream` returns: a block in which the response is read. Used once."""
+    """The result of `Client.stream`: a block in which the response is read. It can be used once."""
 
     __slots__ = ("_client", "_method", "_options", "_response", "_url")
 
@@ -394,7 +394,7 @@ class StreamedResponse:
 
 
 class ForgetfulClient(Client):
-    """Keeps cookies for one call and its redirects, not from call to call."""
+    """A client that keeps cookies for one call and its redirects, not from call to call."""
 
     def _jar_of_call(self) -> JarHolder:
         return JarHolder()

@@ -1,4 +1,4 @@
-"""The timeout that is over all of a request: `Timeouts.total`."""
+"""The timeout of a whole request: `Timeouts.total`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ T = TypeVar("T")
 
 
 async def until(deadline: float, awaitable: Awaitable[T], url: str) -> T:
-    """Await it, at most until `deadline` of the loop's clock. Raises TotalTimeout, for which it is cancelled."""
+    """Await until `deadline` on the event loop's clock at the latest. Raises TotalTimeout, and cancels the
+    awaitable."""
     try:
         async with asyncio.timeout_at(deadline) as limit:
             return await awaitable
     except TimeoutError as error:
         if limit.expired() and not isinstance(error, TotalTimeout):
-            raise TotalTimeout("the request took longer than its timeout for all of it", url=url) from None
+            raise TotalTimeout("the request took longer than its total timeout", url=url) from None
         raise

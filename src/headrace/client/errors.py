@@ -1,7 +1,7 @@
-"""What a request can end in instead of a response. Each error says what happened, to which URL, and what one may do.
+"""The errors of requests. Each says what happened, to which URL, and what the caller can do.
 
 ClientError
-  InvalidURL                    nothing was sent, nor could it be
+  InvalidURL                    nothing was sent, and nothing could be
   RequestError                  one request; has `url` and `retryable`
     ConnectError                no connection: DNSError, TLSError, ProxyError
     RequestTimeout              PoolTimeout, ConnectTimeout, TLSTimeout, HeadersTimeout, ReadTimeout, WriteTimeout,
@@ -12,9 +12,9 @@ ClientError
     RemoteProtocolError         the server broke a rule of HTTP
     TruncatedBody               less content than was announced
     BodyConsumed                the request's content cannot be sent a second time
-    DecodingError               a content coding that is wrong, or inflates without bound
+    DecodingError               a content coding that is invalid, or inflates without bound
     TooManyRedirects
-    HTTPStatusError             of `raise_for_status`; has the response
+    HTTPStatusError             from `raise_for_status`; has the response
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 
 
 class ClientError(Exception):
-    """Base of everything that the client raises for what happened outside of it."""
+    """Base of all errors that the client raises for events outside of it."""
 
 
 class InvalidURL(ClientError, ValueError):
-    """A URL that no request can be sent to: the message names it, and what is wrong."""
+    """A URL that no request can be sent to. The message names it and its fault."""
 
 
 class RequestError(ClientError):
     """A request that did not end in a whole response.
 
     `retryable` is True when it is certain that the server has not processed the request, so that it may be sent again
-    whatever its method is (RFC 9110 §9.2.2, RFC 9113 §8.7). With False a server may have acted on it, as it has when
-    its response had begun, whatever it says afterwards. `url` is the request's as text, without user information; ""
-    until the client has filled it in. `head` is the response's head, where it had come before the fault.
+    with any method (RFC 9110 §9.2.2, RFC 9113 §8.7). With False a server may have acted on it. Once a response has
+    begun it is always False, also when the server says otherwise later. `url` is the request's URL as text, without
+    user information; "" until the client has filled it in. `head` is the response's head, when it had arrived before
+    the fault.
     """
 
     retryable: bool = False
@@ -53,7 +54,8 @@ class RequestError(ClientError):
         self.head: ResponseHead | None = None
 
     def came_after(self, head: ResponseHead) -> None:
-        """Take the head of the response that had begun: the request was processed, and is not `retryable`."""
+        """Set the head of the response that had begun: the server has processed the request, so it is not
+        `retryable`."""
         self.head = head
         self.retryable = False
 
@@ -68,15 +70,16 @@ class ConnectError(RequestError, OSError):
 
 
 class DNSError(ConnectError):
-    """The host has no address, or nobody could be asked for it."""
+    """The host has no address, or the look-up failed."""
 
 
 class TLSError(ConnectError):
-    """The handshake of TLS failed: an unknown authority, another name, an expired certificate, no common protocol."""
+    """The TLS handshake failed: an unknown authority, another name, an expired certificate, no common protocol."""
 
 
 class ProxyError(ConnectError):
-    """The proxy could not be reached, or would not connect. `status` is its answer to CONNECT, 0 when there is none."""
+    """The proxy could not be reached, or refused to connect. `status` is its answer to CONNECT, 0 when there is
+    none."""
 
     def __init__(self, message: str, *, url: str = "", status: int = 0) -> None:
         super().__init__(message, url=url)
@@ -84,7 +87,7 @@ class ProxyError(ConnectError):
 
 
 class RequestTimeout(RequestError, TimeoutError):
-    """Something took longer than its timeout. `phase` is the name of that timeout in `Timeouts`."""
+    """A phase took longer than its timeout. `phase` is the name of that timeout in `Timeouts`."""
 
     phase = ""
 
@@ -97,45 +100,45 @@ class PoolTimeout(RequestTimeout):
 
 
 class ConnectTimeout(RequestTimeout):
-    """No address of the host answered."""
+    """No address of the host answered in time."""
 
     phase = "connect"
     retryable = True
 
 
 class TLSTimeout(RequestTimeout):
-    """The handshake of TLS was not done in time."""
+    """The TLS handshake was not done in time."""
 
     phase = "tls"
     retryable = True
 
 
 class HeadersTimeout(RequestTimeout):
-    """The request was sent, and no response began."""
+    """The request was sent, and no response began in time."""
 
     phase = "headers"
 
 
 class ReadTimeout(RequestTimeout):
-    """Between two pieces of the response's content."""
+    """No further piece of the response's content arrived in time."""
 
     phase = "read"
 
 
 class WriteTimeout(RequestTimeout):
-    """The server took nothing more of the request's content."""
+    """The server accepted no further piece of the request's content in time."""
 
     phase = "write"
 
 
 class TotalTimeout(RequestTimeout):
-    """The request as a whole: with its redirects, retries and content."""
+    """The whole request, with its redirects, retries and content, took too long."""
 
     phase = "total"
 
 
 class PoolError(RequestError):
-    """The client takes no further request: as many as it may hold wait already, or it is closed."""
+    """The client accepts no further request: the limit of waiting requests is reached, or it is closed."""
 
     retryable = True
 
@@ -143,16 +146,17 @@ class PoolError(RequestError):
 class ConnectionLost(RequestError, ConnectionError):
     """The connection ended while the request was open.
 
-    `is_stale` is True where an HTTP/1.1 connection that had served before ended ahead of the first octet of a response.
-    Most likely the server has closed it for being idle, just as the request left. That is not certain, so `retryable`
-    is False; but a request with an idempotent method may be sent again without asking (RFC 9112 §9.3.1).
+    `is_stale` is True when an HTTP/1.1 connection that had served before ended ahead of the first byte of a response.
+    Most likely the server closed it because it was idle, just as the request left. That is not certain, so `retryable`
+    is False; but a request with an idempotent method may be sent again automatically (RFC 9112 §9.3.1).
     """
 
     is_stale = False
 
 
 class StreamReset(RequestError):
-    """The server ended this request, and not its connection. `code` is RFC 9113 §7's; the name is in the message."""
+    """The server ended this request, and not its connection. `code` is an error code of RFC 9113 §7; the message has
+    its name."""
 
     def __init__(self, message: str, *, code: int, url: str = "", retryable: bool | None = None) -> None:
         super().__init__(message, url=url, retryable=retryable)
@@ -169,20 +173,20 @@ class TruncatedBody(RequestError):
 
 class BodyConsumed(RequestError):
     """The request has to be sent again, for a redirect, a retry or another connection; but its content came from an
-    iterator, which is used up. Give the octets, a file, or a function that makes a new iterator."""
+    iterator, which is used up. Give bytes, a file, or a function that makes a new iterator."""
 
 
 class DecodingError(RequestError):
-    """The response's content is not what its content-encoding says, or is too much of it (RFC 9110 §8.4)."""
+    """The response's content is invalid for its content-encoding, or decodes to too much (RFC 9110 §8.4)."""
 
 
 class ResponseTooLarge(RequestError):
-    """A response that is kept whole has more content than `max_response_size`, as it came or without its codings. Read
-    it as a stream (`Client.stream`), or give the request another limit."""
+    """A whole response has more content than `max_response_size`, before or after decoding. Read it as a stream
+    (`Client.stream`), or give the request another limit."""
 
 
 def too_large(limit: int) -> ResponseTooLarge:
-    """The error for a response beyond `limit` bytes."""
+    """Return the error for a response beyond `limit` bytes."""
     return ResponseTooLarge(
         f"the response's content has more than {limit:,} bytes (max_response_size); read it as a stream, or raise the"
         " limit"
@@ -190,11 +194,11 @@ def too_large(limit: int) -> ResponseTooLarge:
 
 
 class TooManyRedirects(RequestError):
-    """More redirects than `max_redirects`; or they lead where no request may go."""
+    """More redirects than `max_redirects`, or a redirect to a URL that no request may have."""
 
 
 class HTTPStatusError(RequestError):
-    """A response of 400 and above, where the caller had asked for an error. `response` is that response."""
+    """A response of 400 and above, when the caller asked for an error. `response` is that response."""
 
     def __init__(self, message: str, *, response: Any, url: str = "") -> None:
         super().__init__(message, url=url)
@@ -202,4 +206,4 @@ class HTTPStatusError(RequestError):
 
 
 class StreamConsumed(ClientError, RuntimeError):
-    """The response's content was read as a stream, or given up, and is not there any more."""
+    """The response's content was read as a stream, or given up, and is not in memory any more."""

@@ -1,9 +1,9 @@
-"""The seams of the client, from the wire up: what goes to a connection, what comes back, and who carries it.
+"""The seams of the client, from the wire up: the request that goes to a connection, the response, and their carrier.
 
     Client -> (auth, cookies, redirects, retries) -> Transport -> pool -> driver -> engine
 
-A `Transport` takes an `Outgoing`, which is what stands on the wire, and gives an `Incoming`. The network is one, an
-application in memory another, a script of faults a third.
+A `Transport` takes an `Outgoing`, a request as it stands on the wire, and returns an `Incoming`. The network is one
+transport; an application in memory is another, and a script of faults a third.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Called = TypeVar("Called", bound=Callable[..., Any])
 
 
 def in_this_context(callback: Called) -> Called:
-    """`callback`, to be called in a copy of the context that is current now: a caller's, for what is called while the
-    connection reads, on behalf of all its callers."""
+    """Return a callback that runs in a copy of the present context, that of a caller. A connection reads on behalf
+    of all its callers, so its own context would be wrong."""
     return partial(contextvars.copy_context().run, callback)  # type: ignore[return-value]
 
 
@@ -38,38 +38,39 @@ class Origin(NamedTuple):
 
 
 class Content(Protocol):
-    """The content of a request that is not simply octets."""
+    """The content of a request when it is not plain bytes."""
 
     @property
     def length(self) -> int | None:
-        """Octets in all, None when that is not known."""
+        """Return the length in bytes, or None when it is unknown."""
         ...
 
     @property
     def is_replayable(self) -> bool:
-        """True when `open` can be called again, now."""
+        """Return True when `open` can be called again."""
         ...
 
     def open(self) -> AsyncIterator[bytes]:
-        """Begin from the first octet. Raises BodyConsumed when that cannot be done again."""
+        """Return an iterator that begins at the first byte. Raises BodyConsumed when that is impossible a second
+        time."""
         ...
 
     def trailers(self) -> Pairs:
-        """The trailer section that follows the last piece; [] for none. Asked for after the last piece."""
+        """Return the trailer section, [] for none. Called after the last piece."""
         ...
 
 
 class Outgoing:
     """A request as it stands on the wire. Field names are lower case, and none of them belongs to the connection.
 
-    `headers` has neither `host` nor `content-length` nor `transfer-encoding`: `authority` and `content` say as much.
-    `protocol` asks for a tunnel: b"websocket". `on_informational` is told of 1xx responses, `on_sent` of octets of
-    content that were accepted for sending, both on the loop, and both must be quick; they run in a copy of the context
-    in which the Outgoing is made.
+    `headers` has neither `host` nor `content-length` nor `transfer-encoding`: `authority` and `content` replace them.
+    `protocol` asks for a tunnel: b"websocket". `on_informational` is called with 1xx responses, `on_sent` with the
+    number of content bytes accepted for sending. The event loop calls both, in a copy of the context in which the
+    Outgoing is made; they must be quick.
 
-    Of a response that is wanted whole, `max_size` is the most bytes of content, None for no limit. Answers with a
-    status of `on_the_way` are handed over with their head, as a stream: most likely another request follows them, and
-    nobody wants their content.
+    `max_size` is the most bytes of content of a whole response, None for no limit. A response with a status in
+    `on_the_way` is returned with its head, as a stream: most likely another request follows it, and its content is not
+    needed.
     """
 
     __slots__ = (
@@ -112,7 +113,8 @@ class Outgoing:
         self.origin: Origin = origin
         self.authority: bytes = authority
         self.path: bytes = path
-        self.headers: Pairs = [(pair[0], pair[1]) for pair in headers]  # the caller may change its own meanwhile
+        # a copy: the caller may change its own list meanwhile
+        self.headers: Pairs = [(pair[0], pair[1]) for pair in headers]
         self.content: bytes | Content = content
         self.url: str = url
         self.timeouts: Timeouts = timeouts
@@ -124,9 +126,10 @@ class Outgoing:
         self.max_size: int | None = max_size
         self.on_the_way: Collection[int] = on_the_way
         self.never_indexed: frozenset[bytes] | None = never_indexed
-        """Names of fields, trailers included, that become never-indexed literals (RFC 7541 §6.2.3); for proxies."""
+        """Names of fields, trailers included, that are sent as never-indexed literals (RFC 7541 §6.2.3); for
+        proxies."""
         self.never_indexed_back: frozenset[bytes] | None = None
-        """Names of fields that have come so in its response up to now."""
+        """Names of fields of the response that arrived as never-indexed literals, so far."""
 
 
 class ResponseHead(NamedTuple):
@@ -138,37 +141,38 @@ class ResponseHead(NamedTuple):
 
 
 class Incoming(Protocol):
-    """A response whose head is there; its content is read with back-pressure, or given up.
+    """A response whose head has arrived. Its content is read with back-pressure, or given up.
 
-    Every Incoming has to be read to its end or closed: else it keeps its place on the connection.
+    Every Incoming must be read to its end or closed: otherwise it keeps its place on the connection.
     """
 
     @property
     def head(self) -> ResponseHead:
-        """The response's head."""
+        """Return the response's head."""
         ...
 
     @property
     def trailers(self) -> Pairs:
-        """The trailer section, once the content has ended; [] when there is none."""
+        """Return the trailer section, once the content has ended; [] for none."""
         ...
 
     async def receive(self) -> bytes:
-        """The next octets of content as they stand on the wire, b"" at the end, then always. Raises RequestError."""
+        """Return the next bytes of content as they stand on the wire; b"" at the end, and after it. Raises
+        RequestError."""
         ...
 
     async def read(self) -> bytes:
-        """All that is left. Raises RequestError, TruncatedBody among them: never a part for the whole."""
+        """Return the rest of the content. Raises RequestError, for example TruncatedBody; it never returns a part."""
         ...
 
     def close(self) -> None:
-        """Give up what is left: RST_STREAM(CANCEL), or the end of an HTTP/1.1 connection. A no-op after the end."""
+        """Give up the rest: RST_STREAM(CANCEL), or the end of an HTTP/1.1 connection. Do nothing after the end."""
         ...
 
     @property
     def info(self) -> dict[str, Any]:
-        """For people and extensions: `http_version`, `stream_id`, `peer`, `local`, `tls` (None, or version, cipher and
-        certificate)."""
+        """Return facts for people and extensions: `http_version`, `stream_id`, `peer`, `local`, `tls` (None, or
+        version, cipher and certificate)."""
         ...
 
 
@@ -176,11 +180,11 @@ class Transport(Protocol):
     """Carries requests."""
 
     async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
-        """Send a request and return its response once its head is there; with `whole`, once all of it is, so that
-        `read` does not wait, but for answers that are on the way to another one: see `Outgoing`. Cancelling it gives
-        the request up. Raises RequestError, ResponseTooLarge among them."""
+        """Send a request and return its response once its head has arrived. With `whole`, return it once all of it
+        has arrived, so that `read` does not wait; responses with a status in `Outgoing.on_the_way` are the
+        exception. Cancelling gives the request up. Raises RequestError, for example ResponseTooLarge."""
         ...
 
     async def aclose(self) -> None:
-        """Let what runs come to its end for a while, then end everything. Idempotent."""
+        """Let running requests finish for a while, then end everything. Idempotent."""
         ...

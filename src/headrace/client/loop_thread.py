@@ -1,7 +1,7 @@
-"""An event loop in a thread of its own, for code that is not asynchronous.
+"""An event loop in a thread of its own, for synchronous code.
 
-A call costs two changes of threads and no more: the coroutine is handed over by one `call_soon_threadsafe`, takes its
-first steps in that very callback, and its last step lets the caller go by a lock. There is no future between them.
+A call costs two changes of threads: one `call_soon_threadsafe` hands over the coroutine, which takes its first steps in
+that callback, and its last step releases the caller's lock. There is no future between them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 _EAGER: Final = sys.version_info >= (3, 12)
 _GLANCE_S: Final = 0.5
-"""A signal that comes just before a thread falls asleep at a lock does not wake it: so it looks up now and then."""
+"""Seconds after which a waiting thread wakes for a moment. A signal that arrives just before the thread blocks on
+its lock does not wake it."""
 
 
 class _Call:
@@ -31,8 +32,8 @@ class _Call:
     def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.loop = loop
         self.coroutine = coroutine
-        # One a call, not one a thread: a signal handler, or what the collector ends, may make a call while its thread
-        # waits for another, and neither may be let go by the other's end.
+        # One lock for each call, not for each thread. A signal handler or a finalizer may make a call while its thread
+        # waits for another one, and neither may be released by the end of the other.
         self.lock = Lock()
         self.lock.acquire()
         self.result: Any = None
@@ -40,7 +41,7 @@ class _Call:
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """On the loop's thread."""
+        """Start the coroutine; called on the loop's thread."""
         if _EAGER:
             self.task = asyncio.Task(self._run(), loop=self.loop, eager_start=True)  # type: ignore[call-arg, unused-ignore]
         else:
@@ -49,27 +50,27 @@ class _Call:
     async def _run(self) -> None:
         try:
             self.result = await self.coroutine
-        except BaseException as error:  # whatever it is, it is the caller's
+        except BaseException as error:  # any error is the caller's
             self.error = error
         finally:
             self.lock.release()
 
     def cancel(self) -> None:
-        """On the loop's thread."""
+        """Cancel the coroutine; called on the loop's thread."""
         if self.task is not None:
             self.task.cancel()
         else:
             self.coroutine.close()  # interrupted before it was handed over
 
     def give_up(self) -> None:
-        """The loop has ended before it could start this."""
+        """End the call with an error: the loop ended before it could start it."""
         self.coroutine.close()
         self.error = asyncio.CancelledError()
         self.lock.release()
 
 
 class Closes(Protocol):
-    """What is closed before the loop ends."""
+    """An object that is closed before the loop ends."""
 
     async def aclose(self) -> None:
         """Close it."""
@@ -82,7 +83,7 @@ class LoopThread:
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop = _new_loop()
         self.closes: WeakSet[Closes] = WeakSet()
-        """What `stop` closes first."""
+        """Objects that `stop` closes first."""
         self._pid = os.getpid()
         self._calls: set[_Call] = set()
         self._thread = threading.Thread(target=self._run, name="headrace", daemon=True)
@@ -101,7 +102,7 @@ class LoopThread:
                     call.give_up()
 
     async def _end(self) -> None:
-        """Nobody waits for what is open any more, so it has a second."""
+        """Close everything within a second: no caller waits for it any more."""
         closing = [asyncio.ensure_future(each.aclose()) for each in list(self.closes)]
         if closing:
             await asyncio.wait(closing, timeout=1.0)
@@ -112,11 +113,11 @@ class LoopThread:
 
     @property
     def is_alive(self) -> bool:
-        """True while calls can be made."""
+        """Return True while calls can be made."""
         return self._pid == os.getpid() and self._thread.is_alive() and not self.loop.is_closed()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop, and return or raise what it does. KeyboardInterrupt in between cancels it.
+        """Run a coroutine on the loop; return its result or raise its error. KeyboardInterrupt in between cancels it.
 
         Raises RuntimeError on the loop's own thread, which would wait for itself; after a fork; and when the loop ends.
         """
@@ -134,7 +135,7 @@ class LoopThread:
             while not call.lock.acquire(True, _GLANCE_S):
                 pass
         except BaseException as interrupt:
-            # Ctrl-C, what the handler of another signal raises, or a loop that takes no more calls.
+            # Ctrl-C, an error from another signal's handler, or a loop that takes no more calls.
             try:
                 self.loop.call_soon_threadsafe(call.cancel)
             except RuntimeError:
@@ -158,7 +159,7 @@ class LoopThread:
         return result
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a plain function on the loop's thread, and return or raise what it does."""
+        """Call a plain function on the loop's thread; return its result or raise its error."""
 
         async def calling() -> T:
             return function(*arguments)
@@ -166,29 +167,30 @@ class LoopThread:
         return self.run(calling())
 
     def _close_soon(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have the loop call and await `close`, and wait for nothing. May be called in any thread, whatever that
-        holds."""
+        """Let the loop call and await `close`, without waiting for it. May be called in any thread, with any lock
+        held."""
         if self._pid != os.getpid():
             return
 
         async def closing() -> None:
             try:
                 await close()
-            finally:  # what it raises is nobody's: after an interrupt the source still runs, and ends by a cancellation
+            # its error reaches no caller: after an interrupt the source still runs, and a cancellation ends it
+            finally:
                 self._calls.discard(call)
 
         call = _Call(self.loop, closing())
         self._calls.add(call)
         try:
             self.loop.call_soon_threadsafe(call.start)
-        except RuntimeError:  # the loop has ended, and what it ran with it
+        except RuntimeError:  # the loop has ended, and the coroutines with it
             self._calls.discard(call)
             call.coroutine.close()
 
     def iterate(self, source: AsyncIterator[T]) -> Iterator[T]:
-        """The items of an async generator, as a plain one. A generator that is given up early closes its source soon,
-        and does not wait for that: it may be the collector that ends it, on the loop's own thread, or on one that holds
-        a lock which the loop needs."""
+        """Yield the items of an async generator. When the caller gives this generator up early, the source is closed
+        soon, without waiting: the garbage collector may close it on the loop's own thread, or on one that holds a
+        lock that the loop needs."""
 
         async def following() -> tuple[bool, Any]:
             try:
@@ -208,7 +210,7 @@ class LoopThread:
                 self._close_soon(close)
 
     def stop(self) -> None:
-        """End the loop and its thread. Idempotent; nothing runs on it after that."""
+        """End the loop and its thread. Idempotent; nothing runs on it afterwards."""
         if self.is_alive and threading.get_ident() != self._thread.ident:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join()
@@ -228,7 +230,7 @@ _making: Final = threading.RLock()  # a signal handler may ask while its thread 
 
 
 def shared() -> LoopThread:
-    """The one of this process, started when it is first asked for."""
+    """Return the loop thread of this process; the first call starts it."""
     global _shared
     found = _shared
     if found is None or not found.is_alive:

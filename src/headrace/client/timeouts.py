@@ -1,4 +1,4 @@
-"""How long each phase of a request may take."""
+"""The timeouts of a request, phase by phase."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds for each phase of a request; None is without limit. Raises ValueError for what is not above 0.
+    """Seconds for each phase of a request; None for no limit. Raises ValueError for a number that is not above 0.
 
-    The phases follow each other, but `total`, which is over all of them, retries and redirects too.
+    The phases follow each other. `total` covers all of them, with retries and redirects.
     """
 
     pool: float | None = 30.0
     """Waiting for a place on a connection; making a new one counts under `connect` and `tls`."""
     connect: float | None = 10.0
-    """DNS and TCP, all addresses together; with a proxy its answer too."""
+    """DNS and TCP, all addresses together, and a proxy's answer."""
     tls: float | None = 10.0
-    """The handshake."""
+    """The TLS handshake."""
     headers: float | None = 60.0
-    """From the last octet of the request to the head of the response; interim responses do not extend it."""
+    """From the last byte of the request to the head of the response; interim responses do not extend it."""
     read: float | None = 30.0
-    """Between two pieces of the response's content, while there is room for it."""
+    """Between two pieces of the response's content, while the reader has room for it."""
     write: float | None = 30.0
-    """Between two pieces of the request's content that the server takes."""
+    """Between two pieces of the request's content that the server accepts."""
     total: float | None = None
-    """From the call to the last octet of the response."""
+    """From the call to the last byte of the response."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -35,7 +35,7 @@ class Timeouts:
 
     @classmethod
     def of(cls, value: float | Timeouts | None) -> Timeouts:
-        """A number is for every phase but `total`; None is no limit at all."""
+        """Return the Timeouts for a value: a number counts for every phase except `total`; None is no limit at all."""
         if isinstance(value, Timeouts):
             return value
         return cls(value, value, value, value, value, value, None)

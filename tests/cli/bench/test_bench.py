@@ -189,7 +189,7 @@ def test_a_terminal_sees_it_live_and_ctrl_c_reports_what_there_is(server: Served
     report = json.loads(out)
     assert (process.returncode, report["interrupted"]) == (130, True)
     assert report["requests"] > 0
-    assert "it was interrupted before its end" in report["doubts"]
+    assert "the run was interrupted before its end" in report["doubts"]
 
 
 @pytest.mark.parametrize(

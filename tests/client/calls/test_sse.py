@@ -129,7 +129,7 @@ def test_it_waits_longer_while_nobody_answers(run: Run) -> None:
     ("answer", "error", "words"),
     [
         (Answer(404), HTTPStatusError, "404"),
-        (Answer(201, TYPE), RemoteProtocolError, "201, an event stream has 200"),
+        (Answer(201, TYPE), RemoteProtocolError, "201; an event stream has 200"),
         (Answer(200, [("content-type", "text/html")]), RemoteProtocolError, "text/html, not text/event-stream"),
         (Answer(200), RemoteProtocolError, "of no type"),
         (ConnectionLost("gone"), ConnectionLost, "gone"),

@@ -53,10 +53,10 @@ def test_a_proxys_url(text: str, proxy: Proxy) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ftp://proxy", "the scheme 'ftp' of a proxy is not known"),
+        ("ftp://proxy", "the scheme 'ftp' of a proxy is unknown"),
         ("http://", "has no host"),
-        ("http://proxy:port", "is wrong"),
-        (f"socks5://{'u' * 256}@proxy", "longer than 255 octets"),
+        ("http://proxy:port", "is invalid"),
+        (f"socks5://{'u' * 256}@proxy", "longer than 255 bytes"),
     ],
 )
 def test_a_proxys_url_that_is_none(text: str, message: str) -> None:
@@ -238,8 +238,8 @@ def test_a_proxy_is_told_name_and_password(run: Run, user: str) -> None:
             "made no connection to localhost:9: it answered 403",
             403,
         ),
-        (b"HTTP/1.1 200", "no tunnel through the proxy", 0),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "no tunnel through the proxy", 0),
+        (b"HTTP/1.1 200", "opened no tunnel", 0),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "opened no tunnel", 0),
     ],
 )
 def test_a_proxy_that_does_not_connect(run: Run, reply: bytes, message: str, status: int) -> None:

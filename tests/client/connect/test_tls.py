@@ -149,13 +149,13 @@ def run_quietly(coroutine: Any) -> None:
 @pytest.mark.parametrize(
     ("reason", "message"),
     [
-        ("TLSV1_ALERT_PROTOCOL_VERSION", "has no version of TLS in common with us: 1.2 or later is needed"),
-        ("UNSUPPORTED_PROTOCOL", "has no version of TLS in common with us"),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "have no common version of TLS: 1.2 or later is needed"),
+        ("UNSUPPORTED_PROTOCOL", "have no common version of TLS"),
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "asks for a client certificate, and there is none"),
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", "no common cipher suite, or a client certificate is missing"),
         ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "it does not speak h2 or http/1.1"),
         ("TLSV1_ALERT_UNKNOWN_CA", "refused the TLS handshake: tlsv1 alert unknown ca"),
-        ("BAD_SIGNATURE", "no TLS with a.example: bad signature"),
+        ("BAD_SIGNATURE", "the TLS handshake with a.example failed: bad signature"),
     ],
 )
 def test_what_openssl_says_becomes_a_sentence(reason: str, message: str) -> None:
@@ -168,7 +168,7 @@ def test_what_openssl_says_becomes_a_sentence(reason: str, message: str) -> None
     ("code", "message"),
     [
         (9, "is not valid yet; is the clock right?"),
-        (18, "is signed by itself"),
+        (18, "is self-signed"),
         (20, "from an unknown authority (words)"),
         (23, "has been revoked"),
         (64, "is for another name"),
@@ -206,7 +206,7 @@ def test_a_server_that_goes_away_in_the_handshake(run: Run) -> None:
         server = await asyncio.start_server(go, "127.0.0.1", 0)
         async with server, network() as transport:
             number = server.sockets[0].getsockname()[1]
-            with pytest.raises(TLSError, match=r"no TLS with 127\.0\.0\.1: the peer went away"):
+            with pytest.raises(TLSError, match=r"the TLS handshake with 127\.0\.0\.1 failed: the peer went away"):
                 await transport.send(ask(number, scheme="https"))
 
     run(main())

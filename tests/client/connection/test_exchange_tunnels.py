@@ -133,7 +133,7 @@ def test_octets_go_both_ways_and_each_side_ends_its_own(run: Run, protocol: Any,
             else:
                 await owner.lost.wait()
             assert not driver.live
-            with pytest.raises(OSError, match="tunnel is gone"):
+            with pytest.raises(OSError, match="tunnel is lost"):
                 tunnel.write(b"more", False)
             tunnel.abort()  # of no effect any more
 

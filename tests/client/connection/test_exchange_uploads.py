@@ -288,8 +288,8 @@ def test_content_that_fails_fails_its_request_with_the_same_exception(run: Run, 
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
-        (Pieces([b"abc"], length=5), RequestError, "3 octets where 5 were announced"),
-        (Pieces([b"abc", b"def"], length=5), RequestError, "6 octets where 5 were announced"),
+        (Pieces([b"abc"], length=5), RequestError, "3 bytes, but 5 were announced"),
+        (Pieces([b"abc", b"def"], length=5), RequestError, "6 bytes, but 5 were announced"),
         (Pieces(["text"]), TypeError, "must be bytes, not str"),
     ],
     ids=["too short", "too long", "not octets"],
@@ -336,7 +336,7 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run, kind: str) -> 
             await driver.ready()
             peer = await server.accepted()
             exchange = driver.begin(post(content, timeouts=Timeouts(write=0.05)), True)
-            with pytest.raises(WriteTimeout, match=r"nothing of the request's content for 0.05 s") as caught:
+            with pytest.raises(WriteTimeout, match=r"none of the request's content for 0.05 s") as caught:
                 await exchange.head_arrived()
             assert not caught.value.retryable
             assert caught.value.url == "http://localhost/"

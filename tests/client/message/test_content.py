@@ -48,8 +48,8 @@ def test_forms() -> None:
     [
         ({"content": b"a", "json": 1}, "one content, not content and json"),
         ({"content": b"a", "files": {}}, "not content and files"),
-        ({"data": b"a=b"}, "octets go into content="),
-        ({"content": {"a": 1}}, "a mapping goes into json= or data="),
+        ({"data": b"a=b"}, "give bytes to content="),
+        ({"content": {"a": 1}}, "give a mapping to json= or data="),
         ({"content": 5}, "not int"),
         ({"content": io.StringIO("a")}, "binary mode"),
     ],
@@ -71,7 +71,7 @@ def test_iterables_of_all_kinds(run: Run) -> None:
             assert content.length is None and content.is_replayable and content.trailers() == []
             assert await read(content) == b"ab"
         assert await read(as_content([bytearray(b"a"), memoryview(b"b")])) == b"ab"
-        with pytest.raises(TypeError, match="pieces of octets, not of str"):
+        with pytest.raises(TypeError, match="pieces of bytes, not of str"):
             await read(as_content(["a"]))
 
     run(main())
@@ -312,7 +312,7 @@ def test_host_and_content_length_of_the_caller() -> None:
     [
         ({"host": "a b"}, "host"),
         ({"host": "a@b"}, "host"),
-        ({"content-length": "x"}, "no number"),
+        ({"content-length": "x"}, "not a number"),
         ({"content-length": "4"}, "says 4, and the content has 3"),
         ({"transfer-encoding": "chunked"}, "belongs to the connection"),
         ({"connection": "close"}, "belongs to the connection"),
@@ -326,7 +326,7 @@ def test_headers_that_are_not_the_callers(headers: dict[str, str], words: str) -
 
 @pytest.mark.parametrize("method", ["", "GE T", "GET\r\nX: y", "GET /evil HTTP/1.1\r\n", "GÉT", "G\0T"])
 def test_a_method_is_a_token(method: str) -> None:
-    with pytest.raises(ValueError, match="no method"):
+    with pytest.raises(ValueError, match="not a valid method"):
         Request(method, "http://a/")
 
 

@@ -92,7 +92,7 @@ def test_the_encoding_can_be_set() -> None:
     assert response.charset_encoding == "utf-8"
     response.encoding = "latin-1"
     assert response.text == "ä"
-    with pytest.raises(ValueError, match="decodes no text"):
+    with pytest.raises(ValueError, match="no text encoding"):
         response.encoding = "zlib_codec"
     with pytest.raises(ValueError, match="property name"):
         Response(200, {}, b"{").json()

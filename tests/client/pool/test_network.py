@@ -324,7 +324,7 @@ def test_as_many_wait_as_may(run: Run) -> None:
         ):
             tasks = [asyncio.create_task(fetch(transport, ask(server.port))) for _ in range(2)]
             await server.accepted()
-            with pytest.raises(PoolError, match="2 requests wait for a connection already"):
+            with pytest.raises(PoolError, match="2 requests already wait for a connection"):
                 await transport.send(ask(server.port))
             for task in tasks:
                 task.cancel()
@@ -539,7 +539,7 @@ def test_what_a_connection_achieves_is_told_and_names_can_be_answered_by_hand(ru
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"http1": False, "http2": False}, "nothing is left to speak"),
+        ({"http1": False, "http2": False}, "no protocol is left"),
         ({"max_connections": 0}, "max_connections is 0"),
         ({"idle_timeout_s": 0}, "idle_timeout_s is 0"),
         ({"max_waiting": -1}, "max_waiting is -1"),

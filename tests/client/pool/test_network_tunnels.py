@@ -169,7 +169,7 @@ def test_it_is_remembered_that_a_server_takes_none(run: Run) -> None:
 def test_without_http_1_it_is_refused(run: Run) -> None:
     async def main() -> None:
         async with listening() as server, network(**H2C) as transport:
-            with pytest.raises(ConnectError, match=r"takes no WebSocket over HTTP/2 \(RFC 8441\)") as caught:
+            with pytest.raises(ConnectError, match=r"accepts no WebSocket over HTTP/2 \(RFC 8441\)") as caught:
                 await transport.tunnel(websocket(server.port))
             assert not caught.value.retryable
 

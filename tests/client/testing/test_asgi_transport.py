@@ -448,7 +448,7 @@ def test_a_lifespan_that_fails_says_so(run: Run) -> None:
         await carrier.start()
         with pytest.raises(LifespanError, match="it hangs"):
             await carrier.aclose()
-        with pytest.raises(ValueError, match="lifespan is auto, on or off"):
+        with pytest.raises(ValueError, match="lifespan must be auto, on or off"):
             ASGITransport(raises, lifespan="maybe")  # type: ignore[arg-type]
 
     run(main())

@@ -561,7 +561,7 @@ def test_an_application_in_memory(kit: Kit) -> None:
 
 
 def test_options_for_two() -> None:
-    with pytest.raises(TypeError, match="the options http1 belong to a transport that is made here"):
+    with pytest.raises(TypeError, match="the options http1 need a transport that is made here"):
         under_httpx2.AsyncTransport(MockTransport([]), http1=False)
 
 

@@ -143,7 +143,7 @@ def test_an_iterator_is_the_content_of_one_request(run: Run) -> None:
             for make in (plain, waiting):
                 iterator: Any = make()
                 assert (await client.post("http://a.example/", content=iterator)).content == b"a"
-                with pytest.raises(BodyConsumed, match="the content of another request already"):
+                with pytest.raises(BodyConsumed, match="already the content of another request"):
                     await client.post("http://a.example/", content=iterator)
                 request = Request("POST", "http://a.example/", content=make())
                 outcomes = await asyncio.gather(*(client.send(request) for _ in range(3)), return_exceptions=True)

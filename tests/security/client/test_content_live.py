@@ -212,7 +212,7 @@ def test_a_redirect_leads_nowhere_but_to_http(run: Run, location: str) -> None:
         link.wait()
 
     it = run(attacked(behave, http1=True, holds=True))
-    it.ended_in(er.TooManyRedirects, says="where no request may go")
+    it.ended_in(er.TooManyRedirects, says="a scheme that no request may have")
 
 
 def test_redirects_without_end(run: Run) -> None:

@@ -139,7 +139,7 @@ def test_digest_credentials_do_not_answer_another_origin(run: Run) -> None:
      "gopher://a.example/", "ws://a.example/", "FILE:/etc/passwd", "about:blank"],
 )  # fmt: skip
 def test_redirects_lead_only_to_http(run: Run, location: str) -> None:
-    with pytest.raises(TooManyRedirects, match="where no request may go") as raised:
+    with pytest.raises(TooManyRedirects, match="a scheme that no request may have") as raised:
         follow(run, "https://a.example/", location)
     assert raised.value.url == "https://a.example/"
 
@@ -359,7 +359,7 @@ def test_line_breaks_where_they_can_be_encoded_are(run: Run, evil: str) -> None:
 def test_a_location_cannot_inject(run: Run) -> None:
     """An engine lets no CR or LF through in a field; were there one, it would end here."""
     for evil in EVIL:
-        with pytest.raises(RemoteProtocolError, match="what is no URL"):
+        with pytest.raises(RemoteProtocolError, match="an invalid URL"):
             follow(run, "https://a.example/", f"/x{evil}")
 
 

@@ -1,1 +1,1 @@
-"""`headrace bench`."""
+"""The command `headrace bench`."""

@@ -1,4 +1,4 @@
-"""A timer for the open loop: event loops count in milliseconds, which is long beside the latency of a fast server."""
+"""A timer for the open loop. Event loops count in milliseconds, which is long beside the latency of a fast server."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Protocol
 
 
 class Alarm(Protocol):
-    """Calls back at a time. One call is set at most: another `set` replaces it."""
+    """Calls back at a given time. At most one call is set: another `set` replaces it."""
 
     def set(self, when: float) -> None:
-        """Call back at `when` by `time.monotonic`; at once when that is past."""
+        """Call back at `when` on the clock of `time.monotonic`; at once when that is past."""
         ...
 
     def close(self) -> None:
@@ -23,14 +23,14 @@ class Alarm(Protocol):
 
 
 def make_alarm(loop: asyncio.AbstractEventLoop, on_time: Callable[[], None]) -> Alarm:
-    """The finest timer there is: one of the kernel's on Linux with Python 3.13, else the event loop's own."""
+    """Return the most precise timer: a kernel timer on Linux with Python 3.13, else the event loop's own."""
     if sys.version_info >= (3, 13) and sys.platform == "linux":
         return TimerfdAlarm(loop, on_time)
     return LoopAlarm(loop, on_time)
 
 
 class LoopAlarm:
-    """By the event loop: up to a millisecond late."""
+    """A timer of the event loop: up to a millisecond late."""
 
     __slots__ = ("_handle", "_loop", "_on_time")
 
@@ -54,7 +54,7 @@ class LoopAlarm:
 if sys.version_info >= (3, 13) and sys.platform == "linux":
 
     class TimerfdAlarm:
-        """By a timer of the kernel that becomes readable: some 50 microseconds late."""
+        """A kernel timer that becomes readable: some 50 microseconds late."""
 
         __slots__ = ("_fd", "_loop", "_on_time")
 
@@ -80,5 +80,5 @@ if sys.version_info >= (3, 13) and sys.platform == "linux":
             try:
                 os.read(self._fd, 8)
             except BlockingIOError:
-                return  # it was set anew in the meantime
+                return  # it was set again meanwhile
             self._on_time()

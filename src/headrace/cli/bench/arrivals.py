@@ -1,8 +1,8 @@
-"""When requests are due in the open loop: at a rate of the caller's, whether or not earlier ones have been answered.
+"""The times at which requests are due in the open loop: at a rate of the caller's, independent of earlier answers.
 
-A client that waits for an answer before it asks again asks less while the server is slow, and so leaves out of its
-figures just the requests that would have been slow: coordinated omission. Here every request has the time at which it
-was due, and its latency counts from then, also when there was no room to begin it.
+A client that waits for each answer sends fewer requests while the server is slow, and so leaves out of its figures the
+very requests that would have been slow: coordinated omission. Here every request has a due time, and its latency counts
+from then, also when there was no room to begin it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ NEVER = math.inf
 
 
 class Arrivals:
-    """The times at which requests are due, one after the other: `next` is the earliest that was not taken.
+    """The due times of requests, one after the other: `next` is the earliest that was not taken.
 
-    `rate` is a second. Evenly spaced, or with `is_poisson` at random with exponentially distributed gaps, which is how
-    many people who know nothing of each other come; `seed` makes that repeatable. `count` is how many there are, None
-    for no end; nothing is due at or after `end`.
+    `rate` is per second. The times are evenly spaced, or with `is_poisson` random with exponentially distributed gaps,
+    like requests from many independent users; `seed` makes them repeatable. `count` is their number, None for no end;
+    no request is due at or after `end`.
     """
 
     def __init__(
@@ -41,20 +41,20 @@ class Arrivals:
         self._stop_if_over()
 
     def take(self) -> float:
-        """The time at which a request is due, which the caller now begins; NEVER when there are no more."""
+        """Return the next due time, for a request that the caller now begins; NEVER when there are no more."""
         due = self.next
         if due == NEVER:
             return due
         self.taken += 1
         if self._random is None:
-            self.next = self._start + self.taken / self._rate  # not by adding up: errors would, too
+            self.next = self._start + self.taken / self._rate  # not a running sum: that would add up rounding errors
         else:
             self.next = due + self._random.expovariate(self._rate)
         self._stop_if_over()
         return due
 
     def stop(self) -> None:
-        """No more are due."""
+        """Make no more requests due."""
         self.next = NEVER
 
     def _stop_if_over(self) -> None:

@@ -1,4 +1,4 @@
-"""The distribution of latencies as a picture: in characters for a terminal, and as SVG for everywhere else."""
+"""The distribution of latencies as a chart: in characters for a terminal, and as SVG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _SHOWN: Final = (50.0, 90.0, 99.0, 99.9, 99.99)
 
 
 def edges_for(latency: Histogram, most: int = 14) -> list[float]:
-    """Edges of bars from the shortest to the longest: 1, 2, 5 and their tens where these are enough, else finer."""
+    """Return the edges of bars from the shortest to the longest: 1, 2, 5 and their tens where these are enough, else
+    finer."""
     low = max(latency.shortest, 1e-6)
     high = max(latency.longest, low * 1.001)
     steps = [step * 10.0**power for power in range(-7, 5) for step in _STEPS]
@@ -31,7 +32,8 @@ def edges_for(latency: Histogram, most: int = 14) -> list[float]:
 
 
 def text_chart(latency: Histogram, width: int = 80) -> list[str]:
-    """Lines of at most `width` columns: a bar a range of latencies, and the share of requests in it and below."""
+    """Return lines of at most `width` columns: one bar for each range of latencies, with the share of requests in it
+    and below."""
     if not latency.count:
         return []
     edges = edges_for(latency)
@@ -50,13 +52,14 @@ def text_chart(latency: Histogram, width: int = 80) -> list[str]:
 
 
 def _bar(share: float, room: int) -> str:
-    """Eighths of a column; who is there at all is seen."""
+    """Return a bar in eighths of a column; even the smallest share is visible."""
     eighths = math.ceil(share * room * 8)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
 def svg_chart(result: Result) -> str:
-    """One SVG document: latency by percentile above, requests a second over time below. Readable on light and dark."""
+    """Return one SVG document: latency by percentile above, requests per second over time below. It is readable on
+    light and dark backgrounds."""
     latency = result.tally.latency
     plan = result.plan
     mode = f"{count(plan.rate)} a second, open loop" if plan.rate else "closed loop"
@@ -81,7 +84,8 @@ def svg_chart(result: Result) -> str:
 
 
 def _percentile_panel(latency: Histogram, top: int) -> list[str]:
-    """Latency, logarithmic, against the percentile as 1/(1-p), logarithmic too: the tail is what matters."""
+    """Return the panel of latency, logarithmic, over the percentile as 1/(1-p), also logarithmic: the tail matters
+    most."""
     parts = [f'<text x="{_LEFT}" y="{top + 14}" opacity=".7">latency by percentile</text>']
     if not latency.count:
         return parts
@@ -148,7 +152,7 @@ def _level(y: float, label: str) -> list[str]:
 
 
 def _log_range(shortest: float, longest: float) -> tuple[float, float]:
-    """Powers of ten around both, at least a factor of four apart."""
+    """Return powers of ten around both, at least a factor of four apart."""
     low = math.log10(max(shortest, 1e-7))
     high = math.log10(max(longest, 1e-7))
     gap = max(0.0, 0.6 - (high - low))
@@ -156,7 +160,7 @@ def _log_range(shortest: float, longest: float) -> tuple[float, float]:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 5 and their tens."""
+    """Return the next of 1, 2, 5 and their tens."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

@@ -1,4 +1,4 @@
-"""`headrace bench URL`: how many requests a second, and how long they take; and what there is to doubt in that."""
+"""`headrace bench URL`: measures requests per second and latencies, and lists reasons to doubt them."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def _report(result: Result, json_file: str | None, chart_file: str | None, *, is
 
 
 def _check_place(file: str | None) -> None:
-    """A folder that is not there is said before the load, not after it."""
+    """Check a file's folder: an error is better before the load than after it."""
     if file is not None and file != "-" and not Path(file).parent.is_dir():
         raise UsageError(f"{file}: there is no directory {Path(file).parent}")
 

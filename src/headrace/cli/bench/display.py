@@ -1,4 +1,4 @@
-"""What a person sees while a benchmark runs: one line that is drawn again and again, on a terminal only."""
+"""The live display of a benchmark: one line that is redrawn on a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_SPARKS: Final = 24
 
 
 class LiveDisplay:
-    """Draws on `stream`; where that is no terminal it is silent."""
+    """Draws on `stream`; silent when that is not a terminal."""
 
     def __init__(self, stream: IO[str], plan: Plan, *, is_on: bool, palette: Palette, width: int = 80) -> None:
         self._stream = stream
@@ -25,7 +25,8 @@ class LiveDisplay:
         self._rates: list[float] = []
 
     def show(self, now: float, done: int, errors: int, last: Interval) -> None:
-        """`now`: seconds since what is measured began; `done`: responses since then; `last`: what came lately."""
+        """Draw the line. `now`: seconds since the measurement began; `done`: responses since then; `last`: the last
+        interval."""
         if not self._is_on:
             return
         length = last.end - last.begin
@@ -34,18 +35,18 @@ class LiveDisplay:
         self._draw(self.line(now, done, errors, last))
 
     def warm_up(self, now: float) -> None:
-        """`now` seconds of the warm-up are over."""
+        """Draw the warm-up, of which `now` seconds are over."""
         if self._is_on:
             self._draw(f"warm-up {duration(now)} of {duration(self._plan.warm_up_s)}")
 
     def clear(self) -> None:
-        """Leave nothing behind."""
+        """Erase the line."""
         if self._is_on:
             self._stream.write(CLEAR_LINE)
             self._stream.flush()
 
     def line(self, now: float, done: int, errors: int, last: Interval) -> str:
-        """The line, without colours no wider than the terminal."""
+        """Return the line; without colours it is at most as wide as the terminal."""
         plan = self._plan
         share = done / plan.requests if plan.requests else now / plan.duration_s if plan.duration_s else 0.0
         full = min(_BAR, int(share * _BAR))
@@ -67,7 +68,7 @@ class LiveDisplay:
 
 
 def sparkline(values: list[float]) -> str:
-    """One block a value; the highest is full, and 0 the lowest."""
+    """Return one block for each value; the highest is full, and 0 is the lowest."""
     most = max(values, default=0.0)
     if most <= 0:
         return _BLOCKS[0] * len(values)

@@ -1,4 +1,4 @@
-"""How long requests took: counted in bounded memory, to a thousandth, however many there are."""
+"""Counts durations in bounded memory, precise to a thousandth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 _SUB_BITS: Final = 10
 _SUB: Final = 1 << _SUB_BITS
-_UNIT_S: Final = 1e-7  # the finest step, for what takes less than a tenth of a millisecond
+_UNIT_S: Final = 1e-7  # the finest step, for durations below a tenth of a millisecond
 _LONGEST: Final = 36_000_000_000  # an hour, in units
 
 PERCENTILES: Final = (50.0, 75.0, 90.0, 99.0, 99.9, 99.99)
@@ -15,8 +15,7 @@ PERCENTILES: Final = (50.0, 75.0, 90.0, 99.0, 99.9, 99.99)
 
 class Histogram:
     """Counts durations in buckets whose width is at most a thousandth of their value (a tenth of a microsecond below
-    0.1 ms). Extremes, sum and count are exact. At most some 27,000 counters.
-    """
+    0.1 ms). Extremes, sum and count are exact. It has at most some 27,000 counters."""
 
     __slots__ = ("_buckets", "_squares", "count", "longest", "shortest", "total")
 
@@ -29,7 +28,7 @@ class Histogram:
         self.longest: float = 0.0
 
     def record(self, seconds: float) -> None:
-        """Count one duration; what is below 0 by the clock's grain counts as 0."""
+        """Count one duration; a negative one, which the clock's resolution can cause, counts as 0."""
         if seconds < 0.0:
             seconds = 0.0
         self.count += 1
@@ -50,7 +49,7 @@ class Histogram:
             buckets[value] = 1
 
     def add(self, other: Histogram) -> None:
-        """Count everything that `other` has counted."""
+        """Add the counts of `other`."""
         for index, number in other._buckets.items():
             self._buckets[index] = self._buckets.get(index, 0) + number
         self.count += other.count
@@ -61,23 +60,23 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """Seconds; 0 when nothing was counted."""
+        """Return the mean in seconds; 0 when nothing was counted."""
         return self.total / self.count if self.count else 0.0
 
     @property
     def deviation(self) -> float:
-        """The standard deviation, in seconds."""
+        """Return the standard deviation, in seconds."""
         if not self.count:
             return 0.0
         return math.sqrt(max(0.0, self._squares / self.count - self.mean**2))
 
     def percentile(self, percent: float) -> float:
-        """The duration that `percent` of all do not exceed, in seconds: the upper edge of its bucket, never more than
-        the longest. 0 when nothing was counted."""
+        """Return the duration that `percent` of all do not exceed, in seconds: the upper edge of its bucket, and at
+        most the longest. 0 when nothing was counted."""
         return self.percentiles((percent,))[0]
 
     def percentiles(self, percents: tuple[float, ...]) -> list[float]:
-        """Several, which must ascend, in one pass."""
+        """Return several percentiles in one pass; `percents` must ascend."""
         if not self.count:
             return [0.0] * len(percents)
         found: list[float] = []
@@ -85,7 +84,7 @@ class Histogram:
         ordered = iter(sorted(self._buckets.items()))
         index = 0
         for percent in percents:
-            # The tolerance keeps 99.9 % of 1,000 at 999, whatever the product comes to in binary.
+            # The tolerance keeps 99.9 % of 1,000 at 999, in spite of binary rounding.
             rank = min(self.count, max(1, math.ceil(self.count * percent / 100 - 1e-9)))
             while seen < rank:
                 index, number = next(ordered)
@@ -95,7 +94,8 @@ class Histogram:
         return found
 
     def bars(self, edges: list[float]) -> list[int]:
-        """How many lie below each of the ascending `edges`, and not below the one before; the last bar has the rest."""
+        """Return how many durations lie below each of the ascending `edges`, and not below the one before; the last
+        bar has the rest."""
         counts = [0] * (len(edges) + 1)
         at = 0
         for index, number in sorted(self._buckets.items()):

@@ -1,4 +1,4 @@
-"""Where one connection of `headrace bench` lives: its requests, its loss, and the one that comes after it."""
+"""A place for one connection of `headrace bench`: its requests, its loss, and its replacement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from headrace.client.connection.exchange import Exchange
     from headrace.client.interface import Outgoing
 
-_FIRST_PAUSE_S: Final = 0.05  # before a connection that could not be made is tried again; doubled each time
+_FIRST_PAUSE_S: Final = 0.05  # before a failed connection is tried again; doubled each time
 _LONGEST_PAUSE_S: Final = 2.0
 
 
@@ -33,14 +33,14 @@ class Bench(Protocol):
     is_stopped: bool
 
     def offer(self, place: Place) -> None:
-        """`place` may have room."""
+        """Begin requests: `place` may have room."""
 
     def on_change(self) -> None:
-        """A connection has come, or has gone."""
+        """Handle that a connection has been made, or was lost."""
 
 
 class Place:
-    """Where one connection at a time lives, and its owner: a lost one is replaced while the run goes on."""
+    """Has one connection at a time, and is its owner. A lost one is replaced while the run goes on."""
 
     __slots__ = ("_current", "_is_open_loop", "_pause", "_run", "_task", "began", "drivers", "index", "is_dead",
                  "is_listed", "streams")  # fmt: skip
@@ -49,13 +49,13 @@ class Place:
         self.index: int = index
         self.streams: int = run.plan.streams
         self.drivers: set[ClientDriver] = set()
-        """Connections that are not lost, those that take no further request included."""
+        """Connections that are not lost, including those that take no further request."""
         self.began: dict[Exchange, tuple[float, float]] = {}
-        """What is under way: when it was due, and when it was begun."""
+        """Requests under way: when each was due, and when it was begun."""
         self.is_dead: bool = False
         """True once no connection can be made here any more."""
         self.is_listed: bool = False
-        """True while it stands in the list of places with room."""
+        """True while it is in the list of places with room."""
         self._run = run
         self._is_open_loop = run.plan.rate is not None
         self._current: ClientDriver | None = None
@@ -64,18 +64,18 @@ class Place:
 
     @property
     def has_room(self) -> bool:
-        """True when `begin` may be called."""
+        """Return True when `begin` may be called."""
         return self._current is not None and len(self.began) < self.streams and self._current.has_room
 
     def begin(self, due: float) -> bool:
-        """Send a request that was due at `due`, NEVER in a closed loop. False when it ended there and then."""
+        """Send a request that was due at `due`, NEVER in a closed loop. Return False when it ended at once."""
         driver = self._current
         assert driver is not None
         run = self._run
         now = run.clock()
         exchange = driver.begin(run.outgoing, on_done=self._on_done, discard=True)
         began = (now if due == NEVER else due, now)
-        if exchange.is_over:  # the connection went while it was being written
+        if exchange.is_over:  # the connection was lost during the write
             self._count(exchange, began)
             return False
         self.began[exchange] = began
@@ -103,7 +103,7 @@ class Place:
     # -- connections -------------------------------------------------------------------------------------------
 
     async def connect(self) -> Exception | None:
-        """Make a connection. Returns what went wrong."""
+        """Make a connection. Return the error, or None."""
         run = self._run
         begin = run.clock()
         try:
@@ -119,7 +119,7 @@ class Place:
         return None
 
     def try_again(self) -> None:
-        """Make a connection, after a pause that grows while they bring no answer."""
+        """Make a connection, after a pause that grows while connections bring no answer."""
         if self._run.is_running and self._task is None:
             self._task = self._run.loop.create_task(self._try_again())
 

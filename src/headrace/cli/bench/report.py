@@ -1,4 +1,4 @@
-"""What a benchmark has found, as text for a person and as JSON for a program; and what there is to doubt in it."""
+"""The report of a benchmark, as text for a person and as JSON for a program, with reasons to doubt it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from headrace.cli.figures import count, duration, octets, printable
 from headrace.cli.terminal import Palette
 from headrace.cli.version import engine_is_compiled, version
 
-BUSY: Final = 0.9  # of a core: from here on this client may be what limits the figures
+BUSY: Final = 0.9  # of a core: with more, this client may limit the figures
 _CROWDED: Final = 0.1  # of the time
 _SHORT_S: Final = 1.0
 _LATE_SHARE: Final = 0.1
 
 
 def doubts(result: Result) -> list[str]:
-    """Sentences that a reader of the figures has to know, the gravest first."""
+    """Return sentences that a reader of the figures must know, the most serious first."""
     tally, plan = result.tally, result.plan
     said = []
     if result.cpu_share >= BUSY:
@@ -37,7 +37,7 @@ def doubts(result: Result) -> list[str]:
     if plan.rate is not None:
         if tally.never_begun:
             said.append(
-                f"{count(tally.never_begun)} requests were due and found no room on {plan.connections} × "
+                f"{count(tally.never_begun)} requests were due, but found no room on {plan.connections} × "
                 f"{plan.streams} places; they count with the time that they had waited, which is less than they would "
                 "have needed"
             )
@@ -48,11 +48,11 @@ def doubts(result: Result) -> list[str]:
                 "contain that"
             )
     if tally.unfinished:
-        said.append(f"{count(tally.unfinished)} requests were not answered when it ended, and are not in the latencies")
+        said.append(f"{count(tally.unfinished)} requests were not answered at the end, and are not in the latencies")
     if result.is_cut_off:
-        said.append("it ended early: no connection could be made any more")
+        said.append("the run ended early: no connection could be made any more")
     if result.is_interrupted:
-        said.append("it was interrupted before its end")
+        said.append("the run was interrupted before its end")
     if 0 < result.seconds < _SHORT_S:
         said.append(f"{duration(result.seconds)} is a short time to measure; use -n or --duration for more")
     if not engine_is_compiled():
@@ -61,7 +61,7 @@ def doubts(result: Result) -> list[str]:
 
 
 def text_report(result: Result, palette: Palette, width: int = 80) -> str:
-    """The report, lines of at most `width` columns as far as figures allow."""
+    """Return the report, in lines of at most `width` columns where the figures allow."""
     tally, plan = result.tally, result.plan
     what = "connection" if plan.connections == 1 else "connections"
     shape = f"{plan.connections} {what}" + (f" × {plan.streams} streams" if plan.streams > 1 else "")
@@ -120,7 +120,7 @@ def _percentile_rows(histogram: Histogram) -> list[str]:
 
 
 def _spread(result: Result) -> str:
-    """How evenly connections were served."""
+    """Return how evenly connections were served."""
     numbers = sorted(each.requests for each in result.tally.connections)
     middle = numbers[len(numbers) // 2]
     text = f"{count(numbers[0])} to {count(numbers[-1])} requests each, median {count(middle)}"
@@ -129,7 +129,7 @@ def _spread(result: Result) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """What a figure of this run depends on, besides the server."""
+    """Return the environment of the run, on which its figures depend besides the server."""
     return {
         "headrace": version(),
         "engine": "compiled" if engine_is_compiled() else "pure",
@@ -141,7 +141,7 @@ def environment() -> dict[str, Any]:
 
 
 def json_report(result: Result) -> dict[str, Any]:
-    """All figures. Times are in seconds, content in octets."""
+    """Return all figures. Times are in seconds, content in bytes."""
     tally, plan = result.tally, result.plan
     return {
         "url": plan.url,

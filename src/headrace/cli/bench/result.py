@@ -1,4 +1,4 @@
-"""What was asked of a run of `headrace bench`, what is counted while it runs, and what came of it."""
+"""The plan of a run of `headrace bench`, the counters while it runs, and its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_EXAMPLE: Final = 300
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do. Exactly one of `requests` and `duration_s` says when it ends; `rate` makes the loop an open one."""
+    """The plan of a run. Exactly one of `requests` and `duration_s` ends it; `rate` makes the loop an open one."""
 
     url: str
     method: str = "GET"
@@ -33,7 +33,7 @@ class Plan:
 
 
 class Interval(NamedTuple):
-    """A piece of the run, for the chart over time. Seconds from the beginning of what is measured."""
+    """A piece of the run, for the chart over time, in seconds from the beginning of the measurement."""
 
     begin: float
     end: float
@@ -45,7 +45,7 @@ class Interval(NamedTuple):
 
 @dataclass
 class PerConnection:
-    """Figures of one place for a connection; who loses its connection gets a new one in the same place."""
+    """Figures of one place for a connection. When its connection is lost, a new one takes the same place."""
 
     requests: int = 0
     errors: int = 0
@@ -54,7 +54,7 @@ class PerConnection:
 
 
 class Tally:
-    """Counts answers and errors. `begin_measuring` forgets what the warm-up has counted."""
+    """Counts answers and errors. `begin_measuring` forgets the counts of the warm-up."""
 
     def __init__(self, is_open_loop: bool, connections: int) -> None:
         self.is_open_loop = is_open_loop
@@ -62,20 +62,20 @@ class Tally:
         self.begin_measuring()
 
     def begin_measuring(self) -> None:
-        """Everything from 0."""
+        """Count everything from 0."""
         self.latency: Histogram = Histogram()
-        """From when a request was due (open loop) or begun (closed loop) to the last octet of its response."""
+        """From the due time of a request (open loop) or its begin (closed loop) to the last byte of its response."""
         self.service: Histogram = Histogram()
-        """Open loop: from when it was begun."""
+        """Open loop: the same from the begin of the request."""
         self.lag: Histogram = Histogram()
         """Open loop: how much later than due a request was begun although there was room: this client's own delay."""
         self.connect: Histogram = Histogram()
-        """Of connections that were made while this was measured, and of the first ones."""
+        """Times to connect: of connections made during the measurement, and of the first ones."""
         self.statuses: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         self.answers: int = 0
-        """Responses that came whole, whatever their status."""
+        """Number of whole responses, with any status."""
         self.content: int = 0
         self.never_begun: int = 0
         self.unfinished = 0
@@ -88,7 +88,7 @@ class Tally:
 
     @property
     def failures(self) -> int:
-        """Requests that ended in an error instead."""
+        """Return the number of requests that ended in an error instead."""
         return sum(self.errors.values())
 
     def answer(self, place: int, status: int, content: int, latency: float) -> None:
@@ -115,8 +115,8 @@ class Tally:
         self.latency.record(seconds)
 
     def close_interval(self, now: float) -> Interval:
-        """Move what was counted since the last call into the figures of the whole. `now` is seconds since the beginning
-        of what is measured. When there are many intervals, each two become one."""
+        """Move the counts since the last call into the total figures, and return them. `now` is seconds since the
+        beginning of the measurement. When there are many intervals, each two become one."""
         recent = self._recent
         p50, p99 = recent.percentiles((50.0, 99.0))
         interval = Interval(self._mark, now, recent.count, self._recent_errors, p50, p99)
@@ -131,26 +131,26 @@ class Tally:
         return interval
 
     def add_late(self) -> None:
-        """Count what came after the last interval: it is in the latencies, and in no rate."""
+        """Count answers after the last interval: they are in the latencies, and in no rate."""
         self.latency.add(self._recent)
         self._recent = Histogram()
 
 
 @dataclass
 class Result:
-    """A run, after its end."""
+    """The result of a run."""
 
     plan: Plan
     tally: Tally
     seconds: float
     cpu_s: float
-    """Processor time of this process while it measured."""
+    """Processor time of this process during the measurement."""
     waited_s: float = 0.0
-    """Time that it was ready and had no processor, because others had them."""
+    """Seconds in which it was ready to run and had no processor, because other processes used them."""
     answers: int = 0
-    """Responses that came within `seconds`; `tally` has also those that were under way at the end."""
+    """Number of responses within `seconds`; `tally` also has those that were under way at the end."""
     content: int = 0
-    """Octets of their content."""
+    """Bytes of their content."""
     http_version: str = ""
     loop: str = ""
     address: str = ""
@@ -170,12 +170,12 @@ class Result:
 
     @property
     def cpu_share(self) -> float:
-        """Of one core: this process has one thread that works."""
+        """Return the processor time as a share of one core: this process has one working thread."""
         return self.cpu_s / self.seconds if self.seconds else 0.0
 
 
 def _halved(intervals: list[Interval]) -> list[Interval]:
-    """Each two neighbours as one: the percentiles of a pair are the worse ones, which never hides anything."""
+    """Join each two neighbours. The percentiles of a pair are the worse ones, so a joined interval hides nothing."""
     halves = []
     for at in range(0, len(intervals) - 1, 2):
         one, two = intervals[at], intervals[at + 1]

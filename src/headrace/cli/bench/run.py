@@ -1,8 +1,8 @@
-"""The load itself: places for connections, requests that follow each other on them, and the clock that ends it.
+"""The load: places for connections, requests that follow each other on them, and the clock that ends it.
 
-It stands on `ClientDriver` directly: no pool, no ClientResponse, no task a request. A request is a call of `begin`, its
-end a call back, and the next ones begin when the driver says that there is room: once a batch of input, so that they
-leave in one write.
+It uses `ClientDriver` directly: no pool, no ClientResponse, no task for each request. A request is a call of `begin`,
+and its end is a callback. The next requests begin when the driver reports room, once for each batch of input, so that
+they leave in one write.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from headrace.client.interface import Outgoing
 
 TICK_S: Final = 0.25
-_LAST_ANSWERS_S: Final = 5.0  # time for what is under way at the end
+_LAST_ANSWERS_S: Final = 5.0  # time for the requests under way at the end
 _AT_ONCE: Final = 64  # handshakes at the same time
 
 Connect = Callable[["DriverOwner"], Awaitable["ClientDriver"]]
 
 
 class Watcher(Protocol):
-    """Sees how the run goes on: the live display."""
+    """Follows the progress of a run: the live display."""
 
     def warm_up(self, now: float) -> None:
-        """`now` seconds of the warm-up are over."""
+        """Show that `now` seconds of the warm-up are over."""
 
     def show(self, now: float, done: int, errors: int, last: Interval) -> None:
-        """Four times a second."""
+        """Show progress; called four times a second."""
 
 
 class Run:
-    """One run of a plan. `outgoing` is sent again and again; `connect` makes a connection that is ready."""
+    """One run of a plan. `outgoing` is sent again and again; `connect` returns a connection that is ready."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class Run:
         self.outgoing = outgoing
         self.connect = connect
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        self.clock = clock  # not the loop's: uvloop's goes in milliseconds, and stands still within a turn
+        self.clock = clock  # not the loop's: uvloop's clock counts milliseconds, and stands still within a turn
         self.tally: Tally = Tally(plan.rate is not None, plan.connections)
         self.arrivals: Arrivals | None = None
-        """The open loop's; None in the closed loop, and in its warm-up."""
+        """The open loop's due times; None in the closed loop, and in its warm-up."""
         self.is_running: bool = False
         """True while requests may begin."""
         self.is_stopped: bool = False
@@ -76,9 +76,11 @@ class Run:
     # -- the run -----------------------------------------------------------------------------------------------
 
     async def run(self) -> Result:
-        """Connect, warm up, measure. Cancelled while it measures, it returns what there is, marked as interrupted.
+        """Connect, warm up, measure, and return the result. When it is cancelled during the measurement, it returns the
+        result so far, marked as interrupted.
 
-        Raises RequestError when not a single connection can be made."""
+        Raises RequestError when not a single connection can be made.
+        """
         plan = self.plan
         result = Result(plan, self.tally, 0.0, 0.0)
         if plan.rate is not None:
@@ -159,7 +161,7 @@ class Run:
         tally.add_late()
 
     async def _watch(self, end: float) -> None:
-        """Return when everything is done, or at `end`."""
+        """Wait until everything is done, or until `end`."""
         start, tally = self._start, self.tally
         tick = start + TICK_S
         while True:
@@ -182,13 +184,13 @@ class Run:
         return self._left <= 0
 
     async def _until(self, is_true: Callable[[], bool], seconds: float) -> None:
-        """Return when `is_true`, after `seconds` at the latest."""
+        """Wait until `is_true` returns True, `seconds` at most."""
         end = self.clock() + seconds
         while not is_true() and (left := end - self.clock()) > 0:
             await self._change(left)
 
     async def _change(self, seconds: float) -> None:
-        """Return when something has come to an end with nothing after it, or after `seconds`."""
+        """Wait until something has ended with nothing after it, `seconds` at most."""
         changed = self._changed = self.loop.create_future()
         handle = self.loop.call_later(seconds, self.on_change)
         try:
@@ -198,13 +200,13 @@ class Run:
             self._changed = None
 
     def on_change(self) -> None:
-        """Wake who waits for an end."""
+        """Wake a task that waits for an end."""
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
     @property
     def in_flight(self) -> int:
-        """Requests that are begun and not over."""
+        """Return the number of requests that are begun and not over."""
         return sum(len(place.began) for place in self._places)
 
     def _describe(self) -> tuple[str, str, str]:
@@ -226,7 +228,7 @@ class Run:
         self._arm()
 
     def offer(self, place: Place) -> None:
-        """`place` may have room: begin what there is to begin."""
+        """Begin the next requests on `place`, which may have room."""
         if not self.is_running:
             return
         arrivals = self.arrivals
@@ -235,7 +237,7 @@ class Run:
                 self._left -= 1
             return
         if arrivals.next < NEVER:
-            # What is overdue is begun late because there was no room, and counts from when it was due.
+            # An overdue request begins late because there was no room; its latency counts from its due time.
             while arrivals.next <= self.clock() and place.has_room and place.begin(arrivals.take()):
                 pass
             if not self._is_armed:
@@ -245,7 +247,7 @@ class Run:
             self._free.append(place)
 
     def _on_time(self) -> None:
-        """The next request is due. What finds no room begins when there is some; see `offer`."""
+        """Begin the requests that are due. Those that find no room begin later; see `offer`."""
         self._is_armed = False
         arrivals, free = self.arrivals, self._free
         if arrivals is None or not self.is_running:
@@ -263,7 +265,7 @@ class Run:
         self._arm()
 
     def _arm(self) -> None:
-        """Be called when the next request is due; not while one is overdue, which waits for room."""
+        """Set the alarm for the next request that is due; not while one is overdue, which waits for room."""
         if self._alarm is None or self.arrivals is None:
             return
         due = self.arrivals.next
@@ -272,15 +274,16 @@ class Run:
             self._alarm.set(due)
 
     def _count_never_begun(self, now: float) -> None:
-        """What was due and found no room has waited at least until now. Without it the latencies would be those of a
-        server that was asked for less than it was."""
+        """Count the requests that were due and found no room, with the time that they have waited until now. Without
+        them the latencies would belong to a smaller load."""
         arrivals = self.arrivals
         while arrivals is not None and arrivals.next <= now:
             self.tally.waited_in_vain(now - arrivals.take())
 
 
 def waited_for_cpu_s() -> float:
-    """How long this process was ready and had no processor since it began; 0 where the system does not say."""
+    """Return the seconds in which this process was ready and had no processor, since it began; 0 where the system
+    does not tell."""
     try:
         with open("/proc/self/schedstat", "rb") as file:
             return int(file.read().split()[1]) / 1e9

@@ -1,1 +1,1 @@
-"""`headrace get`."""
+"""The command `headrace get`."""

@@ -1,4 +1,4 @@
-"""`headrace get URL...`: fetch, with curl's habits."""
+"""`headrace get URL...`: fetch URLs, with options like curl's."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _KEEPALIVE_S = 30.0
 @click.option("--data-binary", multiple=True, metavar="DATA", help="Like -d, but @FILE is sent unchanged.")
 @click.option("-G", "--get", "as_query", is_flag=True, help="Put the data of -d into the URL.")
 @click.option(
-    "--json", "json_data", multiple=True, metavar="DATA", help="Send JSON; @FILE is a file. Several are joined."
+    "--json", "json_data", multiple=True, metavar="DATA", help="Send JSON; @FILE is a file. Several are concatenated."
 )
 @click.option("-F", "--form", multiple=True, metavar="NAME=VALUE",
               help="Send a multipart form; NAME=@FILE;type=...;filename=... uploads, NAME=<FILE reads.")  # fmt: skip
@@ -65,7 +65,7 @@ _KEEPALIVE_S = 30.0
 @click.option("--compressed", is_flag=True, help="Ask for compressed content, and decompress it.")
 @click.option("-f", "--fail", is_flag=True, help="Fail on status 400 and above, without output (exit code 22).")
 @click.option("--fail-with-body", is_flag=True, help="The same, with output.")
-@click.option("-m", "--max-time", metavar="SECONDS", help="Time limit for each URL as a whole.")
+@click.option("-m", "--max-time", metavar="SECONDS", help="Time limit for each URL, in all.")
 @click.option("--connect-timeout", metavar="SECONDS", help="Time limit for connecting, and for TLS.  [default: 10]")
 @click.option(
     "--retry",
@@ -89,7 +89,7 @@ def get(urls: Sequence[str], **options: Any) -> int:
     """Fetch URLs, all at once over as few connections as possible, and write them out in their order.
 
     Exit codes: 0 success, 2 usage, 6 no address, 7 no connection, 16 a rule of HTTP was broken, 18 content cut
-    short, 22 see --fail, 23 cannot write, 26 cannot read what to send, 28 timeout, 35 TLS, 47 too many redirects, 56
+    short, 22 see --fail, 23 cannot write, 26 cannot read the content, 28 timeout, 35 TLS, 47 too many redirects, 56
     connection lost, 61 wrong content coding, 65 content cannot be sent again, 92 stream reset, 97 proxy, 130
     interrupted. With several URLs, the first that failed decides.
     """
@@ -235,7 +235,7 @@ def _client(
     network = connect.network(scheme, keepalive_ping_s=_KEEPALIVE_S, **watched)
     connect_s = _above_0("--connect-timeout", options["connect_timeout"]) or 10.0
     timeouts = Timeouts(
-        pool=None,  # what waits for its turn waits
+        pool=None,  # a request may wait for its turn without a limit
         connect=connect_s,
         tls=connect_s,
         headers=None,
@@ -274,11 +274,11 @@ def _targets(urls: list[URL], options: dict[str, Any]) -> list[Target]:
 
 
 def _remote_name(url: URL) -> str:
-    """The last piece of the path as it stands in the URL: percent-encoded, so it has neither a slash nor a control
-    character."""
+    """Return the last part of the path as it stands in the URL: percent-encoded, so it has neither a slash nor a
+    control character."""
     name = url.raw_path.partition(b"?")[0].rpartition(b"/")[2].decode("ascii")
     if name in ("", ".", ".."):
-        raise UsageError(f"{url.without_userinfo()} ends in no name that -O could use; use -o FILE")
+        raise UsageError(f"{url.without_userinfo()} has no name at its end that -O could use; use -o FILE")
     return name
 
 

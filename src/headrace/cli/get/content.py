@@ -1,4 +1,4 @@
-"""What `headrace get` sends: `-d` and its kin, `--json`, `-F`, `-T`."""
+"""Reads the content that `headrace get` sends: `-d` and its relatives, `--json`, `-F`, `-T`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from headrace.cli.stdin import Stdin
 
 @dataclass
 class SentContent:
-    """The content of a request, and what goes with it. `options` are for `Client.build_request`."""
+    """The content of a request, with the options that it needs. `options` are for `Client.build_request`."""
 
     method: str = "GET"
     options: dict[str, Any] = field(default_factory=dict)
     headers: list[tuple[str, str]] = field(default_factory=list)
     """Defaults, which `-H` replaces."""
     query: str = ""
-    """With -G: what is added to the URL."""
+    """With -G: text that is added to the URL's query."""
     files: list[IO[bytes]] = field(default_factory=list)
-    """To be closed when all is sent."""
+    """Files to close when everything is sent."""
 
 
 def read_content(options: dict[str, Any]) -> SentContent:
-    """The content that the options `data`, `data_raw`, `data_binary`, `json_data`, `form`, `upload` and `as_query` ask
-    for. Raises UsageError and UnreadableFile."""
+    """Return the content for the options `data`, `data_raw`, `data_binary`, `json_data`, `form`, `upload` and
+    `as_query`. Raises UsageError and UnreadableFile."""
     data = [(kind, text) for kind in ("data", "raw", "binary") for text in options[_OPTION_OF[kind]]]
     kinds = [name for name, given in (("-d", data), ("--json", options["json_data"]), ("-F", options["form"]),
                                       ("-T", options["upload"])) if given]  # fmt: skip
@@ -65,7 +65,7 @@ def _upload(name: str) -> SentContent:
 
 
 def _form(given: Sequence[str]) -> SentContent:
-    """A multipart form: fields in their order, then files in theirs."""
+    """Return a multipart form: the fields in their order, then the files in theirs."""
     content = SentContent("POST")
     fields: list[tuple[str, str | bytes]] = []
     files: list[tuple[str, tuple[Any, ...]]] = []
@@ -89,7 +89,8 @@ def _form(given: Sequence[str]) -> SentContent:
 
 
 def _attributes(text: str, whole: str) -> tuple[str, dict[str, str]]:
-    """`path;type=text/plain;filename=a.txt`, where the path may be in quotes."""
+    """Parse `path;type=text/plain;filename=a.txt`, where the path may be in quotes. Return the path and the
+    attributes."""
     if text.startswith('"') and '"' in text[1:]:
         path, _, rest = text[1:].partition('"')
     else:
@@ -105,7 +106,7 @@ def _attributes(text: str, whole: str) -> tuple[str, dict[str, str]]:
 
 
 def open_file(name: str) -> IO[bytes]:
-    """A file to send. Raises UnreadableFile."""
+    """Open a file to send. Raises UnreadableFile."""
     try:
         return open(name, "rb")
     except OSError as error:

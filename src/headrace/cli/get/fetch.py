@@ -1,4 +1,4 @@
-"""The requests of `headrace get`: all at once over few connections, and what they bring in the order of the URLs."""
+"""The requests of `headrace get`: all at once over few connections, and their output in the order of the URLs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_AT_ONCE: Final = 50
 
 @dataclass(frozen=True)
 class Target:
-    """One URL, and the file that it goes to; None is stdout."""
+    """One URL, and the file for its content; None is stdout."""
 
     url: URL
     file: str | None = None
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass
 class Fetch:
-    """What is asked for, of all URLs alike."""
+    """The options that all requests share."""
 
     client: Client
     targets: Sequence[Target]
@@ -58,7 +58,7 @@ class Fetch:
 
 
 async def fetch_all(fetch: Fetch) -> list[CommandError]:
-    """Do it all. Returns what went wrong, in the order of the URLs; the others are done all the same."""
+    """Fetch all targets. Return the errors, in the order of the URLs; an error does not stop the other targets."""
     gate = asyncio.Semaphore(MOST_AT_ONCE)
     before: asyncio.Future[None] | None = None
     tasks = []
@@ -86,8 +86,8 @@ async def _one(
     before: asyncio.Future[None] | None,
     done: asyncio.Future[None],
 ) -> CommandError | None:
-    """One URL. It asks at once, and writes to stdout when those before it have: until then its content waits in its
-    stream's window, and the others go on."""
+    """Fetch one target. Send the request at once, and write to stdout after the earlier targets. Until then the
+    content waits in its stream's window, and other requests go on."""
     try:
         async with gate:
             await _fetch(fetch, target, before)
@@ -157,7 +157,7 @@ async def _send(fetch: Fetch, target: Target) -> ClientResponse:
 
 
 async def _write(fetch: Fetch, target: Target, response: ClientResponse, sink: Sink) -> int:
-    """The content. Returns how many octets were written."""
+    """Write the content. Return the number of bytes written."""
     count = 0
     progress = fetch.progress
     name = target.file or "stdout"
@@ -176,7 +176,7 @@ async def _write(fetch: Fetch, target: Target, response: ClientResponse, sink: S
 
 
 def head_of(response: ClientResponse, palette: Palette | None) -> bytes:
-    """The head as text. With a `palette` it is for a terminal: in colour, and without what terminals obey."""
+    """Return the head as text. With a `palette` it is for a terminal: in colour, and without control characters."""
     version = response.http_version
     version = version if version.startswith("HTTP/") else f"HTTP/{version}"
     line = f"{version} {response.status}"

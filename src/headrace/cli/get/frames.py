@@ -1,7 +1,7 @@
-"""One direction of an HTTP/2 connection, told frame by frame (RFC 9113 §4, §6), for a person who watches.
+"""Describes one direction of an HTTP/2 connection frame by frame (RFC 9113 §4, §6), for a person who watches.
 
-It reads along and never judges: what makes no sense is said as it is. Content of DATA is counted and let go; the
-payload of everything else is kept until it is whole, as far as it is short.
+It reads along and never judges: an invalid frame is shown as it is. It counts the content of DATA and drops it. It
+keeps the payload of every other frame until it is complete, unless it is too long.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ _SETTINGS: Final = {
     0x9: "NO_RFC7540_PRIORITIES",
 }
 _HEADER_TABLE_SIZE: Final = 0x1
-_MOST_KEPT: Final = 65_536  # octets of one payload
-_LONGEST_BLOCK: Final = 262_144  # octets of a field block over all its frames
-_MOST_SETTINGS: Final = 16  # said one by one
+_MOST_KEPT: Final = 65_536  # bytes of one payload
+_LONGEST_BLOCK: Final = 262_144  # bytes of a field block over all its frames
+_MOST_SETTINGS: Final = 16  # shown one by one
 _LARGEST_TABLE: Final = 65_536
 _HIDDEN: Final = (b"authorization", b"proxy-authorization")
 
 
 class Line(NamedTuple):
-    """One thing that went by. `style` is one of `headrace.cli.terminal.STYLES` or "", `depth` 1 for what belongs to the
-    line before."""
+    """One line of output. `style` is one of `headrace.cli.terminal.STYLES` or "". `depth` is 1 when the line belongs
+    to the one before."""
 
     text: str
     style: str = ""
@@ -71,9 +71,9 @@ class Line(NamedTuple):
 
 
 class FrameReader:
-    """Tells the frames of one direction. `feed` takes octets in pieces of any size.
+    """Describes the frames of one direction. `feed` takes bytes in pieces of any size.
 
-    `other` is the reader of the opposite direction, whose SETTINGS say how large this one's HPACK table may become.
+    `other` is the reader of the opposite direction; its SETTINGS limit the size of this one's HPACK table.
     """
 
     def __init__(self, expects_preface: bool) -> None:
@@ -86,7 +86,7 @@ class FrameReader:
         self._table_limit = 4_096
 
     def feed(self, data: bytes) -> list[Line]:
-        """What `data` brought to its end."""
+        """Return lines for the frames that `data` completes."""
         lines: list[Line] = []
         position = 0
         if self._skip:
@@ -128,7 +128,7 @@ class FrameReader:
     # -- payloads ----------------------------------------------------------------------------------------------
 
     def _detail(self, kind: int, flags: int, payload: bytes) -> str:
-        """What a frame's payload says, as the end of its line."""
+        """Return the details in a frame's payload, as the end of its line."""
         length = len(payload)
         if kind == h2.SETTINGS and not flags & h2.ACK:
             return self._settings(payload)
@@ -162,14 +162,14 @@ class FrameReader:
         return "".join(said) + (f"  and {more:,} more" if more > 0 else "")
 
     def allow_table(self, size: int) -> None:
-        """The receiver of this direction has announced its SETTINGS_HEADER_TABLE_SIZE. A smaller one changes nothing
-        here: the sender says itself in its next block how small it makes its table (RFC 7541 §4.2)."""
+        """Allow the table size that the receiver of this direction has announced as SETTINGS_HEADER_TABLE_SIZE. A
+        smaller one changes nothing here: the sender announces the new size in its next block (RFC 7541 §4.2)."""
         if self._decoder is not None and self._table_limit < size <= _LARGEST_TABLE:
             self._table_limit = size
             self._decoder.set_max_table_size(size)
 
     def _fields(self, kind: int, flags: int, payload: bytes, lines: list[Line]) -> None:
-        """Put a field block together, and tell its fields with its last frame."""
+        """Assemble a field block, and add lines for its fields with its last frame."""
         if kind in (h2.HEADERS, h2.PUSH_PROMISE):
             start = 1 if flags & h2.PADDED else 0
             end = len(payload) - (payload[0] if start and payload else 0)
@@ -204,7 +204,7 @@ class FrameReader:
 
 
 def head_of(kind: int, flags: int, stream_id: int, length: int) -> str:
-    """A frame's header: type, stream, length, flags by name."""
+    """Return the text of a frame's header: type, stream, length, flags by name."""
     text = f"{_TYPES.get(kind, f'type {kind:#x}'):<15} stream {stream_id:<4} {length:>9,}"
     rest = flags
     for flag, name in _FLAGS.get(kind, ()):
@@ -215,7 +215,7 @@ def head_of(kind: int, flags: int, stream_id: int, length: int) -> str:
 
 
 def field_text(name: bytes, value: bytes) -> str:
-    """`name: value`, but for what lets others act in one's name: output of -v is shown around."""
+    """Return `name: value`; credentials are hidden, because people show the output of -v to others."""
     if name.lower() in _HIDDEN:
         scheme = value.partition(b" ")[0] + b" " if b" " in value else b""
         return f"{printable(name)}: {printable(scheme)}[hidden, {len(value) - len(scheme):,} bytes]"
@@ -231,7 +231,7 @@ def _style(kind: int) -> str:
 
 
 def _entries(payload: bytes) -> list[bytes]:
-    """The origins of an ORIGIN frame (RFC 8336 §2.1)."""
+    """Return the origins of an ORIGIN frame (RFC 8336 §2.1)."""
     found: list[bytes] = []
     at = 0
     while at + 2 <= len(payload) and len(found) < _MOST_SETTINGS:

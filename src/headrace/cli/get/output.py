@@ -1,4 +1,4 @@
-"""Where a response goes: a file, or stdout, which may be a file, a pipe that is read slowly, or a person's terminal."""
+"""Writes a response to a file, or to stdout, which may be a file, a slow pipe, or a person's terminal."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Final, Protocol
 
 from headrace.cli.exits import WriteError
 
-_PIPE_STEP: Final = 4_096  # octets that a pipe that can be written to takes without blocking (pipe(7), PIPE_BUF)
+_PIPE_STEP: Final = 4_096  # bytes that a writable pipe takes without blocking (pipe(7), PIPE_BUF)
 
 
 class Sink(Protocol):
-    """Takes the octets of one response. Each method raises WriteError."""
+    """Takes the bytes of one response. Each method raises WriteError."""
 
     async def write(self, data: bytes) -> None:
-        """Return when `data` is written."""
+        """Write `data`. Return when it is written."""
 
     def close(self) -> None:
-        """All is written."""
+        """End the output."""
 
 
 class FileSink:
-    """A file that is made when the first octet, or the end, has come; what it had before is lost."""
+    """A file that is made when the first byte or the end arrives; its old content is lost."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._fd = -1
 
     async def write(self, data: bytes) -> None:
-        """See Sink. A disk is waited for: what comes meanwhile waits in its stream's window."""
+        """See Sink. It blocks for the disk; meanwhile the content waits in its stream's window."""
         try:
             self._open()
             view = memoryview(data)
@@ -61,16 +61,16 @@ class FileSink:
 
 
 class StdoutSink:
-    """A descriptor of somebody else's, such as stdout. It is never set to non-blocking, as others may share it; a pipe
-    that is full is waited for by the event loop, so that timeouts, pings and Ctrl-C go on.
+    """A shared descriptor, such as stdout. It is never set to non-blocking, because others may share it. The event loop
+    waits for a full pipe, so that timeouts, pings and Ctrl-C work meanwhile.
 
-    With `refuses_binary` content with a NUL octet is refused: a terminal would take it for commands.
+    With `refuses_binary`, content with a NUL byte is refused: a terminal would read it as commands.
     """
 
     def __init__(self, fd: int = 1, *, refuses_binary: bool = False) -> None:
         self._fd = fd
         self._refuses_binary = refuses_binary
-        if fd == 1 and sys.__stdout__ is None:  # it was closed when we came, and may be a socket of ours by now
+        if fd == 1 and sys.__stdout__ is None:  # stdout was closed at the start, so 1 may be a socket of ours by now
             raise WriteError("stdout: it is closed")
         try:
             self._may_block = not stat.S_ISREG(os.fstat(fd).st_mode)
@@ -91,7 +91,7 @@ class StdoutSink:
                     await self._until_writable()
                 view = view[os.write(self._fd, view[:_PIPE_STEP] if self._may_block else view) :]
         except BrokenPipeError:
-            raise WriteError("") from None  # who reads has seen enough, and has nobody to be told
+            raise WriteError("") from None  # the reader has seen enough; there is no error to show
         except OSError as error:
             raise WriteError(f"stdout: {(error.strerror or str(error)).lower()}") from None
 
@@ -115,7 +115,7 @@ class StdoutSink:
         try:
             loop.add_writer(self._fd, on_writable)
         except OSError as error:
-            if error.errno != errno.EPERM:  # what epoll does not watch is always ready
+            if error.errno != errno.EPERM:  # a descriptor that epoll cannot watch is always ready
                 raise
             return
         try:
@@ -125,7 +125,7 @@ class StdoutSink:
 
 
 class DiscardSink:
-    """For responses whose content nobody wants."""
+    """A sink for content that is not needed."""
 
     async def write(self, data: bytes) -> None:
         """See Sink."""

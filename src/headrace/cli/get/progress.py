@@ -1,4 +1,4 @@
-"""How far downloads have come, on one line of a terminal."""
+"""Shows the progress of downloads on one line of a terminal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from headrace.cli.terminal import CLEAR_LINE
 
 _EVERY_S: Final = 0.1
 _BAR: Final = 24
-_SMOOTH: Final = 0.3  # weight of the latest piece of time in the speed that is shown
+_SMOOTH: Final = 0.3  # weight of the latest interval in the speed that is shown
 
 
 class Progress:
-    """Several downloads together. It draws ten times a second at most; `finish` leaves a last line behind."""
+    """Several downloads together. It draws ten times a second at most; `finish` leaves a last line on the screen."""
 
     def __init__(self, stream: IO[str], clock: Callable[[], float], width: int = 80) -> None:
         self._stream = stream
@@ -29,12 +29,12 @@ class Progress:
         self._mark = (self._begin, 0)
 
     def begin(self, name: str, total: int | None) -> None:
-        """A download begins, of `total` octets where that is known."""
+        """Add a download of `total` bytes, None when that is unknown."""
         self._received[name] = 0
         self._totals[name] = total
 
     def add(self, name: str, count: int) -> None:
-        """`count` octets more."""
+        """Count `count` more bytes."""
         self._received[name] += count
         now = self._clock()
         if now - self._drawn_at >= _EVERY_S:
@@ -54,14 +54,14 @@ class Progress:
             self._stream.flush()
 
     def clear(self) -> None:
-        """Make room for something else; the next `add` draws again."""
+        """Erase the line, so that other output can be written; the next `add` draws it again."""
         if self._is_drawn:
             self._is_drawn = False
             self._stream.write(CLEAR_LINE)
             self._stream.flush()
 
     def line(self, now: float) -> str:
-        """The line at `now`, as wide as the terminal at most."""
+        """Return the line at `now`, at most as wide as the terminal."""
         done = sum(self._received.values())
         total = 0
         for each in self._totals.values():

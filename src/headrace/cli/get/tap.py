@@ -1,4 +1,4 @@
-"""A tap on a connection: it stands between the transport and the driver, hands everything on, and tells what goes by.
+"""A tap on a connection: it stands between the transport and the driver, passes everything on, and describes it.
 
 driver <-> Tap (the transport's protocol) and _TappedTransport (the driver's transport) <-> TLS or TCP
 """
@@ -16,14 +16,14 @@ from headrace.engine.h2.frames import PREFACE
 SENT: Final = ">"
 RECEIVED: Final = "<"
 Tell = Callable[[str, list[Line]], None]
-"""Told the direction, SENT or RECEIVED, and what went by."""
+"""Called with the direction, SENT or RECEIVED, and lines that describe the bytes."""
 
 _LONGEST_HEAD: Final = 65_536
 _REQUEST_ENDS: Final = (b" HTTP/1.1\r\n", b" HTTP/1.0\r\n")
 
 
 class Tap(asyncio.Protocol):
-    """What is given to the event loop, or to TLS, in the place of `protocol`."""
+    """The protocol that the event loop, or TLS, calls in the place of `protocol`."""
 
     __slots__ = ("_protocol", "_wire")
 
@@ -54,7 +54,7 @@ class Tap(asyncio.Protocol):
 
 
 class _TappedTransport(asyncio.Transport):
-    """The transport that the protocol sees."""
+    """The transport that the protocol uses."""
 
     __slots__ = ("_transport", "_wire")
 
@@ -105,7 +105,7 @@ class _TappedTransport(asyncio.Transport):
 
 
 class Wire:
-    """Both directions of a connection of a client. The first octets that it sends say which protocol it speaks."""
+    """Both directions of a client's connection. The first bytes that it sends show which protocol it speaks."""
 
     __slots__ = ("_frames", "_heads", "_start", "_tell")
 
@@ -139,11 +139,11 @@ class Wire:
             self._say(RECEIVED, self._frames[1].feed(data))
         elif self._heads is not None:
             self._say(RECEIVED, self._heads.received(data))
-        else:  # who speaks before being asked speaks no HTTP/1.1
+        else:  # a server that speaks first does not speak HTTP/1.1
             self._say(RECEIVED, [Line(f"{len(data):,} bytes before any request", "red")])
 
     def ended(self) -> None:
-        """The response is over, or the connection."""
+        """Handle the end of the response, or of the connection."""
         if self._heads is not None:
             self._say(RECEIVED, self._heads.content_received())
 
@@ -153,11 +153,11 @@ class Wire:
 
 
 class _HeadReader:
-    """An HTTP/1.1 connection: start lines and fields as they go by, content as a number of octets.
+    """Describes an HTTP/1.1 connection: start lines and fields, and the length of the content.
 
     It does not parse messages. A request's head begins where the client writes a request line after the last response's
-    head; a response's head where the server writes a status line after a request's. Our client writes a head in one
-    piece and asks nothing before the last answer is whole, so this is what happens.
+    head; a response's head where the server writes a status line after a request's head. This is sufficient, because
+    our client writes a head in one piece, and sends no request before the last response is complete.
     """
 
     __slots__ = ("_awaits_response", "_head", "_is_tunnel", "_received")
@@ -169,7 +169,7 @@ class _HeadReader:
         self._is_tunnel = False
 
     def begins_request(self, data: bytes) -> bool:
-        """Whether what is about to be sent begins with a request's head."""
+        """Return True when the bytes to be sent begin with a request's head."""
         if self._awaits_response or self._is_tunnel:
             return False
         return data[: data.find(b"\r\n") + 2].endswith(_REQUEST_ENDS)
@@ -203,7 +203,7 @@ class _HeadReader:
         return lines
 
     def content_received(self) -> list[Line]:
-        """Said once, after it has come: content comes in too many pieces for a line each."""
+        """Return the line about received content, once it is complete: it comes in too many pieces for a line each."""
         count, self._received = self._received, 0
         return _content_line(count)
 

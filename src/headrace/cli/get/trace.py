@@ -1,4 +1,4 @@
-"""`headrace get -v`: what happens on the connections, line by line on stderr, each with its time."""
+"""`headrace get -v`: shows the events of the connections, line by line on stderr, each with its time."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ class Trace:
         self._connections = 0
 
     def tap(self, protocol: asyncio.Protocol, origin: Origin) -> asyncio.Protocol:
-        """A tap on a new connection; see `NetworkConfig.tap`."""
+        """Return a tap on a new connection; see `NetworkConfig.tap`."""
         self._connections += 1
         number = self._connections
         return Tap(protocol, lambda direction, lines: self._wire(number, direction, lines))
 
     def on_step(self, origin: Origin, step: str, details: str) -> None:
-        """A connection on its way; see `NetworkConfig.on_step`."""
+        """Show a step of a new connection; see `NetworkConfig.on_step`."""
         words = {"resolved": f"{origin.host} has the address {details}", "connected": f"connected to {details}",
                  "tls": f"TLS: {details}"}  # fmt: skip
         self.note(words.get(step, f"{step}: {details}"))
 
     def note(self, text: str) -> None:
-        """Something that no frame says."""
+        """Show a remark that no frame has."""
         self._write("*", [self._palette.paint("magenta", printable(text))])
 
     def done(self, url: str, status: int, http_version: str, content: int, head_s: float, whole_s: float) -> None:
-        """A response has ended."""
+        """Show the end of a response."""
         self.note(
             f"{url}: status {status} over HTTP/{http_version}, head after {duration(head_s)}, {octets(content)} of"
             f" content after {duration(whole_s)}"
@@ -71,4 +71,4 @@ class Trace:
             self._stream.write("".join([f"{moment} {shown} {text}\n" for text in texts]))
             self._stream.flush()
         except OSError:
-            pass  # who reads stderr has gone; the response is what matters
+            pass  # the reader of stderr has gone; the response matters more

@@ -1,4 +1,4 @@
-"""`headrace get --ws URL`: lines of stdin go out as messages, messages come in as lines."""
+"""`headrace get --ws URL`: sends lines of stdin as messages, and prints messages as lines."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _LONGEST_LINE: Final = 1_048_576
 
 @dataclass
 class Conversation:
-    """How it is held. `linger_s`: at the end of stdin, how long after the last message the next one may come before the
-    WebSocket is closed."""
+    """The options of a conversation. `linger_s`: seconds after the end of stdin and the last message in which the
+    next message may come before the WebSocket is closed."""
 
     stdin: Stdin
     sink: Sink
@@ -41,8 +41,8 @@ class Conversation:
 
 
 async def converse(socket: WebSocket, conversation: Conversation) -> None:
-    """Until the server closes, or stdin has ended and nothing more comes. Raises FetchError for a bad end, WriteError
-    when messages cannot be written."""
+    """Talk until the server closes, or until stdin has ended and no more messages come. Raises FetchError for an
+    abnormal end, WriteError when messages cannot be written."""
     talk = _Talk(socket, conversation)
     sending = asyncio.ensure_future(talk.send_lines())
     try:
@@ -70,7 +70,7 @@ class _Talk:
         self.closed_by_us = False
 
     async def receive(self) -> None:
-        """Messages until there are no more."""
+        """Print messages until there are no more."""
         try:
             async for message in self._socket:
                 await self._conversation.sink.write(self._shown(message))
@@ -92,7 +92,7 @@ class _Talk:
         return (paint("cyan", "< ") + "\n  ".join(lines) + "\n").encode()
 
     async def send_lines(self) -> None:
-        """Each line a message, until stdin ends or the WebSocket does."""
+        """Send each line as a message, until stdin or the WebSocket ends."""
         try:
             async for line in _lines(self._conversation.stdin):
                 await self._socket.send(line)
@@ -105,7 +105,7 @@ class _Talk:
         self._wait()
 
     def _wait(self) -> None:
-        """Close when nothing comes for a while: an answer to the last line may be on its way."""
+        """Close when no message comes for a while: an answer to the last line may be on its way."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(self._conversation.linger_s, self._close)
@@ -116,7 +116,7 @@ class _Talk:
 
 
 async def _lines(stdin: Stdin) -> AsyncIterator[str]:
-    """Lines without their ends; the last one may have none. What is no UTF-8 becomes U+FFFD."""
+    """Yield lines without their ends; the last one may have none. Bytes that are not UTF-8 become U+FFFD."""
     held = b""
     while piece := await stdin.read():
         *whole, held = (held + piece).split(b"\n")

@@ -1,1 +1,1 @@
-"""What happens around a request: redirects, authentication, retries, event streams, WebSockets."""
+"""The work around a request: redirects, authentication, retries, event streams, WebSockets."""

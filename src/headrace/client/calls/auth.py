@@ -1,4 +1,4 @@
-"""Who asks: basic, bearer, digest and netrc credentials, and flows of one's own (RFC 9110 §11)."""
+"""Credentials: basic, bearer, netrc, and the base of digest and of a program's own schemes (RFC 9110 §11)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Auth:
-    """Base of what gives a request its credentials.
+    """Base of credentials.
 
-    Write `auth_flow`: a generator that yields requests to be sent, the given one first, and gets the response of each;
-    when it returns, the last response is the caller's. Where it has to wait, write `async_auth_flow` instead. With
-    `requires_response_body` each response is read before it is handed in; with `requires_request_body` the request's
-    content is made octets before the flow begins.
+    Write `auth_flow`: a generator that yields requests to send, beginning with the given one, and receives the response
+    of each. When it returns, the caller gets the last response. Write `async_auth_flow` instead when the flow has to
+    wait. With `requires_response_body` the client reads each response before the flow gets it. With
+    `requires_request_body` it reads the request's content into bytes before the flow begins.
     """
 
     requires_request_body = False
@@ -32,7 +32,7 @@ class Auth:
         yield request
 
     async def async_auth_flow(self, request: ClientRequest) -> AsyncGenerator[ClientRequest, ClientResponse]:
-        """The same, for flows that wait."""
+        """Yield requests as `auth_flow` does; override it in a flow that waits."""
         flow = self.auth_flow(request)
         try:
             sent = next(flow)
@@ -46,23 +46,23 @@ class Auth:
 
 
 class FunctionAuth(Auth):
-    """A function that is given each request, and changes it or returns another."""
+    """Credentials from a function that gets each request, and changes it or returns another."""
 
     def __init__(self, function: Callable[[ClientRequest], ClientRequest | None]) -> None:
         self._function = function
 
     def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
-        """Yield what the function makes of the request."""
+        """Yield the request that the function returns, or the given one."""
         yield self._function(request) or request
 
 
 class BasicAuth(Auth):
-    """Name and password in every request, readable for whoever can read the connection (RFC 7617)."""
+    """Name and password in every request, readable for everyone who can read the connection (RFC 7617)."""
 
     def __init__(self, username: str | bytes, password: str | bytes) -> None:
         name, secret = octets(username), octets(password)
         if b":" in name:
-            raise ValueError("the user name of basic authentication has no colon (RFC 7617 §2)")
+            raise ValueError("the user name of basic authentication must not have a colon (RFC 7617 §2)")
         self._value = "Basic " + b64encode(name + b":" + secret).decode("ascii")
 
     def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
@@ -72,7 +72,7 @@ class BasicAuth(Auth):
 
 
 class BearerAuth(Auth):
-    """A token in every request (RFC 6750); a function is asked for it each time."""
+    """A token in every request (RFC 6750). A function is called for it each time."""
 
     def __init__(self, token: str | Callable[[], str]) -> None:
         self._token = token
@@ -87,8 +87,8 @@ class BearerAuth(Auth):
 class NetRCAuth(Auth):
     """Name and password of each host from a netrc file: `file`, or that of NETRC, or ~/.netrc.
 
-    Raises OSError or netrc.NetrcParseError when a file is named here that cannot be read; that of the environment may
-    be missing. The entry `default` is not used: it would tell its password to every host.
+    Raises OSError or netrc.NetrcParseError when `file` cannot be read; a file from the environment may be missing. The
+    entry `default` is not used: it would give its password to every host.
     """
 
     def __init__(self, file: str | os.PathLike[str] | None = None) -> None:
@@ -115,21 +115,21 @@ AuthLike: TypeAlias = Auth | tuple[str | bytes, str | bytes] | Callable[[ClientR
 
 
 def as_auth(auth: AuthLike | None) -> Auth | None:
-    """Raises TypeError for what is no AuthLike."""
+    """Return the Auth for an AuthLike, None for None. Raises TypeError for other objects."""
     if auth is None or isinstance(auth, Auth):
         return auth
     if isinstance(auth, tuple) and len(auth) == 2:
         return BasicAuth(*auth)
     if callable(auth):
         return FunctionAuth(auth)
-    raise TypeError(f"auth is a name with a password, an Auth or a function, not {type(auth).__name__}")
+    raise TypeError(f"auth must be a name with a password, an Auth or a function, not {type(auth).__name__}")
 
 
 def auth_of_url(url: URL) -> Auth | None:
-    """The credentials in a URL, which never go out as a part of it."""
+    """Return the credentials in a URL, or None. The client never sends them as a part of the URL."""
     return BasicAuth(url.username, url.password) if url.userinfo else None
 
 
 def octets(value: str | bytes) -> bytes:
-    """Credentials as octets, text as UTF-8."""
+    """Return credentials as bytes, text as UTF-8."""
     return value if isinstance(value, bytes) else value.encode()

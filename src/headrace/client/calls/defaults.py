@@ -1,4 +1,4 @@
-"""What all requests of a client have, unless they say otherwise; and what can be prepared once for all of them."""
+"""The defaults of a client's requests, and the parts of plain requests that are prepared once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ USER_AGENT: Final = "headrace"
 CACHED_TARGETS: Final = 1024
 
 Target = tuple[Origin, bytes, bytes, str]
-"""Of a URL that was asked for before: origin, authority, path, and its text for messages."""
+"""The target of a URL that was requested before: origin, authority, path, and its text for messages."""
 
 
 class Defaults:
@@ -54,18 +54,18 @@ class Defaults:
         self._settle()
 
     def _settle(self) -> None:
-        """Something that all requests share has changed: forget what was prepared."""
-        # Whoever prepares from what was there before has the other dictionary in hand, and stores into that.
+        """Forget the prepared parts: a default has changed."""
+        # Another thread that is preparing from the old defaults holds the old dictionary, and stores its result there.
         self._targets: dict[str | URL, Target] = {}
         self._prepared: tuple[Pairs | None, Pairs] = None, []
-        """The client's list of header fields that it was made from, and the fields of a plain request: stored, and
-        looked at, in one step."""
+        """The client's list of header fields, and the fields of a plain request that were made from it. One tuple,
+        so that a thread stores and reads both in one step."""
 
     def _prepare(self, url: str | URL) -> None:
-        """Remember what a plain request to this URL has in common with all others, where there are plain ones.
+        """Remember the parts that plain requests to this URL share, when the client's settings allow plain ones.
 
-        Other threads may change the defaults meanwhile, so that each is read once. The targets come first: a change
-        that comes after that leaves these targets to nobody.
+        Other threads may change the defaults meanwhile, so each default is read once. `_targets` is read first: a
+        change after that replaces the dictionary, and the result is not used.
         """
         pairs = self._headers._pairs
         if self._prepared[0] is not pairs:
@@ -84,7 +84,7 @@ class Defaults:
             headers = Headers.received(pairs)
             if "host" in headers or "content-length" in headers or "cookie" in headers:
                 return
-            # By way of a request, so that they are checked as any other's.
+            # Through a ClientRequest, so that they are checked like any other request's.
             self._prepared = pairs, ClientRequest("GET", "http://prepared.invalid/", headers=headers).outgoing().headers
         target = self._merged(url)
         if target.userinfo:
@@ -95,7 +95,7 @@ class Defaults:
 
     @property
     def headers(self) -> Headers:
-        """The default header fields; they can be changed."""
+        """Return the default header fields; they can be changed."""
         return self._headers
 
     @headers.setter
@@ -104,7 +104,7 @@ class Defaults:
 
     @property
     def params(self) -> QueryParams:
-        """The default query parameters."""
+        """Return the default query parameters."""
         return self._params
 
     @params.setter
@@ -114,7 +114,7 @@ class Defaults:
 
     @property
     def base_url(self) -> URL:
-        """What is put before relative URLs."""
+        """Return the URL that stands before relative URLs."""
         return self._base_url
 
     @base_url.setter
@@ -124,7 +124,7 @@ class Defaults:
 
     @property
     def auth(self) -> Auth | None:
-        """The default credentials."""
+        """Return the default credentials."""
         return self._auth
 
     @auth.setter
@@ -134,7 +134,7 @@ class Defaults:
 
     @property
     def timeout(self) -> Timeouts:
-        """The default timeouts."""
+        """Return the default timeouts."""
         return self._timeouts
 
     @timeout.setter
@@ -144,7 +144,7 @@ class Defaults:
 
     @property
     def retry(self) -> RetryPolicy | None:
-        """The default policy for retries."""
+        """Return the default policy for retries."""
         return self._retry
 
     @retry.setter
@@ -154,7 +154,7 @@ class Defaults:
 
     @property
     def event_hooks(self) -> Hooks:
-        """The hooks; to change them, set all."""
+        """Return a copy of the hooks; to change them, set the attribute."""
         return {name: list(hooks) for name, hooks in self._hooks.items()}
 
     @event_hooks.setter
@@ -164,7 +164,7 @@ class Defaults:
 
     @property
     def cookies(self) -> Cookies:
-        """The cookies, those that servers have set among them."""
+        """Return the cookies, including those that servers have set."""
         return self._jar.open()
 
     @cookies.setter
@@ -172,14 +172,14 @@ class Defaults:
         self._jar.set(cookies)
 
     def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> ClientRequest:
-        """A request with the client's defaults, to be looked at, changed, and given to `send`.
+        """Return a request with the client's defaults, which a program can read, change, and give to `send`.
 
-        Raises InvalidURL, and ValueError or TypeError for options that make no request.
+        Raises InvalidURL, and ValueError or TypeError for invalid options.
         """
         params = options.get("params")
         if defaults := self._params:
             params = defaults.merge(params)
-        headers = self._headers.copy()  # as they are now: another thread may change the client's
+        headers = self._headers.copy()  # a copy: another thread may change the client's
         if (more := options.get("headers")) is not None:
             headers.update(more)
         if (cookies := options.get("cookies")) is not None:
@@ -204,7 +204,7 @@ class Defaults:
         )
 
     def _merged(self, url: URL | str) -> URL:
-        """Below the base URL, unless it says itself where it leads."""
+        """Return a relative URL below the base URL, and an absolute one unchanged."""
         target = URL(url)
         base = self._base_url
         if not base.host or target.scheme or target.host:
@@ -223,5 +223,5 @@ class Defaults:
 def _checked_hooks(event_hooks: HooksLike) -> Hooks:
     unknown = set(event_hooks) - {"request", "response"}
     if unknown:
-        raise ValueError(f"there is no event {sorted(unknown)[0]!r}; there are request and response")
+        raise ValueError(f"unknown event {sorted(unknown)[0]!r}; the events are request and response")
     return {name: list(event_hooks.get(name) or ()) for name in ("request", "response")}

@@ -1,4 +1,4 @@
-"""Digest access authentication (RFC 7616): the password is never sent, but a hash of it with the server's nonce."""
+"""Digest access authentication (RFC 7616): the client sends a hash of the password with the server's nonce."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from headrace.client.message.request import ClientRequest
 if TYPE_CHECKING:
     from headrace.client.message.response import ClientResponse
 
-# In order of preference (RFC 7616 §3.7: the server's order counts, but MD5 is there for old servers alone).
+# In order of preference. The server's order should count (RFC 7616 §3.7), but servers offer MD5 for old clients only.
 _ALGORITHMS: Final = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
 _PARAMETER: Final = re.compile(r"""[\s,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
 _SCHEME: Final = re.compile(r"[\s,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=\s|,|\Z)(?!\s*=)")
 _TOKEN68: Final = re.compile(r"\s+[A-Za-z0-9\-._~+/]+=*\s*(?=,|\Z)")
-_MOST_KNOWN: Final = 1_024  # origins that are remembered
-_MOST_NONCES: Final = 64  # of each of them
+_MOST_KNOWN: Final = 1_024  # largest number of origins that are remembered
+_MOST_NONCES: Final = 64  # for each of them
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 class Challenge(NamedTuple):
-    """What a server asks for."""
+    """The challenge of a server."""
 
     realm: str
     nonce: str
-    algorithm: str  # as the server wrote it, "" where it did not
+    algorithm: str  # as the server wrote it, "" without one
     qop: str  # "auth", "auth-int", or "" for a server of RFC 2069
     opaque: str | None
     is_stale: bool
@@ -39,10 +39,10 @@ class Challenge(NamedTuple):
 
 
 class DigestAuth(Auth):
-    """Name and password by digest. The first request to a server learns its nonce from a 401; the next ones use it.
+    """Name and password by digest. The first request to a server gets a nonce with a 401; the next requests use it.
 
-    Where that happens the content is sent twice, so it has to be content that can be. `nonce` makes the client's own
-    nonces, for tests.
+    The content is then sent twice, so it must be content that can be sent again. `nonce` makes the client's own nonces,
+    for tests.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class DigestAuth(Auth):
         self._lock = threading.Lock()  # flows of a SyncClient run in threads
         self._known: dict[Origin, Challenge] = {}
         self._counts: dict[Origin, dict[bytes, int]] = {}
-        """Requests with each nonce of an origin, by its hash, the last used last: an origin pushes out none of others.
-        Requests that run at once share the nonce, so the count belongs to it, and to none of them (RFC 7616 §3.4: a
+        """Number of requests with each nonce of an origin, by the nonce's hash, the last used last. Each origin has
+        its own limit. Requests that run at once share the nonce, so the count belongs to the nonce (RFC 7616 §3.4: a
         count that comes twice is a replay)."""
 
     def auth_flow(self, request: ClientRequest) -> Generator[ClientRequest, ClientResponse, None]:
-        """Yield the request with the nonce that is known, and again with that of the 401, where it asks for another."""
+        """Yield the request with the known nonce, and again with the nonce of a 401 that asks for another."""
         origin = request.url.origin
         tried = ""
         known = self._known.get(origin)
@@ -78,13 +78,13 @@ class DigestAuth(Auth):
             if challenge is None:
                 return
             if (answered or challenge.nonce == tried) and not challenge.is_stale:
-                return  # it is not the nonce: it is the name or the password
+                return  # the nonce is right, so the name or the password is wrong
             self._remember(origin, challenge)
             request.headers["authorization"] = self._answer(request, challenge)
             response = yield request
 
     def _remember(self, origin: Origin, challenge: Challenge) -> None:
-        """Later requests to `origin` use this nonce; if it is known already, its count goes on."""
+        """Use this nonce for later requests to `origin`. The count of a known nonce goes on."""
         with self._lock:
             self._known.pop(origin, None)
             self._known[origin] = challenge
@@ -92,7 +92,7 @@ class DigestAuth(Auth):
                 del self._known[next(iter(self._known))]
 
     def _count(self, origin: Origin, nonce: str) -> int:
-        """The number of the next request with this nonce, from 1."""
+        """Return the number of the next request with this nonce, from 1."""
         key = hashlib.sha256(nonce.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             counts = self._counts[origin] = self._counts.pop(origin, {})
@@ -104,7 +104,7 @@ class DigestAuth(Auth):
             return count
 
     def _answer(self, request: ClientRequest, challenge: Challenge) -> str:
-        """The value of authorization (RFC 7616 §3.4)."""
+        """Return the value of authorization (RFC 7616 §3.4)."""
         count = self._count(request.url.origin, challenge.nonce)
         name, session, _ = challenge.algorithm.upper().partition("-SESS")
         hash_name = _ALGORITHMS[name or "MD5"]
@@ -150,9 +150,9 @@ class DigestAuth(Auth):
 
 
 def choose(values: Iterable[str], has_octets: bool) -> Challenge | None:
-    """The best digest challenge of a response's www-authenticate fields; None where there is none that can be met.
+    """Return the best digest challenge of a response's www-authenticate fields, or None when the client can meet none.
 
-    `has_octets` tells that the request's content can be hashed, as qop=auth-int asks.
+    `has_octets` is True when the request's content can be hashed, as qop=auth-int asks.
     """
     found: list[tuple[int, Challenge]] = []
     for value in values:
@@ -186,8 +186,8 @@ def choose(values: Iterable[str], has_octets: bool) -> Challenge | None:
 
 
 def parse_challenges(value: str) -> list[tuple[str, dict[str, str]]]:
-    """The challenges of one www-authenticate field: schemes in lower case, each with its parameters (RFC 9110 §11.6.1).
-    What is malformed ends the field."""
+    """Return the challenges of one www-authenticate field: schemes in lower case, each with its parameters (RFC 9110
+    §11.6.1). A malformed part ends the field."""
     challenges: list[tuple[str, dict[str, str]]] = []
     at = 0
     while (scheme := _SCHEME.match(value, at)) is not None:

@@ -1,4 +1,5 @@
-"""One call's way to its response: redirects, credentials, cookies, hooks, retries, and the transport at the bottom."""
+"""One call on its way to a response: redirects, credentials, cookies, hooks, retries, and the transport at the
+bottom."""
 
 from __future__ import annotations
 
@@ -24,23 +25,23 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 SMALL: Final = 65_536
-"""Bytes of content of an answer on the way to another one that are read, as the connection is worth more; of an answer
-with more nothing is kept."""
+"""Most bytes of content that are read from a response that leads to another one, to keep its connection. Of a longer
+one nothing is kept."""
 PATIENCE_S: Final = 1.0
-"""Seconds that this may take."""
+"""Seconds for reading that content."""
 _CHALLENGES: Final = frozenset((401, 407))
 
 NONE: Final[frozenset[int]] = frozenset()
 
 Hook: TypeAlias = Callable[[Any], object]
-"""A function of a request, or of a response; awaited where it is asynchronous."""
+"""A function of a request, or of a response; awaited when it is asynchronous."""
 Hooks: TypeAlias = dict[str, list[Hook]]
 HooksLike: TypeAlias = Mapping[str, Iterable[Hook] | None]
 """Hooks by event: "request" and "response"."""
 
 
 class Journey:
-    """What is decided for one call, and then sent. Made for one `run`."""
+    """The settings of one call, and the steps that send it. Used for one `run`."""
 
     def __init__(
         self,
@@ -56,7 +57,8 @@ class Journey:
         max_size: int | None,
         deadline: float | None,
     ) -> None:
-        """`max_redirects` 0 hands redirects to the caller; `max_size` None takes whole responses of any size."""
+        """Prepare one call. `max_redirects` 0 returns redirects to the caller; `max_size` None has no limit for
+        whole responses."""
         self._transport = transport
         self._stream = stream
         self._auth = auth
@@ -76,20 +78,20 @@ class Journey:
         self._on_the_way = on_the_way
 
     async def run(self, request: ClientRequest) -> ClientResponse:
-        """Send the request, and what follows from it. Raises RequestError."""
+        """Send the request, and the requests that follow from it. Raises RequestError."""
         response = await self._authenticated(request)
         if not self._max_redirects or not response.has_redirect_location:
             return await self._completed(response)
         return await self.follow(request, response)
 
     async def follow(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
-        """Go where redirects lead, beginning with this response to this request."""
+        """Follow redirects, beginning with this response to this request."""
         history: list[ClientResponse] = []
         while response.has_redirect_location:
             try:
                 if len(history) == self._max_redirects:
                     raise TooManyRedirects(
-                        f"the request was redirected {len(history) + 1} times; {self._max_redirects} are followed",
+                        f"the request was redirected {len(history) + 1} times; max_redirects is {self._max_redirects}",
                         url=request.url.without_userinfo(),
                     )
                 following = redirected(request, response.status, response.headers["location"])
@@ -101,7 +103,7 @@ class Journey:
             response._history = history.copy()
             history.append(response)
             if not may_keep_credentials(request.url, following.url):
-                # Also for all that comes after, even when it leads back.
+                # Also for all later requests, even when they lead back.
                 self._auth = None
                 self._is_led_away = True
             request = following
@@ -110,7 +112,8 @@ class Journey:
         return await self._completed(response)
 
     async def _completed(self, response: ClientResponse) -> ClientResponse:
-        """The caller's response: where it looked like one on the way, and is wanted whole, the rest of it is read."""
+        """Return the response to the caller. When it was treated as an intermediate one, and is needed whole, read
+        the rest of it."""
         if response._content is None and not self._stream:
             began = time.perf_counter()
             await response._read()
@@ -141,7 +144,7 @@ class Journey:
                 if not following.is_replayable:
                     raise BodyConsumed(
                         f"the answer {response.status} asks for the request once more, but its content came from an"
-                        " iterator, which is used up; give the octets, a file, or a function that makes a new iterator",
+                        " iterator, which is used up; give bytes, a file, or a function that makes a new iterator",
                         url=following.url.without_userinfo(),
                     )
         finally:
@@ -226,8 +229,8 @@ class Journey:
 
 
 async def skim(response: ClientResponse) -> bool:
-    """Read the content of an answer on the way, and tell whether it was small enough to be kept. What is larger stays
-    to be read, or to be given up."""
+    """Read the content of an intermediate response. Return True when it was small enough to be kept. A larger one
+    stays unread."""
     extra = response._extra
     most = extra.call.max_size
     if not await extra.collect(SMALL if most is None else min(SMALL, most)):
@@ -238,9 +241,9 @@ async def skim(response: ClientResponse) -> bool:
 
 
 async def finish(response: ClientResponse, is_stream: bool) -> None:
-    """Be done with an answer that leads to another. What is small and comes soon is read, as the connection is worth
-    more, and servers count what is reset; all else is given up, together with a connection of HTTP/1.1. What was asked
-    for as a stream is not read over HTTP/2."""
+    """Finish a response that leads to another one. Content that is small and arrives soon is read, because the
+    connection is worth more, and servers count resets. Otherwise the response is given up, together with an HTTP/1.1
+    connection. A response that was requested as a stream is not read over HTTP/2."""
     if response.is_closed:
         return
     if is_stream and response.http_version == "2":
@@ -251,7 +254,7 @@ async def finish(response: ClientResponse, is_stream: bool) -> None:
             if await skim(response):
                 return
     except (RequestError, TimeoutError):
-        pass  # the answer's head was all that mattered
+        pass  # only the head of the response mattered
     await response._close()
 
 
@@ -264,7 +267,7 @@ def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
 
 
 def _add_cookie(call: Call, cookie: str) -> None:
-    """Cookies of the jar behind those that the caller gave for this request."""
+    """Append the jar's cookies to those that the caller gave for this request."""
     for at, (name, value) in enumerate(call.headers):
         if name == b"cookie":
             call.headers[at] = (name, value + b"; " + cookie.encode())

@@ -1,4 +1,4 @@
-"""What a call of the client may be told. All of it is optional; what is not given comes from the client."""
+"""The options of a client's calls. All are optional; the client has a default for each."""
 
 from __future__ import annotations
 
@@ -28,47 +28,47 @@ if TYPE_CHECKING:
 
 
 class RequestOptions(TypedDict, total=False):
-    """How one request is made."""
+    """Options to make one request."""
 
     params: ParamsLike | None
     """Query parameters: a mapping, pairs or text. They replace those of the same name in the URL."""
     headers: HeadersLike | None
     """Header fields: a mapping or pairs. They replace the client's of the same name."""
     cookies: CookiesLike | None
-    """Cookies for this request alone, besides those of the client."""
+    """Cookies for this request alone, in addition to those of the client."""
     content: ContentLike | None
-    """Octets, text, a binary file, or an iterable of octets, plain or asynchronous, or a function that makes one."""
+    """Bytes, text, a binary file, an iterable of bytes, plain or asynchronous, or a function that makes an iterable."""
     data: FormLike | None
     """The fields of a form; with `files` a multipart form."""
     files: FilesLike | None
-    """Files of a multipart form: a mapping or pairs of a name and a file, octets, or (filename, file[, type])."""
+    """Files of a multipart form: a mapping or pairs of a name and a file, bytes, or (filename, file[, type])."""
     json: Any
-    """What is sent as JSON."""
+    """An object that is sent as JSON."""
     trailers: TrailersLike | None
     """A trailer section: fields as for `headers`, or a function that returns them when the content has been sent."""
     timeout: float | Timeouts | None
     """Seconds for each phase, a Timeouts, or None for no limit."""
     on_upload: Progress | None
-    """Called with octets of content sent so far, and all where that is known."""
+    """Called with the bytes of content sent so far, and all bytes, or None when that is unknown."""
     on_download: Progress | None
-    """Called with octets of content received so far, and all where that is known."""
+    """Called with the bytes of content received so far, and all bytes, or None when that is unknown."""
     on_informational: Callable[[int, Headers], None] | None
-    """Called with status and headers of each interim (1xx) response, as it comes."""
+    """Called with status and headers of each interim (1xx) response, as it arrives."""
 
 
 class SendOptions(TypedDict, total=False):
-    """How a request is sent."""
+    """Options to send a request."""
 
     auth: AuthLike | None
     """Credentials; None for none, not even the client's."""
     follow_redirects: bool
     retry: RetryPolicy | None
     max_response_size: int | None
-    """Bytes of content that a response may have which is read whole; None for no limit."""
+    """Most bytes of content of a whole response; None for no limit."""
 
 
 class NetworkOptions(TypedDict, total=False):
-    """The settings of `NetworkConfig` that are asked for most; each means what it means there."""
+    """The most common settings of `NetworkConfig`, with the same meaning as there."""
 
     http1: bool
     http2: bool
@@ -83,7 +83,7 @@ class NetworkOptions(TypedDict, total=False):
 
 
 class ClientOptions(NetworkOptions, total=False):
-    """How a client is made, see `Client`."""
+    """Options of a client; see `Client`."""
 
     base_url: URL | str
     headers: HeadersLike | None
@@ -102,11 +102,11 @@ class ClientOptions(NetworkOptions, total=False):
 
 
 class CallOptions(RequestOptions, SendOptions, total=False):
-    """All of it."""
+    """Options to make and send a request."""
 
 
 class EventSourceOptions(CallOptions, total=False):
-    """How server-sent events are read, see `Client.sse`."""
+    """Options of server-sent events; see `Client.sse`."""
 
     method: str
     last_event_id: str
@@ -116,7 +116,7 @@ class EventSourceOptions(CallOptions, total=False):
 
 
 class WebSocketCallOptions(CallOptions, total=False):
-    """How a WebSocket is opened, see `Client.websocket`."""
+    """Options of a WebSocket; see `Client.websocket`."""
 
     subprotocols: Sequence[str]
     compression: bool
@@ -128,18 +128,18 @@ class WebSocketCallOptions(CallOptions, total=False):
 
 
 class Caller(Protocol):
-    """The client, as the calls see it that make requests of their own: see `headrace.client.client.Client`."""
+    """The client, as code that makes requests of its own calls it: see `headrace.client.client.Client`."""
 
     transport: Transport
 
     def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> ClientRequest:
-        """Make a request with the client's defaults."""
+        """Return a request with the client's defaults."""
         ...
 
     async def _send(
         self, request: ClientRequest, stream: bool, options: SendOptions, transport: Transport | None = None
     ) -> ClientResponse:
-        """Send a request that nobody else has."""
+        """Send a request that no other code uses."""
         ...
 
 
@@ -147,7 +147,7 @@ _OF_SENDING: Final = frozenset(SendOptions.__annotations__)
 
 
 def split(options: CallOptions) -> tuple[RequestOptions, SendOptions]:
-    """What makes a request, and what says how it is sent."""
+    """Return the options that make a request, and those that send it."""
     if _OF_SENDING.isdisjoint(options):
         return cast(RequestOptions, options), {}
     making = {name: value for name, value in options.items() if name not in _OF_SENDING}

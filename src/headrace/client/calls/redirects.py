@@ -1,4 +1,4 @@
-"""Where a redirect leads, and what goes along (RFC 9110 §15.4)."""
+"""The request that follows a redirect: its target, and the fields that it keeps (RFC 9110 §15.4)."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _OF_CONTENT: Final = (
     "expect",
 )
 _OF_ORIGIN: Final = frozenset((*SECRET_NAMES, b"last-event-id"))
-"""What is said to one origin alone, besides the names that tell by themselves that they are secrets."""
+"""Fields for one origin alone, besides those whose names mark them as secrets."""
 
 
 def redirected(request: ClientRequest, status: int, location: str) -> ClientRequest:
-    """The request that a redirect asks for.
+    """Return the request that a redirect asks for.
 
-    POST becomes GET for 301 and 302 as it does in browsers, and everything but HEAD becomes GET for 303; else method
-    and content stay. To another origin go no credentials: neither `authorization` nor `cookie`, nor a field whose name
-    says that it is a secret (`hpack.secrets`: x-api-key, x-auth-token and their like), nor `last-event-id`; user
-    information in the location is left out. Raises TooManyRedirects where no request may go, RemoteProtocolError for a
-    location that is no URL, and BodyConsumed when the content cannot be sent again.
+    POST becomes GET for 301 and 302, as in browsers, and every method but HEAD becomes GET for 303; else method and
+    content stay. No credentials go to another origin: neither `authorization` nor `cookie`, nor a field whose name
+    marks it as a secret (`hpack.secrets`: x-api-key, x-auth-token and the like), nor `last-event-id`. User information
+    in the location is left out. Raises TooManyRedirects for a target that a redirect may not have, RemoteProtocolError
+    for an invalid location, and BodyConsumed when the content cannot be sent again.
     """
     old = request.url
     target = _target(old, location)
@@ -56,7 +56,7 @@ def redirected(request: ClientRequest, status: int, location: str) -> ClientRequ
     elif not request.is_replayable:
         raise BodyConsumed(
             f"the answer {status} sends the request on to {target}, but its content came from an iterator, which is"
-            " used up; give the octets, a file, or a function that makes a new iterator",
+            " used up; give bytes, a file, or a function that makes a new iterator",
             url=old.without_userinfo(),
         )
     if not may_keep_credentials(old, target):
@@ -66,7 +66,7 @@ def redirected(request: ClientRequest, status: int, location: str) -> ClientRequ
 
 
 def may_keep_credentials(old: URL, new: URL) -> bool:
-    """True within one origin, and from http to https of the same host at the default ports."""
+    """Return True within one origin, and from http to https of the same host at the default ports."""
     was, becomes = old.origin, new.origin
     if was == becomes:
         return True
@@ -81,12 +81,12 @@ def _target(old: URL, location: str) -> URL:
         new = old.join(location)
     except InvalidURL as error:
         raise RemoteProtocolError(
-            f"the answer redirects to what is no URL: {error} (RFC 9110 §10.2.2)", url=where
+            f"the answer redirects to an invalid URL: {error} (RFC 9110 §10.2.2)", url=where
         ) from None
     if new.scheme not in ("http", "https"):
-        raise TooManyRedirects(f"the answer redirects to {new.scheme}:, where no request may go", url=where)
+        raise TooManyRedirects(f"the answer redirects to {new.scheme}:, a scheme that no request may have", url=where)
     if new.userinfo:
-        # Names and passwords are the caller's to give. Those that a server puts there would go to whom it chooses.
+        # Names and passwords come from the caller. A server that puts them into a location would choose where they go.
         new = new.copy_with(userinfo=None)
     if old.fragment and not new.fragment:
         new = new.copy_with(fragment=old.fragment)

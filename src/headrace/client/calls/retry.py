@@ -1,4 +1,4 @@
-"""When a request is sent again, and after how long (RFC 9110 §9.2.2, §10.2.3). Off unless a policy is given."""
+"""Decides whether a request is sent again, and after how long (RFC 9110 §9.2.2, §10.2.3). Off without a policy."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 STATUSES: Final = frozenset((429, 502, 503, 504))
 MAX_BUDGETS: Final = 1_024
-"""Origins whose budgets are kept: as many as the pool remembers."""
+"""Largest number of origins whose budgets are kept: as many as the pool remembers."""
 
 
 class RetryBudget:
-    """Keeps retries a fraction of requests, so that a service in trouble is not given more to do.
+    """Limits retries to a fraction of requests, so that a service in trouble does not get more load.
 
-    Each request adds `ratio` of a retry, up to `most`; each retry takes one. It begins with `most`. One budget may be
-    shared by several policies, and is one for all origins.
+    Each request adds `ratio` of a retry, up to `most`; each retry takes one. The budget begins with `most`. Several
+    policies may share one budget, and all origins share it.
     """
 
     __slots__ = ("_left", "_most", "_ratio")
@@ -51,15 +51,15 @@ class RetryBudget:
         self._left = most
 
     def of(self, origin: Origin) -> RetryBudget:
-        """The budget that requests to an origin share: this one."""
+        """Return the budget for an origin: this one."""
         return self
 
     def deposit(self) -> None:
-        """A request begins."""
+        """Count a new request."""
         self._left = min(self._left + self._ratio, self._most)
 
     def withdraw(self) -> bool:
-        """Ask for one retry."""
+        """Take one retry. Return False when there is none."""
         if self._left < 1:
             return False
         self._left -= 1
@@ -67,21 +67,21 @@ class RetryBudget:
 
 
 class OriginBudgets:
-    """A `RetryBudget` for each origin: one that fails takes no retries of another. The 1,024 that were used last are
-    kept, and an origin beyond them begins anew. May be used in several threads."""
+    """A `RetryBudget` for each origin, so that a failing origin takes no retries of another. The 1,024 that were
+    used last are kept; an origin beyond them begins anew. Several threads may use it."""
 
     __slots__ = ("_budgets", "_lock", "_most", "_ratio")
 
     def __init__(self, ratio: float = 0.2, most: float = 10.0) -> None:
-        """`ratio` and `most` are those of each budget."""
-        RetryBudget(ratio, most)  # whether they are in range
+        """Make budgets with this `ratio` and `most`. Raises ValueError for numbers out of range."""
+        RetryBudget(ratio, most)  # raises for numbers out of range
         self._ratio = ratio
         self._most = most
         self._budgets: dict[Origin, RetryBudget] = {}
         self._lock = Lock()
 
     def of(self, origin: Origin) -> RetryBudget:
-        """The budget that requests to an origin share."""
+        """Return the budget for an origin."""
         with self._lock:
             budget = self._budgets.pop(origin, None)
             if budget is None:
@@ -94,42 +94,42 @@ class OriginBudgets:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Which requests are sent again, how often, and after how long. Raises ValueError for numbers out of range.
+    """The requests that are sent again, how often, and after how long. Raises ValueError for numbers out of range.
 
     A request is sent again when its method is in `methods` and it ended in one of `statuses`, a lost connection, a
-    reset or a timeout; or whatever its method, when the server has certainly not processed it. Content that cannot be
-    sent again is not; nor is anything after a certificate that does not hold.
+    reset or a timeout; and with any method when the server has certainly not processed it. Content that cannot be sent
+    again is an exception, and so is everything after an invalid certificate.
     """
 
     attempts: int = 3
-    """How often a request is sent at most, the first time included."""
+    """Most times that a request is sent, including the first."""
     methods: Collection[str] = IDEMPOTENT
     statuses: Collection[int] = STATUSES
     backoff_s: float = 0.25
-    """Before the second attempt; twice as long before each further one, up to `max_backoff_s`. The wait is random
-    between nothing and that, so that clients do not come back all at once."""
+    """Seconds before the second attempt; twice as many before each further one, up to `max_backoff_s`. The wait is a
+    random part of that, so that clients do not return all at once."""
     max_backoff_s: float = 30.0
     max_retry_after_s: float = 120.0
-    """A `retry-after` of the server's that asks for more than this ends the attempts."""
+    """A `retry-after` of more seconds than this ends the attempts."""
     budget: RetryBudget | OriginBudgets | None = field(default_factory=OriginBudgets)
-    """By default each origin has a `RetryBudget` of its own; one that is given here is shared by all origins. None for
-    no limit but `attempts`."""
+    """By default each origin has a `RetryBudget` of its own; one that is given here is shared by all origins. None:
+    only `attempts` is a limit."""
     random: Callable[[], float] = random.random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now: Callable[[], float] = time.time
-    """Seconds since the epoch, for a `retry-after` that is a date."""
+    """Returns seconds since the epoch, for a `retry-after` that is a date."""
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.backoff_s < 0 or self.max_backoff_s < 0 or self.max_retry_after_s < 0:
             raise ValueError("a retry policy has at least 1 attempt, and no negative seconds")
 
     def begin(self, request: ClientRequest) -> None:
-        """A request begins."""
+        """Count a new request in its budget."""
         if self.budget is not None:
             self.budget.of(request.url.origin).deposit()
 
     def wait_after_error(self, request: ClientRequest, error: RequestError, attempt: int) -> float | None:
-        """Seconds to wait before attempt number `attempt` + 1 after this error, None to give up."""
+        """Return the seconds to wait before attempt number `attempt` + 1 after this error, or None to give up."""
         if isinstance(error, (TLSError, TotalTimeout, BodyConsumed)):
             return None
         is_safe = error.retryable or (
@@ -139,7 +139,7 @@ class RetryPolicy:
         return self._wait(request, attempt, None) if is_safe else None
 
     def wait_after_response(self, request: ClientRequest, response: BaseResponse, attempt: int) -> float | None:
-        """Seconds to wait before attempt number `attempt` + 1 after this response, None to keep it."""
+        """Return the seconds to wait before attempt number `attempt` + 1 after this response, or None to keep it."""
         if response.status not in self.statuses or request.method not in self.methods:
             return None
         return self._wait(request, attempt, self.retry_after(response.headers.get("retry-after")))
@@ -155,7 +155,8 @@ class RetryPolicy:
         return max(longest * self.random(), asked or 0.0)
 
     def retry_after(self, value: str | None) -> float | None:
-        """Seconds that a `retry-after` asks for, as a number or as a date (RFC 9110 §10.2.3); None for none."""
+        """Return the seconds of a `retry-after`, a number or a date (RFC 9110 §10.2.3), or None for an invalid
+        value."""
         if value is None:
             return None
         value = value.strip()

@@ -1,4 +1,4 @@
-"""Server-sent events, read as a browser reads them (WHATWG HTML §9.2)."""
+"""Server-sent events, parsed as a browser does (WHATWG HTML §9.2)."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class ServerSentEvent:
     """The last id that the stream has set, by this event or one before."""
 
     def json(self) -> Any:
-        """The data as JSON. Raises ValueError when it is none."""
+        """Return the data parsed as JSON. Raises ValueError for data that is not JSON."""
         return json.loads(self.data)
 
 
 class EventParser:
-    """Octets of an event stream in, events out.
+    """Parses the bytes of an event stream into events.
 
-    `last_event_id` is what the stream has set so far, `retry_s` the time to wait before coming back, None where the
-    stream has not said. Raises RemoteProtocolError for an event of more than `max_event_size` characters.
+    `last_event_id` is the id that the stream has set last, `retry_s` the seconds to wait before reconnecting, None
+    until the stream sets it. Raises RemoteProtocolError for an event of more than `max_event_size` characters.
     """
 
     __slots__ = ("_data", "_decoder", "_event", "_id", "_lines", "_max", "_size", "last_event_id", "retry_s")
@@ -66,7 +66,7 @@ class EventParser:
         self.restart()
 
     def restart(self) -> None:
-        """A new stream begins. What was incomplete is forgotten."""
+        """Begin with a new stream. Forget an incomplete event."""
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._lines = LineSplitter()
         self._data: list[str] = []
@@ -75,7 +75,7 @@ class EventParser:
         self._size = 0
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """The events that have become whole."""
+        """Return the events that are complete now."""
         events = []
         for line in self._lines.feed(self._decoder.decode(data)):
             self._size += len(line)
@@ -110,7 +110,7 @@ class EventParser:
 
 
 class EventSource:
-    """A stream of events that comes back when it breaks off, from where it was; see `Client.sse`."""
+    """A stream of events that reconnects when it breaks off, and continues after the last event; see `Client.sse`."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class EventSource:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.response: ClientResponse | None = None
-        """The response that events come from now; None while there is none."""
+        """The response that brings events now; None while there is none."""
         self._client = client
         self._url = url
         self._options = options
@@ -137,7 +137,7 @@ class EventSource:
 
     @property
     def last_event_id(self) -> str:
-        """What is sent as `last-event-id` when the stream comes back: the id of the last event that came whole."""
+        """Return the id of the last complete event, which is sent as `last-event-id` when the stream reconnects."""
         return self._parser.last_event_id
 
     async def __aenter__(self) -> Self:
@@ -157,7 +157,8 @@ class EventSource:
         return self._ended
 
     async def _connect(self) -> None:
-        """Raises RequestError, HTTPStatusError and RemoteProtocolError among them, when no event stream answers."""
+        """Connect to the stream. Raises RequestError, for example HTTPStatusError and RemoteProtocolError, when the
+        answer is not an event stream."""
         parser = self._parser
         parser.restart()
         making, sending = split(self._options)
@@ -172,7 +173,7 @@ class EventSource:
                 self._ended = True
             elif response.status != 200:
                 response.raise_for_status()
-                raise self._refused(response, f"the answer is {response.status}, an event stream has 200")
+                raise self._refused(response, f"the answer is {response.status}; an event stream has 200")
             else:
                 found = response.headers.get("content-type", "")
                 if found.partition(";")[0].strip().lower() != "text/event-stream":
@@ -210,13 +211,13 @@ class EventSource:
             await self._come_back()
 
     async def _come_back(self) -> None:
-        """Connect again until it works or is refused; longer waits after each failure, as §9.2.3 allows."""
+        """Reconnect until it works or is refused; wait longer after each failure, as §9.2.3 allows."""
         failures = 0
         while not self._ended:
             wait = self._parser.retry_s if self._parser.retry_s is not None else RETRY_S
             await self._sleep(min(wait * 2.0 ** min(failures, 16), max(MAX_RETRY_S, wait)))
             if self._has_ended():
-                return  # while it waited
+                return  # closed during the wait
             try:
                 await self._connect()
             except _TRANSIENT as error:

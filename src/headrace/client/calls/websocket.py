@@ -1,7 +1,7 @@
-"""WebSockets of a client: over a stream of HTTP/2 where the server takes them (RFC 8441), else by HTTP/1.1's upgrade.
+"""WebSockets of a client: over a stream of HTTP/2 where the server accepts them (RFC 8441), else by HTTP/1.1's upgrade.
 
-What the caller holds is `headrace.websocket.connection.WebSocket`, the same object as a server's handler. Here is the
-opening handshake, and the end.
+The caller gets a `headrace.websocket.connection.WebSocket`, the same class as in a server's handler. This module has
+the opening handshake and the end.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ if TYPE_CHECKING:
     from headrace.client.calls.options import Caller
 
 DEFAULT_MESSAGE_SIZE: Final = 1_048_576
-REFUSAL_CONTENT: Final = 8_192  # octets of a refusal that are kept
+REFUSAL_CONTENT: Final = 8_192  # bytes of a refusal's content that are kept
 _REFUSAL_S: Final = 5.0
 _SCHEMES: Final = {"ws": "http", "wss": "https"}
 
 
 class TunnelIncoming(Incoming, Protocol):
-    """The answer to a request for a tunnel."""
+    """The response to a request for a tunnel."""
 
     def tunnel(self, receiver: Any) -> Tunnel:
-        """The tunnel, whose octets go to `receiver`: `on_octets`, `on_writable`, `on_lost`, as a WebSocket has them."""
+        """Return the tunnel. Its bytes go to `receiver`, which has `on_octets`, `on_writable` and `on_lost`, like a
+        WebSocket."""
         ...
 
 
 class WebSocketRefused(RequestError):
     """The server answered the request for a WebSocket with an ordinary response. `head` is the response's head,
-    `content` the first 8 KiB of what it says."""
+    `content` the first 8 KiB of its content."""
 
     def __init__(self, head: ResponseHead, content: bytes, *, url: str = "") -> None:
         super().__init__(f"the server refused the WebSocket: its answer is {head.status}", url=url)
@@ -58,23 +59,24 @@ class WebSocketRefused(RequestError):
 
     @property
     def status(self) -> int:
-        """The response's status."""
+        """Return the response's status."""
         return self.head.status
 
     @property
     def headers(self) -> Headers:
-        """The response's fields."""
+        """Return the response's fields."""
         return Headers.received(self.head.headers)
 
 
 class WebSocketOptions:
-    """What is asked for in the handshake, and what bounds the WebSocket.
+    """The options of the handshake, and the limits of the WebSocket.
 
     `subprotocols` are offered in order of preference; `compression` offers permessage-deflate (RFC 7692).
-    `max_message_size` bounds a received message in octets, inflated (more closes with 1009); `max_queue` messages may
-    wait to be received before the server is slowed. A ping leaves after `ping_interval_s` of silence (None: never), and
-    the WebSocket ends when `ping_timeout_s` pass without an answer (None: it waits). `close_timeout_s` bounds the wait
-    for the server's close frame. Raises ValueError for a subprotocol that is no token or is named twice.
+    `max_message_size` limits a received message in bytes, decompressed; a larger one closes the WebSocket with 1009.
+    `max_queue` messages may wait to be received before the server is slowed. A ping is sent after `ping_interval_s` of
+    silence (None: never), and the WebSocket ends when `ping_timeout_s` pass without an answer (None: it waits).
+    `close_timeout_s` limits the wait for the server's close frame. Raises ValueError for a subprotocol that is not a
+    token or occurs twice.
     """
 
     __slots__ = (
@@ -99,7 +101,7 @@ class WebSocketOptions:
         close_timeout_s: float = DEFAULT_CLOSE_TIMEOUT_S,
     ) -> None:
         if isinstance(subprotocols, str):
-            raise TypeError("subprotocols is a list of names, not one name")
+            raise TypeError("subprotocols must be a list of names, not one name")
         for name in subprotocols:
             if not is_token(name):
                 raise ValueError(f"the subprotocol {name!r} is not a token (RFC 6455 §4.1)")
@@ -114,7 +116,7 @@ class WebSocketOptions:
         self.close_timeout_s: float = close_timeout_s
 
     def fields(self) -> Pairs:
-        """The handshake's fields, but for `sec-websocket-key`, which HTTP/1.1 alone has and its driver adds."""
+        """Return the handshake's fields, except `sec-websocket-key`: only HTTP/1.1 has it, and its driver adds it."""
         fields = [(b"sec-websocket-version", b"13")]
         if self.subprotocols:
             fields.append((b"sec-websocket-protocol", ", ".join(self.subprotocols).encode("latin-1")))
@@ -123,7 +125,8 @@ class WebSocketOptions:
         return fields
 
     def confirm(self, head: ResponseHead) -> tuple[str | None, list[Any]]:
-        """The subprotocol and the extensions that the server has chosen. Raises ValueError for what was not offered."""
+        """Return the subprotocol and the extensions that the server has chosen. Raises ValueError when they were not
+        offered."""
         values = [value for name, value in head.headers if name == b"sec-websocket-protocol"]
         subprotocol = values[0].decode("latin-1") if values else None
         if len(values) > 1 or (subprotocol is not None and subprotocol not in self.subprotocols):
@@ -136,11 +139,11 @@ class WebSocketOptions:
 
 
 class Handshake:
-    """A transport that asks for a WebSocket with each request it is given; for one opening, with all that a client does
-    around a request: credentials, cookies, hooks, redirects."""
+    """A transport that asks for a WebSocket with each request. It serves one opening, so that the client can do its
+    work around the request: credentials, cookies, hooks, redirects."""
 
     def __init__(self, transport: Any, options: WebSocketOptions) -> None:
-        """Raises TypeError when `transport` carries no tunnels."""
+        """Wrap a transport. Raises TypeError when it cannot carry tunnels."""
         self._tunnel: Callable[[Outgoing], Awaitable[TunnelIncoming]] | None = getattr(transport, "tunnel", None)
         if self._tunnel is None:
             raise TypeError(f"{type(transport).__name__} carries no WebSockets")
@@ -160,11 +163,11 @@ class Handshake:
         return incoming
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the client closes the transport."""
 
     async def open(self, request: Any) -> WebSocket:
-        """The WebSocket that the last answer opens. Raises WebSocketRefused for any answer but 101 on HTTP/1.1 and 2xx
-        on HTTP/2, RemoteProtocolError for one that breaks RFC 6455."""
+        """Return the WebSocket that the last response opens. Raises WebSocketRefused for any response but 101 on
+        HTTP/1.1 and 2xx on HTTP/2, and RemoteProtocolError for one that breaks RFC 6455."""
         incoming, outgoing, options = self._incoming, self._outgoing, self._options
         assert incoming is not None
         assert outgoing is not None
@@ -198,12 +201,12 @@ class Handshake:
 
 
 def is_granted(head: ResponseHead) -> bool:
-    """Whether a response opens the tunnel that was asked for: 101 on HTTP/1.1, 2xx on HTTP/2 (RFC 8441 §4)."""
+    """Return True when a response opens the tunnel: 101 on HTTP/1.1, 2xx on HTTP/2 (RFC 8441 §4)."""
     return 200 <= head.status < 300 if head.http_version == "2" else head.status == 101
 
 
 async def _beginning(incoming: Incoming) -> bytes:
-    """The first octets of a refusal; what goes wrong with it is no news any more."""
+    """Return the first bytes of a refusal's content; errors while reading it are ignored."""
     content = b""
     try:
         async with asyncio.timeout(_REFUSAL_S):
@@ -215,8 +218,7 @@ async def _beginning(incoming: Incoming) -> bytes:
 
 
 class _Receiver:
-    """Hands the tunnel's octets to the WebSocket, which is made with the tunnel and so after it: what comes before that
-    waits here."""
+    """Passes the tunnel's bytes to the WebSocket. The WebSocket is made after the tunnel; earlier bytes wait here."""
 
     __slots__ = ("_early", "_is_open", "_lost", "socket")
 
@@ -227,7 +229,7 @@ class _Receiver:
         self._lost: str | None = None
 
     def begin(self) -> None:
-        """The WebSocket is there."""
+        """Pass the waiting bytes to the WebSocket, which exists now."""
         self._is_open = True
         for each in self._early:
             self.on_octets(*each)
@@ -256,20 +258,20 @@ class _Receiver:
 
 
 class WebSocketSession:
-    """What `Client.websocket` returns: opens the WebSocket when it is entered, or awaited, and closes it at the end.
+    """The result of `Client.websocket`. Entering or awaiting it opens the WebSocket; the end of the block closes it.
 
         async with client.websocket("wss://example.org/chat") as ws:
             await ws.send("hello")
             async for message in ws:
                 ...
 
-    The block's end closes with 1000, an exception in it with 1001. Awaited instead, the caller closes.
+    The end of the block closes with 1000, an exception in it with 1001. When it is awaited instead, the caller closes.
     """
 
     __slots__ = ("_open", "socket")
 
     def __init__(self, opened: Callable[[], Awaitable[WebSocket]]) -> None:
-        """`opened` does the handshake; it is called once."""
+        """Wrap a function that does the handshake; it is called once."""
         self._open = opened
         self.socket: WebSocket | None = None
 
@@ -283,13 +285,13 @@ class WebSocketSession:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         socket = self.socket
         assert socket is not None
-        # The close frames are all that is waited for: RFC 6455 §7.1.1 leaves it to the server to end the connection,
-        # and the WebSocket sees to it when that does not.
+        # Wait only for the close frames. RFC 6455 §7.1.1 leaves the end of the connection to the server, and the
+        # WebSocket ends it when the server does not.
         await socket.close(NORMAL if kind is None else GOING_AWAY)
 
 
 def session(client: Caller, url: URL | str, wanted: WebSocketOptions, options: CallOptions) -> WebSocketSession:
-    """What `Client.websocket` returns."""
+    """Return the block for `Client.websocket`."""
     making, sending = split(options)
     sending.setdefault("follow_redirects", False)
 
@@ -303,7 +305,7 @@ def session(client: Caller, url: URL | str, wanted: WebSocketOptions, options: C
 
 
 def http_url(url: URL | str) -> URL:
-    """A URL of ws or wss as one of http or https, which it stands for (RFC 6455 §3); others as they are."""
+    """Return a URL of ws or wss as the http or https URL that it stands for (RFC 6455 §3); return others unchanged."""
     target = URL(url)
     scheme = _SCHEMES.get(target.scheme)
     return target if scheme is None else target.copy_with(scheme=scheme)

@@ -1,1 +1,1 @@
-"""How a connection comes about: addresses, TLS, proxies."""
+"""New connections: addresses, TLS, proxies."""

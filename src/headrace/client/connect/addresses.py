@@ -1,8 +1,8 @@
 """From a host's name to a connected socket: DNS by the event loop, and Happy Eyeballs (RFC 8305).
 
-Attempts follow each other after a short delay, IPv6 and IPv4 in turn, without waiting for those before to fail; the
-first that is there wins, and the others are taken back. It is written here because uvloop's `create_connection` tries
-one address after the other.
+Attempts follow each other after a short delay, IPv6 and IPv4 in turn, without waiting for earlier ones to fail. The
+first connection wins, and the others are closed. It is written here because uvloop's `create_connection` tries one
+address after the other.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _FAMILIES: Final = (socket.AF_INET6, socket.AF_INET)
 
 
 class Address(NamedTuple):
-    """Where a socket can be connected to: the family, and the address in that family's form."""
+    """An address that a socket can connect to: the family, and the address in that family's form."""
 
     family: socket.AddressFamily
     sockaddr: Any
 
     @property
     def host(self) -> str:
-        """The IP address as text."""
+        """Return the IP address as text."""
         return str(self.sockaddr[0])
 
     def __str__(self) -> str:
@@ -37,9 +37,10 @@ class Address(NamedTuple):
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of `host`, in the order to try them (RFC 8305 §4): as the system sorts them, families in turn.
+    """Return the addresses of `host`, in the order to try them (RFC 8305 §4): in the system's order, with families in
+    turn.
 
-    An IP address is taken as it is. Raises DNSError.
+    An IP address is returned without a look-up. Raises DNSError.
     """
     literal = _literal(host, port)
     if literal is not None:
@@ -68,7 +69,7 @@ def _literal(host: str, port: int) -> Address | None:
 
 
 def _in_turn(addresses: dict[Address, None]) -> Iterator[Address]:
-    """The family of the first one begins; then they take turns."""
+    """Yield the addresses with families in turn, beginning with the family of the first one."""
     first = next(iter(addresses)).family
     same = [each for each in addresses if each.family == first]
     other = [each for each in addresses if each.family != first]
@@ -76,10 +77,10 @@ def _in_turn(addresses: dict[Address, None]) -> Iterator[Address]:
 
 
 async def open_socket(addresses: Sequence[Address], delay_s: float, local_address: str | None = None) -> socket.socket:
-    """A socket that is connected to the first of `addresses` that answers; it does not block.
+    """Return a non-blocking socket that is connected to the first of `addresses` that answers.
 
-    The next one is tried `delay_s` after the one before, or as soon as that has failed. Raises ConnectError, with the
-    reason of each when they differ. Cancelled, it leaves nothing open.
+    The next address is tried `delay_s` seconds after the one before, or as soon as that has failed. Raises
+    ConnectError, with the reasons of all attempts when they differ. When cancelled, it leaves nothing open.
     """
     if len(addresses) == 1:
         return await _open_one(addresses[0], local_address)
@@ -119,7 +120,7 @@ async def open_socket(addresses: Sequence[Address], delay_s: float, local_addres
 
 
 async def _take_back(tasks: set[asyncio.Task[socket.socket]]) -> None:
-    """End the attempts that are not needed any more, and close what they have come to meanwhile."""
+    """Cancel the attempts that are no longer needed, and close the sockets that they have connected meanwhile."""
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
@@ -149,7 +150,7 @@ async def _open_one(address: Address, local_address: str | None) -> socket.socke
 
 
 def _reason(error: OSError) -> str:
-    # Not strerror, where asyncio has put a sentence of its own.
+    # Not strerror, where asyncio has a sentence of its own.
     return _lowered(os.strerror(error.errno) if error.errno else str(error))
 
 

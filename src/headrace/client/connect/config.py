@@ -1,4 +1,4 @@
-"""What can be set about connections, with defaults and reasons."""
+"""The settings of connections, with defaults and reasons."""
 
 from __future__ import annotations
 
@@ -21,67 +21,73 @@ Address: TypeAlias = str | tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """How a `NetworkTransport` makes and keeps connections. Raises ValueError for what cannot be."""
+    """The settings with which a `NetworkTransport` makes and keeps connections. Raises ValueError for impossible
+    values."""
 
     http1: bool = True
-    """HTTP/1.1. Without it, cleartext is HTTP/2 by prior knowledge (RFC 9113 §3.3), and TLS offers h2 alone."""
+    """Speak HTTP/1.1. Without it, cleartext is HTTP/2 by prior knowledge (RFC 9113 §3.3), and TLS offers only h2."""
     http2: bool = True
-    """HTTP/2. It is found by ALPN; so on cleartext HTTP/1.1 is spoken while `http1` is on."""
+    """Speak HTTP/2, where ALPN chooses it. On cleartext the client speaks HTTP/1.1 while `http1` is on."""
     max_connections: int = 100
-    """Connections in all, those under way and tunnels included. Idle ones of other origins make room."""
+    """Largest number of connections, including those under way and tunnels. Idle ones of other origins make room."""
     max_h1_connections_per_origin: int = 20
-    """HTTP/1.1 connections to one origin; each carries one request at a time. More than the six of browsers, as those
-    share a server with thousands of others; fewer than `max_connections`, so that one origin does not take them all.
-    WebSockets do not count."""
+    """Largest number of HTTP/1.1 connections to one origin; each carries one request at a time. More than the six of
+    browsers, which share a server with thousands of others; fewer than `max_connections`, so that one origin does not
+    take them all. WebSockets do not count."""
     max_h2_connections_per_origin: int = 2
-    """HTTP/2 connections to one origin. A second one is opened when the server's MAX_CONCURRENT_STREAMS is reached on
-    the first and somebody waits; 1 for never (RFC 9113 §9.1 asks clients for restraint)."""
+    """Largest number of HTTP/2 connections to one origin. A second one is opened when the first has reached the
+    server's MAX_CONCURRENT_STREAMS and a request waits; 1 for never (RFC 9113 §9.1 asks clients for restraint)."""
     max_waiting: int = 10_000
-    """Requests in all that may wait for a place on a connection, a kilobyte each; the next one gets PoolError."""
+    """Largest number of requests that may wait for a place on a connection, a kilobyte each; the next one gets
+    PoolError."""
     max_replays: int = 10
-    """How often one request is sent again when it is certain that it was not processed (RFC 9113 §8.7)."""
+    """How often one request is sent again when it is certain that the server did not process it (RFC 9113 §8.7)."""
     idle_timeout_s: float = 60.0
-    """Time without a request after which a connection is closed. Servers have 60 to 75 s; who closes first avoids a
-    race with a request that is under way."""
+    """Seconds without a request after which a connection is closed. Servers close after 60 to 75 s. The side that
+    closes first avoids a race with a request that is under way."""
     drain_timeout_s: float = 5.0
-    """Time that running requests have when the transport is closed."""
+    """Seconds that running requests have when the transport is closed."""
     coalesce: bool = True
-    """Use a connection for other origins whose address and certificate allow it (RFC 9113 §9.1.1)."""
+    """Use a connection for other origins when its address and certificate allow it (RFC 9113 §9.1.1)."""
     wait_for_settings: bool = False
-    """Begin no request before the server's SETTINGS are there: one round trip more, and no stream too many."""
+    """Begin no request before the server's SETTINGS have arrived: one round trip more, and no stream too many."""
     keepalive_ping_s: float = 0.0
-    """A PING after this time without an octet from the server, while requests are open and while none are; 0: none."""
+    """Seconds without a byte from the server after which the client sends a PING, also while no request is open; 0:
+    never."""
     keepalive_ack_s: float = 20.0
-    """Time for its acknowledgement; then the connection ends."""
+    """Seconds for the acknowledgement of a PING; then the connection ends."""
     verify: Verify = True
-    """Whose certificates are believed: True is the system's store, a path a PEM file or directory of authorities, an
-    SSLContext decides itself, False believes anybody."""
+    """Certificates to trust: True for the system's store, a path to a PEM file or a directory of authorities, an
+    SSLContext that decides itself, or False to trust any certificate."""
     cert: Certificate | None = None
     """A client certificate: a PEM file, or (certificate, key), or (certificate, key, password)."""
     proxy: ProxyLike | None = None
-    """One for all, or by the scheme of the origin: {"http": ..., "https": ..., "all": ...}. None: see `trust_env`."""
+    """One proxy for all, or by the scheme of the origin: {"http": ..., "https": ..., "all": ...}. None: see
+    `trust_env`."""
     proxy_verify: Verify = True
-    """As `verify`, for the connection to a proxy with https."""
+    """The same as `verify`, for the connection to a proxy with https."""
     trust_env: bool = True
-    """Without `proxy`, take HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
+    """Without `proxy`, read HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
     local_address: str | None = None
-    """The address of ours that connections are made from."""
+    """Local address that connections are made from."""
     uds: str | Path | None = None
-    """The path of a unix socket that all connections are made to; URLs say only scheme, name and path."""
+    """Path of a unix socket that all connections are made to; URLs give only scheme, name and path."""
     happy_eyeballs_delay_s: float = 0.25
-    """Time before the next address of a host is tried beside those that have not answered (RFC 8305 §5)."""
+    """Seconds before the next address of a host is tried beside those that have not answered (RFC 8305 §5)."""
     resolve: Mapping[tuple[str, int], Address] = field(default_factory=dict)
-    """Where to connect to instead: {(host, port): address or (address, port)}. Names in TLS and in requests stay."""
+    """Addresses to connect to instead: {(host, port): address or (address, port)}. Names in TLS and in requests stay.
+    """
     limits: Limits = field(default_factory=lambda: CLIENT_LIMITS)
-    """The engine's limits; `idle_timeout_s` and the two of keep-alive above take precedence."""
+    """The engine's limits; `idle_timeout_s` and the two settings of keep-alive above take precedence."""
     tap: Tap | None = None
-    """Given each new connection and its origin, returns the protocol that stands between it and its transport."""
+    """Called with each new connection and its origin; returns the protocol that stands between it and its transport."""
     on_step: OnStep | None = None
-    """Told what a new connection has achieved: the origin; "resolved", "connected" or "tls"; and details for people."""
+    """Called with the progress of a new connection: the origin; "resolved", "connected" or "tls"; and details for
+    people."""
 
     def __post_init__(self) -> None:
         if not (self.http1 or self.http2):
-            raise ValueError("http1 and http2 are both off: nothing is left to speak")
+            raise ValueError("http1 and http2 are both off: no protocol is left")
         for name in ("max_connections", "max_h1_connections_per_origin", "max_h2_connections_per_origin"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")

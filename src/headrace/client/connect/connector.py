@@ -1,8 +1,9 @@
-"""One new connection: a socket or a tunnel through a proxy, TLS, and the driver on top of it, phase by phase.
+"""Makes one connection, phase by phase: a socket or a tunnel through a proxy, TLS, and the driver on top of it.
 
     driver <- (tap) <- TLSTransport <- asyncio's transport, or TunnelTransport
 
-`connect` covers DNS, TCP and what a proxy has to say; `tls` the handshake. Nothing here knows of pools.
+The timeout `connect` covers DNS, TCP and the proxy's answer; `tls` covers the handshake. This module does not know the
+pool.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ if TYPE_CHECKING:
     from headrace.client.connection.driver import DriverOwner
     from headrace.client.interface import Origin
 
-_alpn_lock = threading.Lock()  # a caller's SSLContext may be that of clients in several threads
-_NO_LIMIT_S = 86_400.0  # the handshake is timed here; the transport's own timer must not come first
+_alpn_lock = threading.Lock()  # clients in several threads may use one SSLContext of a caller
+_NO_LIMIT_S = 86_400.0  # this module times the handshake; the transport's own timer must not fire first
 
 
 class Connector:
-    """Makes connections as `config` says, through HTTP proxies by `proxies`, which it ends with itself.
+    """Makes connections as `config` says, through HTTP proxies by `proxies`, which it closes with itself.
 
-    Raises ValueError for a proxy in the environment that is none."""
+    Raises ValueError for an invalid proxy in the environment.
+    """
 
     def __init__(self, config: NetworkConfig, proxies: Proxies) -> None:
         self.config = config
@@ -59,15 +61,16 @@ class Connector:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """The TLS context, made with the first connection that needs one: reading authorities takes time.
+        """Return the TLS context. The first connection that needs one makes it, because reading authorities takes time.
 
-        Raises TLSError."""
+        Raises TLSError.
+        """
         if self._context is None:
             self._context = client_context(self.config.verify, self.config.cert, http1=self.config.http1)
         return self._context
 
     def proxy_for(self, origin: Origin) -> Proxy | None:
-        """The proxy through which `origin` is reached; None for a direct connection."""
+        """Return the proxy through which `origin` is reached, or None for a direct connection."""
         return self._rules.choose(origin)
 
     async def connect(
@@ -80,11 +83,12 @@ class Connector:
         share: Callable[[Sequence[Address]], ClientDriver | None] | None = None,
         on_handshake: Callable[[], None] | None = None,
     ) -> ClientDriver:
-        """A connection to `origin` that is ready for requests.
+        """Return a connection to `origin` that is ready for requests.
 
-        `share` is asked once the addresses are known whether one that exists already will do; then that is returned.
-        `on_handshake` is called when TLS begins: from there on `timeouts.tls` counts, before it `timeouts.connect`.
-        Raises ConnectError and its kinds, ConnectTimeout, TLSTimeout. Cancelled, it leaves nothing open.
+        Once the addresses are known, `share` is called with them; when it returns an existing connection, that one is
+        returned. `on_handshake` is called when TLS begins: from then on `timeouts.tls` counts, before it
+        `timeouts.connect`. Raises ConnectError and its subclasses, ConnectTimeout, TLSTimeout. When cancelled, it
+        leaves nothing open.
         """
         is_tls = origin.scheme == "https"
         if not is_tls and protocols == "any":
@@ -142,7 +146,7 @@ class Connector:
     # -- reaching the other side -------------------------------------------------------------------------------
 
     async def _reach(self, origin: Origin, share: Callable[[Sequence[Address]], ClientDriver | None] | None) -> Any:
-        """A connected socket or a TunnelTransport; or a connection that is to be shared."""
+        """Return a connected socket, a TunnelTransport, or an existing connection to share."""
         config = self.config
         if config.uds is not None:
             unix = [Address(socket.AF_UNIX, os.fspath(config.uds))]
@@ -204,14 +208,14 @@ class Connector:
             tls.abort()
             if timeout_s is None or isinstance(error, ConnectError):
                 raise
-            raise TLSTimeout(f"no TLS with {origin} within {timeout_s:g} s") from None
+            raise TLSTimeout(f"no TLS handshake with {origin} within {timeout_s:g} s") from None
         except BaseException:
-            tls.break_off("nobody waits for it")
+            tls.break_off("no request waits for it")
             tls.abort()
             raise
         finally:
             if outcome.done() and not outcome.cancelled():
-                outcome.exception()  # seen, also where somebody else was faster
+                outcome.exception()  # read it, also when another error came first
         if self.config.on_step is not None:
             ssl_object = tls.get_extra_info("ssl_object")
             cipher = ssl_object.cipher()
@@ -230,7 +234,7 @@ def _secure(
     protocols: Protocols,
     outcome: asyncio.Future[None],
 ) -> TLSTransport:
-    """TLS under `top`, not begun yet. `outcome` is what comes of the handshake. Raises TLSError."""
+    """Return TLS under `top`, not begun yet. `outcome` gets the result of the handshake. Raises TLSError."""
 
     def on_handshake(tls: TLSTransport, failure: str | None) -> None:
         error: Exception | None = None
@@ -239,7 +243,7 @@ def _secure(
                 check_result(tls.get_extra_info("ssl_object"), protocols, origin.host)
             except TLSError as fault:
                 error = fault
-                tls.abort()  # so the driver hears nothing of it
+                tls.abort()  # so the driver learns nothing of it
         else:
             error = handshake_error(tls.error, origin.host, protocols, failure)
         if outcome.done():
@@ -260,12 +264,12 @@ def _secure(
                 handshake_timeout_s=_NO_LIMIT_S,
                 on_handshake=on_handshake,
             )
-    except ValueError as error:  # the name cannot be one: empty, or a label that is too long
+    except ValueError as error:  # an invalid name: empty, or with a label that is too long
         raise TLSError(f"no TLS with {origin.host!r}: {error}") from None
 
 
 async def _attach(link: Any, protocol: asyncio.Protocol) -> None:
-    """Let `protocol` have the socket or tunnel `link`."""
+    """Give `protocol` the socket or tunnel `link`."""
     if not isinstance(link, socket.socket):
         try:
             link.attach(protocol)
@@ -280,8 +284,9 @@ async def _attach(link: Any, protocol: asyncio.Protocol) -> None:
         is_taken = True  # from here on a transport closes the socket, in its own time
         return protocol
 
-    # uvloop takes the file descriptor at once, and the socket object only at the end of the call. When the connection
-    # has ended by then, the object does not know that its descriptor is closed: it would close whoever has the number.
+    # uvloop takes the file descriptor at once, but the socket object only at the end of the call. When the connection
+    # has ended by then, the object does not know that its descriptor is closed: it would close another file that has
+    # the number by then.
     is_uvloop = type(loop).__module__.startswith("uvloop")
     try:
         if link.family == socket.AF_UNIX:
@@ -293,7 +298,8 @@ async def _attach(link: Any, protocol: asyncio.Protocol) -> None:
             link.close()
         elif is_uvloop:
             link.detach()
-            protocol.connection_lost(None)  # which uvloop does not say of a transport whose making was cancelled
+            # uvloop does not call it for a transport that was cancelled while it was made
+            protocol.connection_lost(None)
         raise
     if is_uvloop and transport.is_closing():
         link.detach()

@@ -1,7 +1,7 @@
-"""Proxies: what one is, and which one a request goes through, by configuration or by the environment.
+"""Proxies, and the choice of one for a request, by configuration or by the environment.
 
-The variables are those that everybody reads: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in lower case too, which
-wins. HTTP_PROXY in capitals is not read in a CGI process, where a client could set it by a field "Proxy" (httpoxy,
+The variables are the usual ones: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; a variable in lower case goes first.
+HTTP_PROXY in capitals is ignored in a CGI process, where a client could set it by a field "Proxy" (httpoxy,
 CVE-2016-5385). Loopback addresses never go through a proxy of the environment: it could not reach them.
 """
 
@@ -26,10 +26,10 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One proxy. `scheme` says how to speak to it: "http" or "https" (CONNECT; plain http is forwarded), or "socks5",
-    "socks5h" (RFC 1928). Both of the latter leave it to the proxy to look up names.
+    """One proxy. `scheme` is the protocol to the proxy: "http" or "https" (CONNECT; requests for http URLs are
+    forwarded), or "socks5", "socks5h" (RFC 1928). With both of the latter, the proxy looks up names.
 
-    `username` and `password` are for Basic (RFC 7617), or for SOCKS5 (RFC 1929); they are not shown by `repr`.
+    `username` and `password` are for Basic (RFC 7617), or for SOCKS5 (RFC 1929); `repr` does not show them.
     """
 
     scheme: str
@@ -40,41 +40,41 @@ class Proxy:
 
     @classmethod
     def parse(cls, text: str) -> Proxy:
-        """`scheme://[user:password@]host[:port]`, "http" when there is no scheme. Raises ValueError."""
+        """Parse `scheme://[user:password@]host[:port]`; the default scheme is "http". Raises ValueError."""
         given = text if "://" in text else f"http://{text}"
         try:
             parts = urlsplit(given)
             scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
         except ValueError as error:
-            raise ValueError(f"a proxy's URL is wrong: {error}") from None
+            raise ValueError(f"a proxy's URL is invalid: {error}") from None
         if scheme not in _PORTS:
-            raise ValueError(f"the scheme {scheme!r} of a proxy is not known; there are {', '.join(_PORTS)}")
+            raise ValueError(f"the scheme {scheme!r} of a proxy is unknown; known are {', '.join(_PORTS)}")
         if not host:
             raise ValueError("a proxy's URL has no host")
         username = None if parts.username is None else unquote_to_bytes(parts.username)
         password = unquote_to_bytes(parts.password or "")
         if scheme.startswith("socks") and max(len(username or b""), len(password)) > 255:
-            raise ValueError("the name or password for a SOCKS5 proxy is longer than 255 octets (RFC 1929 §2)")
+            raise ValueError("the name or password for a SOCKS5 proxy is longer than 255 bytes (RFC 1929 §2)")
         return cls(scheme, host, _PORTS[scheme] if port is None else port, username, password)
 
     @classmethod
     def of(cls, value: Proxy | str) -> Proxy:
-        """A URL, or what was made of one before."""
+        """Return a proxy for a URL, or the given proxy. Raises ValueError."""
         return value if isinstance(value, Proxy) else cls.parse(value)
 
     @property
     def is_socks(self) -> bool:
-        """True for SOCKS5."""
+        """Return True for SOCKS5."""
         return self.scheme.startswith("socks")
 
     @property
     def origin(self) -> Origin:
-        """Where the proxy itself is."""
+        """Return the origin of the proxy itself."""
         return Origin(self.scheme, self.host, self.port)
 
     @property
     def authorization(self) -> bytes | None:
-        """The value of `proxy-authorization`, when the proxy asks for a name and password."""
+        """Return the value of `proxy-authorization`, or None without a name and password."""
         if self.username is None:
             return None
         return b"Basic " + base64.b64encode(self.username + b":" + self.password)
@@ -89,7 +89,7 @@ ProxyLike: TypeAlias = Proxy | str | Mapping[str, Proxy | str | None]
 
 
 class Proxies(Protocol):
-    """The connections to HTTP proxies: the pool keeps them, and a connector goes through them."""
+    """The connections to HTTP proxies: the pool keeps them, and a connector uses them."""
 
     async def tunnel(self, proxy: Proxy, origin: Origin) -> TunnelTransport:
         """Open a tunnel to `origin` through `proxy`. Raises ProxyError."""
@@ -105,9 +105,9 @@ class Proxies(Protocol):
 
 
 class ProxyRules:
-    """Which proxy an origin is reached through.
+    """Chooses the proxy for an origin.
 
-    `proxies` has "http", "https" and "all" as keys, by the scheme of the origin; None as a value is no proxy.
+    `proxies` has "http", "https" and "all" as keys, by the scheme of the origin; the value None means no proxy.
     `exceptions` are the words of NO_PROXY: "*", a host with its subdomains, with or without a leading dot or a port, an
     address, or a network such as 10.0.0.0/8.
     """
@@ -126,7 +126,7 @@ class ProxyRules:
 
     @classmethod
     def of(cls, value: ProxyLike | None) -> ProxyRules:
-        """One proxy for everything, or one a scheme. Raises ValueError."""
+        """Return rules for one proxy for everything, or one per scheme. Raises ValueError."""
         if value is None:
             return cls({})
         if isinstance(value, Mapping):
@@ -135,7 +135,8 @@ class ProxyRules:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ProxyRules:
-        """What the variables say. Raises ValueError, with the name of a variable that has nonsense."""
+        """Return the rules that the variables give. Raises ValueError, with the variable's name, for an invalid
+        value."""
         proxies: dict[str, Proxy | None] = {}
         for key in ("http", "https", "all"):
             name = f"{key}_proxy"
@@ -152,7 +153,7 @@ class ProxyRules:
         return cls(proxies, exceptions, direct_loopback=True)
 
     def choose(self, origin: Origin) -> Proxy | None:
-        """The proxy for `origin`; None for a direct connection."""
+        """Return the proxy for `origin`, or None for a direct connection."""
         key = origin.scheme if origin.scheme in self._proxies else "all"
         proxy = self._proxies.get(key)
         if proxy is None or (self._direct_loopback and _is_loopback(origin.host)):
@@ -170,7 +171,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _covers(word: str, origin: Origin) -> bool:
-    """Whether a word of NO_PROXY is for this origin."""
+    """Return True when a word of NO_PROXY is for this origin."""
     if word == "*":
         return True
     host, port = origin.host, origin.port or _DEFAULT_PORTS[origin.scheme]

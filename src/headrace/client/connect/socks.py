@@ -29,7 +29,7 @@ _REPLIES: Final = {
 
 
 async def negotiate(sock: socket.socket, proxy: Proxy, host: str, port: int) -> None:
-    """Make `sock`, which is connected to `proxy`, a connection to `host`; no octet is read that is not the proxy's.
+    """Make `sock`, which is connected to `proxy`, a connection to `host`. It reads only the proxy's own bytes.
 
     Raises ProxyError.
     """
@@ -44,14 +44,18 @@ async def negotiate(sock: socket.socket, proxy: Proxy, host: str, port: int) -> 
         if method == _USERNAME_PASSWORD and has_password:
             await _authenticate(sock, proxy)
         elif method == _NO_METHOD or method != _NO_AUTHENTICATION:
-            wanted = "accepts no way of authentication that we have" if has_password else "asks for a name and password"
+            wanted = (
+                "accepts no authentication method that the client has"
+                if has_password
+                else "asks for a name and password"
+            )
             raise ProxyError(f"the proxy {proxy} {wanted}")
         await loop.sock_sendall(sock, bytes((_VERSION, _CONNECT, 0)) + _target(host, port))
         version, reply, _, kind = await _read(sock, proxy, 4)
         if version != _VERSION or reply:
             reason = _REPLIES.get(reply, f"reply {reply}")
             raise ProxyError(f"the proxy {proxy} made no connection to {host}:{port}: {reason}", status=reply)
-        # The address that the proxy connects from is of no use to us, but has to be read.
+        # The address that the proxy connects from is of no use to the client, but has to be read.
         length = {_IPV4: 4, _IPV6: 16}.get(kind, 0)
         if kind == _NAME:
             length = (await _read(sock, proxy, 1))[0]

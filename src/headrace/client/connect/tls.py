@@ -1,8 +1,8 @@
-"""TLS for a client: contexts that verify, and what went wrong in a handshake, as a sentence.
+"""TLS for a client: contexts that verify, and error messages for failed handshakes.
 
-Certificates are verified everywhere, localhost included, by the system's store. RFC 9113 §9.2 asks for TLS 1.2 or
-later, and §9.2.2 rules most cipher suites of TLS 1.2 out for HTTP/2, not for HTTP/1.1: so they are looked at when the
-handshake is done and it is clear which of the two it is.
+The client verifies certificates everywhere, localhost included, by the system's store. RFC 9113 §9.2 asks for TLS 1.2
+or later. Its §9.2.2 forbids most cipher suites of TLS 1.2 for HTTP/2, but not for HTTP/1.1. So the suite is checked
+after the handshake, when the protocol is known.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Verify: TypeAlias = bool | str | Path | ssl.SSLContext
 Certificate: TypeAlias = str | Path | tuple[str | Path, str | Path] | tuple[str | Path, str | Path, str | None]
 
 Protocols: TypeAlias = Literal["any", "h2", "http/1.1"]
-"""What a new connection may speak; "any" is up to ALPN."""
+"""Protocols that a new connection may speak; with "any", ALPN decides."""
 ALPN: Final = {"any": ["h2", "http/1.1"], "h2": ["h2"], "http/1.1": ["http/1.1"]}
 
 _H2_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
-_BUNDLES: Final = (  # where systems keep what they trust; for a Python that was built elsewhere and does not know
+_BUNDLES: Final = (  # where systems keep their authorities, for a Python that was built elsewhere and does not know
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -38,13 +38,13 @@ _WRONG_NAME: Final = (62, 64)
 
 
 def client_context(verify: Verify = True, cert: Certificate | None = None, *, http1: bool = True) -> ssl.SSLContext:
-    """A context for connections to servers, TLS 1.2 or later.
+    """Return a context for connections to servers, TLS 1.2 or later.
 
-    `verify`: True for the system's store (SSL_CERT_FILE and SSL_CERT_DIR are honoured), a path for a PEM file or a
-    directory of authorities instead, False for no verification at all: then anybody can be the server. An SSLContext
-    is used as it is, but for ALPN, which is set before each handshake. `cert` is a client certificate: a PEM file
-    with certificate and key, or a pair of files, with a password as the third if the key has one. Without `http1`
-    only the cipher suites that HTTP/2 allows are offered.
+    `verify`: True for the system's store (SSL_CERT_FILE and SSL_CERT_DIR are honoured), a path to a PEM file or a
+    directory of authorities instead, False for no verification: then anybody can pose as the server. An SSLContext is
+    used unchanged, except for ALPN, which is set before each handshake. `cert` is a client certificate: a PEM file with
+    certificate and key, or a pair of files, with a password as the third if the key has one. Without `http1` only the
+    cipher suites that HTTP/2 allows are offered.
 
     Raises TLSError with a sentence that names the file.
     """
@@ -116,12 +116,12 @@ def _load_certificate(context: ssl.SSLContext, cert: Certificate) -> None:
 
 
 def server_name(host: str) -> str:
-    """The name that goes into the handshake and that the certificate has to have: without the dot of the DNS's root."""
+    """Return the name for the handshake and for the check of the certificate: without the final dot of the DNS root."""
     return host.removesuffix(".")
 
 
 def check_result(ssl_object: ssl.SSLObject, protocols: str, host: str) -> None:
-    """Look at what a handshake has agreed on. Raises TLSError when `protocols` cannot be spoken on it."""
+    """Check the result of a handshake. Raises TLSError when `protocols` cannot be spoken on it."""
     chosen = ssl_object.selected_alpn_protocol()
     if chosen is not None and chosen not in ALPN[protocols]:
         raise TLSError(f"{host} chose the protocol {chosen!r}, which was not offered (RFC 7301 §3.2)")
@@ -135,33 +135,35 @@ def check_result(ssl_object: ssl.SSLObject, protocols: str, host: str) -> None:
 
 
 def is_h2_cipher(name: str, version: str) -> bool:
-    """Whether a suite, by OpenSSL's name, may carry HTTP/2: ephemeral keys and AEAD (RFC 9113 §9.2.2, Appendix A)."""
+    """Return True when a suite, by OpenSSL's name, may carry HTTP/2: ephemeral keys and AEAD (RFC 9113 §9.2.2, Appendix
+    A)."""
     if version == "TLSv1.3" or name.startswith("TLS_"):
         return True
     return name.startswith(("ECDHE-", "DHE-")) and ("GCM" in name or "CHACHA20" in name or "CCM" in name)
 
 
 def handshake_error(error: ssl.SSLError | None, host: str, protocols: str, fallback: str) -> TLSError:
-    """Why a handshake with `host` failed, as one sentence. `fallback` is for when `error` is None: nothing is known."""
+    """Return the error for a failed handshake with `host`, as one sentence. `fallback` is its reason when `error` is
+    None."""
     if error is None:
-        return TLSError(f"no TLS with {host}: {fallback}")
+        return TLSError(f"the TLS handshake with {host} failed: {fallback}")
     if isinstance(error, ssl.SSLCertVerificationError):
         return TLSError(_certificate_fault(error, host))
     reason = (error.reason or "").upper()
     if "NO_APPLICATION_PROTOCOL" in reason:
         offered = " or ".join(ALPN[protocols])
-        return TLSError(f"{host} has no common protocol with us: it does not speak {offered} (RFC 7301 §3.2)")
+        return TLSError(f"{host} and the client have no common protocol: it does not speak {offered} (RFC 7301 §3.2)")
     if "CERTIFICATE_REQUIRED" in reason:
         return TLSError(f"{host} asks for a client certificate, and there is none")
     if "PROTOCOL_VERSION" in reason or reason == "UNSUPPORTED_PROTOCOL":
-        return TLSError(f"{host} has no version of TLS in common with us: 1.2 or later is needed")
+        return TLSError(f"{host} and the client have no common version of TLS: 1.2 or later is needed")
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"):
         return TLSError(f"{host} does not speak TLS on this port ({_words(error)})")
     if "HANDSHAKE_FAILURE" in reason:
         return TLSError(f"{host} refused the TLS handshake: no common cipher suite, or a client certificate is missing")
     if "ALERT" in reason:
         return TLSError(f"{host} refused the TLS handshake: {_words(error)}")
-    return TLSError(f"no TLS with {host}: {_words(error)}")
+    return TLSError(f"the TLS handshake with {host} failed: {_words(error)}")
 
 
 def _certificate_fault(error: ssl.SSLCertVerificationError, host: str) -> str:
@@ -173,7 +175,7 @@ def _certificate_fault(error: ssl.SSLCertVerificationError, host: str) -> str:
     if code == _NOT_YET_VALID:
         return f"the certificate of {host} is not valid yet; is the clock right?"
     if code == _SELF_SIGNED:
-        return f"the certificate of {host} is signed by itself, so nobody vouches for it"
+        return f"the certificate of {host} is self-signed, so it proves nothing"
     if code in _UNKNOWN_AUTHORITY:
         return f"the certificate of {host} comes from an unknown authority ({error.verify_message})"
     if code == _REVOKED:

@@ -1,7 +1,7 @@
-"""A tunnel through a proxy as asyncio's transport, so that TLS and a connection stand on it as on a socket.
+"""A tunnel through a proxy as an asyncio transport, so that TLS and a connection can use it like a socket.
 
-What the protocol above does not read stays unacknowledged, so the proxy's window for this stream closes, and for no
-other one; what the tunnel does not accept waits here, and the protocol is told to stop.
+Bytes that the protocol above does not read stay unacknowledged, so the proxy's window closes for this stream alone.
+Bytes that the tunnel does not accept wait here, and the protocol's writing is paused.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ class TunnelTransport(asyncio.Transport):
         self._protocol: asyncio.Protocol | None = None
         self._tunnel: Tunnel | None = None
         self._unwritten: list[bytes] = []
-        self._unread = bytearray()  # in one piece: an object of its own costs more than the bytes of a small one
+        self._unread = bytearray()  # in one buffer: an object of its own costs more than the bytes of a small piece
         self._owed = 0
         self._peer_ended = False
         self._has_ended = False
-        self._is_paused = False  # reading, by the protocol
-        self._is_stopped = False  # the protocol, from writing
+        self._is_paused = False  # the protocol has paused reading
+        self._is_stopped = False  # the protocol's writing is paused
         self._is_closing = False
         self._is_over = False
 
     def attach(self, protocol: asyncio.Protocol) -> None:
-        """Give the tunnel its protocol, which hears `connection_made` at once. Raises RequestError when the tunnel is
-        gone already."""
+        """Give the tunnel its protocol, and call its `connection_made`. Raises RequestError when the tunnel is lost
+        already."""
         self._protocol = protocol
-        self._is_paused = True  # what has come early is for after connection_made
+        self._is_paused = True  # early bytes are for after connection_made
         self._tunnel = self._response.tunnel(self)
         protocol.connection_made(self)
         self.resume_reading()
@@ -62,7 +62,7 @@ class TunnelTransport(asyncio.Transport):
     # -- what the tunnel tells ---------------------------------------------------------------------------------
 
     def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        """Octets have come."""
+        """Take bytes that have arrived."""
         self._owed += owed
         self._peer_ended = self._peer_ended or ended
         self._unread += data
@@ -70,7 +70,7 @@ class TunnelTransport(asyncio.Transport):
             self._deliver()
 
     def on_writable(self) -> None:
-        """The last write is accepted."""
+        """Handle that the last write is accepted."""
         tunnel = self._tunnel
         if tunnel is None or self._is_over:
             return
@@ -87,13 +87,13 @@ class TunnelTransport(asyncio.Transport):
                 self._finish()
 
     def on_lost(self, reason: str) -> None:
-        """The tunnel is gone."""
+        """Handle the loss of the tunnel."""
         self._over(None if self._is_closing else ConnectionResetError(f"the tunnel through the proxy ended: {reason}"))
 
     # -- what the protocol above calls -------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send octets; what the tunnel does not accept waits."""
+        """Send bytes. Bytes that the tunnel does not accept wait."""
         tunnel = self._tunnel
         if tunnel is None or self._is_over or self._has_ended or not data:
             return
@@ -106,14 +106,14 @@ class TunnelTransport(asyncio.Transport):
             self._protocol.pause_writing()
 
     def get_write_buffer_size(self) -> int:
-        """Octets that the tunnel has not accepted."""
+        """Return the bytes that the tunnel has not accepted."""
         return sum(map(len, self._unwritten))
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """The limit is what the tunnel accepts."""
+        """Do nothing: the tunnel's own limit counts."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Addresses are those of the connection to the proxy. Its socket and its TLS are not this tunnel's."""
+        """Return the addresses of the connection to the proxy. Its socket and its TLS do not belong to this tunnel."""
         key = {"peername": "peer", "sockname": "local"}.get(name)
         return default if key is None else self._response.info.get(key, default)
 
@@ -141,7 +141,7 @@ class TunnelTransport(asyncio.Transport):
         return self._is_closing or self._is_over
 
     def close(self) -> None:
-        """Write what is left, then end both directions."""
+        """Write the rest, then end both directions."""
         if self._is_closing or self._is_over:
             return
         self._is_closing = True

@@ -1,1 +1,1 @@
-"""One connection, and the requests on it."""
+"""One connection of a client, and the requests on it."""

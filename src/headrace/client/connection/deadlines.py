@@ -1,8 +1,8 @@
-"""The exchanges of a connection, and how long each may wait.
+"""The timeouts of the exchanges on a connection.
 
-An exchange stores since when it has been in the wait that it is in, which costs one store; what that wait may last
-follows from its state. One timer of the loop looks at them all, no later than the shortest timeout after its last look:
-so every timeout is kept to the moment, and a request that goes well costs no timer.
+An exchange stores the time at which its present wait began: one store. The limit of the wait follows from the
+exchange's state. One timer of the event loop checks all exchanges. It is due no later than the shortest timeout after
+its last check, so every timeout is exact, and a request that goes well costs no timer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class DriverDeadlines(Connection):
-    """A connection that knows its exchanges and what they wait for."""
+    """A connection that knows its exchanges and the limits of their waits."""
 
     __slots__ = ("_look_at", "_look_timer", "_shortest", "_timeouts", "live", "now")
 
@@ -30,9 +30,9 @@ class DriverDeadlines(Connection):
     def __init__(self, loop: asyncio.AbstractEventLoop, stall_timeout_s: float) -> None:
         super().__init__(loop, stall_timeout_s)
         self.live: dict[int, Exchange] = {}
-        """Exchanges that are not over, by their stream."""
+        """Exchanges that are not over, by stream."""
         self.now: float = loop.time()
-        """The loop's time at the last input."""
+        """The event loop's time at the last input."""
         self._timeouts: Timeouts | None = None
         self._shortest = NEVER
         self._look_at = NEVER
@@ -42,9 +42,9 @@ class DriverDeadlines(Connection):
         self.now = now
 
     def _watch(self, exchange: Exchange) -> None:
-        """An exchange begins its first wait."""
+        """Start the first wait of an exchange."""
         timeouts = exchange.outgoing.timeouts
-        if timeouts is not self._timeouts:  # mostly the same object for all requests
+        if timeouts is not self._timeouts:  # usually the same object for all requests
             self._timeouts = timeouts
             self._shortest = _shortest(timeouts)
         exchange.since = now = self.loop.time()
@@ -59,7 +59,7 @@ class DriverDeadlines(Connection):
         self._look_timer = self.context.copy().run(self.loop.call_at, when, self._look)
 
     def _look(self) -> None:
-        """End what has waited too long, and find the time of the next look."""
+        """Fail the exchanges that have waited too long, and set the time of the next check."""
         self._look_timer = None
         self._look_at = NEVER
         now = self.loop.time()
@@ -68,11 +68,12 @@ class DriverDeadlines(Connection):
             seconds = _limit(exchange)
             if seconds is not None:
                 due = exchange.since + seconds
-                if due <= now + 0.001:  # a timer may come a clock tick early
+                if due <= now + 0.001:  # a timer may fire one clock tick early
                     exchange.fail(failures.timed_out(exchange))
                     continue
                 following = min(following, due)
-            following = min(following, now + _shortest(exchange.outgoing.timeouts))  # what it waits for may change
+            # the exchange may begin another wait
+            following = min(following, now + _shortest(exchange.outgoing.timeouts))
         if following < self._look_at:
             self._look_by(following)
 
@@ -84,7 +85,7 @@ class DriverDeadlines(Connection):
 
 
 def _limit(exchange: Exchange) -> float | None:
-    """How long the wait that an exchange is in may last; None where it waits for its caller, or without limit."""
+    """Return the limit of an exchange's present wait in seconds. None: it waits for its caller, or has no limit."""
     timeouts = exchange.outgoing.timeouts
     if exchange.is_sending:
         upload = exchange.upload
@@ -94,7 +95,7 @@ def _limit(exchange: Exchange) -> float | None:
     if not exchange.status:
         return timeouts.headers
     if exchange.chunks and exchange.mode == STREAMED:
-        return None  # its reader is late, not the server
+        return None  # the reader is late, not the server
     return timeouts.read
 
 

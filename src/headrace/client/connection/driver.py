@@ -1,11 +1,9 @@
-"""One connection of a client, over HTTP/2 or HTTP/1.1: requests become streams, events go to their exchanges.
+"""One connection of a client, over HTTP/2 or HTTP/1.1: requests become streams, and events go to their exchanges.
 
-The driver is the connection's protocol object, and everything happens on the event loop: a request is a call of
-`begin`, an event of the engine's a call of its exchange. There is no task and no queue between them (ADR 0018). What is
-asked for where there is no room waits with the driver's owner, which is told when there is.
-
-The class is written in layers: `deadlines` has the exchanges and their timeouts, `state` what the owner may ask of
-the connection; requests, events and the end are here.
+The driver is the connection's protocol object, on the event loop: a request is a call of `begin`, an event a call of
+its exchange. There is no task and no queue between them (ADR 0018). A request that finds no room waits with the owner,
+which the driver notifies when there is room. The class is written in layers: `deadlines` has the exchanges and their
+timeouts, `state` the owner's questions; requests, events and the end of the connection are here.
 """
 
 from __future__ import annotations
@@ -54,25 +52,26 @@ Protocols = Literal["alpn", "h2", "http/1.1"]
 DriverOwner: TypeAlias = Owner["ClientDriver"]
 
 H1_WINDOW: Final = 524_288
-"""Octets of a response over HTTP/1.1 that may be unread: there the kernel's buffers carry what a window carries over
-HTTP/2, and a connection is free for the next request when the one before has come whole, read or not."""
+"""Bytes of a response over HTTP/1.1 that may be unread. The kernel's buffers do the work of HTTP/2's windows there, and
+the connection is free for the next request when the response has arrived, read or not."""
 MISDIRECTED: Final = 421
 _tuple: Final = tuple.__new__  # makes a NamedTuple in half the time
 _ANNOUNCED: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # methods whose empty content has a length (RFC 9110 §8.6)
 
 
 class ClientDriver(DriverState):
-    """Give this, as the protocol, to `loop.create_connection` on cleartext, or to a `TLSTransport`.
+    """The protocol object of a connection, for `loop.create_connection` on cleartext, or for a `TLSTransport`.
 
-    `origin` is whom the connection was made for. `protocols` says what is spoken: what ALPN has chosen, or HTTP/2 or
-    HTTP/1.1 by prior knowledge (RFC 9113 §3.3). With `wait_for_settings` it is ready only once the server's SETTINGS
-    have come, at the price of a round trip; else up to 100 requests may begin before, and what the server then refuses
-    is retryable.
+    `origin` is the origin that the connection is made for. `protocols` chooses the protocol: by ALPN, or HTTP/2 or
+    HTTP/1.1 by prior knowledge (RFC 9113 §3.3). With `wait_for_settings` the driver is ready after the server's
+    SETTINGS, one round trip later. Without it, up to 100 requests may begin before; one that the server then refuses is
+    retryable.
     """
 
     __slots__ = ("_cut", "_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings", "owner")
 
-    # Declared by a base, too; a type checker that reads the package wants it where it is set.
+    # Base classes declare these, too. A type checker that reads the installed package needs them in this class, which
+    # sets them.
     announced_origins: list[bytes] | None
     cause: str
     completed: int
@@ -117,11 +116,12 @@ class ClientDriver(DriverState):
         on_done: Callable[[Exchange], None] | None = None,
         discard: bool = False,
     ) -> Exchange:
-        """Send a request; call it only where `has_room`. Await `head_arrived` on what it returns, or be told of the end
-        by `on_done`. With `whole` the response is collected, with `discard` its content is counted and forgotten.
+        """Send a request; call it only when `has_room`. Await `head_arrived` on the result, or pass `on_done`, which is
+        called at the end. With `whole` the exchange collects the response. With `discard` it counts the content and
+        forgets it.
 
-        Raises InvalidFieldError for what must not be sent, LocalProtocolError where there is no room; nothing is sent
-        then. Whatever happens later ends the exchange, not this call.
+        Raises InvalidFieldError for a field that must not be sent, and LocalProtocolError when there is no room; then
+        nothing is sent. A later failure ends the exchange, not this call.
         """
         content = outgoing.content
         method = outgoing.method
@@ -145,7 +145,7 @@ class ClientDriver(DriverState):
         elif content.length is not None:
             length = content.length
         authority, path, never_indexed = outgoing.authority, outgoing.path, outgoing.never_indexed
-        if end and length < 0 and protocol is None and never_indexed is None:  # as most are: each name costs time
+        if end and length < 0 and protocol is None and never_indexed is None:  # as usual: keywords cost time
             stream_id = self.engine.send_request(method, scheme, authority, path, headers, end_stream=True)
         else:
             stream_id = self.engine.send_request(
@@ -165,7 +165,7 @@ class ClientDriver(DriverState):
             exchange.on_done = on_done
         live = self.live
         live[stream_id] = exchange
-        if stream_id >= MAX_STREAM_ID:  # RFC 9113 §5.1.1: another connection has to take the next one
+        if stream_id >= MAX_STREAM_ID:  # RFC 9113 §5.1.1: the next request needs another connection
             self._is_draining = True
             self._set_unusable()
         self._watch(exchange)
@@ -177,7 +177,7 @@ class ClientDriver(DriverState):
                 self._begin_upload(exchange, content)
         if not self.flush_due:
             if self._is_alone and len(live) == 1:
-                self._flush()  # nobody to share a write with
+                self._flush()  # no other request shares the write
             else:
                 self.schedule_flush()
         return exchange
@@ -199,7 +199,7 @@ class ClientDriver(DriverState):
             octets.wait_for_all()
 
     def give_up(self, stream_id: int, code: int) -> None:
-        """Reset the stream of an exchange that is over on our side, and let go of it."""
+        """Reset the stream of an exchange that our side has ended, and forget the exchange."""
         self.engine.reset_stream(stream_id, code)
         self.let_go(stream_id)
 
@@ -215,8 +215,8 @@ class ClientDriver(DriverState):
         self._has_ended_some(self.loop.time())
 
     def acknowledge(self, stream_id: int, count: int) -> None:
-        """Octets of content are consumed, outside of a batch of input. Over HTTP/2 there may be a WINDOW_UPDATE to be
-        written; over HTTP/1.1 reading may have to resume, with nothing to be written."""
+        """Count bytes of content as consumed, outside of a batch of input. Over HTTP/2 the engine may have a
+        WINDOW_UPDATE to write. Over HTTP/1.1 reading may resume, without anything to write."""
         engine = self.engine
         engine.acknowledge_data(stream_id, count)
         if not self.flush_due and (self._read_paused or engine.output_pending):
@@ -251,7 +251,7 @@ class ClientDriver(DriverState):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.cause:
             self.cause = str(exc) or type(exc).__name__
-        if self._turn_due and not self._ending and self.transport is not None:  # what has come is read to its end first
+        if self._turn_due and not self._ending and self.transport is not None:  # input is read to its end first
             self._cut = self.transport.get_extra_info("cut") or ""
             self._set_unusable()
         super().connection_lost(exc)
@@ -261,7 +261,7 @@ class ClientDriver(DriverState):
         self.flush_due = True
         if not engine.closed:
             now = self.loop.time()
-            # TLS knows an end that anybody could have made from the server's own (RFC 9112 §9.8).
+            # TLS can tell the server's own end from one that anybody on the network could have made (RFC 9112 §9.8).
             cut = self.cause or self._cut
             if not cut and self.transport is not None:
                 cut = self.transport.get_extra_info("cut")
@@ -272,16 +272,16 @@ class ClientDriver(DriverState):
         self._ending = True
 
     def on_stalled(self) -> None:
-        self.cause = f"the server's side took nothing for {self._stall_timeout_s:g} s"
+        self.cause = f"the server has accepted no bytes for {self._stall_timeout_s:g} s"
 
     def on_lost(self) -> None:
         self._stop_looking()
         if self._drain_timer is not None:
             self._drain_timer.cancel()
             self._drain_timer = None
-        # The engine has told every exchange; should one be left, it must not wait for ever.
+        # The engine has ended every exchange. Should one be left, it must not wait for ever.
         for exchange in list(self.live.values()):
-            exchange.on_failed(failures.connection_failed(self, exchange, "it is gone"))
+            exchange.on_failed(failures.connection_failed(self, exchange, "it was lost"))
         self.live.clear()
         self._wake_ready()
         self._end_pings()
@@ -291,7 +291,7 @@ class ClientDriver(DriverState):
     # -- events ------------------------------------------------------------------------------------------------
 
     def on_events(self, events: Sequence[Any]) -> None:
-        # Typed loosely: `kind` tells what an event is, and an isinstance for mypy's sake costs 30 ns an event.
+        # Typed loosely: `kind` says which event it is, and an isinstance for mypy costs 30 ns an event.
         live = self.live
         now = self.now
         version = self.http_version
@@ -317,7 +317,7 @@ class ClientDriver(DriverState):
                     if status != 200 and exchange.mode == WHOLE:
                         outgoing = exchange.outgoing
                         if status == MISDIRECTED or status in outgoing.on_the_way:
-                            exchange.mode = STREAMED  # most likely its head is all that is wanted
+                            exchange.mode = STREAMED  # most likely the reader wants only the head
                     if not exchange.is_plain or exchange.mode == STREAMED:
                         self._on_head(exchange)
                     if not exchange.is_sending:
@@ -394,7 +394,7 @@ class ClientDriver(DriverState):
             self._has_ended_some(now)
 
     def _on_head(self, exchange: Exchange) -> None:
-        """The head of a response has come that somebody waits for, or whose request is not a plain one."""
+        """Handle the head of a response when a task waits for it, or when the request is not a plain one."""
         if exchange.has_content and exchange.outgoing.method == b"CONNECT":
             if exchange.status < 300:
                 exchange.is_tunnel = True
@@ -450,8 +450,8 @@ class ClientDriver(DriverState):
     # -- the end -----------------------------------------------------------------------------------------------
 
     def drain(self, deadline: float) -> None:
-        """Begin nothing new, let what runs finish, then close; what is left at `deadline`, on the loop's clock, fails
-        with ConnectionLost. Idempotent."""
+        """Begin no new request, let running ones finish, then close. Those left at `deadline`, on the loop's clock,
+        fail. Idempotent."""
         if self._is_draining or self.engine.closed:
             return
         self._is_draining = True
@@ -467,11 +467,11 @@ class ClientDriver(DriverState):
         self.close()
 
     def abort(self, error: RequestError | None = None) -> None:
-        """End everything now: each exchange fails with `error` (or ConnectionLost), the server gets GOAWAY at best."""
+        """End everything now: each exchange fails with `error` (default: ConnectionLost). Send GOAWAY if possible."""
         if error is not None and self._ended is None:
             self._ended = error
-        self._set_unusable()  # first: what ends makes room, and nothing may begin in it
-        self._fail_all(error or ConnectionLost("the connection was given up by the client"))
+        self._set_unusable()  # first: each exchange that ends makes room, and no request may use it
+        self._fail_all(error or ConnectionLost("the client gave the connection up"))
         if not self.engine.closed:
             self.engine.close()
             if not self.write_blocked and self.transport is not None:

@@ -1,10 +1,10 @@
-"""One request and its response on one connection: what the driver tells it, and what its caller takes.
+"""One request and its response on one connection: the driver delivers events, and the caller takes the content.
 
-The driver calls it from within a batch of input; the caller waits here, on one future at a time. A whole response costs
-one future and no wait more: it is collected as it comes. A streamed one queues within the stream's window, and credit
-goes back to the server as the content is taken: so a slow reader slows its own response, and no other one.
+The driver calls an exchange within a batch of input; the caller waits here, on one future at a time. A whole response
+costs one future: the exchange collects it as it arrives. A streamed response queues within the stream's window, and the
+server gets credit as the caller takes the content. So a slow reader slows its own response, and no other one.
 
-An exchange ends once: complete, failed, or closed by its caller. What goes first decides, all else is a no-op.
+An exchange ends once: complete, failed, or closed by its caller. The first of these counts; later ones do nothing.
 """
 
 from __future__ import annotations
@@ -28,52 +28,51 @@ if TYPE_CHECKING:
 
 NEVER: Final = math.inf
 
-# What becomes of the response's content.
+# The use of the response's content.
 STREAMED: Final = 0  # queued for `receive`
-WHOLE: Final = 1  # collected, and announced when it is all there
+WHOLE: Final = 1  # collected, and announced when it is complete
 COUNTED: Final = 2  # counted, and forgotten
 
-_SMALL: Final = 256  # a piece below this is put together with the one before
-_GATHERED: Final = 4_096  # that much at most, so that no octet is copied more often than pays
-_FORESIGHT: Final = 64  # times what has come: so much room is made at once, whatever length a server announces
+_SMALL: Final = 256  # a smaller piece is joined to the one before
+_GATHERED: Final = 4_096  # size up to which pieces are joined, so that no byte is copied too often
+_FORESIGHT: Final = 64  # room made at once, as a multiple of the bytes that have come
 
 
 class Exchange:
-    """A response on its way, for the one task that waits for it. Made by `ClientDriver.begin`."""
+    """A response on its way, for the one task that waits for it. `ClientDriver.begin` makes it."""
 
-    # One is made a request, so what most requests leave alone stands in the class; see server/connection/exchange.py.
+    # Each request makes one, so values that few requests change stand in the class; see server/connection/exchange.py.
     status: int = 0
-    """0 until the head of the final response has come."""
+    """The final response's status, 0 until its head has arrived."""
     head: ResponseHead
-    """The head of the final response, once it has come."""
+    """The head of the final response, once it has arrived."""
     is_over: bool = False
     """True once the exchange has left its connection: complete, failed, or closed by the caller."""
     error: Exception | None = None
-    """Why it failed: a RequestError, or what the request's content or a callback raised."""
+    """The error with which it failed: a RequestError, or an error from the request's content or a callback."""
     since: float = 0.0
-    """When the wait began that it is in, on the loop's clock."""
+    """The event loop's time at which the present wait began."""
     buffer: io.BytesIO | None = None
-    """Where a whole response is put together, from its second piece on. A list that is joined at the end has everything
-    twice, and so has a buffer that grows: then the allocator gives memory back to the kernel after each response, and
-    page faults cost more than all else together."""
+    """Collects a whole response, from its second piece on. A list to join needs twice the memory, and so does a
+    buffer that grows: then the allocator returns memory to the kernel after each response: page faults."""
     most: int = 0
-    """Octets of content that may come, where that is still to be looked at; 0 where it is not."""
+    """Bytes of content that may still arrive, while that is checked; else 0."""
     received: int = 0
-    """Octets of content that came, where they are only counted."""
+    """Bytes of content that arrived, with COUNTED."""
     upload: Sending | None = None
     is_plain: bool = True
-    """True where the end of the response is all there is to the end: no content, no tunnel, nobody to be called."""
+    """True when the end of the response needs no more work: no content, no tunnel, no callback."""
     is_sending: bool = False
-    """True until the last octet of the request is accepted for sending."""
+    """True until the last byte of the request is accepted for sending."""
     has_content: bool = False
     """True when the request has content, or asks for a tunnel: it may be open when the response has ended."""
     is_tunnel: bool = False
-    """True once a request for a tunnel was granted: what comes is octets of the other end's, and no content."""
+    """True once a request for a tunnel was granted: the bytes that arrive are the peer's, not content."""
     on_done: Callable[[Exchange], None] | None = None
     """Called once when the exchange is over, from within the driver; must be quick."""
     way_out: WayOut | None = None
     peer_ended: bool = False
-    """True once the other end of a tunnel has ended its side."""
+    """True once the peer of a tunnel has ended its side."""
     _is_closed: bool = False
     _owed: int = 0
     _waiter: asyncio.Future[None] | None = None
@@ -89,15 +88,15 @@ class Exchange:
     # -- what the caller asks ----------------------------------------------------------------------------------
 
     def note_never_indexed(self, names: frozenset[bytes]) -> None:
-        """Fields of these names have come as never-indexed literals: a proxy hands them on so."""
+        """Remember names of fields that arrived as never-indexed literals: a proxy forwards them in the same way."""
         outgoing = self.outgoing
         outgoing.never_indexed_back = names | (outgoing.never_indexed_back or frozenset())
 
     async def head_arrived(self) -> Incoming:
-        """Wait for the head of the response, with WHOLE for all of it, and return the response as its reader holds it:
-        one that is dropped without having been read or closed gives itself up. Cancelled, it closes the exchange.
+        """Wait for the head of the response, with WHOLE for all of it, and return the response for its reader. A
+        response that is dropped without being read or closed gives itself up. When cancelled, it closes the exchange.
 
-        Raises RequestError, and whatever the request's content raised.
+        Raises RequestError, and errors from the request's content.
         """
         if not self.is_over and (self.mode or not self.status):
             waiter = self._waiter = self.driver.loop.create_future()
@@ -117,9 +116,9 @@ class Exchange:
         return HeldResponse(self)
 
     async def receive(self) -> bytes:
-        """The next octets of content, b"" at the end, then always. A receive that is cancelled loses nothing.
+        """Return the next bytes of content; b"" at the end, and after it. A cancelled call loses nothing.
 
-        Raises RequestError when there will be no more, after what had come before; StreamConsumed after `close`.
+        Raises RequestError, after the content that arrived, when no more will, and StreamConsumed after `close`.
         """
         if self.buffer is not None:
             self._empty_buffer()
@@ -132,11 +131,11 @@ class Exchange:
         return self._take()
 
     async def read(self) -> bytes:
-        """All content that was not received yet. Raises as `receive` does: never a part for the whole. A read that is
-        cancelled loses nothing."""
+        """Return the rest of the content. Raises as `receive` does; it never returns a part. A cancelled call loses
+        nothing."""
         if not self.is_over:
             if self.mode == STREAMED:
-                self.mode = WHOLE  # collected as it comes, without waking this task for each piece
+                self.mode = WHOLE  # collected as it arrives, without waking this task for each piece
                 self._give_credit()
                 try:
                     await self._news()
@@ -153,7 +152,7 @@ class Exchange:
         return self._take() if self.chunks else b""
 
     def close(self) -> None:
-        """Give up what is left: RST_STREAM(CANCEL), or the end of an HTTP/1.1 connection. A no-op after the end."""
+        """Give up the rest: RST_STREAM(CANCEL), or the end of an HTTP/1.1 connection. Do nothing after the end."""
         if self.is_over:
             self.let_be()
         else:
@@ -165,7 +164,8 @@ class Exchange:
             self.driver.give_up(self.stream_id, CANCEL)
 
     def tunnel(self, receiver: Receiver) -> Tunnel:
-        """Hand bytes that come to `receiver`, and return the way out. Raises RuntimeError where no tunnel is open."""
+        """Pass the tunnel's bytes to `receiver`. Return the sending side. Raises RuntimeError without an open
+        tunnel."""
         from headrace.client.connection.tunnel import open_tunnel
 
         return open_tunnel(self, receiver)
@@ -178,7 +178,7 @@ class Exchange:
     # -- what the driver and the upload tell -------------------------------------------------------------------
 
     def on_data(self, data: bytes, owed: int) -> None:
-        """A piece of content has come that cost `owed` octets of the stream's window; not of a whole response's."""
+        """Take a piece of streamed content that cost `owed` bytes of the stream's window."""
         if self.mode == COUNTED:
             self.received += len(data)
             self.driver.engine.acknowledge_data(self.stream_id, owed)
@@ -188,7 +188,7 @@ class Exchange:
             if data:
                 chunks = self.chunks
                 if len(data) < _SMALL and chunks and len(chunks[-1]) < _GATHERED:
-                    chunks[-1] += data  # an object of its own costs more than the octets of a small message
+                    chunks[-1] += data  # an object of its own costs more than the bytes of a small message
                 else:
                     chunks.append(data)
             self._owed += owed
@@ -197,8 +197,8 @@ class Exchange:
                 waiter.set_result(None)
 
     def gather(self, data: bytes) -> bool:
-        """A further piece of a whole response: from here on they are put together. False when there will be too much,
-        and the exchange has failed."""
+        """Collect a further piece of a whole response. Return False, and fail the exchange, when there will be too
+        much."""
         most = self.outgoing.max_size
         come = sum(map(len, self.chunks)) + len(data)
         if most is not None:
@@ -213,7 +213,7 @@ class Exchange:
                 if most is not None and int(value) > most:
                     self.fail(too_large(most))
                     return False
-                self.most = 0  # no more comes than was announced
+                self.most = 0  # no more arrives than was announced
                 room = min(int(value), room)
                 if room >= LARGE:
                     expect(room)
@@ -228,14 +228,14 @@ class Exchange:
         return True
 
     def on_peer_ended(self) -> None:
-        """The other end of the tunnel sends no more; our side is as it was."""
+        """Handle that the tunnel's peer sends no more; our side stays open."""
         self.peer_ended = True
         if self.way_out is not None:
             self.way_out.on_peer_ended()
         self.wake()
 
     def on_complete(self) -> None:
-        """The response has ended, and the driver has let go of it."""
+        """Handle the end of the response; the driver has forgotten the exchange."""
         if self._owed:
             self._hold()
         if self.is_plain:
@@ -246,12 +246,12 @@ class Exchange:
             return
         self._over()
         if self.has_content:
-            # A response that ends before the request does not want the rest of it (RFC 9113 §8.1): CANCEL is "no
-            # longer needed" (§7), and ends an HTTP/1.1 connection. A no-op when everything is sent.
+            # A response that ends before its request does not need the rest of it (RFC 9113 §8.1): CANCEL means "no
+            # longer needed" (§7), and ends an HTTP/1.1 connection. It does nothing when everything is sent.
             self.driver.engine.reset_stream(self.stream_id, CANCEL)
 
     def on_failed(self, error: Exception) -> None:
-        """The stream is gone, or was given up by the driver, which has let go of it."""
+        """Handle the loss of the stream, or its end by the driver, which has forgotten the exchange."""
         if self.is_over:
             return
         self.error = error
@@ -265,24 +265,24 @@ class Exchange:
         self._over()
 
     def fail(self, error: Exception) -> None:
-        """End it for a reason of our own: a timeout, or what the request's content or a callback raised."""
+        """End the exchange with an error of our side: a timeout, or an error from the content or a callback."""
         if not self.is_over:
             self.on_failed(error)
             self.driver.give_up(self.stream_id, CANCEL)
 
     def on_sent(self) -> None:
-        """The last octet of the request is accepted for sending; the server's turn."""
+        """Handle that the last byte of the request is accepted for sending: from now on the server must answer."""
         self.is_sending = False
         self.since = self.driver.loop.time()
 
     def wake(self) -> None:
-        """Let the task that waits look again."""
+        """Wake the waiting task; it checks the state again."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def take_early(self) -> tuple[bytes, int]:
-        """What has come before a tunnel's receiver was there, and what it cost of the window."""
+        """Return the bytes that arrived before a tunnel had a receiver, and their share of the window."""
         data = b"".join(self.chunks)
         owed = self._owed
         self.chunks = []
@@ -308,7 +308,7 @@ class Exchange:
             self.on_done(self)
 
     async def _news(self) -> None:
-        """Wait until something has happened; the caller looks what."""
+        """Wait until something has happened; the caller checks the state."""
         if self._waiter is not None:
             raise RuntimeError("somebody waits for this response already; one task may at a time")
         waiter = self._waiter = self.driver.loop.create_future()
@@ -325,23 +325,23 @@ class Exchange:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _empty_buffer(self) -> None:
-        """What was put together is a chunk like any other."""
+        """Turn the collected bytes into a chunk like any other."""
         buffer = self.buffer
         if buffer is not None:
             buffer.truncate()
-            self.chunks = [buffer.getvalue()]  # which is no copy, as long as nothing is written any more
+            self.chunks = [buffer.getvalue()]  # no copy, as long as nothing more is written
             self.buffer = None
 
     def _hold(self) -> None:
-        """The stream has ended, and its content is here and unread: it counts until somebody takes it. Else responses
-        that end within their windows could pile up beside those that do not."""
+        """Count the unread content of a stream that has ended, until a caller takes it. Otherwise responses that end
+        within their windows could pile up beside those that do not."""
         if self.way_out is not None:
             self._owed = 0
         else:
             self.driver.engine.hold_data(self._owed)
 
     def let_be(self) -> None:
-        """Nobody will take what is left of a response that has ended."""
+        """Drop the rest of a response that has ended: no caller will take it."""
         if self._owed:
             self.driver.engine.hold_data(-self._owed)
             self._owed = 0
@@ -352,7 +352,7 @@ class Exchange:
         if self.is_over:
             if owed:
                 self.driver.engine.hold_data(-owed)
-            return  # whatever was owed to the server went back when the stream ended
+            return  # the server got all credit back when the stream ended
         driver = self.driver
         if not self.is_sending:
             self.since = driver.loop.time()
@@ -366,8 +366,8 @@ class Exchange:
 
 
 class HeldResponse:
-    """A streamed response as its reader holds it. When it is dropped before its end, which is a fault of the reader's,
-    the exchange is closed, so that its place on the connection is free again, and a ResourceWarning says so."""
+    """A streamed response for its reader. When it is dropped before its end, which is a fault of the reader, the
+    exchange is closed, so that its place on the connection is free again, and a ResourceWarning is emitted."""
 
     __slots__ = ("_exchange",)
 
@@ -376,17 +376,17 @@ class HeldResponse:
 
     @property
     def head(self) -> ResponseHead:
-        """The head of the final response."""
+        """Return the head of the final response."""
         return self._exchange.head
 
     @property
     def trailers(self) -> Pairs:
-        """The trailer section, once the content has ended."""
+        """Return the trailer section, once the content has ended."""
         return self._exchange.trailers
 
     @property
     def is_complete(self) -> bool:
-        """True when all of it has come, so that `receive` and `read` do not wait."""
+        """Return True when all of it has arrived, so that `receive` and `read` do not wait."""
         return self._exchange.is_over and self._exchange.error is None
 
     @property
@@ -407,19 +407,19 @@ class HeldResponse:
         self._exchange.close()
 
     def tunnel(self, receiver: Receiver) -> Tunnel:
-        """See `Exchange.tunnel`; from here on the tunnel has to be ended, not this object kept."""
+        """See `Exchange.tunnel`. From now on the caller must end the tunnel, and may drop this object."""
         return self._exchange.tunnel(receiver)
 
     def __del__(self) -> None:
         exchange = self._exchange
         if exchange.is_over or exchange.way_out is not None:
             if exchange._owed and not exchange.driver.loop.is_closed():
-                # Read no further than to its head.
+                # The reader has read only the head.
                 exchange.driver.loop.call_soon_threadsafe(exchange.let_be, context=exchange.driver.context.copy())
             return
         loop = exchange.driver.loop
         if not loop.is_closed():
-            # The collector may run in any thread, and in anybody's context.
+            # The garbage collector may run in any thread, and in any context.
             loop.call_soon_threadsafe(exchange.close, context=exchange.driver.context.copy())
         warnings.warn(
             f"the response of {exchange.outgoing.url or 'a request'} was dropped before its end; read it, or close it",

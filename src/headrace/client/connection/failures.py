@@ -1,9 +1,9 @@
-"""What the engine says of a request's end before its time, as the error that the caller gets.
+"""Makes the error that a caller gets from the event with which the engine ended a request.
 
-Each is a sentence: what happened, by which code, and where the rule stands. Its class and `retryable` depend on the
-event's cause and code, never on its text. `retryable` is True only where it is certain that the server has processed
-nothing of the request: it says so itself (REFUSED_STREAM, or GOAWAY with a lower last identifier: RFC 9113 §8.7), or no
-octet of it was written.
+Each error is a sentence: what happened, with which code, and which section has the rule. Its class and `retryable`
+depend on the event's cause and code, never on its text. `retryable` is True only when it is certain that the server has
+processed nothing of the request: the server says so (REFUSED_STREAM, or GOAWAY with a lower last identifier: RFC 9113
+§8.7), or no byte of the request was written.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SENT_AGAIN: Final = "it may be sent again (RFC 9113 §8.7)"
 
 
 class Fate(Protocol):
-    """A connection, as far as it says why its requests fail: see `ClientDriver`."""
+    """The facts about a connection that explain why its requests fail: see `ClientDriver`."""
 
     cause: str
     completed: int
@@ -51,12 +51,12 @@ class Fate(Protocol):
 
 
 def stream_failed(driver: Fate, exchange: Exchange, event: events.StreamReset) -> RequestError:
-    """The error for a StreamReset of the engine's."""
+    """Return the error for a StreamReset of the engine."""
     cause = event.cause
     if cause == RESET_BY_PEER:
         return _reset_by_server(event.code, exchange.status > 0)
     if cause == NOT_PROCESSED:
-        if exchange.status:  # it says so of a request that it has answered
+        if exchange.status:  # the server says so of a request that it has answered
             return connection_failed(driver, exchange, event.reason)
         why = driver.goaway_text or event.reason
         return ConnectionLost(f"the server did not process the request: {why}; {_SENT_AGAIN}", retryable=True)
@@ -64,7 +64,7 @@ def stream_failed(driver: Fate, exchange: Exchange, event: events.StreamReset) -
         return connection_failed(driver, exchange, event.reason)
     if cause == TIMED_OUT:
         if exchange.status == 0 or exchange.is_sending:
-            return WriteTimeout(f"the server took nothing of the request's content: {event.reason}")
+            return WriteTimeout(f"the server accepted none of the request's content: {event.reason}")
         return ReadTimeout(f"the response did not go on: {event.reason}")
     if cause == CONTENT_TOO_SHORT:
         if driver.cause and event.initiator == "remote":  # over HTTP/1.1: the transport has failed
@@ -76,7 +76,7 @@ def stream_failed(driver: Fate, exchange: Exchange, event: events.StreamReset) -
 
 
 def _told(driver: Fate, event: events.StreamReset | events.ConnectionEnded) -> str:
-    """The engine's reason, with the code where HTTP/2 has one, and the section."""
+    """Return the engine's reason, with the code where HTTP/2 has one, and the section."""
     where = [error_name(event.code)] if driver.http_version == "2" else []
     if event.section:
         where.append(event.section)
@@ -84,7 +84,7 @@ def _told(driver: Fate, event: events.StreamReset | events.ConnectionEnded) -> s
 
 
 def _joined(*parts: str) -> str:
-    """Join what is known of an end, each part once."""
+    """Join the known reasons of an end, each part once."""
     return "; ".join(dict.fromkeys(filter(None, parts)))
 
 
@@ -100,7 +100,7 @@ def _reset_by_server(code: int, is_answered: bool) -> StreamReset:
 
 
 def connection_failed(driver: Fate, exchange: Exchange, reason: str) -> ConnectionLost:
-    """The error of an exchange whose connection is gone."""
+    """Return the error of an exchange whose connection is lost."""
     when = "was complete" if exchange.status else "came"
     why = _joined(reason, driver.cause, driver.goaway_text)
     error = ConnectionLost(f"the connection ended before the response {when}: {why}")
@@ -111,7 +111,7 @@ def connection_failed(driver: Fate, exchange: Exchange, reason: str) -> Connecti
 
 
 def connection_error(driver: Fate, event: events.ConnectionEnded) -> RequestError | None:
-    """The error of the connection as a whole, None when it ended as it should."""
+    """Return the error of the whole connection, or None when it ended properly."""
     if event.initiator == "local":
         if event.code == NO_ERROR:
             return None
@@ -120,18 +120,18 @@ def connection_error(driver: Fate, event: events.ConnectionEnded) -> RequestErro
 
 
 def goaway_text(code: int, debug: bytes) -> str:
-    """What a GOAWAY said, for a sentence."""
+    """Return the text of a GOAWAY, for an error message."""
     said = debug[:256].decode("ascii", "backslashreplace")
     said = "".join(each if each.isprintable() else "?" for each in said)
     return f"the server had said GOAWAY({error_name(code)}){f': {said!r}' if said else ''} (RFC 9113 §6.8)"
 
 
 def timed_out(exchange: Exchange) -> RequestError:
-    """The error for an exchange whose deadline has come."""
+    """Return the error for an exchange whose timeout is over."""
     timeouts = exchange.outgoing.timeouts
     upload = exchange.upload
     if upload is not None and upload.is_blocked:
-        return WriteTimeout(f"the server took nothing of the request's content for {timeouts.write:g} s")
+        return WriteTimeout(f"the server accepted none of the request's content for {timeouts.write:g} s")
     if not exchange.status:
         return HeadersTimeout(f"no response began within {timeouts.headers:g} s of the request")
     return ReadTimeout(f"nothing more of the response came for {timeouts.read:g} s")

@@ -1,4 +1,4 @@
-"""What an exchange, its connection and its parts know of each other."""
+"""The protocols through which an exchange, its connection and its parts call each other."""
 
 from __future__ import annotations
 
@@ -46,36 +46,36 @@ class Link(Protocol):
 
 
 class Receiver(Protocol):
-    """Takes what comes through a tunnel. All are called on the loop, and must be quick."""
+    """Receives the bytes of a tunnel. The event loop calls all methods; they must be quick."""
 
     def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        """Octets have come. Hand `owed` to `consumed` once they are; with `ended` the other end sends no more."""
+        """Take bytes. Pass `owed` to `consumed` once they are consumed. `ended` is True when the peer sends no more."""
 
     def on_lost(self, reason: str) -> None:
-        """The tunnel is gone in both directions, before it was ended."""
+        """Handle the loss of the tunnel in both directions, before it was ended."""
 
     def on_writable(self) -> None:
-        """The last write is accepted."""
+        """Handle that the last write is accepted."""
 
 
 class WayOut(Tunnel, Protocol):
-    """The way out of a tunnel, which is told what comes: see `headrace.client.connection.tunnel`."""
+    """The sending side of a tunnel; the exchange notifies it of input: see `headrace.client.connection.tunnel`."""
 
     def on_octets(self, data: bytes, owed: int) -> None:
-        """Octets have come."""
+        """Take bytes that have arrived."""
 
     def on_peer_ended(self) -> None:
-        """The other end sends no more."""
+        """Handle that the peer sends no more."""
 
     def on_accepted(self) -> None:
-        """The last write is accepted."""
+        """Handle that the last write is accepted."""
 
     def on_over(self) -> None:
-        """The exchange is over."""
+        """Handle that the exchange is over."""
 
 
 class Granted(Protocol):
-    """An exchange as its tunnel sees it: see `headrace.client.connection.exchange`."""
+    """An exchange as its tunnel uses it: see `headrace.client.connection.exchange`."""
 
     driver: Link
     outgoing: Outgoing
@@ -87,7 +87,7 @@ class Granted(Protocol):
     way_out: WayOut | None
 
     def take_early(self) -> tuple[bytes, int]:
-        """Take the bytes that came before the tunnel was opened, and what they cost of the window."""
+        """Return the bytes that arrived before the tunnel was opened, and their share of the window."""
         ...
 
     def close(self) -> None:
@@ -95,15 +95,15 @@ class Granted(Protocol):
 
 
 class Sending(Protocol):
-    """The content of the request on its way: see `headrace.client.connection.upload`."""
+    """The content of a request while it is sent: see `headrace.client.connection.upload`."""
 
     is_blocked: bool
 
     def on_continue(self) -> None:
-        """100 (Continue) has come."""
+        """Handle 100 (Continue)."""
 
     def on_accepted(self) -> None:
-        """The engine has accepted the last piece."""
+        """Handle that the engine has accepted the last piece."""
 
     def stop(self) -> None:
-        """The exchange is over: no further octet."""
+        """Send no further byte: the exchange is over."""

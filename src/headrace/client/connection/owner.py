@@ -1,4 +1,4 @@
-"""Who makes drivers and gives them requests, as a driver sees it; and the limits that a client's connections have."""
+"""The owner of drivers, as a driver calls it; and the default limits of a client's connections."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ CLIENT_LIMITS: Final = Limits(
     initial_connection_window=16_777_216,
     max_unread=16_777_216,
     small_data_budget=33_554_432,  # sixteen times the window, as in `Limits`
-    stalled_send_timeout_s=86_400.0,  # the write timeout of each request bounds it instead
-    idle_timeout_s=86_400.0,  # the pool's to decide
-    frames_per_turn=200 if engine_is_compiled() else 80,  # one server must not hold up what else the loop does
+    stalled_send_timeout_s=86_400.0,  # each request's write timeout is the limit instead
+    idle_timeout_s=86_400.0,  # the pool decides
+    frames_per_turn=200 if engine_is_compiled() else 80,  # one server must not keep the event loop from other work
 )
-"""Limits for a client's connections where nothing else is asked for."""
+"""Default limits of a client's connections."""
 
 
 Driver = TypeVar("Driver", contravariant=True)
 
 
 class Owner(Protocol[Driver]):
-    """Who makes a driver and gives it requests: the pool. Called on the loop; may call `begin` from within."""
+    """Makes a driver and gives it requests: the pool. The event loop calls its methods, which may call `begin`."""
 
     def on_ready(self, driver: Driver) -> None:
-        """The first request may begin. Called once, for connections that get as far."""
+        """Notify that the first request may begin. Called once, for connections that get so far."""
 
     def on_room(self, driver: Driver) -> None:
-        """There may be room where there was none: exchanges have ended, or SETTINGS have come."""
+        """Notify that there may be room again: exchanges have ended, or SETTINGS have arrived."""
 
     def on_unusable(self, driver: Driver) -> None:
-        """No further request can begin here; what runs goes on. Called once at most, before `on_lost`."""
+        """Notify that no further request can begin here; running ones go on. Called once at most, before `on_lost`."""
 
     def on_origins(self, driver: Driver) -> None:
-        """An ORIGIN frame has come: `driver.announced_origins` says whom else the connection is for (RFC 8336 §2.4)."""
+        """Notify of an ORIGIN frame: `driver.announced_origins` has the origins that the connection serves (RFC 8336
+        §2.4)."""
 
     def on_lost(self, driver: Driver, error: RequestError | None) -> None:
-        """The transport is gone, and every exchange is over. `error` is None where the end was in order. Called
-        once."""
+        """Notify that the transport is lost, and every exchange is over. `error` is None when the connection ended
+        properly. Called once."""

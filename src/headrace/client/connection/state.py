@@ -1,4 +1,4 @@
-"""What the owner of a connection may ask: whether it is ready, whether there is room, how far away the server is."""
+"""The state of a connection, for its owner: is it ready, has it room, how far away is the server."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from headrace.websocket.fair_share import ConnectionShare
 
 BEFORE_SETTINGS: Final = 100
-"""Requests at once on a connection whose SETTINGS have not come: RFC 9113 §6.5.2 asks servers for no less."""
+"""Requests at once on a connection before its SETTINGS have arrived: RFC 9113 §6.5.2 asks servers for no less."""
 
 
 class DriverState(DriverDeadlines):
-    """The state of a connection as its owner sees it."""
+    """A connection with the state that its owner may read."""
 
     __slots__ = (
         "_ended",
@@ -54,40 +54,40 @@ class DriverState(DriverDeadlines):
         self.limits: Limits = limits
         self.origin: Origin = origin
         self.websocket_share: ConnectionShare | None = None
-        """What the WebSockets of this connection share, once there is one."""
+        """State that the WebSockets of this connection share, once there is one."""
         self.http_version: str = ""
         """"2" or "1.1", once connected."""
         self.is_ready: bool = False
-        """True once the first request may begin, and from then on."""
+        """True from the time at which the first request may begin."""
         self.settings_seen: bool = False
-        """True once the server's SETTINGS have come."""
+        """True once the server's SETTINGS have arrived."""
         self.idle_since: float = self.now
-        """When the last exchange ended; for what it says while `live` is empty."""
+        """The event loop's time at which the last exchange ended; valid while `live` is empty."""
         self.completed: int = 0
-        """Responses that were complete."""
+        """Number of responses that were complete."""
         self.announced_origins: list[bytes] | None = None
-        """What ORIGIN frames have said, None before the first one (RFC 8336 §2.3)."""
+        """The entries of ORIGIN frames, None before the first frame (RFC 8336 §2.3)."""
         self.peer: Any = None
         self.local: Any = None
         self.heard: int = 0
-        """Octets that came in over HTTP/1.1 until `live` was empty."""
+        """Bytes that arrived over HTTP/1.1 before `live` was last empty."""
         self.cause: str = ""
-        """What the operating system said of the connection's end."""
+        """The operating system's reason for the end of the connection."""
         self.goaway_text: str = ""
-        """What the server's GOAWAY said, for a sentence."""
+        """The text of the server's GOAWAY, for a message."""
         self._tls: Any = None
         self._is_unusable = False
         self._ended: RequestError | None = None
         self._pings: dict[bytes, asyncio.Future[bool]] | None = None
         self._ready_waiters: list[asyncio.Future[None]] = []
-        # An engine from the start, so that a connection that is never made can be lost as any other.
+        # An engine from the start, so that a connection that is never made can be lost in the same way as any other.
         self.engine = ClientConnection(limits, now=self.now)
 
     # -- what the owner asks -----------------------------------------------------------------------------------
 
     @property
     def has_room(self) -> bool:
-        """True when `begin` may be called now."""
+        """Return True when `begin` may be called now."""
         return (
             self.is_ready
             and not self._is_unusable
@@ -97,12 +97,14 @@ class DriverState(DriverDeadlines):
 
     @property
     def is_usable(self) -> bool:
-        """True while a further request may ever begin here: not after GOAWAY, at the end, or in a drain."""
+        """Return True while a further request may begin here at some time: not after GOAWAY, at the end, or in a
+        drain."""
         return not self._is_unusable and not self.engine.closed and not self._ending
 
     @property
     def capacity(self) -> int:
-        """Requests that may be open at once: MAX_CONCURRENT_STREAMS, 100 before SETTINGS; 1 over HTTP/1.1."""
+        """Return how many requests may be open at once: MAX_CONCURRENT_STREAMS, 100 before SETTINGS; 1 over
+        HTTP/1.1."""
         engine = self.engine
         if not isinstance(engine, ClientConnection):
             return 1
@@ -110,7 +112,7 @@ class DriverState(DriverDeadlines):
 
     @property
     def takes_websockets(self) -> bool | None:
-        """Whether a WebSocket can be opened here (RFC 8441 §3); None until SETTINGS have come."""
+        """Return True when a WebSocket can be opened here (RFC 8441 §3), None until SETTINGS have arrived."""
         engine = self.engine
         if not isinstance(engine, ClientConnection):
             return True
@@ -118,7 +120,8 @@ class DriverState(DriverDeadlines):
 
     @property
     def info(self) -> dict[str, Any]:
-        """`peer` and `local` as the socket names them; `tls`: None, or a dict of version, cipher, alpn, certificate."""
+        """Return a dict: `peer` and `local` as the socket names them; `tls` is None, or a dict of version, cipher,
+        alpn, certificate."""
         tls = self._tls
         return {
             "peer": self.peer,
@@ -134,7 +137,7 @@ class DriverState(DriverDeadlines):
         }
 
     async def ready(self) -> None:
-        """Return when the first request may begin. Raises RequestError when the connection ends before."""
+        """Wait until the first request may begin. Raises RequestError when the connection ends before."""
         while not self.is_ready:
             if self._ending or self.engine.closed:
                 raise self._ended or ConnectionLost("the connection ended before it was ready", retryable=True)
@@ -143,8 +146,8 @@ class DriverState(DriverDeadlines):
             await waiter
 
     async def ping(self) -> float:
-        """Send a PING and wait for its acknowledgement; the seconds between them (RFC 9113 §6.7). Raises
-        ConnectionLost when the connection ends before, RuntimeError over HTTP/1.1, which has no PING."""
+        """Send a PING, wait for its acknowledgement, and return the seconds between them (RFC 9113 §6.7). Raises
+        ConnectionLost when the connection ends before, and RuntimeError over HTTP/1.1, which has no PING."""
         if self.http_version != "2":
             raise RuntimeError("HTTP/1.1 has no PING")
         if self.engine.closed:
@@ -155,7 +158,7 @@ class DriverState(DriverDeadlines):
         opaque = os.urandom(8)
         waiter = pings[opaque] = self.loop.create_future()
         self.engine.send_ping(opaque)
-        began = time.perf_counter()  # the loop's own clock may have a tick of a millisecond
+        began = time.perf_counter()  # the event loop's clock may have a tick of a millisecond
         if not self.flush_due:
             self._flush()
         try:

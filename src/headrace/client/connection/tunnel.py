@@ -1,7 +1,7 @@
-"""The tunnel that a granted CONNECT or upgrade leaves open: octets both ways on one exchange.
+"""The tunnel that a granted CONNECT or upgrade leaves open: bytes both ways on one exchange.
 
-What comes in is handed to a receiver at once, with what it cost of the window; the way out is a
-`headrace.websocket.tunnel.Tunnel`. A WebSocket is such a receiver, a connection through a proxy another (RFC 9110
+Input goes to a receiver at once, together with its share of the window; the sending side is a
+`headrace.websocket.tunnel.Tunnel`. A WebSocket is such a receiver, and so is a connection through a proxy (RFC 9110
 §9.3.6, RFC 8441).
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ExchangeTunnel:
-    """The way out of a tunnel. It is over when both ends have ended their side, or with `abort`."""
+    """The sending side of a tunnel. It is over when both peers have ended their side, or with `abort`."""
 
     __slots__ = ("_ended", "_exchange", "_receiver", "_waiters", "blocked")
 
@@ -34,7 +34,7 @@ class ExchangeTunnel:
 
     @property
     def share(self) -> ConnectionShare:
-        """What this tunnel's WebSocket shares with the others of its connection."""
+        """Return the state that the WebSockets of this connection share; the first use makes it."""
         driver = self._exchange.driver
         share = driver.websocket_share
         if share is None:
@@ -44,7 +44,7 @@ class ExchangeTunnel:
     # -- the way out -------------------------------------------------------------------------------------------
 
     async def unblocked(self) -> None:
-        """Return when the last write is accepted. Raises ConnectionLost when the tunnel is gone."""
+        """Wait until the last write is accepted. Raises ConnectionLost when the tunnel is lost."""
         while self.blocked:
             self._check()
             waiter = self._exchange.driver.loop.create_future()
@@ -53,7 +53,7 @@ class ExchangeTunnel:
         self._check()
 
     def write(self, data: bytes, end: bool) -> None:
-        """Send octets, and with `end` the end of our side. Raises ConnectionLost when the tunnel is gone."""
+        """Send bytes, and with `end` the end of our side. Raises ConnectionLost when the tunnel is lost."""
         self._check()
         exchange = self._exchange
         driver = exchange.driver
@@ -71,34 +71,34 @@ class ExchangeTunnel:
             driver.schedule_flush()
 
     def consumed(self, count: int) -> None:
-        """`count` octets that came are consumed: the other end may send as many again."""
+        """Count `count` bytes as consumed: the peer may send as many again."""
         exchange = self._exchange
         if not exchange.is_over:
             exchange.driver.acknowledge(exchange.stream_id, count)
 
     def abort(self) -> None:
-        """End the tunnel in both directions, at once; a no-op when it has ended."""
+        """End the tunnel in both directions at once. Do nothing when it has ended."""
         self._exchange.close()
 
     # -- what the exchange tells -------------------------------------------------------------------------------
 
     def on_octets(self, data: bytes, owed: int) -> None:
-        """Octets have come."""
+        """Pass bytes to the receiver."""
         self._receiver.on_octets(data, owed, False)
 
     def on_peer_ended(self) -> None:
-        """The other end sends no more."""
+        """Tell the receiver that the peer sends no more."""
         self._receiver.on_octets(b"", 0, True)
         self._end_if_both()
 
     def on_accepted(self) -> None:
-        """The last write is accepted."""
+        """Handle that the last write is accepted."""
         self.blocked = False
         self._wake()
         self._receiver.on_writable()
 
     def on_over(self) -> None:
-        """The exchange is over."""
+        """Handle that the exchange is over."""
         self._wake()
         exchange = self._exchange
         if not (self._ended and exchange.peer_ended):
@@ -123,12 +123,13 @@ class ExchangeTunnel:
         exchange = self._exchange
         if exchange.is_over:
             why = str(exchange.error) if exchange.error is not None else "it has ended"
-            raise ConnectionLost(f"the tunnel is gone: {why}", url="" if exchange.error else exchange.outgoing.url)
+            raise ConnectionLost(f"the tunnel is lost: {why}", url="" if exchange.error else exchange.outgoing.url)
 
 
 def open_tunnel(exchange: Granted, receiver: Receiver) -> ExchangeTunnel:
-    """Let `receiver` have what comes on `exchange`, beginning with what has come already. Raises RuntimeError when the
-    request was for no tunnel, or was not granted; RequestError when it is gone again."""
+    """Pass the bytes of `exchange` to `receiver` from now on, beginning with those that have arrived already. Return
+    the sending side. Raises RuntimeError when the request asked for no tunnel, or was not granted, and RequestError
+    when the tunnel is lost already."""
     if exchange.error is not None:
         raise exchange.error
     if not exchange.is_tunnel or exchange.way_out is not None:

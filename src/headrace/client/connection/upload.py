@@ -1,8 +1,8 @@
-"""The content of a request on its way out, as fast as the server takes it and no faster.
+"""Sends the content of a request, as fast as the server takes it.
 
-Octets need no task: a piece is handed over when the one before is accepted. Other content is an async iterator of the
-caller's, and runs in a task of its own, so that the response can be read meanwhile. Either is cut into pieces that the
-engine queues whole, so that a write timeout is one of progress.
+Bytes need no task: the next piece goes to the engine when the one before is accepted. Other content is an async
+iterator of the caller; it runs in a task of its own, so that the caller can read the response meanwhile. Both are cut
+into pieces that the engine queues whole, so that the write timeout measures progress.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from headrace.client.connection.exchange import Exchange
     from headrace.client.interface import Content, Pairs
 
-PIECE: Final = 65_536  # octets handed to the engine at once
-CONTINUE_S: Final = 1.0  # time for 100 (Continue); then the content goes out unasked (RFC 9110 §10.1.1)
+PIECE: Final = 65_536  # bytes given to the engine at once
+CONTINUE_S: Final = 1.0  # seconds to wait for 100 (Continue); then the content is sent without it (RFC 9110 §10.1.1)
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class Upload:
-    """Base of both kinds. `begin` starts it, `stop` ends it for good; the driver tells of the rest."""
+    """Base of both kinds. `begin` starts the upload, `stop` ends it for good; the driver calls the other methods."""
 
     __slots__ = ("_exchange", "_timer", "is_blocked")
 
@@ -38,7 +38,7 @@ class Upload:
         """True while the last piece is not accepted."""
 
     def begin(self, awaits_continue: bool) -> None:
-        """Start, or with `awaits_continue` wait a second at most for the server to say so."""
+        """Start now, or with `awaits_continue` after 100 (Continue), or after a second."""
         if awaits_continue:
             driver = self._exchange.driver
             self._timer = driver.loop.call_later(CONTINUE_S, self.on_continue, context=driver.context.copy())
@@ -46,18 +46,18 @@ class Upload:
             self._go()
 
     def on_continue(self) -> None:
-        """100 (Continue) has come, or its time is over; a no-op when the content is on its way already."""
+        """Start the content: 100 (Continue) has arrived, or its time is over. Do nothing when it has started."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
             self._go()
 
     def on_accepted(self) -> None:
-        """The engine has accepted the last piece."""
+        """Handle that the engine has accepted the last piece."""
         self.is_blocked = False
 
     def stop(self) -> None:
-        """The exchange is over: no further octet."""
+        """Send no further byte: the exchange is over."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -66,7 +66,7 @@ class Upload:
         raise NotImplementedError
 
     def _send(self, piece: bytes, end: bool) -> bool:
-        """Hand over a piece; True when it is accepted. Raises LocalError."""
+        """Give a piece to the engine. Return True when it is accepted. Raises LocalError."""
         exchange = self._exchange
         driver = exchange.driver
         accepted = driver.engine.send_data(exchange.stream_id, piece, end)
@@ -86,7 +86,7 @@ class Upload:
 
 
 class OctetsUpload(Upload):
-    """Content that is there whole. `sent` says how much of it the engine has already."""
+    """Content that is all there. `_sent` counts the bytes that the engine has."""
 
     __slots__ = ("_content", "_sent")
 
@@ -96,7 +96,7 @@ class OctetsUpload(Upload):
         self._sent = 0
 
     def wait_for_all(self) -> None:
-        """The engine has all of it, and has not accepted it yet."""
+        """Wait for acceptance: the engine has all bytes, and has not accepted them yet."""
         self._sent = len(self._content)
         self._block()
 
@@ -114,7 +114,7 @@ class OctetsUpload(Upload):
                 if not self._send(content[start:end] if end - start < size else content, end == size):
                     return
         except StreamClosedError:
-            return  # the exchange is told by an event, with the reason
+            return  # an event brings the reason to the exchange
         except Exception as error:
             self._exchange.fail(error)
             return
@@ -122,14 +122,14 @@ class OctetsUpload(Upload):
 
 
 class ContentUpload(Upload):
-    """Content that comes out of an async iterator."""
+    """Content from an async iterator."""
 
     __slots__ = ("_content", "_context", "_task", "_waiter")
 
     def __init__(self, exchange: Exchange, content: Content) -> None:
         super().__init__(exchange)
         self._content = content
-        self._context = contextvars.copy_context()  # the caller's: the iterator is the caller's code
+        self._context = contextvars.copy_context()  # the caller's context: the iterator is the caller's code
         self._task: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -145,7 +145,7 @@ class ContentUpload(Upload):
             self._task.cancel()
 
     def _go(self) -> None:
-        # Eagerly, where Python can: what the iterator has ready leaves in one write with the head.
+        # Eagerly, where Python can (3.12): pieces that the iterator has ready leave in one write with the head.
         task = _start(self._run(), self._exchange.driver.loop, self._context)
         if not task.done():
             self._task = task
@@ -174,13 +174,13 @@ class ContentUpload(Upload):
                     await close()
             await self._end(content.trailers())
         except StreamClosedError:
-            return  # the exchange is told by an event, with the reason
+            return  # an event brings the reason to the exchange
         except LocalError as error:
             if content.length is None or content.length == sent:
                 exchange.fail(error)
             else:
                 exchange.fail(
-                    RequestError(f"the request's content has {sent} octets where {content.length} were announced")
+                    RequestError(f"the request's content has {sent} bytes, but {content.length} were announced")
                 )
             return
         except asyncio.CancelledError:
@@ -230,5 +230,5 @@ def _start(
 
 
 def awaits_continue(headers: Pairs) -> bool:
-    """Tell whether a request's fields ask the server to say 100 (Continue) first (RFC 9110 §10.1.1)."""
+    """Return True when a request's fields ask the server for 100 (Continue) first (RFC 9110 §10.1.1)."""
     return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)

@@ -1,1 +1,1 @@
-"""What requests and responses are made of: URLs, fields, cookies, content."""
+"""The parts of requests and responses: URLs, header fields, cookies, content."""

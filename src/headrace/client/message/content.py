@@ -1,4 +1,4 @@
-"""The content of a request: octets, or what gives them piece by piece."""
+"""The content of a request: bytes, or a source that yields them piece by piece."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ CHUNK: Final = 131_072
 
 Pieces: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
 ContentLike: TypeAlias = bytes | bytearray | memoryview | str | IO[bytes] | Pieces | Callable[[], Pieces] | Content
-"""What a request can carry: octets, text (as UTF-8), a binary file, an iterable of octets, plain or asynchronous, or a
-function that makes one, so that it can be sent again."""
+"""Content of a request: bytes, text (sent as UTF-8), a binary file, or an iterable of bytes, plain or asynchronous. A
+function that makes such an iterable lets the client send the request again."""
 TrailersLike: TypeAlias = HeadersLike | Callable[[], HeadersLike | None]
-"""Trailer fields as for Headers, or a function that is called for them after the last piece."""
+"""Trailer fields in a form that Headers takes, or a function that returns them; it is called after the last piece."""
 
 
 @runtime_checkable
 class AsksInThreads(Protocol):
-    """Content that is asked for pieces on the event loop, unless it is told otherwise."""
+    """Content whose source the client asks for pieces on the event loop, unless `ask_in_threads` was called."""
 
     def ask_in_threads(self) -> None:
-        """For iterables of code that may block, or call the client itself."""
+        """Ask the source in threads from now on: its code may block, or call the client itself."""
         ...
 
 
 class IteratedContent:
     """Content from an iterable, or from a function that makes one.
 
-    Iterators can be sent once. Lists and such, and functions, can be sent again. Plain iterables are asked on the event
-    loop, in threads where `in_threads` is set.
+    Iterators can be sent once. Lists and functions can be sent again. The client asks a plain iterable on the event
+    loop, or in threads when `in_threads` is set.
     """
 
     __slots__ = ("_in_threads", "_is_used", "_source", "length")
@@ -50,7 +50,7 @@ class IteratedContent:
 
     @property
     def is_replayable(self) -> bool:
-        """True for what makes a new iterator each time, and while nothing has been taken."""
+        """Return True when the source makes a new iterator each time, or when nothing has been taken from it yet."""
         return not self._is_used or self._makes_new
 
     @property
@@ -59,19 +59,20 @@ class IteratedContent:
         return callable(source) or not isinstance(source, (AsyncIterator, Iterator))
 
     def ask_in_threads(self) -> None:
-        """For iterables of code that may block, or call the client itself."""
+        """Ask the iterable in threads from now on: its code may block, or call the client itself."""
         self._in_threads = True
 
     def open(self) -> AsyncIterator[bytes]:
-        """Begin from the first octet. Raises BodyConsumed for an iterator that has begun before."""
+        """Return an iterator that begins at the first byte. Raises BodyConsumed for an iterator that has begun
+        before."""
         if not self.is_replayable:
             raise BodyConsumed(
-                "the request has to be sent again, but its content came from an iterator, which is used up; give the"
-                " octets, a file, or a function that makes a new iterator"
+                "the request has to be sent again, but its content came from an iterator, which is used up; give"
+                " bytes, a file, or a function that makes a new iterator"
             )
         if not self._makes_new and not _begin(self._source):
             raise BodyConsumed(
-                "the iterator is the content of another request already; give the octets, a file, or a function that"
+                "the iterator is already the content of another request; give bytes, a file, or a function that"
                 " makes a new iterator"
             )
         self._is_used = True
@@ -102,16 +103,15 @@ class IteratedContent:
                 close()
 
     def trailers(self) -> Pairs:
-        """None."""
+        """Return no fields."""
         return []
 
 
 class FileContent:
-    """A binary file from where it stands to where it ends now; sent again from the same place when it can seek.
+    """A binary file, from its position now to its end now. It can be sent again when it can seek.
 
-    Each time it is sent it is read at a position of its own, so that it may be sent several times at once, also by
-    several requests. It is read in threads, as a disk may be slow. The file stays open, and stands where it stood or
-    elsewhere: whoever opened it closes it.
+    Each sending reads at a position of its own, so several requests may send the file at the same time. Threads read
+    it, because a disk may be slow. The file stays open and its position may change; the caller closes it.
     """
 
     __slots__ = ("_file", "_is_used", "_start", "length")
@@ -119,26 +119,26 @@ class FileContent:
     length: int | None
 
     def __init__(self, file: IO[bytes]) -> None:
-        if isinstance(file, io.TextIOBase):  # type: ignore[unreachable] # for those who do not check types
-            raise TypeError("a file for a request's content is opened in binary mode, not for text")
+        if isinstance(file, io.TextIOBase):  # type: ignore[unreachable] # for callers without a type checker
+            raise TypeError("open a file for a request's content in binary mode, not as text")
         self._file = file
         self._is_used = False
         self._start, self.length = _extent(file)
 
     @property
     def is_replayable(self) -> bool:
-        """True when the file can seek, and while nothing has been taken."""
+        """Return True when the file can seek, or when nothing has been taken from it yet."""
         return self._start is not None or not self._is_used
 
     def open(self) -> AsyncIterator[bytes]:
-        """Begin from the first octet. Raises BodyConsumed for a file that cannot seek."""
+        """Return an iterator that begins at the first byte. Raises BodyConsumed for a file that cannot seek."""
         if not self.is_replayable:
             raise BodyConsumed(
-                "the request has to be sent again, but its content came from a file that cannot seek; give the octets,"
+                "the request has to be sent again, but its content came from a file that cannot seek; give bytes,"
                 " or a function that opens it again"
             )
         if self._start is None and not _begin(self._file):
-            raise BodyConsumed("the file cannot seek, and is the content of another request already; give the octets")
+            raise BodyConsumed("the file cannot seek, and is already the content of another request; give bytes")
         self._is_used = True
         return self._to_its_end() if self._start is None else self._pieces(self._start)
 
@@ -151,7 +151,7 @@ class FileContent:
         read = reader_of(self._file)
         in_memory = isinstance(self._file, io.BytesIO)
         at, end = start, start + self.length
-        while at < end or not self.length:  # a file of the kernel's says that it has nothing, and is read all the same
+        while at < end or not self.length:  # a file of the kernel, as in /proc, has length 0, and content
             size = min(CHUNK, end - at) if self.length else CHUNK
             piece = _octets(read(size, at) if in_memory else await asyncio.to_thread(read, size, at))
             if not piece:
@@ -160,12 +160,12 @@ class FileContent:
             yield piece
 
     def trailers(self) -> Pairs:
-        """None."""
+        """Return no fields."""
         return []
 
 
 class ContentWith:
-    """Another content with its length told by the caller, or with a trailer section."""
+    """Content with a length that the caller gave, or with a trailer section."""
 
     __slots__ = ("_content", "_trailers", "length")
 
@@ -176,26 +176,27 @@ class ContentWith:
 
     @property
     def is_replayable(self) -> bool:
-        """As the content itself."""
+        """Return True when the content itself can be sent again."""
         return self._content.is_replayable
 
     def open(self) -> AsyncIterator[bytes]:
-        """As the content itself."""
+        """Return an iterator over the content, from its first byte."""
         return self._content.open()
 
     def ask_in_threads(self) -> None:
-        """As the content itself."""
+        """Ask the content's source in threads from now on, where it has one."""
         if isinstance(self._content, AsksInThreads):
             self._content.ask_in_threads()
 
     def trailers(self) -> Pairs:
-        """What the caller gave, or what the caller's function returns now."""
+        """Return the fields that the caller gave, or that the caller's function returns now."""
         found = self._trailers() if callable(self._trailers) else self._trailers
         return Headers(found).raw
 
 
 def as_content(content: Any) -> bytes | Content:
-    """Content as the transport takes it. Raises TypeError for what has no octets."""
+    """Return content in the form that a transport takes. Raises TypeError for an object that cannot be sent as
+    bytes."""
     if isinstance(content, bytes):
         return content
     if isinstance(content, str):
@@ -208,14 +209,14 @@ def as_content(content: Any) -> bytes | Content:
     if hasattr(content, "read") and not isinstance(content, (AsyncIterable, type)):
         return FileContent(content)
     if isinstance(content, Mapping):
-        raise TypeError("content= takes octets; a mapping goes into json= or data=")
+        raise TypeError("content= takes bytes; give a mapping to json= or data=")
     if callable(content) or isinstance(content, (AsyncIterable, Iterable)):
         return IteratedContent(content)
-    raise TypeError(f"the content of a request is octets, text, a file or an iterable, not {type(content).__name__}")
+    raise TypeError(f"the content of a request is bytes, text, a file or an iterable, not {type(content).__name__}")
 
 
 def reader_of(file: IO[bytes]) -> Callable[[int, int], bytes]:
-    """A function that reads so many bytes of a file at a position, whoever reads the same file meanwhile."""
+    """Return a function that reads `size` bytes of a file at a position, also while others read the same file."""
     if isinstance(file, io.BytesIO):
         memory = file
 
@@ -229,7 +230,7 @@ def reader_of(file: IO[bytes]) -> Callable[[int, int], bytes]:
         descriptor = file.fileno()
         return lambda size, at: os.pread(descriptor, size, at)
 
-    # What stands on top of a file, such as one that unpacks it, has but one position.
+    # An object on top of a file, such as one that decompresses it, has only one position.
     lock = _lock_of(file)
 
     def read_at(size: int, at: int) -> bytes:
@@ -247,7 +248,7 @@ _begun: WeakSet[Any] = WeakSet()
 
 
 def _lock_of(file: Any) -> threading.Lock:
-    """The lock of a file's position; all files that cannot be told apart have the same one."""
+    """Return the lock of a file's position. Files that cannot be told apart share one lock."""
     try:
         return _locks.setdefault(file, threading.Lock())
     except TypeError:
@@ -255,8 +256,8 @@ def _lock_of(file: Any) -> threading.Lock:
 
 
 def _begin(iterator: Any) -> bool:
-    """Remember that an iterator is being sent; False when it was before, also as the content of another request. What
-    cannot be remembered may always begin."""
+    """Remember that an iterator is being sent. Return False when it was sent before, also as the content of another
+    request. An iterator that cannot be remembered may always begin."""
     try:
         if iterator in _begun:
             return False
@@ -271,11 +272,11 @@ def _octets(piece: Any) -> bytes:
         return piece
     if isinstance(piece, (bytearray, memoryview)):
         return bytes(piece)
-    raise TypeError(f"the content of a request comes in pieces of octets, not of {type(piece).__name__}")
+    raise TypeError(f"the content of a request comes in pieces of bytes, not of {type(piece).__name__}")
 
 
 def _extent(file: IO[bytes]) -> tuple[int | None, int | None]:
-    """Where a file stands, and how much is left; None for what cannot seek."""
+    """Return a file's position and the bytes that are left, or (None, None) when it cannot seek."""
     try:
         start = file.tell()
         end = file.seek(0, os.SEEK_END)

@@ -16,20 +16,20 @@ from headrace.engine.fields import is_field_value, is_token
 MAX_COOKIE: Final = 4096
 MAX_COOKIES_PER_DOMAIN: Final = 180
 MAX_COOKIES: Final = 3000
-"""What browsers hold to: a server cannot fill memory, nor every later request, with cookies."""
+"""Most cookies that a jar keeps, as in browsers: a server cannot fill memory, or every later request, with cookies."""
 
 
 class CookieConflict(ClientError, KeyError):
-    """Several cookies have the name that was asked for: name the domain or the path as well."""
+    """Raised when several cookies have the name; name the domain or the path as well."""
 
 
 class Cookies(MutableMapping[str, str]):
     """Cookies of any number of sites; as a mapping, names and values.
 
-    Each is sent only where it belongs: to its domain, path and, when it is marked secure, over TLS. A cookie set by
-    hand without a domain goes to every site that the client asks, and not where a server's redirect leads from there
-    to another origin. `jar` is the `http.cookiejar.CookieJar` that holds
-    them; one that is given here is used as it is, with its own policy.
+    The client sends each cookie only where it belongs: to its domain and path, and over TLS when it is marked secure. A
+    cookie that the program set without a domain goes to every site that the program asks; when a server redirects from
+    there to another origin, the cookie stays behind. `jar` is the `http.cookiejar.CookieJar` that holds the cookies. A
+    jar that the caller gives is used unchanged, with its own policy.
     """
 
     __slots__ = ("jar",)
@@ -43,9 +43,9 @@ class Cookies(MutableMapping[str, str]):
             self.update(cookies)
 
     def set(self, name: str, value: str, domain: str = "", path: str = "/") -> None:
-        """Set a cookie. Raises ValueError for a name or value that would become something else on the wire."""
+        """Set a cookie. Raises ValueError for a name or value that would mean something else on the wire."""
         if not name.isascii() or not is_token(name.encode()):
-            raise ValueError(f"{name!r} is no name of a cookie (RFC 6265 §4.1.1)")
+            raise ValueError(f"{name!r} is not a valid name of a cookie (RFC 6265 §4.1.1)")
         if ";" in value or not is_field_value(value.encode()):
             raise ValueError(
                 f"the value of the cookie {name!r} has a semicolon, a control character or spaces around it"
@@ -73,14 +73,15 @@ class Cookies(MutableMapping[str, str]):
         )
 
     def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
-        """The value of a cookie. Raises CookieConflict when several of the name have different values."""
+        """Return the value of a cookie, or `default`. Raises CookieConflict when several cookies of the name have
+        different values."""
         found = {cookie.value or "" for cookie in self._matching(name, domain, path)}
         if len(found) > 1:
             raise CookieConflict(f"several cookies have the name {name!r}; name the domain or the path")
         return found.pop() if found else default
 
     def delete(self, name: str, domain: str | None = None, path: str | None = None) -> None:
-        """Forget cookies of a name. Raises KeyError when there is none."""
+        """Forget the cookies of a name. Raises KeyError when there is none."""
         found = self._matching(name, domain, path)
         if not found:
             raise KeyError(name)
@@ -93,8 +94,8 @@ class Cookies(MutableMapping[str, str]):
             if domain in (None, cookie.domain) and path in (None, cookie.path):
                 self.jar.clear(cookie.domain, cookie.path, cookie.name)
 
-    def update(self, cookies: CookiesLike | None = None, /, **named: str) -> None:  # type: ignore[override] # no mere keys
-        """Take others over."""
+    def update(self, cookies: CookiesLike | None = None, /, **named: str) -> None:  # type: ignore[override] # not keys alone
+        """Copy the cookies of another jar, mapping or pairs into this one."""
         if isinstance(cookies, Cookies):
             cookies = cookies.jar
         if isinstance(cookies, CookieJar):
@@ -138,14 +139,14 @@ class Cookies(MutableMapping[str, str]):
         return bool(self._all())
 
     def __repr__(self) -> str:
-        # Values are secrets more often than not.
+        # Values are left out: most are secrets.
         shown = [f"{cookie.name} for {cookie.domain or 'any site'}" for cookie in self._all()]
         return f"Cookies({', '.join(shown)})"
 
     # -- what the client does with them ------------------------------------------------------------------------
 
     def extract(self, url: URL, headers: Pairs) -> None:
-        """Keep what a response from this URL sets, as far as it may."""
+        """Keep the cookies that a response from this URL sets, as far as the policy allows."""
         values = [pair for pair in headers if pair[0] == b"set-cookie"]
         if values:
             asked = _Asked(url)
@@ -153,8 +154,9 @@ class Cookies(MutableMapping[str, str]):
                 keep(self.jar, value, asked)
 
     def header_for(self, url: URL, is_led_away: bool = False) -> str:
-        """The value of the field `cookie` for a request to this URL, "" for none. With `is_led_away` a server has led
-        the request to another origin: cookies without a domain, which are for whom the caller asks, stay behind."""
+        """Return the value of the field `cookie` for a request to this URL, "" for none. `is_led_away` says that a
+        server has redirected the request to another origin: cookies without a domain belong to the sites that the
+        caller asks, and stay behind."""
         asked = _Asked(url)
         jar = self.jar
         if is_led_away:
@@ -162,7 +164,7 @@ class Cookies(MutableMapping[str, str]):
             for cookie in self._all():
                 if cookie.domain:
                     jar.set_cookie(cookie)
-        jar.add_cookie_header(asked)  # type: ignore[arg-type] # all that it asks for
+        jar.add_cookie_header(asked)  # type: ignore[arg-type] # it has all methods that the jar calls
         return asked.cookie
 
 
@@ -171,7 +173,7 @@ CookiesLike: TypeAlias = Cookies | CookieJar | Mapping[str, str] | Iterable[tupl
 
 
 class _Policy(DefaultCookiePolicy):
-    """What the standard library's policy leaves out: prefixes, and secure cookies that come over cleartext
+    """The rules that the standard library's policy leaves out: prefixes, and secure cookies that arrive over cleartext
     (RFC 6265bis §5.6)."""
 
     def set_ok(self, cookie: Cookie, request: Any) -> bool:
@@ -190,29 +192,29 @@ class _Policy(DefaultCookiePolicy):
         if cookie.domain_specified:
             domain = cookie.domain.removeprefix(".")
             if _is_address(request.host):
-                return False  # an address has no domain: its cookies are its own (RFC 6265 §5.1.3)
+                return False  # an address has no domain: its cookies belong to it alone (RFC 6265 §5.1.3)
             if "." not in domain.strip("."):
-                return False  # all of `local`, or of `com.`, as of a public suffix (RFC 6265 §5.3, step 5)
+                return False  # a domain such as `local` or `com.`, treated as a public suffix (RFC 6265 §5.3, step 5)
             if not _domain_matches(request.host, domain):
-                return False  # the base class takes `localhost` for `localhost.local`
+                return False  # the base class treats `localhost` as `localhost.local`
         return super().set_ok_domain(cookie, request)
 
     def return_ok_domain(self, cookie: Cookie, request: Any) -> bool:
-        return not cookie.domain or super().return_ok_domain(cookie, request)  # without one, it was set by hand
+        # without a domain, the program has set it
+        return not cookie.domain or super().return_ok_domain(cookie, request)
 
 
 class _Jar(CookieJar):
-    """A jar that a server cannot fill without end, and in which nobody in the way replaces a secure cookie."""
+    """A jar with a limit on its cookies, in which an attacker on the network cannot replace a secure cookie."""
 
     def set_cookie_if_ok(self, cookie: Cookie, request: Any) -> None:
-        with self._cookies_lock:  # type: ignore[attr-defined] # nothing comes between the look and the change
+        with self._cookies_lock:  # type: ignore[attr-defined] # nothing runs between check and change
             if request.type == "https" or not self._hides_a_secure_one(cookie):
                 super().set_cookie_if_ok(cookie, request)
 
     def _hides_a_secure_one(self, cookie: Cookie) -> bool:
-        """Tell whether a cookie that came over cleartext would take the place of a secure one, or be sent beside it and
-        taken for it: it leaves secure cookies alone (the draft RFC 6265bis, storage model; RFC 6265 has no such rule).
-        """
+        """Return True when a cookie that arrived over cleartext would replace a secure one, or be sent beside it and be
+        taken for it. Such a cookie is refused (the draft RFC 6265bis, storage model; RFC 6265 has no such rule)."""
         domain = cookie.domain.removeprefix(".")
         kept: dict[str, dict[str, dict[str, Cookie]]] = self._cookies  # type: ignore[attr-defined]
         for each, paths in kept.items():
@@ -227,8 +229,8 @@ class _Jar(CookieJar):
         return False
 
     def set_cookie(self, cookie: Cookie) -> None:
-        # By domain, path and name, as the base class keeps them: going through them all for each one that comes would
-        # let a server that sets many keep us busy.
+        # Looked up by domain, path and name, as the base class stores them. A walk through all cookies for each new one
+        # would let a server that sets many keep the client busy.
         kept: dict[str, dict[str, dict[str, Cookie]]] = self._cookies  # type: ignore[attr-defined]
         own = kept.get(cookie.domain, {})
         if cookie.name not in own.get(cookie.path, {}) and (
@@ -240,7 +242,7 @@ class _Jar(CookieJar):
 
 
 class _Asked:
-    """A request, as `http.cookiejar` wants to see it."""
+    """A request in the form that `http.cookiejar` reads."""
 
     def __init__(self, url: URL) -> None:
         self.cookie = ""
@@ -268,12 +270,13 @@ class _Asked:
 
 
 def _domain_matches(host: str, domain: str) -> bool:
-    """RFC 6265 §5.1.3; neither begins with a dot, and a host that is an address is asked for before."""
+    """Return True when `host` is `domain` or lies below it (RFC 6265 §5.1.3). Neither begins with a dot; the caller has
+    excluded hosts that are addresses."""
     return host == domain or host.endswith(f".{domain}")
 
 
 def _path_matches(path: str, kept: str) -> bool:
-    """RFC 6265 §5.1.4."""
+    """Return True when a cookie for `kept` belongs to `path` (RFC 6265 §5.1.4)."""
     return path == kept or (path.startswith(kept) and (kept.endswith("/") or path[len(kept)] == "/"))
 
 
@@ -282,13 +285,14 @@ def _is_address(host: str) -> bool:
 
 
 def _all_of(jar: CookieJar) -> list[Cookie]:
-    """The cookies of this moment: responses may set some meanwhile, in the thread of another's event loop."""
-    with jar._cookies_lock:  # type: ignore[attr-defined] # its own methods take it, and its iterator does not
+    """Return the cookies of this moment. A response in the thread of another event loop may set more meanwhile."""
+    with jar._cookies_lock:  # type: ignore[attr-defined] # the jar's methods take the lock, its iterator does not
         return list(jar)
 
 
 def cookie_field(cookies: CookiesLike) -> str:
-    """Names and values as the field `cookie`, for one request. Raises ValueError as `Cookies.set`."""
+    """Return names and values as the value of the field `cookie`, for one request. Raises ValueError as `Cookies.set`
+    does."""
     given = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
     return "; ".join(
         cookie.name if cookie.value is None else f"{cookie.name}={cookie.value}" for cookie in given._all()

@@ -1,9 +1,9 @@
 """Content codings of responses (RFC 9110 §8.4): gzip, deflate, br and zstd, chained, in steps of bounded size.
 
-A response of a few kilobytes can inflate to gigabytes. So no step makes more than STEP bytes (of br, twice that)
-before they are handed on, and content that has grown beyond FREE bytes may be no more than `max_ratio` times what
-came. Content can also be all work and no bytes: empty members, frames and blocks. So no step takes more than TAKEN
-bytes either, and members beyond the first MANY_MEMBERS have MEMBER_SIZE bytes on average.
+A response of a few kilobytes can inflate to gigabytes. So one step makes at most STEP bytes (br: twice that) before it
+hands them on, and content that has grown beyond FREE bytes may be at most `max_ratio` times the bytes that came.
+Content can also cause work without bytes: empty members, frames and blocks. So one step takes at most TAKEN bytes, and
+members beyond the first MANY_MEMBERS must have MEMBER_SIZE bytes on average.
 """
 
 from __future__ import annotations
@@ -20,45 +20,46 @@ from headrace.client.errors import DecodingError
 STEP: Final = 262_144
 FREE: Final = 16 * 1_048_576
 MAX_RATIO: Final = 100
-"""Text and JSON shrink to a fifth or a thirtieth; a hundredth, beyond 16 MiB, is a bomb, or a file of zeros."""
+"""Largest growth beyond FREE bytes. Text and JSON shrink to a fifth or a thirtieth; content that shrinks to a hundredth
+beyond 16 MiB is a bomb, or a file of zeros."""
 MAX_CODINGS: Final = 5
 TAKEN: Final = 4_096
-"""Bytes that one step takes: empty blocks of DEFLATE and empty frames of zstd cost up to 10 ms of work in so many."""
+"""Bytes that one step takes. So many bytes of empty DEFLATE blocks or empty zstd frames cost up to 10 ms of work."""
 MANY_MEMBERS: Final = 1_024
 MEMBER_SIZE: Final = 256
-"""A member of gzip or a frame of zstd costs as much as a kilobyte of content, however short it is. Logs that are
-compressed piece by piece have larger ones."""
+"""Bytes that a member of gzip or a frame of zstd must have on average. Even a short one costs as much work as a
+kilobyte of content. Logs that are compressed piece by piece have larger ones."""
 
 _MODULES: Final = {"zstd": ("compression.zstd", "backports.zstd"), "br": ("brotli", "brotlicffi")}
 _ALIASES: Final = {"x-gzip": "gzip"}  # RFC 9110 §8.4.1.3
-_ZSTD_WINDOW_LOG: Final = 23  # 8 MiB: what a decoder for the web needs (RFC 9659 §3)
+_ZSTD_WINDOW_LOG: Final = 23  # 8 MiB: a decoder for the web needs no more (RFC 9659 §3)
 
 
 class Decoder(Protocol):
-    """Takes one coding off."""
+    """Removes one content coding."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What has become readable, in pieces of at most STEP octets or so. Raises _Malformed."""
+        """Yield the decoded bytes, in pieces of about STEP bytes at most. Raises _Malformed."""
         ...
 
     def finish(self) -> None:
-        """The end of the content. Raises _Malformed when it is not the end of the coding."""
+        """End the content. Raises _Malformed when the coding has not ended."""
         ...
 
 
 class _Members:
-    """Counts the members of gzip, or frames of zstd, that follow each other in one content."""
+    """Counts the members of gzip, or the frames of zstd, that follow each other in one content."""
 
     def __init__(self) -> None:
         self._count = 0
         self._taken = 0
 
     def take(self, data: bytes) -> None:
-        """Count bytes that have come."""
+        """Count bytes that have arrived."""
         self._taken += len(data)
 
     def begin(self) -> None:
-        """Count a further member. Raises _Malformed where they are too many for what has come."""
+        """Count a further member. Raises _Malformed when there are too many for the bytes that have arrived."""
         self._count += 1
         if self._count > MANY_MEMBERS and self._count * MEMBER_SIZE > self._taken:
             raise _Malformed(f"{self._count} members in {self._taken} bytes are work without content")
@@ -93,7 +94,7 @@ class _Zlib:
             inflate = self._inflate
             if inflate.eof:
                 if not self._is_gzip:
-                    return  # what stands behind the end is nobody's
+                    return  # ignore bytes behind the end
                 data = data.lstrip(b"\0")  # padding between members, as gzip itself allows
                 if not data:
                     return
@@ -129,7 +130,7 @@ class _Brotli:
     def feed(self, data: bytes) -> Iterator[bytes]:
         inflate = self._inflate
         self._is_empty = False
-        while not inflate.is_finished():  # what stands behind the end is nobody's
+        while not inflate.is_finished():  # ignore bytes behind the end
             try:
                 piece = inflate.process(data, output_buffer_limit=STEP)
             except self._error as error:
@@ -191,24 +192,25 @@ def _module(coding: str) -> ModuleType | None:
         except ImportError:
             continue
         if coding != "br" or hasattr(module.Decompressor, "can_accept_more_data"):
-            return module  # an older brotli cannot be held to an output limit
+            return module  # an older brotli has no limit on its output
     return None
 
 
 @lru_cache(None)
 def accept_encoding() -> str:
-    """What can be decoded here, as the value of accept-encoding: gzip and deflate always, br and zstd where their
-    packages are installed."""
+    """Return the codings that can be decoded here, as a value of accept-encoding: always gzip and deflate, and br and
+    zstd when their packages are installed."""
     return ", ".join(["gzip", "deflate", *(coding for coding in ("br", "zstd") if _module(coding) is not None)])
 
 
 class ContentDecoder:
-    """Takes all codings of one response off. Raises DecodingError, and what follows it means nothing."""
+    """Removes all codings of one response. After a DecodingError its state is undefined."""
 
     __slots__ = ("_chain", "_codings", "_given", "_max_ratio", "_taken")
 
     def __init__(self, codings: Sequence[str], max_ratio: int | None = MAX_RATIO) -> None:
-        """`codings` in the order in which they were applied, all of them known here."""
+        """Take codings off that are all known here; `codings` has them in the order in which the server applied
+        them."""
         if len(codings) > MAX_CODINGS:
             raise DecodingError(f"the response has {len(codings)} content codings; at most {MAX_CODINGS} are taken off")
         self._codings = ", ".join(codings)
@@ -218,8 +220,8 @@ class ContentDecoder:
         self._given = [0] * len(codings)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Return what has become readable, in pieces of at most STEP bytes or so; an empty one says that bytes were
-        taken and nothing came out yet, so that a loop may let others go on."""
+        """Yield the decoded bytes, in pieces of about STEP bytes at most. An empty piece says that bytes were taken and
+        none came out yet, so that the caller can let other tasks run."""
         self._taken += len(data)
         try:
             for place in range(0, len(data), TAKEN):
@@ -234,13 +236,13 @@ class ContentDecoder:
             raise self._error(fault) from None
 
     def _through(self, step: int, data: bytes) -> Iterator[bytes]:
-        """Each coding has the ratio kept: one that inflates may be followed by one that swallows."""
+        """Check the ratio behind each coding: one that inflates may stand before one that shrinks."""
         is_last = step == len(self._chain) - 1
         for piece in self._chain[step].feed(data):
             given = self._given[step] = self._given[step] + len(piece)
             if given > FREE and self._max_ratio is not None and given > self._taken * self._max_ratio:
                 raise DecodingError(
-                    f"{self._taken} octets of {self._codings} have become {given}: more than {self._max_ratio} times"
+                    f"{self._taken} bytes of {self._codings} have become {given}: more than {self._max_ratio} times"
                     " as many"
                 )
             if is_last:
@@ -249,7 +251,7 @@ class ContentDecoder:
                 yield from self._through(step + 1, piece)
 
     def finish(self) -> None:
-        """The end of the content, which has to be the end of each coding."""
+        """End the content. Raises DecodingError when a coding has not ended."""
         try:
             for decoder in self._chain:
                 decoder.finish()
@@ -269,8 +271,8 @@ def _decoder(coding: str) -> Decoder:
 
 
 def codings_of(content_encoding: str) -> list[str]:
-    """The codings that a content-encoding names and that can be taken off here; [] where one of them is unknown: then
-    the content stays as it is."""
+    """Return the codings that a content-encoding names, or [] when one of them is unknown: then the content stays
+    encoded."""
     found = []
     for member in content_encoding.lower().split(","):
         coding = _ALIASES.get(member.strip(), member.strip())

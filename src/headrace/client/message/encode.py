@@ -1,6 +1,6 @@
-"""The content of a request from its caller's arguments: JSON, a form, or one with files.
+"""Encodes a request's content from its caller's arguments: JSON, a form, or a form with files.
 
-multipart/form-data (RFC 7578) is streamed, with its length known where the files' are.
+multipart/form-data (RFC 7578) is streamed. Its length is known when the lengths of all files are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from headrace.client.message.headers import Headers, HeadersLike
 from headrace.client.message.query import Value, primitive_text
 
 FormLike: TypeAlias = Mapping[str, Value] | Sequence[tuple[str, Value]]
-"""The fields of a form: a mapping or pairs; a list has several values of a name."""
+"""The fields of a form: a mapping or pairs; a list gives a name several values."""
 FileLike: TypeAlias = (
     ContentLike
     | tuple[str | None, ContentLike]
@@ -38,22 +38,22 @@ FilesLike: TypeAlias = Mapping[str, FileLike] | Sequence[tuple[str, FileLike]]
 """The files of a form: a mapping or pairs of a name and a file."""
 
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=?]{1,70}")  # RFC 2046 §5.1.1, without the space
-_QUOTED: Final = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}  # as browsers do it (WHATWG HTML §4.10.21.8)
+_QUOTED: Final = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}  # as in browsers (WHATWG HTML §4.10.21.8)
 
 
 class Multipart:
     """A form with files.
 
-    `data` has the fields: a mapping or pairs, lists for several values. `files` maps names to a file: octets, text, a
-    binary file, an iterable, or a tuple (filename, file), (filename, file, media type), (filename, file, media type,
-    headers). Raises TypeError and ValueError for what is none of these.
+    `data` has the fields: a mapping or pairs; lists give a name several values. `files` maps names to files. A file is
+    bytes, text, a binary file, an iterable, or a tuple (filename, file), (filename, file, media type), (filename, file,
+    media type, headers). Raises TypeError and ValueError for other objects.
     """
 
     def __init__(self, data: FormLike, files: FilesLike, boundary: str | None = None) -> None:
-        """`boundary` is random where it is not given."""
+        """Make the form. The boundary is random by default; raises ValueError for one that RFC 2046 does not allow."""
         boundary = boundary if boundary is not None else os.urandom(16).hex()
         if not _BOUNDARY.fullmatch(boundary):
-            raise ValueError(f"{boundary!r} is no boundary (RFC 2046 §5.1.1)")
+            raise ValueError(f"{boundary!r} is not a valid boundary (RFC 2046 §5.1.1)")
         self.media_type: str = f"multipart/form-data; boundary={boundary}"
         self._parts: list[bytes | Content] = []
         mark = f"--{boundary}\r\n".encode()
@@ -69,7 +69,7 @@ class Multipart:
 
     @property
     def length(self) -> int | None:
-        """Octets in all, None when one of the files does not know its own."""
+        """Return the length in bytes, or None when the length of a file is unknown."""
         total = 0
         for part in self._parts:
             length = len(part) if isinstance(part, bytes) else part.length
@@ -80,15 +80,15 @@ class Multipart:
 
     @property
     def is_replayable(self) -> bool:
-        """True when all files are."""
+        """Return True when all files can be sent again."""
         return all(isinstance(part, bytes) or part.is_replayable for part in self._parts)
 
     def open(self) -> AsyncIterator[bytes]:
-        """Begin from the first octet."""
+        """Return an iterator that begins at the first byte."""
         return self._pieces([part if isinstance(part, bytes) else part.open() for part in self._parts])
 
     def ask_in_threads(self) -> None:
-        """As each of the files."""
+        """Ask each file's source in threads from now on."""
         for part in self._parts:
             if isinstance(part, AsksInThreads):
                 part.ask_in_threads()
@@ -102,13 +102,13 @@ class Multipart:
             async for piece in part:
                 if held:
                     held.append(piece)
-                    piece = b"".join(held)  # noqa: PLW2901 - a part's head goes out together with its first piece
+                    piece = b"".join(held)  # noqa: PLW2901 - one write takes a part's head with its first piece
                     held = []
                 yield piece
         yield b"".join(held)
 
     def trailers(self) -> Pairs:
-        """None."""
+        """Return no fields."""
         return []
 
 
@@ -140,7 +140,7 @@ def _file_part(name: str, file: FileLike) -> tuple[bytes, bytes | Content]:
 
 def _quoted(text: Any) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"the name of a part of a form is text, not {type(text).__name__}")
+        raise TypeError(f"the name of a part of a form must be text, not {type(text).__name__}")
     return text.translate(_QUOTED)
 
 
@@ -151,9 +151,9 @@ def encode_content(
     json: Any = None,
     trailers: TrailersLike | None = None,
 ) -> tuple[bytes | Content, str | None]:
-    """The content of a request from its caller's arguments, and its media type where it is known.
+    """Return a request's content from its caller's arguments, and its media type, or None when that is unknown.
 
-    Raises TypeError for several at once, and for what cannot be encoded.
+    Raises TypeError when there are several contents, and for objects that cannot be encoded.
     """
     if json is not None and content is None and data is None and files is None and trailers is None:
         return _as_json(json), "application/json"
@@ -175,7 +175,7 @@ def encode_content(
         encoded, media_type = form, form.media_type
     elif data is not None:
         if not isinstance(data, Mapping) and not (isinstance(data, (list, tuple))):
-            raise TypeError(f"data= takes the fields of a form, not {type(data).__name__}; octets go into content=")
+            raise TypeError(f"data= takes the fields of a form, not {type(data).__name__}; give bytes to content=")
         encoded, media_type = encode_form(data), "application/x-www-form-urlencoded"
     if trailers is not None:
         whole = encoded if not isinstance(encoded, bytes) else IteratedContent([encoded] if encoded else [])
@@ -191,7 +191,8 @@ def _as_json(value: Any) -> bytes:
 
 
 def encode_form(data: FormLike) -> bytes:
-    """The fields of a form (WHATWG URL §5.2): a mapping, or pairs; lists give a name several values."""
+    """Return the fields of a form in bytes (WHATWG URL §5.2). `data` is a mapping or pairs; a list gives a name several
+    values."""
     pairs = []
     for name, value in data.items() if isinstance(data, Mapping) else data:
         pairs += [(name, primitive_text(each)) for each in (value if isinstance(value, (list, tuple)) else (value,))]

@@ -13,20 +13,20 @@ SENSITIVE: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie
 
 
 class Headers(MutableMapping[str, str]):
-    """Header fields in order, with lower-case names; a name may come several times.
+    """Header fields in order, with lower-case names; a name may occur several times.
 
-    As a mapping it has each name once, and its values joined by ", " (RFC 9110 §5.3); `get_list`, `multi_items` and
-    `raw` keep them apart. Text goes out as UTF-8, and is read as UTF-8 or, where it is none, as ISO-8859-1. Spaces
-    around a value are left out.
+    As a mapping, it has each name once, and the values of one name joined by ", " (RFC 9110 §5.3). `get_list`,
+    `multi_items` and `raw` keep them apart. Text is sent as UTF-8. A received value is read as UTF-8, or as ISO-8859-1
+    when it is not valid UTF-8. Spaces around a value are removed.
 
-    Raises ValueError for a name that is no token and for a value with a control character, CR, LF and NUL among them:
-    nothing that a caller puts in can become another field or another message.
+    Raises ValueError for a name that is not a token, and for a value with a control character such as CR, LF or NUL: a
+    value can never become another field or another message.
     """
 
     __slots__ = ("_encoding", "_pairs")
 
     def __init__(self, headers: HeadersLike | None = None, encoding: str | None = None) -> None:
-        """`encoding` is used for all values instead of the rule above."""
+        """Copy the fields. `encoding` is used for all values instead of the rule above."""
         self._encoding = encoding
         if headers is None:
             self._pairs: Pairs = []
@@ -37,13 +37,14 @@ class Headers(MutableMapping[str, str]):
 
     @classmethod
     def received(cls, pairs: Pairs) -> Headers:
-        """Of fields that an engine has checked. The list must not be changed by anybody else."""
+        """Return headers for fields that an engine has checked. Nobody else may change the list."""
         headers = cls.__new__(cls)
         headers._encoding = None
         headers._pairs = pairs
         return headers
 
-    # Every change makes a new list. So copies share theirs, and who has seen a list knows whether anything has changed.
+    # Every change makes a new list. So copies share a list, and a caller that remembers the list sees whether it has
+    # changed.
 
     def _pair(self, name: Any, value: Any) -> tuple[bytes, bytes]:
         if isinstance(value, bytes):
@@ -52,7 +53,7 @@ class Headers(MutableMapping[str, str]):
             octets = _text(value, "the value of the header", name).encode(self._encoding or "utf-8")
         octets = octets.strip(b" \t")
         if not is_field_value(octets):
-            # The value is not repeated: it may be a password with a line break behind it.
+            # The message leaves the value out: it may be a password with a line break behind it.
             raise ValueError(f"the value of the header {name!r} has a control character (RFC 9110 §5.5)")
         return field_name(name), octets
 
@@ -68,12 +69,12 @@ class Headers(MutableMapping[str, str]):
 
     @property
     def raw(self) -> Pairs:
-        """The fields as octets, in order, names in lower case. A copy."""
+        """Return the fields as bytes, in order, with names in lower case. The list is a copy."""
         return self._pairs.copy()
 
     @property
     def encoding(self) -> str | None:
-        """What was set for all values; None for the rule of this class."""
+        """Return the encoding that was set for all values, or None for the rule of this class."""
         return self._encoding
 
     @encoding.setter
@@ -81,7 +82,7 @@ class Headers(MutableMapping[str, str]):
         self._encoding = value
 
     def get_list(self, name: str, split_commas: bool = False) -> list[str]:
-        """All values of a name, in order; with `split_commas` the members of their lists."""
+        """Return all values of a name, in order; with `split_commas`, the members of their lists."""
         key = name.lower().encode()
         values = [self._text_of(value) for each, value in self._pairs if each == key]
         if split_commas:
@@ -89,7 +90,7 @@ class Headers(MutableMapping[str, str]):
         return values
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """Every field by itself, in order."""
+        """Return every field by itself, in order."""
         return [(name.decode("latin-1"), self._text_of(value)) for name, value in self._pairs]
 
     def _joined(self) -> dict[str, str]:
@@ -99,15 +100,15 @@ class Headers(MutableMapping[str, str]):
         return joined
 
     def keys(self) -> KeysView[str]:
-        """The names, each once."""
+        """Return the names, each once."""
         return self._joined().keys()
 
     def values(self) -> ValuesView[str]:
-        """The values, those of one name joined."""
+        """Return the values; those of one name are joined."""
         return self._joined().values()
 
     def items(self) -> ItemsView[str, str]:
-        """Names with their values, those of one name joined."""
+        """Return names with their values; the values of one name are joined."""
         return self._joined().items()
 
     def __getitem__(self, name: str) -> str:
@@ -121,7 +122,7 @@ class Headers(MutableMapping[str, str]):
         if not isinstance(name, (str, bytes)):
             return False
         key = name.lower() if isinstance(name, bytes) else name.lower().encode()
-        for each, _ in self._pairs:  # noqa: SIM110 - a generator costs more than this whole walk
+        for each, _ in self._pairs:  # noqa: SIM110 - a generator costs more than this whole loop
             if each == key:
                 return True
         return False
@@ -130,7 +131,7 @@ class Headers(MutableMapping[str, str]):
         return iter(self.keys())
 
     def __len__(self) -> int:
-        """Fields, those of one name counted one by one."""
+        """Count the fields; a name that occurs twice counts twice."""
         return len(self._pairs)
 
     def __bool__(self) -> bool:
@@ -139,7 +140,7 @@ class Headers(MutableMapping[str, str]):
     # -- changing ----------------------------------------------------------------------------------------------
 
     def __setitem__(self, name: str, value: str) -> None:
-        """One value of this name, in the place of its first."""
+        """Set one value of this name, at the position of its first."""
         pair = self._pair(name, value)
         kept: Pairs = []
         is_set = False
@@ -161,11 +162,11 @@ class Headers(MutableMapping[str, str]):
         self._pairs = kept
 
     def add(self, name: str, value: str) -> None:
-        """One more field of this name."""
+        """Add one more field of this name."""
         self._pairs = [*self._pairs, self._pair(name, value)]
 
-    def update(self, headers: HeadersLike | None = None, /, **named: str) -> None:  # type: ignore[override] # no mere keys
-        """Take the others' fields, which replace those of the same name here."""
+    def update(self, headers: HeadersLike | None = None, /, **named: str) -> None:  # type: ignore[override] # not keys alone
+        """Add fields. They replace those of the same name."""
         new = Headers(headers, self._encoding)._pairs
         if named:
             new = new + Headers(named, self._encoding)._pairs
@@ -174,7 +175,7 @@ class Headers(MutableMapping[str, str]):
             self._pairs = [pair for pair in self._pairs if pair[0] not in replaced] + new
 
     def copy(self) -> Headers:
-        """Another one with the same fields."""
+        """Return a copy."""
         return Headers(self, self._encoding)
 
     def __or__(self, other: Any) -> Headers:
@@ -194,15 +195,15 @@ class Headers(MutableMapping[str, str]):
         return self
 
     def __eq__(self, other: object) -> bool:
-        """Equal when they have the same fields, in whatever order."""
+        """Return True when both have the same fields, in any order."""
         if not isinstance(other, Headers):
             try:
-                other = Headers(other)  # type: ignore[arg-type] # which is what is asked
+                other = Headers(other)  # type: ignore[arg-type] # the constructor checks it
             except (TypeError, ValueError):
                 return False
         return sorted(self._pairs) == sorted(other._pairs)
 
-    __hash__ = None  # type: ignore[assignment] # it changes
+    __hash__ = None  # type: ignore[assignment] # it is mutable
 
     def __repr__(self) -> str:
         shown = [(name, "[secure]" if name.encode() in SENSITIVE else value) for name, value in self.multi_items()]
@@ -217,11 +218,12 @@ HeadersLike: TypeAlias = (
 
 @lru_cache(1024)
 def field_name(name: str | bytes) -> bytes:
-    """The name of a field as it goes out. Raises ValueError for what is no token, TypeError for what is no text."""
+    """Return a field's name as it is sent. Raises ValueError for a name that is not a token, TypeError for an object
+    that is not text or bytes."""
     octets = name if isinstance(name, bytes) else _text(name, "the name of a header", "").encode()
     octets = octets.lower()
     if not is_field_name(octets):
-        raise ValueError(f"{name!r} is no name of a header (RFC 9110 §5.1)")
+        raise ValueError(f"{name!r} is not a valid name of a header (RFC 9110 §5.1)")
     return octets
 
 

@@ -1,4 +1,4 @@
-"""Where a client's cookies are; made when the first one comes, as most clients never see one."""
+"""Holds a client's cookies. The jar is made for the first cookie, because most clients never receive one."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ class JarHolder:
 
     def __init__(self, cookies: CookiesLike | None = None) -> None:
         self.is_empty: bool = True
-        # In a dictionary, whose `setdefault` is one step: two threads that open the jar at once have the same one.
+        # A dictionary, because its `setdefault` is one step: two threads that open the jar at once get the same one.
         self._kept: dict[None, Cookies] = {}
         if cookies is not None:
             self.set(cookies)
 
     def set(self, cookies: CookiesLike | None) -> None:
-        """Use these from now on."""
+        """Use these cookies from now on."""
         from headrace.client.message.cookies import Cookies
 
         self._kept[None] = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
         self.is_empty = False
 
     def open(self) -> Cookies:
-        """The jar."""
+        """Return the jar."""
         found = self._kept.get(None)
         if found is None:
             from headrace.client.message.cookies import Cookies
 
             found = self._kept.setdefault(None, Cookies())
-        self.is_empty = False  # whoever has it may put something in
+        self.is_empty = False  # the caller may put a cookie in
         return found
 
     def header_for(self, url: URL, is_led_away: bool = False) -> str:
-        """The value of the field `cookie` for a request to this URL, "" for none; see `Cookies.header_for`."""
+        """Return the value of the field `cookie` for a request to this URL, "" for none; see `Cookies.header_for`."""
         found = self._kept.get(None)
         return "" if found is None else found.header_for(url, is_led_away)
 
     def extract(self, url: URL, headers: Pairs) -> None:
-        """Keep what a response sets, as far as it may."""
+        """Keep the cookies that a response sets, as far as the policy allows."""
         self.open().extract(url, headers)

@@ -1,4 +1,4 @@
-"""The field `link` (RFC 8288 §3)."""
+"""Parses the field `link` (RFC 8288 §3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def parse_links(values: Iterable[str]) -> list[dict[str, str]]:
-    """The links of the fields, each with `url` and its parameters; what is malformed ends its field."""
+    """Return the links of the fields, each with `url` and its parameters. A malformed part ends its field."""
     links = []
     for value in values:
         at = 0

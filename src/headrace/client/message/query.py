@@ -10,11 +10,11 @@ from headrace.client.errors import InvalidURL
 
 Primitive: TypeAlias = str | int | float | bool | None
 Value: TypeAlias = Primitive | Sequence[Primitive]
-"""Of a name in a query or a form: a list or a tuple has several values."""
+"""A value of a name in a query or a form; a list or a tuple has several values."""
 
 
 def primitive_text(value: Any) -> str:
-    """A value as it stands in a query or a form: true and false in lower case, nothing for None."""
+    """Return a value as it stands in a query or a form: true and false in lower case, "" for None."""
     if value is True:
         return "true"
     if value is False:
@@ -23,41 +23,42 @@ def primitive_text(value: Any) -> str:
 
 
 class QueryParams(Mapping[str, str]):
-    """Names and values in order; a name may come several times. Immutable: `set`, `add`, `remove` and `merge` return
-    new ones. As a mapping it has the first value of each name; `multi_items` and `get_list` have all."""
+    """Names and values in order; a name may occur several times. Immutable: `set`, `add`, `remove` and `merge` return
+    new objects. As a mapping, it has the first value of each name; `multi_items` and `get_list` have all values."""
 
     __slots__ = ("_pairs",)
 
     def __init__(self, params: ParamsLike | None = None, /, **named: Value) -> None:
-        """Raises TypeError for a form that is none of ParamsLike, InvalidURL for text without end of parameters."""
+        """Parse or copy the parameters. Raises TypeError for an object that is not a ParamsLike, and InvalidURL for
+        text with too many parameters."""
         self._pairs: tuple[tuple[str, str], ...] = tuple(_pairs(named if params is None else params))
 
     def keys(self) -> KeysView[str]:
-        """The names, each once."""
+        """Return the names, each once."""
         return dict(self._pairs).keys()
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """Every name with every value, in order."""
+        """Return every name with every value, in order."""
         return list(self._pairs)
 
     def get_list(self, name: str) -> list[str]:
-        """All values of a name, in order."""
+        """Return all values of a name, in order."""
         return [value for each, value in self._pairs if each == name]
 
     def set(self, name: str, value: Primitive = None) -> QueryParams:
-        """With this one value of the name, in the place of its first."""
+        """Return a copy with this one value of the name, at the position of its first."""
         return self.merge({name: value})
 
     def add(self, name: str, value: Primitive = None) -> QueryParams:
-        """With one more value of the name."""
+        """Return a copy with one more value of the name."""
         return QueryParams([*self._pairs, (name, value)])
 
     def remove(self, name: str) -> QueryParams:
-        """Without the name."""
+        """Return a copy without the name."""
         return QueryParams([pair for pair in self._pairs if pair[0] != name])
 
     def merge(self, params: ParamsLike | None = None) -> QueryParams:
-        """With the others' names and values, which replace those of the same name here."""
+        """Return a copy with these names and values added. They replace those of the same name."""
         new = QueryParams(params)
         replaced = {name for name, _ in new._pairs}
         pairs: list[tuple[str, str]] = []
@@ -82,7 +83,7 @@ class QueryParams(Mapping[str, str]):
         return len(dict(self._pairs))
 
     def __eq__(self, other: object) -> bool:
-        """Equal when they have the same pairs, in whatever order."""
+        """Return True when both have the same pairs, in any order."""
         return isinstance(other, QueryParams) and sorted(self._pairs) == sorted(other._pairs)
 
     def __hash__(self) -> int:
@@ -112,7 +113,7 @@ def _pairs(params: Any) -> Iterable[tuple[str, str]]:
     if isinstance(params, Mapping):
         params = params.items()
     elif not isinstance(params, Iterable):
-        raise TypeError(f"query parameters are a mapping, pairs or text, not {type(params).__name__}")
+        raise TypeError(f"query parameters must be a mapping, pairs or text, not {type(params).__name__}")
     result = []
     for name, value in params:
         for each in value if isinstance(value, (list, tuple)) else (value,):

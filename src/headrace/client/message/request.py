@@ -1,4 +1,4 @@
-"""A request as its caller sees it, and how it becomes what stands on the wire."""
+"""A request in the form that its caller sees, and its way to the form that a transport sends."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from headrace.engine.message import parse_content_length
 from headrace.transport.kinds import kind_of
 
 Progress: TypeAlias = Callable[[int, int | None], None]
-"""Told of octets so far, and of all where that is known."""
+"""A function that is called with the bytes so far, and with the bytes in all, or None when that is unknown."""
 
-KEPT_INFORMATIONAL: Final = 32  # of one response: more are told of, and not kept
+KEPT_INFORMATIONAL: Final = 32  # for one response: the caller is notified of more, and they are not kept
 _NOT_SENT: Final = frozenset(
     (
         b"connection",
@@ -38,7 +38,7 @@ _METHODS: Final = {
 
 
 class Call(Outgoing):
-    """What the client hands to its transport for one request. It keeps the interim responses of that request."""
+    """A request in the form that the client hands to its transport. It keeps the interim responses."""
 
     __slots__ = ("informational", "tell")
 
@@ -78,7 +78,8 @@ class Call(Outgoing):
         self.tell = None
 
     def on_informational(self, status: int, headers: Pairs) -> None:
-        """Keep a 1xx response. A method, not an attribute: nothing is made where none comes."""
+        """Keep a 1xx response, and notify the caller. A method, not an attribute, so that a call without 1xx makes no
+        object."""
         if self.informational is None:
             self.informational = []
         found = Headers.received(headers)
@@ -89,13 +90,13 @@ class Call(Outgoing):
 
 
 class ClientRequest:
-    """A request that can be looked at, changed and sent by `Client.send`.
+    """A request that a program can read, change and send with `Client.send`.
 
-    `headers` has what the caller and the client's defaults say; `host`, `content-length` and `transfer-encoding` come
-    from `url` and `content` when it is sent. A `host` of the caller's replaces the URL's; a `content-length` tells the
-    length of content that does not know its own.
+    `headers` has the fields of the caller and of the client's defaults. `host`, `content-length` and
+    `transfer-encoding` are made from `url` and `content` when the request is sent. A `host` from the caller replaces
+    the URL's. A `content-length` from the caller gives the length of content that has no known length.
 
-    Raises InvalidURL, and ValueError for what is no method or no header.
+    Raises InvalidURL, and ValueError for an invalid method or header.
     """
 
     __slots__ = (
@@ -145,11 +146,11 @@ class ClientRequest:
 
     @property
     def is_replayable(self) -> bool:
-        """True when its content can be sent again."""
+        """Return True when the content can be sent again."""
         return isinstance(self.content, bytes) or self.content.is_replayable
 
     def copy(self) -> ClientRequest:
-        """Another one with headers of its own, and the same content."""
+        """Return a copy with headers of its own and the same content."""
         new: ClientRequest = ClientRequest.__new__(ClientRequest)
         new.method = self.method
         new.url = self.url
@@ -163,8 +164,8 @@ class ClientRequest:
         return new
 
     def outgoing(self) -> Call:
-        """As the transport takes it. Raises InvalidURL for a URL that requests cannot go to, ValueError for headers
-        that belong to the connection."""
+        """Return the request in the form that a transport takes. Raises InvalidURL for a URL that requests cannot go
+        to, and ValueError for headers that belong to the connection."""
         url = self.url
         content = self.content
         authority = url.netloc
@@ -175,7 +176,7 @@ class ClientRequest:
                 fields.append(pair)
             elif name == b"host":
                 if not is_authority(value):
-                    raise ValueError(f"the header host is not host and port: {value!r} (RFC 9110 §7.2)")
+                    raise ValueError(f"the header host must be host and port, not {value!r} (RFC 9110 §7.2)")
                 authority = value
             elif name == b"content-length":
                 content = _with_length(content, value)
@@ -200,7 +201,7 @@ def checked_request(request: object) -> ClientRequest:
 
 
 class _Counter:
-    """Adds up what was sent, and tells the caller."""
+    """Adds up the bytes sent, and notifies the caller."""
 
     __slots__ = ("_sent", "_tell", "_total")
 
@@ -215,11 +216,11 @@ class _Counter:
 
 
 def check_method(method: str) -> str:
-    """A method as it goes out: what is known without its case in upper case (RFC 9110 §9.1). Raises ValueError."""
+    """Return a method as it is sent; a known one in upper case (RFC 9110 §9.1). Raises ValueError."""
     if method in _METHODS:
         return method
     if not isinstance(method, str) or not method.isascii() or not is_token(method.encode()):
-        raise ValueError(f"{method!r} is no method: it is a token (RFC 9110 §9.1)")
+        raise ValueError(f"{method!r} is not a valid method: a method is a token (RFC 9110 §9.1)")
     upper = method.upper()
     return upper if upper in _METHODS else method
 
@@ -227,10 +228,10 @@ def check_method(method: str) -> str:
 def _with_length(content: bytes | Content, value: bytes) -> bytes | Content:
     length = parse_content_length(value)
     if length < 0:
-        raise ValueError(f"the header content-length {value!r} is no number (RFC 9110 §8.6)")
+        raise ValueError(f"the header content-length {value!r} is not a number (RFC 9110 §8.6)")
     known = len(content) if isinstance(content, bytes) else content.length
     if known is not None and known != length:
-        raise ValueError(f"the header content-length says {length}, and the content has {known} octets")
+        raise ValueError(f"the header content-length says {length}, and the content has {known} bytes")
     if isinstance(content, bytes) or content.length is not None:
         return content
     return ContentWith(content, length, content.trailers)

@@ -1,4 +1,4 @@
-"""A response: what is known of it when its head is there, and its content, whole or as it comes."""
+"""A response: its head, and its content, whole or as a stream."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def no_incoming(answer: object) -> TypeError:
 
 
 class Received:
-    """What an answer in memory is made of; an Incoming for responses that nobody sent."""
+    """The parts of a response in memory: an Incoming that no server sent."""
 
     __slots__ = ("_content", "head", "info", "trailers")
 
@@ -45,20 +45,20 @@ class Received:
         self._content = content
 
     async def receive(self) -> bytes:
-        """All of it, then nothing."""
+        """Return all of the content; b"" the second time."""
         return await self.read()
 
     async def read(self) -> bytes:
-        """All of it."""
+        """Return all of the content."""
         content, self._content = self._content, b""
         return content
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no stream to give up."""
 
 
 class BaseResponse:
-    """What `ClientResponse` and `SyncResponse` have in common."""
+    """The common base of `ClientResponse` and `SyncResponse`."""
 
     __slots__ = (
         "__weakref__",
@@ -75,7 +75,7 @@ class BaseResponse:
         "status",
     )
 
-    # `_received` and the constructor set these. The others are made when somebody asks, as most are never asked for.
+    # `_received` and the constructor set these. The other attributes are made when they are first read: most never are.
     _incoming: Incoming
     _call: Call | None
     _content: bytes | None  # decoded; None until it is read
@@ -101,12 +101,12 @@ class BaseResponse:
         trailers: HeadersLike | None = None,
         request: ClientRequest | None = None,
     ) -> None:
-        """A response in memory, for tests of code that takes responses. `content` is octets or text."""
+        """Make a response in memory, for tests of code that takes responses. `content` is bytes or text."""
         if not 100 <= status <= 999:
-            raise ValueError(f"{status!r} is no status: it has three digits (RFC 9110 §15)")
+            raise ValueError(f"{status!r} is not a valid status: a status has three digits (RFC 9110 §15)")
         octets, media_type = encode_content(content, json=json)
         if not isinstance(octets, bytes):
-            raise TypeError("the content of a response in memory is octets or text")
+            raise TypeError("the content of a response in memory is bytes or text")
         fields = Headers(headers)
         if media_type is not None and "content-type" not in fields:
             fields["content-type"] = media_type
@@ -134,7 +134,7 @@ class BaseResponse:
         return response
 
     def _take_state(self, other: BaseResponse) -> None:
-        """Become the same response as `other`, which waits in another way; `history` is left to the caller."""
+        """Copy the state of `other`, which waits in another way, except `history`, which the caller sets."""
         self._incoming = other._incoming
         self._call = other._call
         self._content = other._content
@@ -148,22 +148,22 @@ class BaseResponse:
 
     @property
     def status_code(self) -> int:
-        """The same as `status`."""
+        """Return `status`."""
         return self.status
 
     @property
     def reason_phrase(self) -> str:
-        """What the status is called in RFC 9110, "" for one that has no name there."""
+        """Return the status's name in RFC 9110, "" for one without a name there."""
         return _PHRASES.get(self.status, "")
 
     @property
     def http_version(self) -> str:
-        """ "1.0", "1.1" or "2"."""
+        """Return "1.0", "1.1" or "2"."""
         return self._incoming.head.http_version
 
     @property
     def headers(self) -> Headers:
-        """The header section."""
+        """Return the header section."""
         try:
             return self._headers
         except AttributeError:
@@ -172,28 +172,28 @@ class BaseResponse:
 
     @property
     def trailers(self) -> Headers:
-        """The trailer section; it is there when the content has been read to its end."""
+        """Return the trailer section. It is there once the content has been read to its end."""
         return Headers.received(self._incoming.trailers)
 
     @property
     def informational(self) -> list[tuple[int, Headers]]:
-        """The interim (1xx) responses that came before, each with its status."""
+        """Return the interim (1xx) responses that came before this one, each with its status."""
         found = self._call.informational if self._call is not None else None
         return [] if found is None else list(found)
 
     @property
     def early_hints(self) -> list[Headers]:
-        """The header sections of 103 responses (RFC 8297)."""
+        """Return the header sections of 103 responses (RFC 8297)."""
         return [headers for status, headers in self.informational if status == 103]
 
     @property
     def info(self) -> dict[str, Any]:
-        """Of the connection: `http_version`, `stream_id`, `peer`, `local`, `tls`."""
+        """Return facts about the connection: `http_version`, `stream_id`, `peer`, `local`, `tls`."""
         return self._incoming.info
 
     @property
     def request(self) -> ClientRequest:
-        """The request that this answers, after redirects the last one. Raises RuntimeError where there is none."""
+        """Return the request of this response; after redirects, the last one. Raises RuntimeError without one."""
         try:
             return self._request
         except AttributeError:
@@ -207,12 +207,12 @@ class BaseResponse:
 
     @property
     def url(self) -> URL:
-        """The URL that this came from, after redirects the last one."""
+        """Return the URL that this came from; after redirects, the last one."""
         return self.request.url
 
     @property
     def history(self) -> list[Self]:
-        """The redirects that led here, oldest first."""
+        """Return the redirects that led here, oldest first."""
         try:
             return self._history
         except AttributeError:
@@ -221,12 +221,12 @@ class BaseResponse:
 
     @property
     def elapsed(self) -> timedelta:
-        """From sending the request to the end of the content; of a stream, to its head."""
+        """Return the time from sending the request to the end of the content; for a stream, to its head."""
         return timedelta(seconds=self._elapsed_s)
 
     @property
     def cookies(self) -> Cookies:
-        """The cookies that this response sets, under the rules of the client's jar."""
+        """Return the cookies that this response sets, under the rules of the client's jar."""
         try:
             return self._cookies
         except AttributeError:
@@ -240,41 +240,41 @@ class BaseResponse:
 
     @property
     def is_informational(self) -> bool:
-        """1xx."""
+        """Return True for 1xx."""
         return 100 <= self.status < 200
 
     @property
     def is_success(self) -> bool:
-        """2xx."""
+        """Return True for 2xx."""
         return 200 <= self.status < 300
 
     @property
     def is_redirect(self) -> bool:
-        """3xx."""
+        """Return True for 3xx."""
         return 300 <= self.status < 400
 
     @property
     def is_client_error(self) -> bool:
-        """4xx."""
+        """Return True for 4xx."""
         return 400 <= self.status < 500
 
     @property
     def is_server_error(self) -> bool:
-        """5xx."""
+        """Return True for 5xx."""
         return 500 <= self.status < 600
 
     @property
     def is_error(self) -> bool:
-        """4xx and 5xx."""
+        """Return True for 4xx and 5xx."""
         return 400 <= self.status < 600
 
     @property
     def has_redirect_location(self) -> bool:
-        """A redirect that a client can follow."""
+        """Return True for a redirect that a client can follow."""
         return self.status in REDIRECTS and "location" in self.headers
 
     def raise_for_status(self) -> Self:
-        """Return the response itself, or raise HTTPStatusError for 400 and above."""
+        """Return the response itself. Raises HTTPStatusError for 400 and above."""
         if self.status < 400:
             return self
         kind = "the request" if self.status < 500 else "the server"
@@ -286,7 +286,7 @@ class BaseResponse:
 
     @property
     def links(self) -> dict[str, dict[str, str]]:
-        """The `link` fields by relation type, or by target where they have none (RFC 8288)."""
+        """Return the `link` fields by relation type, or by target where they have none (RFC 8288)."""
         from headrace.client.message.links import parse_links
 
         return {link.get("rel") or link["url"]: link for link in parse_links(self.headers.get_list("link"))}
@@ -295,14 +295,14 @@ class BaseResponse:
 
     @property
     def content(self) -> bytes:
-        """All of the content, content codings taken off. Raises StreamConsumed when it has not been read."""
+        """Return all of the content, without content codings. Raises StreamConsumed when it has not been read."""
         if self._content is None:
-            raise StreamConsumed("the content has not been read: it is a stream; read it whole before asking for it")
+            raise StreamConsumed("the content has not been read: it is a stream; read it to its end first")
         return self._content
 
     @property
     def encoding(self) -> str:
-        """The charset of `text`: that of content-type, of a byte order mark, or UTF-8. It can be set."""
+        """Return the charset of `text`: that of content-type, of a byte order mark, or UTF-8. It can be set."""
         try:
             return self._encoding
         except AttributeError:
@@ -314,26 +314,26 @@ class BaseResponse:
     @encoding.setter
     def encoding(self, value: str) -> None:
         if not is_text_codec(value):
-            raise ValueError(f"Python decodes no text by the name of {value!r}")
+            raise ValueError(f"Python has no text encoding with the name {value!r}")
         self._encoding = value
 
     @property
     def charset_encoding(self) -> str | None:
-        """The charset that content-type names, None where it names none that is known here."""
+        """Return the charset that content-type names, or None when it names none that Python knows."""
         return charset_of(self.headers.get("content-type", ""))
 
     @property
     def text(self) -> str:
-        """The content as text; what the charset does not have becomes U+FFFD."""
+        """Return the content as text. Bytes that are invalid in the charset become U+FFFD."""
         return self.content.decode(self.encoding, "replace")
 
     def json(self, **options: Any) -> Any:
-        """The content as JSON; `options` go to `json.loads`. Raises ValueError when it is none."""
+        """Return the content parsed as JSON; `options` go to `json.loads`. Raises ValueError for other content."""
         return json.loads(self.content, **options)
 
     @property
     def num_bytes_downloaded(self) -> int:
-        """Octets of content that have come, as they stood on the wire."""
+        """Return the bytes of content that have come, as they stood on the wire, before decoding."""
         try:
             return self._extra.downloaded
         except AttributeError:
@@ -341,7 +341,7 @@ class BaseResponse:
 
     @property
     def is_closed(self) -> bool:
-        """True when nothing more is to be read: the content has ended, or was given up."""
+        """Return True when nothing more can be read: the content has ended, or was given up."""
         try:
             return self._extra.is_ended
         except AttributeError:
@@ -349,7 +349,7 @@ class BaseResponse:
 
     @property
     def is_stream_consumed(self) -> bool:
-        """True when the stream has been read, or begun to be."""
+        """Return True when the stream has been read, or reading has begun."""
         try:
             return self._extra.is_begun
         except AttributeError:
@@ -416,38 +416,38 @@ class BaseResponse:
 class ClientResponse(BaseResponse):
     """A response to a request of `Client`.
 
-    Of `get`, `post` and `request` it is whole: `content`, `text` and `json()` are there. Of `stream` it has its head,
-    and the content is read once, by one of the `iter_` methods or `aread`; leaving the block of `stream` gives up
+    `get`, `post` and `request` return it whole: `content`, `text` and `json()` are there. `stream` gives it with its
+    head only; read the content once, by one of the `iter_` methods or `aread`. Leaving the block of `stream` gives up
     the rest.
     """
 
     __slots__ = ("_twin",)
 
     _twin: BaseResponse
-    """The same response for code that is not asynchronous, where there is such code."""
+    """The same response for synchronous code, where there is such code."""
 
     async def aread(self) -> bytes:
-        """Read what is left of a stream, and return all of it. Raises RequestError: never a part for the whole."""
+        """Read the rest of a stream, and return all of the content. Raises RequestError; it never returns a part."""
         return await self._read()
 
     def iter_raw(self, chunk_size: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The content as it stands on the wire, with its codings; in pieces of `chunk_size`, or as they come."""
+        """Yield the content with its codings, as on the wire, in pieces of `chunk_size` bytes, or as they come."""
         return self._iter_raw(chunk_size)
 
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The content without its codings; in pieces of `chunk_size` octets, or as they come."""
+        """Yield the content without its codings, in pieces of `chunk_size` bytes, or as they come."""
         return self._iter_bytes(chunk_size)
 
     def iter_text(self, chunk_size: int | None = None) -> AsyncGenerator[str, None]:
-        """The content as text; see `encoding`."""
+        """Yield the content as text, in pieces of `chunk_size` characters, or as they come; see `encoding`."""
         return self._iter_text(chunk_size)
 
     def iter_lines(self) -> AsyncGenerator[str, None]:
-        """The content line by line, without the line ends."""
+        """Yield the content line by line, without the line ends."""
         return self._iter_lines()
 
     async def aclose(self) -> None:
-        """Give up what is left of a stream. A no-op when it has ended."""
+        """Give up the rest of a stream. Do nothing when it has ended."""
         await self._close()
 
     async def __aenter__(self) -> Self:

@@ -1,8 +1,8 @@
-"""The field `set-cookie`, read as RFC 6265 §5.2 says: whatever stands in it makes one cookie or none.
+"""Parses the field `set-cookie` as RFC 6265 §5.2 says: any value makes one cookie or none.
 
-`http.cookiejar` reads it as well, but with an attribute that it does not expect it gives up all cookies of the
-response, and warns; and a cookie that has expired takes one of another site with it. So its jar and its policy are
-used, and not its reading.
+`http.cookiejar` can parse it, too. But an attribute that it does not expect makes it drop all cookies of the response,
+with a warning, and an expired cookie removes one of another site. So this client uses its jar and its policy, and not
+its parser.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import time
 from http.cookiejar import Cookie, CookieJar
 from typing import Any, Final
 
-_std: Any = http.cookiejar  # whose functions the type stubs leave out
-_LAST: Final = 253_402_300_799  # of the year 9999: later dates are this one
+_std: Any = http.cookiejar  # the type stubs leave its functions out
+_LAST: Final = 253_402_300_799  # the end of the year 9999; later dates become this one
 _MOST_DIGITS: Final = 12
 _WHITESPACE: Final = " \t"
 _KNOWN: Final = ("domain", "expires", "max-age", "path", "secure")
 
 
 def keep(jar: CookieJar, value: str, request: Any) -> None:
-    """Put the cookie of one `set-cookie` value into `jar`, if its policy allows; one that has expired takes the place
-    of what is there, and goes. Never raises for what a server sent."""
+    """Put the cookie of one `set-cookie` value into `jar`, if the policy allows. An expired cookie removes the one in
+    its place. Never raises for a value from a server."""
     now = int(time.time())
     cookie = parse(value, request, now)
     if cookie is None:
@@ -32,12 +32,12 @@ def keep(jar: CookieJar, value: str, request: Any) -> None:
 
 
 def parse(value: str, request: Any, now: int) -> Cookie | None:
-    """The cookie that a value of `set-cookie` asks for; None where it asks for none (RFC 6265 §5.2, §5.3)."""
+    """Return the cookie that a value of `set-cookie` asks for, or None when it asks for none (RFC 6265 §5.2, §5.3)."""
     pair, _, rest = value.partition(";")
     name, equals, content = (each.strip(_WHITESPACE) for each in pair.partition("="))
     if not name or any(character < " " or character == "\x7f" for character in value.replace("\t", "")):
         return None
-    attributes: dict[str, str] = {}  # the last one of a name counts
+    attributes: dict[str, str] = {}  # the last attribute of a name counts
     others: dict[str, Any] = {}
     for each in rest.split(";"):
         key, has_value, text = (part.strip(_WHITESPACE) for part in each.partition("="))
@@ -49,7 +49,7 @@ def parse(value: str, request: Any, now: int) -> Cookie | None:
     host = _std.eff_request_host(request)[1]
     domain = attributes.get("domain", "").removeprefix(".").lower()
     if "." not in domain and domain == request.host:
-        domain = ""  # as of a public suffix that is a host: its own cookie, and of nothing below it (§5.3, step 5)
+        domain = ""  # a host that is a public suffix: the cookie is for this host only (§5.3, step 5)
     path = attributes.get("path", "")
     has_path = path.startswith("/")
     return Cookie(
@@ -74,8 +74,8 @@ def parse(value: str, request: Any, now: int) -> Cookie | None:
 
 
 def _expires(attributes: dict[str, str], now: int) -> int | None:
-    """When it ends, in seconds since the epoch; None with the session. `max-age` goes before `expires`, and either
-    counts only where it is one (RFC 6265 §5.2.1, §5.2.2)."""
+    """Return the time at which the cookie expires, in seconds since the epoch, or None for a session cookie. `max-age`
+    goes before `expires`; an invalid value of either is ignored (RFC 6265 §5.2.1, §5.2.2)."""
     age = attributes.get("max-age", "")
     digits = age.removeprefix("-")
     if digits.isascii() and digits.isdigit():

@@ -1,4 +1,4 @@
-"""The content of a response as it comes: with its codings and without, in pieces, and how far it is."""
+"""The content of a response as a stream: with its codings and without, in pieces, with its progress."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from headrace.client.message.decoding import ContentDecoder, codings_of
 from headrace.client.message.request import Call
 
 MAX_RESPONSE_SIZE: Final = 268_435_456
-"""256 MiB: what a program that did not think of it may have to keep in memory for one response. Who fetches more reads
-a stream, or says so."""
+"""256 MiB: the limit for a program that has not set one, which keeps the response in memory. For more, read a
+stream, or set the limit."""
 
 WORK_AT_ONCE: Final = 1_048_576
-"""Bytes of decoded content, a few milliseconds of work, after which the loop turns: content that is there already
-suspends nobody."""
+"""Bytes of decoded content, a few milliseconds of work, after which other tasks run: content that has already
+arrived causes no wait."""
 WORK_OF_A_STEP: Final = 65_536
-"""What a step counts for beside the bytes that come out of it: 4 KiB that inflate to nothing may take milliseconds."""
+"""Work that each step counts as, in addition to its bytes: 4 KiB that inflate to nothing may take milliseconds."""
 
 
 class Streaming:
-    """How far a response has come whose content is read as a stream."""
+    """The state of a response whose content is read as a stream."""
 
     __slots__ = (
         "call",
@@ -51,7 +51,7 @@ class Streaming:
         self.is_ended: bool = False
         self.collected: list[bytes] = []
         self.size: int = 0
-        self.source: Any = None  # a generator, once somebody collects
+        self.source: Any = None  # a generator, once `collect` has begun
         self.on_download: Any = None
         self.total: int | None = None
         try:
@@ -62,7 +62,7 @@ class Streaming:
             raise
 
     async def raw(self) -> AsyncGenerator[bytes, None]:
-        """The content as it stands on the wire."""
+        """Yield the content as it stands on the wire."""
         if self.is_begun or self.is_ended:
             raise StreamConsumed("the content has been read as a stream already, or was given up")
         self.is_begun = True
@@ -86,7 +86,7 @@ class Streaming:
         return await until(self.deadline, self.incoming.receive(), self.call.url)
 
     async def decoded(self) -> AsyncGenerator[bytes, None]:
-        """The content without its codings."""
+        """Yield the content without its codings."""
         decoder = self.decoder
         raw = self.raw()
         try:
@@ -111,11 +111,11 @@ class Streaming:
             await raw.aclose()
 
     async def collect(self, most: int | None) -> bool:
-        """Put the content together until it has ended, or has more than `most` bytes: then return False, and go on in
-        the next call. Raises RequestError, and StreamConsumed while another call reads."""
+        """Collect the content until its end and return True. When it has more than `most` bytes, return False; the
+        next call goes on. Raises RequestError, and StreamConsumed while another call reads."""
         source = self.source
         if source is not None and source.ag_running:
-            raise StreamConsumed("the content is being read by another call")  # whose pieces stay as they are
+            raise StreamConsumed("the content is being read by another call")  # its pieces stay as they are
         if source is None:
             source = self.source = self.decoded()
         try:
@@ -126,20 +126,20 @@ class Streaming:
                 self.collected.append(piece)
                 self.size += len(piece)
         except BaseException:
-            self.source = None  # what has come is a part, which must never pass for the whole
+            self.source = None  # these pieces are a part, and must never pass for the whole
             self.collected = []
             raise
         return False
 
     async def aclose(self) -> None:
-        """Give up what is left, and let go of what has come."""
+        """Give up the rest, and drop the collected content."""
         self.close()
         source, self.source = self.source, None
-        if source is not None and not source.ag_running:  # else whoever reads is told, and lets go of it
+        if source is not None and not source.ag_running:  # else the reading call gets an error, and closes it
             await source.aclose()
 
     def close(self) -> None:
-        """Give up what is left."""
+        """Give up the rest."""
         self.collected = []
         if not self.is_ended:
             self.is_ended = True
@@ -147,7 +147,7 @@ class Streaming:
 
 
 async def sized(source: AsyncGenerator[bytes, None], size: int | None) -> AsyncGenerator[bytes, None]:
-    """The octets of an async generator in pieces of one size, the last one shorter; it is closed with this one."""
+    """Yield the bytes of an async generator in pieces of `size`, the last one shorter. It is closed with this one."""
     held = bytearray()
     try:
         async for piece in source:
@@ -165,20 +165,21 @@ async def sized(source: AsyncGenerator[bytes, None], size: int | None) -> AsyncG
 
 
 async def again(pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """Pieces that are there already."""
+    """Yield pieces that are already there."""
     for piece in pieces:
         yield piece
 
 
 def pieces_of(content: bytes, size: int | None) -> Sequence[bytes]:
-    """Octets in pieces of one size."""
+    """Return bytes in pieces of `size`."""
     if size is None:
         return [content] if content else []
     return [content[start : start + size] for start in range(0, len(content), size)]
 
 
 def decoder_for(headers: Pairs, max_ratio: int | None) -> ContentDecoder | None:
-    """What takes the codings of a response off; None when it has none that are known here. Raises DecodingError."""
+    """Return the decoder for a response's codings, or None when it has no codings that are known here. Raises
+    DecodingError."""
     named = [value for name, value in headers if name == b"content-encoding"]
     if not named:
         return None
@@ -187,8 +188,8 @@ def decoder_for(headers: Pairs, max_ratio: int | None) -> ContentDecoder | None:
 
 
 async def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None, most: int | None = None) -> bytes:
-    """Return content that has come whole, without its codings; lets the loop turn where that is much work. Raises
-    DecodingError, and ResponseTooLarge for more than `most` bytes."""
+    """Return whole content without its codings; let other tasks run when that is much work. Raises DecodingError,
+    and ResponseTooLarge for more than `most` bytes."""
     if most is not None and len(content) > most:
         raise too_large(most)
     decoder = decoder_for(headers, max_ratio)
@@ -220,7 +221,7 @@ def decoded_at_once(headers: Pairs, content: bytes, max_ratio: int | None) -> by
 
 
 def told(error: RequestError, call: Call, incoming: Incoming | None = None) -> None:
-    """Give an error the URL and the head of the response, where it has none yet."""
+    """Add the URL and the head of the response to an error that has none."""
     if not error.url:
         error.url = call.url
     if error.head is None and incoming is not None:

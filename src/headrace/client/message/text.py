@@ -1,4 +1,4 @@
-"""The content of a response as text: which charset, and where lines end."""
+"""Decodes a response's content to text: its charset and its lines."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"),
 
 
 def charset_of(content_type: str) -> str | None:
-    """The charset that a content-type names, when Python has a text codec of that name (RFC 9110 §8.3.2)."""
+    """Return the charset that a content-type names, or None when Python has no text codec of that name (RFC 9110
+    §8.3.2)."""
     match = _CHARSET.search(content_type)
     name = (match[1] or match[2] or "") if match is not None else ""
     return name if name and is_text_codec(name) else None
 
 
 def is_text_codec(name: str) -> bool:
-    """Tell whether Python decodes octets to text by this name, and may be let do so: zlib_codec inflates without bound,
-    punycode takes quadratic time, and some are of Python's own use."""
+    """Return True when Python has a text codec of this name that is safe for content. zlib_codec inflates without a
+    limit, punycode takes quadratic time, and some codecs are for Python's own use."""
     try:
         codec = codecs.lookup(name)
     except (LookupError, ValueError):
@@ -32,7 +33,7 @@ def is_text_codec(name: str) -> bool:
 
 
 def charset_by_mark(content: bytes) -> str | None:
-    """The encoding that a byte order mark at the beginning says."""
+    """Return the encoding of the byte order mark at the beginning, or None."""
     for mark, name in _BOMS:
         if content.startswith(mark):
             return name
@@ -40,23 +41,23 @@ def charset_by_mark(content: bytes) -> str | None:
 
 
 class LineSplitter:
-    """Text in any pieces in, whole lines out, without their ends; LF, CR and CR LF end a line, as in `str.splitlines`,
-    and nothing else does: a line of JSON may well hold U+2028."""
+    """Splits text that arrives in pieces into lines without their ends. LF, CR and CR LF end a line. Unlike
+    `str.splitlines`, nothing else does: a line of JSON may contain U+2028."""
 
     __slots__ = ("_ends_in_cr", "_held", "held")
 
     def __init__(self) -> None:
         self._held: list[str] = []
         self.held: int = 0
-        """Characters of the line that is not whole."""
+        """Characters of the line that is not complete."""
         self._ends_in_cr = False
 
     def feed(self, text: str) -> list[str]:
-        """The lines that have become whole."""
+        """Return the lines that are complete now."""
         if not text:
             return []
         if self._ends_in_cr and text[0] == "\n":
-            text = text[1:]  # its line was handed out at the CR
+            text = text[1:]  # its line was returned at the CR
         self._ends_in_cr = text.endswith("\r") if text else False
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -71,7 +72,7 @@ class LineSplitter:
         return lines
 
     def finish(self) -> list[str]:
-        """The last line, where nothing ends it."""
+        """Return the last line when no line end follows it."""
         last = "".join(self._held)
         self._held = []
         self.held = 0
@@ -79,7 +80,7 @@ class LineSplitter:
 
 
 def split_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """The lines of text that is all there."""
+    """Yield the lines of text that is already there."""
     splitter = LineSplitter()
     for piece in pieces:
         yield from splitter.feed(piece)

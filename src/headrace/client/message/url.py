@@ -1,10 +1,9 @@
-"""URLs: RFC 3986's grammar, what browsers let people write (WHATWG URL), and nothing that two readers could read in two
+"""URLs: the grammar of RFC 3986, the leniency of browsers (WHATWG URL), and no URL that two parsers could read in two
 ways.
 
-Text is put into normal form once: scheme and host in lower case, the host by IDNA (RFC 5891, UTS 46), percent-encoding
-where octets need it, dot segments resolved, default ports left out. What cannot be made unambiguous is refused with
-InvalidURL: control characters, spaces and backslashes before the path, numbers that only some resolvers take for
-addresses, ports that are none.
+Text is put into normal form once: scheme and host in lower case, the host in IDNA (RFC 5891, UTS 46), percent-encoding
+where a character needs it, dot segments resolved, default ports left out. InvalidURL refuses ambiguous text: control
+characters, spaces and backslashes before the path, numbers that only some resolvers read as addresses, invalid ports.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
-# What must be percent-encoded, by part: the sets of WHATWG URL §1.3. A "%" stays: it is taken for an escape.
+# Characters that must be percent-encoded, by part: the sets of WHATWG URL §1.3. A "%" stays: it begins an escape.
 _NOT_IN_PATH: Final = re.compile(r"""[^!$%&'()*+,\-./0-9:;=@A-Z\[\]^_a-z|~]""")
 _NOT_IN_QUERY: Final = re.compile(r"""[^!$%&'()*+,\-./0-9:;=?@A-Z\[\\\]^_`a-z{|}~]""")
 _NOT_IN_FRAGMENT: Final = re.compile(r"""[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\\\]^_a-z{|}~]""")
 _NOT_IN_USERINFO: Final = re.compile(r"""[^!$%&'()*+,\-.0-9A-Z_a-z~]""")
 _NOT_IN_NAME: Final = re.compile(
     r"""[^!$&'()*+,\-.0-9A-Z_a-z~]"""
-)  # of a user, given by itself: "%" is no escape there
+)  # a user name given by itself: "%" is no escape there
 
 _COMPONENTS: Final[dict[str, type | tuple[type, ...]]] = {
     "scheme": str,
@@ -55,7 +54,7 @@ _COMPONENTS: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 class _Parts(NamedTuple):
-    """A URL in normal form, in ASCII; `query` and `fragment` None where not even their mark is there."""
+    """A URL in normal form, in ASCII. `query` and `fragment` are None when their mark ("?", "#") is missing."""
 
     scheme: str
     userinfo: str
@@ -69,12 +68,12 @@ class _Parts(NamedTuple):
 class URL:
     """An absolute or relative URL, immutable and in normal form.
 
-    `URL("https://user:secret@example.org/a b?x=1#top")`, or by parts: `URL(scheme="https", host="example.org",
-    path="/a")`; with both, the parts replace those of the text. Equal URLs are equal to each other and to their text.
-    The parts are `scheme`, `username`, `password`, `userinfo`, `host`, `port`, `netloc`, `path`, `query`, `raw_path`,
-    `fragment` and `params`, of the types that their properties have.
+    Give text, as in `URL("https://user:secret@example.org/a b?x=1#top")`, or parts, as in `URL(scheme="https",
+    host="example.org", path="/a")`. With both, the parts replace those of the text. A URL is equal to an equal URL and
+    to its text. The parts are `scheme`, `username`, `password`, `userinfo`, `host`, `port`, `netloc`, `path`, `query`,
+    `raw_path`, `fragment` and `params`; each has the type of its property.
 
-    Raises InvalidURL for what is no URL, or could be read in two ways; TypeError for parts of the wrong name or type.
+    Raises InvalidURL for text that is not a URL or has two readings, and TypeError for parts with a wrong name or type.
     """
 
     __slots__ = ("_authority", "_origin", "_parts", "_raw_path", "_text")
@@ -86,7 +85,7 @@ class URL:
     _origin: Origin | None
 
     def __new__(cls, url: URL | str = "", **components: Any) -> URL:
-        """A URL that has been read lately is not read again."""
+        """Parse the text, or return the result for the same text from a cache."""
         if isinstance(url, str):
             parsed = _parsed(url)
         elif isinstance(url, URL):
@@ -120,87 +119,89 @@ class URL:
 
     @property
     def scheme(self) -> str:
-        """In lower case, "" when relative."""
+        """Return the scheme in lower case, "" when the URL is relative."""
         return self._parts.scheme
 
     @property
     def raw_scheme(self) -> bytes:
-        """The scheme as octets."""
+        """Return the scheme as bytes."""
         return self._parts.scheme.encode("ascii")
 
     @property
     def userinfo(self) -> bytes:
-        """`name` or `name:password`, percent-encoded."""
+        """Return `name` or `name:password`, percent-encoded."""
         return self._parts.userinfo.encode("ascii")
 
     @property
     def username(self) -> str:
-        """Decoded, "" for none."""
+        """Return the user name, decoded; "" for none."""
         return unquote(self._parts.userinfo.partition(":")[0])
 
     @property
     def password(self) -> str:
-        """Decoded, "" for none."""
+        """Return the password, decoded; "" for none."""
         return unquote(self._parts.userinfo.partition(":")[2])
 
     @property
     def host(self) -> str:
-        """For people: in Unicode, IPv6 without brackets; "" when relative."""
+        """Return the host for people: in Unicode, IPv6 without brackets; "" when the URL is relative."""
         return unicode_host(self._parts.host)
 
     @property
     def raw_host(self) -> bytes:
-        """As it is looked up: IDNA, lower case, IPv6 without brackets."""
+        """Return the host as DNS looks it up: IDNA, lower case, IPv6 without brackets."""
         return self._parts.host.encode("ascii")
 
     @property
     def port(self) -> int | None:
-        """None for the scheme's own."""
+        """Return the port, or None for the scheme's default."""
         return self._parts.port
 
     @property
     def netloc(self) -> bytes:
-        """Host and port as they stand in the field `host`: without user, brackets around IPv6, no zone."""
+        """Return host and port as they stand in the field `host`: without user, with brackets around IPv6, without
+        zone."""
         return self._authority
 
     @property
     def path(self) -> str:
-        """Decoded; "/" when empty."""
+        """Return the path, decoded; "/" when it is empty."""
         return unquote(self._parts.path or "/")
 
     @property
     def query(self) -> bytes:
-        """Percent-encoded, without "?"; empty for none."""
+        """Return the query, percent-encoded, without "?"; empty for none."""
         return (self._parts.query or "").encode("ascii")
 
     @property
     def params(self) -> QueryParams:
-        """The query, taken apart."""
+        """Return the query's parameters."""
         return QueryParams(self._parts.query or "")
 
     @property
     def raw_path(self) -> bytes:
-        """Path and query as they stand in a request."""
+        """Return path and query as they stand in a request."""
         return self._raw_path
 
     @property
     def fragment(self) -> str:
-        """Decoded, without "#". It is never sent."""
+        """Return the fragment, decoded, without "#". The client never sends it."""
         return unquote(self._parts.fragment or "")
 
     @property
     def is_absolute_url(self) -> bool:
-        """True with scheme and host."""
+        """Return True when there are scheme and host."""
         return bool(self._parts.scheme and self._parts.host)
 
     @property
     def is_relative_url(self) -> bool:
-        """True without scheme or host."""
+        """Return True when scheme or host is missing."""
         return not self.is_absolute_url
 
     @property
     def origin(self) -> Origin:
-        """Where requests go: "http" or "https" (also for ws and wss), host and port (RFC 9110 §4.3.1).
+        """Return the origin that requests go to: "http" or "https" (also for ws and wss), host and port (RFC 9110
+        §4.3.1).
 
         Raises InvalidURL for a relative URL, and for schemes that HTTP does not carry.
         """
@@ -214,24 +215,23 @@ class URL:
     # -- others made of it -------------------------------------------------------------------------------------
 
     def copy_with(self, **components: Any) -> URL:
-        """The same with some parts replaced; None takes a part away. Raises as `URL`."""
+        """Return a copy with some parts replaced; None removes a part. Raises as `URL` does."""
         return _replaced(self, components)
 
     def copy_set_param(self, name: str, value: Primitive = None) -> URL:
-        """With one value of this query parameter."""
+        """Return a copy with one value of this query parameter."""
         return _with_params(self, self.params.set(name, value))
 
     def copy_add_param(self, name: str, value: Primitive = None) -> URL:
-        """With one more value of this query parameter."""
+        """Return a copy with one more value of this query parameter."""
         return self._with_more(QueryParams([(name, value)]))
 
     def copy_remove_param(self, name: str) -> URL:
-        """Without this query parameter."""
+        """Return a copy without this query parameter."""
         return _with_params(self, self.params.remove(name))
 
     def copy_merge_params(self, params: ParamsLike | None) -> URL:
-        """With these query parameters, which replace those of the same name. What else is in the query stays octet by
-        octet."""
+        """Return a copy with these query parameters, which replace those of the same name. The rest stays unchanged."""
         new = QueryParams(params)
         if not new:
             return self
@@ -268,7 +268,7 @@ class URL:
         return self._text
 
     def without_userinfo(self) -> str:
-        """As text, for messages and logs: no user, no password."""
+        """Return the URL as text for messages and logs, without user and password."""
         return self._text if not self._parts.userinfo else _text(self._parts._replace(userinfo=""))
 
     def __repr__(self) -> str:
@@ -311,14 +311,14 @@ def _parsed(text: str) -> URL:
     assert match is not None  # every part of the pattern may be empty, and together they match any text
     scheme, authority, path, query, fragment = match.groups()
     if scheme is not None and not _SCHEME.fullmatch(scheme):
-        raise InvalidURL(f"the URL {_short(text)} has {scheme[:50]!r} where a scheme would be")
+        raise InvalidURL(f"the URL {_short(text)} has {scheme[:50]!r} in place of a scheme")
     userinfo, host, port = _read_authority(authority or "", text)
     return URL._of_parts(_checked(scheme or "", userinfo, host, port, path, query, fragment))
 
 
 def _read_authority(authority: str, text: str) -> tuple[str, str, str | None]:
     if "\\" in authority:
-        # Browsers read it as "/": what stands behind it would be the host here, and a path there.
+        # Browsers read it as "/": a host behind it would be a part of the path there.
         raise InvalidURL(f"the URL {_short(text)} has a backslash before its path")
     userinfo, _, rest = authority.rpartition("@")
     host, bracket, after = rest.rpartition("]")
@@ -339,13 +339,13 @@ def _checked(
     query: str | None,
     fragment: str | None,
 ) -> _Parts:
-    """The parts as somebody wrote them, in normal form."""
+    """Return the parts in normal form. Raises InvalidURL."""
     scheme = scheme.lower()
     host = encode_host(host)
     if not host and (userinfo or port or scheme in _WIRE_SCHEMES):
         raise InvalidURL(f"there is no host in the URL {scheme}://{path[:100]}")
     if host and path and not path.startswith("/"):
-        raise InvalidURL(f"the path {path[:100]!r} of a URL with a host has to begin with a slash")
+        raise InvalidURL(f"the path {path[:100]!r} of a URL with a host must begin with a slash")
     path = _encoded(_NOT_IN_PATH, path)
     if scheme or host:
         path = _without_dots(path)
@@ -362,7 +362,7 @@ def _checked(
 
 def _check_text(what: str, text: str) -> None:
     if len(text) > MAX_URL_LENGTH:
-        raise InvalidURL(f"{what} has {len(text)} characters; at most {MAX_URL_LENGTH} are taken")
+        raise InvalidURL(f"{what} has {len(text)} characters; the most is {MAX_URL_LENGTH}")
     control = _CONTROL.search(text)
     if control is not None:
         raise InvalidURL(f"{what} {_short(text)} has a control character, {control[0]!r}, at {control.start()}")
@@ -376,7 +376,7 @@ def _port_number(port: str | None) -> int | None:
     if not port:
         return None
     if not _PORT.fullmatch(port) or int(port) > 65_535:
-        raise InvalidURL(f"{port[:50]!r} is no port: it is a number up to 65535")
+        raise InvalidURL(f"{port[:50]!r} is not a valid port: a port is a number up to 65535")
     return int(port)
 
 
@@ -385,7 +385,7 @@ def _known_port(scheme: str, port: int | None) -> int | None:
 
 
 def _without_dots(path: str) -> str:
-    """RFC 3986 §5.2.4."""
+    """Resolve "." and ".." (RFC 3986 §5.2.4)."""
     if "." not in path:
         return path
     kept: list[str] = []
@@ -411,7 +411,7 @@ def _percent(match: re.Match[str]) -> str:
 
 
 def _short(text: str) -> str:
-    """For a message; what could be a password is left out."""
+    """Return text for a message; a possible password is left out."""
     scheme, slashes, rest = text.partition("//")
     authority, slash, path = rest.partition("/")
     text = f"{scheme}//…@{authority.rpartition('@')[2]}{slash}{path}" if slashes and "@" in authority else text
@@ -437,7 +437,7 @@ def _with_params(url: URL, params: QueryParams) -> URL:
 
 
 def _replaced(url: URL, components: dict[str, Any]) -> URL:
-    """A URL with some of its parts replaced by what the caller named."""
+    """Return a URL with some parts replaced by those that the caller named."""
     given: dict[str, Any] = {}
     for name, value in components.items():
         kind = _COMPONENTS.get(name)
@@ -452,7 +452,7 @@ def _replaced(url: URL, components: dict[str, Any]) -> URL:
     old = url._parts
     scheme: str = given["scheme"] or "" if "scheme" in given else old.scheme
     if scheme and not _SCHEME.fullmatch(scheme):
-        raise InvalidURL(f"{scheme[:50]!r} is no scheme (RFC 3986 §3.1)")
+        raise InvalidURL(f"{scheme[:50]!r} is not a valid scheme (RFC 3986 §3.1)")
     host = f"[{old.host.replace('%', '%25')}]" if ":" in old.host else old.host
     port = None if old.port is None else str(old.port)
     if "netloc" in given:

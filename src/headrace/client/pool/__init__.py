@@ -1,1 +1,1 @@
-"""Which connection a request takes, and who waits for one."""
+"""The pool: it chooses a connection for each request, and keeps the queue of those that wait."""

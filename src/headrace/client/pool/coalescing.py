@@ -1,8 +1,8 @@
-"""Whether a connection that was made for one origin may carry requests for another (RFC 9113 §9.1.1, RFC 8336).
+"""Decides whether a connection made for one origin may carry requests for another (RFC 9113 §9.1.1, RFC 8336).
 
-Three must agree: the other host's addresses, with the one that we are connected to; the certificate, with its name; and
-the ORIGIN frame, where the server has sent one. The addresses are asked for also where an ORIGIN frame would make that
-optional (RFC 8336 §2.4): a stolen certificate alone then draws no requests to whoever has it.
+Three must agree: an address of the other host with the address that we are connected to; the certificate with the other
+host's name; and the ORIGIN frame, when the server has sent one. The address is checked also where an ORIGIN frame would
+make that optional (RFC 8336 §2.4): a stolen certificate alone then attracts no requests to the thief.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def may_share(driver: ClientDriver, made_for: Origin, other: Origin, addresses: Sequence[Address]) -> bool:
-    """Whether requests for `other`, which is at `addresses`, may go on `driver`, which was made for `made_for`."""
+    """Return True when requests for `other`, whose addresses are `addresses`, may use `driver`, which was made for
+    `made_for`."""
     if driver.http_version != "2" or not driver.is_usable or made_for.scheme != "https" or other.scheme != "https":
         return False
     transport = driver.transport
@@ -32,10 +33,10 @@ def may_share(driver: ClientDriver, made_for: Origin, other: Origin, addresses: 
 
 
 def is_announced(origins: Collection[bytes] | None, other: Origin) -> bool:
-    """Tell whether a connection's Origin Set has `other` in it, beside the origin that the connection was made for.
+    """Return True when a connection's Origin Set has `other` in it, beside the origin that the connection was made for.
 
-    None is no set: no ORIGIN frame has come, and nothing is forbidden. With the first frame there is one, and a frame
-    without entries leaves the connection to its own origin alone (RFC 8336 §2.3, §2.4).
+    None means that no ORIGIN frame has arrived: then nothing is forbidden. A frame without entries leaves the
+    connection to its own origin alone (RFC 8336 §2.3, §2.4).
     """
     if origins is None:
         return True
@@ -44,7 +45,8 @@ def is_announced(origins: Collection[bytes] | None, other: Origin) -> bool:
 
 
 def covers(ssl_object: ssl.SSLObject | None, host: str) -> bool:
-    """Whether the certificate that was verified on this connection is for `host` too; False where nobody did."""
+    """Return True when the verified certificate of this connection is for `host`, too. Return False when it was not
+    verified."""
     if ssl_object is None:
         return False
     context = ssl_object.context
@@ -55,7 +57,8 @@ def covers(ssl_object: ssl.SSLObject | None, host: str) -> bool:
 
 
 def is_named(certificate: dict[str, Any], host: str) -> bool:
-    """Whether `host` is one of the certificate's names (RFC 9525 §6.3): a wildcard stands for one whole first label."""
+    """Return True when `host` is a name of the certificate (RFC 9525 §6.3): a wildcard stands for one whole first
+    label."""
     names = certificate.get("subjectAltName", ())
     try:
         address = ipaddress.ip_address(host)

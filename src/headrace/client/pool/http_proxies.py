@@ -1,7 +1,7 @@
-"""Through an HTTP proxy: CONNECT, over HTTP/1.1 and HTTP/2 alike, and plain requests that the proxy forwards.
+"""HTTP proxies: CONNECT over HTTP/1.1 and HTTP/2, and plain requests that the proxy forwards.
 
-Connections to proxies are made and kept by a `NetworkTransport` of their own, so over HTTP/2 many tunnels share one
-connection to their proxy. A tunnel's octets are the content of its stream (RFC 9110 §9.3.6, RFC 9113 §8.5).
+A `NetworkTransport` of their own makes and keeps the connections to proxies, so over HTTP/2 many tunnels share one
+connection to their proxy. The bytes of a tunnel are the content of its stream (RFC 9110 §9.3.6, RFC 9113 §8.5).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Carrier(Protocol):
-    """The transport that has the connections to proxies: see `NetworkTransport`."""
+    """A transport that keeps connections to proxies: see `NetworkTransport`."""
 
     async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
         """See `Transport.send`."""
         ...
 
     async def tunnel(self, outgoing: Outgoing) -> HeldResponse:
-        """Ask for a tunnel by CONNECT and return the response, whose `tunnel` is open with 2xx."""
+        """Ask for a tunnel by CONNECT and return the response; with 2xx its `tunnel` is open."""
         ...
 
     async def aclose(self) -> None:
@@ -37,7 +37,8 @@ class Carrier(Protocol):
 
 
 class HTTPProxies:
-    """Opens tunnels and forwards requests, over connections to the proxies that two transports of `make` keep."""
+    """Opens tunnels and forwards requests, over connections to proxies. `make` makes the two transports that keep
+    them."""
 
     __slots__ = ("_config", "_forwarding", "_make_transport", "_tunnels")
 
@@ -48,9 +49,11 @@ class HTTPProxies:
         self._forwarding: Carrier | None = None
 
     async def tunnel(self, proxy: Proxy, origin: Origin) -> TunnelTransport:
-        """A transport to `origin` through `proxy`, for everybody who waits for one: it has no limit of its own.
+        """Return a transport to `origin` through `proxy`. It has no time limit: each request that waits for it has its
+        own.
 
-        Raises ProxyError."""
+        Raises ProxyError.
+        """
         if self._tunnels is None:
             self._tunnels = self._make(http2=True)
         authority = str(origin).partition("://")[2].encode("ascii")
@@ -63,7 +66,7 @@ class HTTPProxies:
         except (RequestTimeout, ProxyError):
             raise
         except RequestError as error:
-            raise ProxyError(f"no tunnel through the proxy {proxy}: {error.message}") from error
+            raise ProxyError(f"the proxy {proxy} opened no tunnel: {error.message}") from error
         status = response.head.status
         if not 200 <= status < 300:
             response.close()

@@ -1,10 +1,10 @@
-"""The transport that goes over the network: it carries out what the pool's policy decides, and sends again what was
+"""The transport over the network: it carries out the decisions of the pool's policy, and sends requests again that were
 certainly not processed.
 
-A request for which there is room goes straight to its connection: no task, no timer, no future but its own. All others
-wait in their origin's queue for a connection with room: one future each, and one timer an origin for the limits that
-each of them has (`patience`). A connection is made by a task that belongs to nobody's request, so a caller that gives
-up, or has little time, takes nothing from others.
+A request that finds room goes straight to its connection: no task, no timer, one future. All others wait in their
+origin's queue for a connection with room: one future each, and one timer per origin for their timeouts (`patience`). A
+task of the pool makes a connection, not a request's task, so a caller that gives up, or has little time, takes nothing
+from others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from headrace.client.timeouts import NO_TIMEOUTS
 
 
 class Connects(Protocol):
-    """What makes connections: `Connector`, or something in its place."""
+    """Makes connections: `Connector`, or an object in its place."""
 
     async def connect(self, origin: Origin, owner: DriverOwner, **options: Any) -> ClientDriver:
         """See `Connector.connect`."""
@@ -46,10 +46,10 @@ def own_connector(config: NetworkConfig) -> Connector:
 
 
 class NetworkTransport:
-    """Carries requests over connections that it makes, shares and keeps. Belongs to the event loop it is first used on.
+    """Carries requests over connections that it makes, shares and keeps. It belongs to the event loop of its first use.
 
-    `connector` stands in for `own_connector(config)`, for those who make connections in another way; its one coroutine
-    is `connect`. Raises ValueError for a proxy in the environment that is none.
+    `connector` replaces `own_connector(config)` to make connections in another way; its one coroutine is `connect`.
+    Raises ValueError for an invalid proxy in the environment.
     """
 
     def __init__(self, config: NetworkConfig | None = None, *, connector: Connects | None = None) -> None:
@@ -60,7 +60,7 @@ class NetworkTransport:
         self.pool: Pool = Pool(Policy.of(self.config))
         self._places = self.pool.places
         self.links: dict[ClientDriver, _Link] = {}
-        """Connections whose transport is open, also those that the pool does not count any more."""
+        """Connections whose transport is open, also those that the pool no longer counts."""
         self._connecting: dict[asyncio.Task[None], _Link] = {}
         self._patience: dict[Place, Patience] = {}
         self._is_closed = False
@@ -69,15 +69,15 @@ class NetworkTransport:
     # -- requests ----------------------------------------------------------------------------------------------
 
     async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
-        """See `Transport.send`. For a tunnel there is `tunnel`.
+        """Send a request and return its response; see `Transport.send`. Use `tunnel` for a tunnel.
 
-        Raises RequestError; InvalidFieldError for what must not be sent.
+        Raises RequestError, and InvalidFieldError for a field that must not be sent.
         """
         place = self._places.get(outgoing.origin)
         if place is not None and not place.requests:
             for driver in place.members:
                 if driver.has_room:
-                    exchange = driver.begin(outgoing, whole)  # type: ignore[attr-defined]  # the pool knows less of it
+                    exchange = driver.begin(outgoing, whole)  # type: ignore[attr-defined] # the pool's type has fewer methods
                     try:
                         incoming: Incoming = await exchange.head_arrived()
                     except RequestError as error:
@@ -91,11 +91,11 @@ class NetworkTransport:
         return await self._send_by_queue(outgoing, whole, REQUEST, 0)
 
     async def tunnel(self, outgoing: Outgoing) -> HeldResponse:
-        """Ask for a tunnel: for a WebSocket when `outgoing.protocol` says so, on a connection that can carry one, which
-        is HTTP/2 where the server takes them there, else HTTP/1.1; otherwise for a plain CONNECT to a proxy.
+        """Ask for a tunnel and return the response. With 101, or 2xx, its `tunnel` is open; else read and close it.
 
-        Returns the response: with 101, or 2xx, its `tunnel` is open; anything else is a refusal to read and close.
-        Others do not wait for it. Raises RequestError.
+        With `outgoing.protocol` it is for a WebSocket, on a connection that can carry one: HTTP/2 where the server
+        accepts it there, else HTTP/1.1. Without it is a plain CONNECT to a proxy. Other requests do not wait for it.
+        Raises RequestError.
         """
         kind = CONNECT if outgoing.protocol is None else WEBSOCKET
         return cast("HeldResponse", await self._send_by_queue(outgoing, False, kind, 0))
@@ -125,19 +125,19 @@ class NetworkTransport:
             return incoming
 
     def _may_redirect(self, exchange: Exchange) -> bool:
-        """After a 421: whether to send the request once more on another connection (RFC 9110 §15.5.20). If so, the one
-        that has said it is not used for this origin any more."""
-        outgoing, driver = exchange.outgoing, cast("ClientDriver", exchange.driver)  # the pool has no others
+        """Return True when a request that got 421 should be sent once more on another connection (RFC 9110 §15.5.20).
+        Then this origin no longer uses the connection that answered 421."""
+        outgoing, driver = exchange.outgoing, cast("ClientDriver", exchange.driver)  # the pool has only ClientDrivers
         place = self._places.get(outgoing.origin)
         if place is None or not is_replayable(outgoing):
             return False
         link = self.links.get(driver)
         if link is not None and link.place is not place:
-            place.is_alone = True  # it was another origin's connection; from now on this one has its own
+            place.is_alone = True  # it was another origin's connection; from now on this origin has its own
             self.pool.unshare(place, driver)
             return True
         if place.is_alone:
-            return False  # its own connection says so as well: that is the answer
+            return False  # its own connection says so, too: that is the answer
         place.is_alone = True
         self.pool.unusable(driver)
         driver.drain(driver.loop.time() + self.config.drain_timeout_s)
@@ -149,7 +149,7 @@ class NetworkTransport:
         if self._is_closed:
             raise PoolError("the client is closed", url=outgoing.url)
         if pool.is_full and not is_again:
-            raise PoolError(f"{pool.waiting} requests wait for a connection already (max_waiting)", url=outgoing.url)
+            raise PoolError(f"{pool.waiting} requests already wait for a connection (max_waiting)", url=outgoing.url)
         loop = asyncio.get_running_loop()
         place = pool.place(outgoing.origin)
         waiter = Waiter(place, kind, pool.next_serial(again=is_again), outgoing, whole, loop.create_future())
@@ -162,7 +162,7 @@ class NetworkTransport:
             return await future
         except BaseException:
             if not self._remove(waiter) and future.done() and not future.cancelled() and future.exception() is None:
-                future.result().close()  # it had begun, and its caller had not been told yet
+                future.result().close()  # it had begun, and its caller had not yet learned of it
             raise
         finally:
             self._settle(place)
@@ -174,7 +174,7 @@ class NetworkTransport:
         return patience
 
     def _settle(self, place: Place) -> None:
-        """Without anybody who waits, and anything under way, an origin has no clock."""
+        """Drop an origin's clock when no request waits and no attempt is under way."""
         if not (place.requests or place.tunnels or place.attempts or place.spare_attempts):
             patience = self._patience.pop(place, None)
             if patience is not None:
@@ -219,7 +219,7 @@ class NetworkTransport:
             self._serve_many((), starved=True)
 
     def _remove(self, waiter: Waiter) -> bool:
-        """It waits no longer, for a reason of its own; False when it did not."""
+        """Take a request out of its queue, for a reason of its own. Return False when it was not waiting."""
         found = self.pool.remove(waiter)
         if found:
             self._serve(waiter.place)
@@ -230,21 +230,21 @@ class NetworkTransport:
         assert isinstance(waiter, Waiter)
         assert isinstance(driver, ClientDriver)
         link = self.links[driver]
-        if waiter.future.done():  # its caller has given up, and has not come round to say so
+        if waiter.future.done():  # its caller has given up, and has not yet removed it
             self.pool.came_back(driver)
             return
         link.has_begun = True
         link.is_tunnel = waiter.kind != REQUEST and driver.http_version != "2"
         try:
             exchange = waiter.context.run(driver.begin, waiter.outgoing, waiter.whole)
-        except Exception as error:  # such as a field that must not be sent: the caller's mistake, and the caller's only
+        except Exception as error:  # such as a field that must not be sent: only the caller is at fault
             waiter.fail(error)
             self.pool.came_back(driver)
         else:
             waiter.future.set_result(exchange)
 
     def _serve_many(self, places: Sequence[Place], *, starved: bool) -> None:
-        """Serve who waits at `places`, and with `starved` who needs a connection."""
+        """Serve the requests that wait at `places`; with `starved`, also those that need a new connection."""
         for place in self.pool.in_order(places, starved=starved):
             self._serve(place)
 
@@ -253,7 +253,7 @@ class NetworkTransport:
     def _open(self, step: Open) -> None:
         loop = asyncio.get_running_loop()
         link = _Link(self, step, loop.time())
-        # Not in the context of the request that came first: the connection is everybody's, and would keep it.
+        # In a new context, not in that of the first request: the connection serves all, and would keep it alive.
         task = link.task = loop.create_task(self._connect(link), context=contextvars.Context())
         self._connecting[task] = link
         task.add_done_callback(self._connecting.pop)
@@ -262,7 +262,7 @@ class NetworkTransport:
     async def _connect(self, link: _Link) -> None:
         step = link.step
         place = step.place
-        # Without limits: those who wait have their own, and this is over when the last of them has gone.
+        # Without time limits: each waiting request has its own, and this ends when the last of them has gone.
         options: dict[str, Any] = {
             "protocols": step.protocols,
             "timeouts": NO_TIMEOUTS,
@@ -282,10 +282,10 @@ class NetworkTransport:
         except Exception as error:
             self._failed(link, error)
             return
-        if link.has_failed:  # it was abandoned just as it was done
+        if link.has_failed:  # it was abandoned at the moment when it was done
             driver.abort()
         elif driver in self.links and self.links[driver] is not link:
-            link.has_failed = True  # so is nothing of its own
+            link.has_failed = True  # from now on it is not an attempt of its own
             self.pool.shared(step, driver)
             self._attempt_ended(place)
         else:
@@ -305,7 +305,7 @@ class NetworkTransport:
         return None
 
     def opened(self, link: _Link, driver: ClientDriver) -> None:
-        """A connection takes requests from now on. Called twice where the connector and the driver both say so."""
+        """Let requests use a connection from now on. Called twice when both the connector and the driver report it."""
         if link.is_open or link.has_failed:
             return
         link.is_open = True
@@ -326,18 +326,18 @@ class NetworkTransport:
         self._serve_many((), starved=True)
 
     def _attempt_ended(self, place: Place) -> None:
-        """Serve who waits; for those who go on waiting another time runs."""
+        """Serve the waiting requests. For those that still wait, another limit counts now."""
         self._serve(place)
         self._patience_of(place).changed()
         self._settle(place)
 
     def has_room(self, link: _Link, driver: ClientDriver) -> None:
-        """`driver` may have room, or says for the first time what it can do; called only while somebody waits."""
+        """Serve the requests that `driver` may have room for. Called only while a request waits."""
         self._serve_many(self.pool.homes.get(driver, ()), starved=not driver.live)
 
     def narrowed(self, driver: ClientDriver) -> None:
-        """An ORIGIN frame has come. Origins that are not in the set begin nothing more on a connection which they share
-        already (RFC 8336 §2.4); what they have there goes on."""
+        """Handle an ORIGIN frame: origins outside of the set begin no more requests on a shared connection (RFC 8336
+        §2.4)."""
         strangers = [
             place
             for place in self.pool.homes.get(driver, ())[1:]
@@ -348,14 +348,14 @@ class NetworkTransport:
         self._serve_many(strangers, starved=False)
 
     def unusable(self, driver: ClientDriver) -> None:
-        """`driver` takes nothing new."""
+        """Begin no new request on `driver`."""
         places = list(self.pool.homes.get(driver, ()))
         self.pool.unusable(driver)
         if not self._is_closed:
             self._serve_many(places, starved=False)
 
     def lost(self, link: _Link, driver: ClientDriver) -> None:
-        """`driver` is gone."""
+        """Forget `driver`: its transport is lost."""
         if self.links.pop(driver, None) is None:
             return
         if not link.has_begun:
@@ -369,8 +369,8 @@ class NetworkTransport:
     # -- the end -----------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Let what runs come to its end for `drain_timeout_s`, then end everything; who waits gets PoolError.
-        Idempotent."""
+        """Let running requests finish for `drain_timeout_s`, then end everything. Idempotent. Waiting ones get
+        PoolError."""
         self._is_closed = True
         error = PoolError("the client was closed", retryable=False)
         for place in list(self._places.values()):
@@ -395,12 +395,12 @@ class NetworkTransport:
             await self._own_connector.aclose()
 
     def stats(self) -> PoolStats:
-        """What is open, what runs and who waits, by origin, at this moment."""
+        """Return the open connections, running requests and waiting requests by origin, at this moment."""
         return stats_of(self.pool)
 
 
 class _Link:
-    """One connection, or the attempt at one, and where it belongs: the owner of its driver."""
+    """One connection, or the attempt to make one, and its place in the pool: the owner of its driver."""
 
     __slots__ = (
         "has_begun",
@@ -433,7 +433,7 @@ class _Link:
         self.phase_since: float = now
 
     def on_handshake(self) -> None:
-        """The other side is reached; TLS begins."""
+        """Handle that the server is connected, and TLS begins."""
         self.phase = TLS
         self.phase_since = asyncio.get_running_loop().time()
         self.network._patience_of(self.place).changed()
@@ -443,7 +443,7 @@ class _Link:
         self.network.opened(self, driver)
 
     def on_room(self, driver: ClientDriver) -> None:
-        """See `DriverOwner`. Once a request, so it asks first whether anybody cares."""
+        """See `DriverOwner`. Called once per request, so it first checks whether a request waits."""
         if self.is_tunnel and driver.has_room:
             self.is_tunnel = False
             self.network.pool.came_back(driver)
@@ -461,6 +461,6 @@ class _Link:
             self.network.unusable(driver)
 
     def on_lost(self, driver: ClientDriver, error: RequestError | None) -> None:
-        """See `DriverOwner`. One that was never ready is the connector's to report."""
+        """See `DriverOwner`. The connector reports a connection that was never ready."""
         if self.is_open:
             self.network.lost(self, driver)

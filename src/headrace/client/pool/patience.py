@@ -1,12 +1,12 @@
-"""How long those who wait for a connection go on waiting: each by limits of its own, whoever else waits for the same.
+"""Ends waits for a connection: each request waits by its own timeouts, also when others wait for the same connection.
 
-A connection is made for everybody who waits at its origin, so no single request's timeouts may end the attempt. They
-end that request's wait instead. An attempt goes on for as long as anybody waits for it, and for a while where nobody
-does.
+A connection is made for all requests that wait at its origin, so the timeouts of one request must not end the attempt.
+They end that request's wait instead. An attempt goes on as long as a request waits for it, and for a grace time when
+none does.
 
-The clock of an origin adds up how long it has been in each phase: in the handshake of TLS, else in the making of a
-connection, else with nothing but connections without room. Who waits remembers what the sums were when it came, and has
-used up the difference. One timer an origin looks at all of them when the first one may be due.
+The clock of an origin adds up the time it has spent in each phase: in a TLS handshake, in making a connection, or with
+only connections without room. A waiting request remembers the sums at its start; the difference is the time that it has
+used. One timer per origin checks all of them when the first one may be due.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ CONNECT: Final = 1
 TLS: Final = 2
 
 NEVER: Final = math.inf
-_TICK: Final = 0.001  # a timer may come a tick of the clock early
+_TICK: Final = 0.001  # a timer may fire one clock tick early
 
 Sums = tuple[float, float, float]
 """Seconds by phase."""
 
 
 class Waiter(Ticket):
-    """A request that waits for a connection with room. `future` becomes its exchange, which begins in the context of
-    whoever waits, not in that of the one whose end makes room."""
+    """A request that waits for a connection with room. `future` becomes its exchange. The exchange begins in the
+    context of the waiting caller, not in that of the request whose end makes room."""
 
     __slots__ = ("context", "future", "outgoing", "since", "whole")
 
@@ -61,10 +61,10 @@ class Waiter(Ticket):
         self.whole: bool = whole
         self.future: asyncio.Future[Exchange] = future
         self.since: Sums | None = None
-        """The sums of its place's clock when it came; None while nobody counts."""
+        """The sums of its place's clock at its start; None until it is counted."""
 
     def fail(self, error: Exception) -> None:
-        """End the wait; each waiter gets an error of its own, with its own URL."""
+        """End the wait with an error; each waiter gets its own error, with its own URL."""
         if self.future.done():
             return
         if isinstance(error, RequestError):
@@ -81,27 +81,28 @@ class Attempt(Protocol):
     phase: int
     """CONNECT or TLS."""
     phase_since: float
-    """When that began, on the loop's clock."""
+    """The event loop's time at which the phase began."""
 
 
 class Attempts(Protocol):
-    """Who makes connections, and has those who wait."""
+    """Makes connections, and has the waiting requests."""
 
     def attempts_of(self, place: Place) -> Sequence[Attempt]:
-        """The attempts that are under way for an origin."""
+        """Return the attempts that are under way for an origin."""
         ...
 
     def give_up(self, waiter: Waiter, error: RequestTimeout) -> None:
-        """`waiter` waits no longer."""
+        """End the wait of `waiter` with `error`."""
         ...
 
     def abandon(self, attempt: Attempt, error: RequestTimeout) -> None:
-        """Nobody waits for this attempt any more."""
+        """End an attempt that no request waits for any more."""
         ...
 
 
 class Patience:
-    """The clock of one origin, and the timer that ends waits. `changed` tells it of attempts, `joined` of who waits."""
+    """The clock of one origin, and the timer that ends waits. Call `changed` when an attempt changes, `joined` for each
+    new waiter."""
 
     __slots__ = (
         "_again",
@@ -131,14 +132,14 @@ class Patience:
         self._again = False
 
     def joined(self, waiter: Waiter) -> None:
-        """`waiter` waits from now on, and its time runs."""
+        """Start the time of `waiter`."""
         waiter.since = self._read(self._loop.time())
         limit = _limit(waiter.outgoing.timeouts, self._phase)
         if limit is not None:
             self._look_by(self._loop.time() + limit)
 
     def changed(self) -> None:
-        """An attempt has begun, has come to TLS, or has ended: another time may run for those who wait."""
+        """Handle that an attempt has begun, reached TLS or ended: another limit may count for the waiting requests."""
         attempts = self._owner.attempts_of(self._place)
         phase = max((each.phase for each in attempts), default=POOL)
         if phase != self._phase:
@@ -147,14 +148,14 @@ class Patience:
         self._look()
 
     def stop(self) -> None:
-        """Nobody waits, and nothing is under way."""
+        """Stop the timer: no request waits, and no attempt is under way."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._due = NEVER
 
     def _read(self, now: float) -> Sums:
-        """The sums at this moment."""
+        """Return the sums at this moment."""
         sums = self._sums
         sums[self._phase] += now - self._since
         self._since = now
@@ -174,9 +175,9 @@ class Patience:
         self._look()
 
     def _look(self) -> None:
-        """End the waits that have lasted too long, and find the time of the next look."""
+        """End the waits that have lasted too long, and set the time of the next check."""
         if self._is_looking:
-            self._again = True  # what follows from a look may begin and end attempts
+            self._again = True  # a check may begin and end attempts
             return
         self._is_looking = True
         try:
@@ -194,13 +195,13 @@ class Patience:
         sums = self._read(now)
         phase = self._phase
         following = NEVER
-        is_hoped_for = False  # somebody still has time for the attempts that are under way
+        is_hoped_for = False  # True when a request still has time for the attempts that are under way
         late: list[tuple[Waiter, RequestTimeout]] = []
         last: RequestTimeout | None = None
         for ticket in (*place.requests, *place.tunnels):
             assert isinstance(ticket, Waiter)
             since = ticket.since
-            if since is None:  # it has just come, and is counted when it stays
+            if since is None:  # it has just come; it is counted when it stays
                 is_hoped_for = True
                 continue
             limits = ticket.outgoing.timeouts
@@ -218,7 +219,7 @@ class Patience:
             limit = limits.pool
             if limit is None:
                 continue
-            # What went beyond the time for making a connection was spent on waiting for room on the others.
+            # The time beyond the limit for making a connection was spent in waiting for room on other connections.
             spent = sums[POOL] - since[POOL]
             for each in (CONNECT, TLS):
                 free = _limit(limits, each)
@@ -235,11 +236,13 @@ class Patience:
                 if last is not None:
                     self._owner.abandon(attempt, last)
                     continue
-                # Nobody is left, and nobody's time was over: they were served elsewhere, or went away.
+                # No request is left, and none has timed out: other connections served them, or their callers gave up.
                 grace = _limit(DEFAULT_TIMEOUTS, attempt.phase)
                 assert grace is not None
                 if attempt.phase_since + grace <= now + _TICK:
-                    self._owner.abandon(attempt, ConnectTimeout(f"nobody waits for a connection to {place.origin}"))
+                    self._owner.abandon(
+                        attempt, ConnectTimeout(f"no request waits for a connection to {place.origin} any more")
+                    )
                 else:
                     following = min(following, attempt.phase_since + grace)
         if following < NEVER:
@@ -251,7 +254,7 @@ class Patience:
         if phase == CONNECT:
             return ConnectTimeout(f"no connection to {origin} within {limits.connect:g} s")
         if phase == TLS:
-            return TLSTimeout(f"no TLS with {origin} within {limits.tls:g} s")
+            return TLSTimeout(f"no TLS handshake with {origin} within {limits.tls:g} s")
         return PoolTimeout(
             f"no connection to {origin} had room for {limits.pool:g} s ({len(self._place.members)} open, "
             f"{self._pool.open} in all)"
@@ -265,7 +268,7 @@ def _limit(timeouts: Timeouts, phase: int) -> float | None:
 
 
 def _has_other_hope(place: Place, waiter: Waiter) -> bool:
-    """Tell whether a connection that is there already may come to have room for it."""
+    """Return True when an open connection may come to have room for `waiter`."""
     if waiter.kind != WEBSOCKET:
         return bool(place.members)
     return bool(place.spare) or any(each.http_version != "2" or each.takes_websockets for each in place.members)

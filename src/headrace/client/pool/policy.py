@@ -1,11 +1,13 @@
-"""Which connection a request goes to, who waits, and when a connection is opened or given up: policy without I/O.
+"""The pool's policy, without I/O: it chooses connections for requests, lets requests wait, opens and closes
+connections.
 
-The pool is told what happens (`enqueue`, `opened`, `failed`, `unusable`, `lost` ...) and asked what follows:
-`next_step` names one thing at a time, until there is nothing to do. Whoever owns it carries the steps out. So each
-decision can be read off a table, and a test needs neither a socket nor a clock.
+The owner reports events to the pool (`enqueue`, `opened`, `failed`, `unusable`, `lost` ...) and asks for the next step:
+`next_step` returns one at a time, until there is nothing to do. The owner carries the steps out. So each decision can
+be read from a table, and a test needs neither a socket nor a clock.
 
-Each origin has a `Place` with one queue, first come first served. WebSockets stand in the same order, but in a queue
-of their own, because the connections there are may be of no use to them: then they wait, and nobody waits for them.
+Each origin has a `Place` with one queue: first come, first served. WebSockets stand in the same order, but in a queue
+of their own, because existing connections may be of no use to them. Then they wait, and no other request waits for
+them.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
     from headrace.client.connect.config import NetworkConfig
     from headrace.client.connect.tls import Protocols
 
-_REMEMBERED: Final = 1_024  # origins without a connection of which we still know what they are like
-_BARREN: Final = 3  # connections in a row that end before anything could begin on them; more would be a loop
+_REMEMBERED: Final = 1_024  # origins without a connection whose protocol is remembered
+_BARREN: Final = 3  # connections in a row that end before a request could begin on them; more would be a loop
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The pool's limits; `NetworkConfig` has what they mean and why."""
+    """The pool's limits; `NetworkConfig` explains them."""
 
     max_connections: int = 100
     max_h1_connections_per_origin: int = 20
@@ -57,22 +59,22 @@ class Start(NamedTuple):
 
 
 class Open(NamedTuple):
-    """Open a connection, and say `opened`, `shared` or `failed`."""
+    """Open a connection, then call `opened`, `shared` or `failed`."""
 
     place: Place
     protocols: Protocols
     is_spare: bool
-    """True for one that is to carry a WebSocket which the origin does not take over HTTP/2."""
+    """True for a connection for a WebSocket that the origin does not accept over HTTP/2."""
 
 
 class Close(NamedTuple):
-    """End this idle connection: its place is needed for another origin. It counts no longer."""
+    """End this idle connection: another origin needs its place. The pool no longer counts it."""
 
     member: Member
 
 
 class Refuse(NamedTuple):
-    """This one can never be served: nothing would change by waiting."""
+    """Refuse this request: waiting would not help."""
 
     ticket: Ticket
     reason: str
@@ -88,9 +90,9 @@ class Pool:
         self.policy = policy
         self.places: dict[Origin, Place] = {}
         self.homes: dict[Member, list[Place]] = {}
-        """Each connection that is not lost, with the origins it serves; the first is the one that it was made for."""
+        """Each connection that is not lost, with the origins that it serves; it was made for the first of them."""
         self.starved: dict[Place, None] = {}
-        """Places that need a connection, in order, while there are `max_connections`."""
+        """Places that need a connection, in order, while `max_connections` are open."""
         self.waiting: int = 0
         self._attempts = 0
         self._known: dict[Origin, Known] = {}
@@ -99,16 +101,16 @@ class Pool:
 
     @property
     def open(self) -> int:
-        """Connections, those under way included."""
+        """Return the number of connections, including those under way."""
         return len(self.homes) + self._attempts
 
     @property
     def under_way(self) -> int:
-        """Connections under way."""
+        """Return the number of connections under way."""
         return self._attempts
 
     def place(self, origin: Origin) -> Place:
-        """The origin's place, made when there is none."""
+        """Return the origin's place; make it when there is none."""
         place = self.places.get(origin)
         if place is None:
             known = self._known.get(origin) or Known(self._only_choice(origin), None, False)
@@ -116,7 +118,8 @@ class Pool:
         return place
 
     def _only_choice(self, origin: Origin) -> str | None:
-        """What an origin speaks without being asked: "2" by prior knowledge, "1.1" on cleartext (RFC 9113 §3.3)."""
+        """Return the protocol that configuration gives an origin: "2", "1.1" (RFC 9113 §3.3), or None when ALPN
+        decides."""
         if not self.policy.http1:
             return "2"
         return "1.1" if origin.scheme == "http" or not self.policy.http2 else None
@@ -124,7 +127,7 @@ class Pool:
     # -- those who wait ----------------------------------------------------------------------------------------
 
     def next_serial(self, *, again: bool = False) -> int:
-        """A place in the order; with `again`, in front of all who have not been sent yet."""
+        """Return the next serial; with `again`, one in front of all requests that have not been sent yet."""
         if again:
             self._early_serial += 1
             return self._early_serial
@@ -133,11 +136,11 @@ class Pool:
 
     @property
     def is_full(self) -> bool:
-        """True when nobody else may wait."""
+        """Return True when no further request may wait."""
         return self.waiting >= self.policy.max_waiting
 
     def enqueue(self, ticket: Ticket) -> None:
-        """`ticket` waits from now on."""
+        """Let `ticket` wait from now on."""
         place = ticket.place
         queue = place.tunnels if ticket.kind == WEBSOCKET else place.requests
         at = len(queue)
@@ -148,7 +151,7 @@ class Pool:
         place.holding = False
 
     def remove(self, ticket: Ticket) -> bool:
-        """`ticket` waits no longer; False when it did not."""
+        """Take `ticket` out of its queue. Return False when it was not waiting."""
         queue = ticket.place.tunnels if ticket.kind == WEBSOCKET else ticket.place.requests
         try:
             queue.remove(ticket)
@@ -163,7 +166,7 @@ class Pool:
     # -- what became of connections ----------------------------------------------------------------------------
 
     def opened(self, step: Open, member: Member) -> None:
-        """A connection is there."""
+        """Add a connection that has been made."""
         self._attempt_ended(step)
         place = step.place
         self.homes[member] = [place]
@@ -175,7 +178,7 @@ class Pool:
             place.members.append(member)
 
     def shared(self, step: Open, member: Member) -> None:
-        """Instead of a new connection, `place` uses one that was made for another origin (RFC 9113 §9.1.1)."""
+        """Let `place` use a connection that was made for another origin, instead of a new one (RFC 9113 §9.1.1)."""
         self._attempt_ended(step)
         place = step.place
         self.homes[member].append(place)
@@ -184,17 +187,17 @@ class Pool:
         place.members.append(member)
 
     def unshare(self, place: Place, member: Member) -> None:
-        """`place` does not use this connection any more; for the others nothing changes."""
+        """Let `place` no longer use this connection; for the other places nothing changes."""
         homes = self.homes.get(member)
         if homes is not None and place in homes[1:]:
             homes.remove(place)
-            if member in place.members:  # else it takes nothing new anyway
+            if member in place.members:  # else it takes no new request anyway
                 place.members.remove(member)
             self._forget(place)
 
     def failed(self, step: Open) -> list[Ticket]:
-        """No connection could be made. Those who are returned had hoped for it and wait no longer; the others still may
-        be served by the connections there are, or that are under way."""
+        """Handle that no connection could be made. Return the requests that depended on it; they wait no longer. Other
+        connections, open or under way, may still serve the rest."""
         self._attempt_ended(step)
         place = step.place
         losers: list[Ticket] = []
@@ -220,7 +223,7 @@ class Pool:
             step.place.attempts -= 1
 
     def unusable(self, member: Member) -> None:
-        """It takes no new request (GOAWAY, `connection: close`); those that it has may come to their end."""
+        """Begin no new request on it (GOAWAY, `connection: close`); running ones may finish."""
         for place in self.homes.get(member, ()):
             if member in place.members:
                 place.members.remove(member)
@@ -229,12 +232,12 @@ class Pool:
             self._forget(place)
 
     def lost(self, member: Member) -> list[Place]:
-        """It is gone. Returns the places that it served."""
+        """Forget a lost connection. Return the places that it served."""
         self.unusable(member)
         return self.homes.pop(member, [])
 
     def came_back(self, member: Member) -> None:
-        """An HTTP/1.1 connection on which a WebSocket was refused is free for others."""
+        """Use an HTTP/1.1 connection again on which a WebSocket was refused."""
         homes = self.homes.get(member)
         if homes is not None and member.is_usable:
             place = homes[0] = self.places.setdefault(homes[0].origin, homes[0])
@@ -242,7 +245,7 @@ class Pool:
                 (place.spare if place.speaks == "2" else place.members).append(member)
 
     def never_began(self, place: Place) -> None:
-        """A connection of `place` ended before any request could begin on it, while somebody waits."""
+        """Count a connection of `place` that ended before a request could begin on it, while one waits."""
         if place.is_waited_for:
             place.barren += 1
 
@@ -258,12 +261,12 @@ class Pool:
 
     @property
     def may_make_room(self) -> bool:
-        """True when somebody needs a connection, and one is idle that could be replaced."""
+        """Return True when a request needs a connection, and an idle one could be replaced."""
         return bool(self.starved) and self._victim() is not None
 
     def in_order(self, places: Iterable[Place], *, starved: bool) -> list[Place]:
-        """Those of `places` where anybody waits, and with `starved` (a connection has become idle, or is gone) those
-        that need one, too: who came first goes first, so a busy origin does not keep what another one waits for."""
+        """Return those of `places` where a request waits, first come first. With `starved` (a connection has become
+        idle, or was lost) also places that need one, so a busy origin does not keep the room of another."""
         waiting = {place: None for place in places if place.is_waited_for}
         if starved:
             waiting.update(self.starved)
@@ -272,7 +275,7 @@ class Pool:
     # -- what follows ------------------------------------------------------------------------------------------
 
     def next_step(self, place: Place) -> Step | None:
-        """One thing to do for those who wait at `place`; the change that it makes to the pool is made already."""
+        """Return one thing to do for the requests at `place`; the pool has already changed accordingly."""
         if not place.is_waited_for:
             self.starved.pop(place, None)
             return None
@@ -292,7 +295,7 @@ class Pool:
                 return None
             for other in self.lost(victim):
                 if other is not place and other.is_waited_for:
-                    self.starved[other] = None  # who waits there came later, and needs another one now
+                    self.starved[other] = None  # its requests came later, and it needs another connection now
             return Close(victim)
         self.starved.pop(place, None)
         self._attempts += 1
@@ -303,7 +306,7 @@ class Pool:
         return step
 
     def _start(self, place: Place) -> Start | None:
-        """Whoever came first of those for whom there is a connection with room."""
+        """Start the first request for which there is a connection with room."""
         member = tunnel_member = None
         if place.requests:
             member = place.room_for_request()
@@ -323,7 +326,7 @@ class Pool:
         return Start(ticket, member)
 
     def _wanted(self, place: Place) -> Open | None:
-        """The connection that is missing; None when none is to be opened."""
+        """Return the connection that is missing, or None when none should be opened."""
         count = len(place.requests)
         if place.tunnels:
             way = self._websocket_way(place)
@@ -346,14 +349,14 @@ class Pool:
 
     @property
     def protocols(self) -> Protocols:
-        """What a connection may speak, by configuration."""
+        """Return the protocols that a connection may speak, by configuration."""
         if not self.policy.http1:
             return "h2"
         return "any" if self.policy.http2 else "http/1.1"
 
     def _websocket_way(self, place: Place) -> Literal["any", "http/1.1", "wait"]:
-        """How a WebSocket that waits at `place` can come to a connection: by one more of the usual kind, by one that
-        speaks HTTP/1.1 only, or by waiting for what is there."""
+        """Return how a WebSocket that waits at `place` gets a connection: by one more of the usual kind ("any"), by one
+        that speaks HTTP/1.1 only, or by waiting for the existing ones ("wait")."""
         if place.speaks == "1.1":
             return "any"
         answers = [each.takes_websockets for each in place.members if each.http_version == "2"]
@@ -361,15 +364,15 @@ class Pool:
             return "http/1.1" if place.websockets_over_h2 is False else "any"
         if True in answers:
             place.websockets_over_h2 = True
-            return "any"  # there is one that would take it, and has no room
+            return "any"  # one exists that would take it, and has no room
         if None in answers:
             return "wait"  # for SETTINGS
         place.websockets_over_h2 = False
         return "http/1.1"
 
     def _victim(self) -> Member | None:
-        """The connection that has been idle for longest, if any is. One without room, which somebody waits for, is not
-        idle, though nothing is open on it: its server allows no stream at present, and a new one would be no better."""
+        """Return the connection that has been idle for longest, or None. One without room, for which a request
+        waits, is not idle: its server allows no stream at present, and a new connection would be no better."""
         idle = [
             member
             for member, homes in self.homes.items()
@@ -393,5 +396,5 @@ class Pool:
         self.waiting -= 1
         return Refuse(
             place.tunnels.popleft(),
-            "the server takes no WebSocket over HTTP/2 (RFC 8441), and HTTP/1.1 is switched off",
+            "the server accepts no WebSocket over HTTP/2 (RFC 8441), and HTTP/1.1 is switched off",
         )

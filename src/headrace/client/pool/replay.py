@@ -1,5 +1,4 @@
-"""Whether a request may be sent again by the transport itself, without anybody's leave: only where that cannot make the
-server act twice."""
+"""Decides whether the transport sends a request again by itself: only when the server cannot act twice."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"
 
 
 def may_replay(outgoing: Outgoing, error: RequestError, replays: int, max_replays: int) -> bool:
-    """Whether `outgoing`, which ended in `error` after `replays` attempts more than one, is to be sent again.
+    """Return True when `outgoing` should be sent again after `error`, which ended attempt `replays` + 1.
 
-    It is where the server has not processed it (RFC 9113 §8.7), which `error.retryable` says; and, once, where a
-    connection of HTTP/1.1 that had served before was closed before any byte of the response, if the method is
-    idempotent (RFC 9112 §9.3.1). Raises BodyConsumed where it should be, and the content is used up.
+    It should when the server has not processed it (RFC 9113 §8.7), as `error.retryable` says; and, once, when an
+    HTTP/1.1 connection that had served before was closed before the first byte of the response, if the method is
+    idempotent (RFC 9112 §9.3.1). Raises BodyConsumed when it should be sent, and its content is used up.
     """
     if not isinstance(error, StreamReset | ConnectionLost | RemoteProtocolError) or error.head is not None:
         return False
@@ -28,7 +27,7 @@ def may_replay(outgoing: Outgoing, error: RequestError, replays: int, max_replay
     if not is_replayable(outgoing):
         raise BodyConsumed(
             f"the request was not processed ({error.message}), and cannot be sent again: its content came from an "
-            "iterator, which is used up; give the octets, a file, or a function that makes a new iterator",
+            "iterator, which is used up; give bytes, a file, or a function that makes a new iterator",
             url=outgoing.url,
             retryable=False,
         ) from error
@@ -36,11 +35,11 @@ def may_replay(outgoing: Outgoing, error: RequestError, replays: int, max_replay
 
 
 def _is_idempotent(outgoing: Outgoing) -> bool:
-    # A WebSocket's handshake is written as CONNECT here, and goes out as GET over HTTP/1.1 (RFC 6455 §4.1).
+    # A WebSocket's handshake is CONNECT here, and GET on the wire of HTTP/1.1 (RFC 6455 §4.1).
     return outgoing.method in IDEMPOTENT or outgoing.protocol is not None
 
 
 def is_replayable(outgoing: Outgoing) -> bool:
-    """Whether the content is there a second time."""
+    """Return True when the content can be sent again."""
     content = outgoing.content
     return isinstance(content, bytes) or content.is_replayable

@@ -1,4 +1,4 @@
-"""What a pool holds at one moment, for people and gauges."""
+"""The state of a pool at one moment, for people and gauges."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from headrace.client.pool.policy import Pool
 
 @dataclass(frozen=True, slots=True)
 class OriginStats:
-    """One origin. A connection that several origins share is counted for each of them."""
+    """The figures of one origin. A connection that several origins share is counted for each of them."""
 
     origin: str
     http_version: str
-    """What it speaks: "2", "1.1", or "" while nobody knows."""
+    """The protocol that it speaks: "2", "1.1", or "" while that is unknown."""
     connections: int
-    """Those that take requests."""
+    """Connections that take requests."""
     connecting: int
     streams: int
     """Requests and tunnels that are open on these connections."""
@@ -24,10 +24,10 @@ class OriginStats:
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """The pool as a whole."""
+    """The figures of the whole pool."""
 
     connections: int
-    """All that are open, those included that take nothing new."""
+    """All open connections, including those that take no new request."""
     connecting: int
     idle: int
     """Connections without an open request."""
@@ -37,7 +37,7 @@ class PoolStats:
 
 
 def stats_of(pool: Pool) -> PoolStats:
-    """Count what `pool` holds."""
+    """Return the figures of `pool`."""
     origins = []
     for place in pool.places.values():
         members = [*place.members, *place.spare]

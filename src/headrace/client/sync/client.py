@@ -1,4 +1,4 @@
-"""The client for code that is not asynchronous: the same one, on an event loop in the background."""
+"""The client for synchronous code: the same client, on an event loop in the background."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _END: Final = object()
 
 
 class SyncResponse(BaseResponse):
-    """A response to a request of `SyncClient`: what `ClientResponse` is, with plain methods and iterators."""
+    """A response to a request of `SyncClient`: like `ClientResponse`, with plain methods and iterators."""
 
     __slots__ = ("_thread",)
 
     _thread: LoopThread
-    """The thread that streams are read in."""
+    """The thread in which streams are read."""
 
     @classmethod
     def _of(cls, response: ClientResponse, thread: LoopThread) -> SyncResponse:
-        """Return a response of `Client` for code that is not asynchronous: one and the same object each time."""
+        """Return a response of `Client` for synchronous code: the same object each time."""
         found = getattr(response, "_twin", None)
         if not isinstance(found, SyncResponse):
             found = response._twin = cls.__new__(cls)
@@ -55,22 +55,23 @@ class SyncResponse(BaseResponse):
         return found
 
     def read(self) -> bytes:
-        """Read what is left of a stream, and return all of it. Raises RequestError: never a part for the whole."""
+        """Read the rest of a stream, and return all of the content. Raises RequestError; it never returns a part."""
         return self._content if self._content is not None else self._thread.run(self._read())
 
     def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """The content as it stands on the wire, with its codings; in pieces of `chunk_size`, or as they come."""
+        """Yield the content as it stands on the wire, with its codings, in pieces of `chunk_size` bytes, or as they
+        come."""
         source = self._iter_raw(chunk_size)
         return self._thread.iterate(source)
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """The content without its codings; in pieces of `chunk_size` octets, or as they come."""
+        """Yield the content without its codings, in pieces of `chunk_size` bytes, or as they come."""
         if self._content is not None:
             return iter(pieces_of(self._content, chunk_size))
         return self._thread.iterate(self._iter_bytes(chunk_size))
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
-        """The content as text; see `encoding`."""
+        """Yield the content as text, in pieces of `chunk_size` characters, or as they come; see `encoding`."""
         if self._content is not None:
             text = self.text
             size = chunk_size or max(len(text), 1)
@@ -78,11 +79,11 @@ class SyncResponse(BaseResponse):
         return self._thread.iterate(self._iter_text(chunk_size))
 
     def iter_lines(self) -> Iterator[str]:
-        """The content line by line, without the line ends."""
+        """Yield the content line by line, without the line ends."""
         return split_lines(self.iter_text())
 
     def close(self) -> None:
-        """Give up what is left of a stream. A no-op when it has ended."""
+        """Give up the rest of a stream. Do nothing when it has ended."""
         if hasattr(self, "_extra"):
             self._thread.run(self._close())
 
@@ -94,15 +95,15 @@ class SyncResponse(BaseResponse):
 
 
 class SyncClient:
-    """Sends requests over HTTP/2 and HTTP/1.1; what `Client` is, for code that is not asynchronous.
+    """Sends requests over HTTP/2 and HTTP/1.1: a `Client` for synchronous code.
 
         with SyncClient() as client:
             response = client.get("https://example.org/")
 
-    Any number of threads may use one at the same time. All of a process share one event loop in a thread of its own,
-    or have that of `thread`. Event hooks and flows of `auth` are called in other threads, and may use the client; what
-    is told of progress (`on_upload` and the like) is called on the event loop, and must be quick. After a fork the
-    child makes clients of its own. The options are those of `Client`.
+    Any number of threads may use one client at the same time. All clients of a process share one event loop in a thread
+    of its own, or use that of `thread`. Event hooks and flows of `auth` are called in other threads, and may use the
+    client. Progress callbacks (`on_upload` and the like) are called on the event loop, and must be quick. After a fork
+    the child process makes its own clients. The options are those of `Client`.
     """
 
     def __init__(self, *, thread: LoopThread | None = None, **options: Unpack[ClientOptions]) -> None:
@@ -138,23 +139,23 @@ class SyncClient:
 
     @property
     def headers(self) -> Headers:
-        """The default header fields; they can be changed."""
+        """Return the default header fields; they can be changed."""
         return self._client.headers
 
     @property
     def cookies(self) -> Cookies:
-        """The cookies, those that servers have set among them."""
+        """Return the cookies, including those that servers have set."""
         return self._client.cookies
 
     @property
     def is_closed(self) -> bool:
-        """True after `close`."""
+        """Return True after `close`."""
         return self._client.is_closed
 
     # -- requests ----------------------------------------------------------------------------------------------
 
     def build_request(self, method: str, url: URL | str, **options: Unpack[RequestOptions]) -> ClientRequest:
-        """A request with the client's defaults, to be looked at, changed, and given to `send`."""
+        """Return a request with the client's defaults, which a program can read, change, and give to `send`."""
         return self._client.build_request(method, url, **options)
 
     def send(self, request: ClientRequest, *, stream: bool = False, **options: Unpack[SendOptions]) -> SyncResponse:
@@ -166,16 +167,16 @@ class SyncClient:
         return self._as_sync(self._thread.run(self._client.send(request, stream=stream, **options)))
 
     def request(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-        """Send a request and return its response, whole; see `Client.request`."""
+        """Send a request and return its whole response; see `Client.request`."""
         making, sending = split(options)
         return self.send(self._client.build_request(method, url, **making), **sending)
 
     def stream(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> SyncStreamedResponse:
-        """Send a request and read its response as it comes: `with client.stream("GET", url) as response`."""
+        """Send a request and read its response as a stream: `with client.stream("GET", url) as response`."""
         return SyncStreamedResponse(self, method, url, options)
 
     def get(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-        """GET, see `request`."""
+        """Send a GET request; see `request`."""
         if options:
             return self.request("GET", url, **options)
         return self._thread.run(self._get(url))
@@ -188,27 +189,27 @@ class SyncClient:
         return response
 
     def head(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-        """HEAD, see `request`."""
+        """Send a HEAD request; see `request`."""
         return self.request("HEAD", url, **options)
 
     def options(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-        """OPTIONS, see `request`."""
+        """Send an OPTIONS request; see `request`."""
         return self.request("OPTIONS", url, **options)
 
     def delete(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-        """DELETE, see `request`."""
+        """Send a DELETE request; see `request`."""
         return self.request("DELETE", url, **options)
 
     def post(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-        """POST, see `request`."""
+        """Send a POST request; see `request`."""
         return self.request("POST", url, **options)
 
     def put(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-        """PUT, see `request`."""
+        """Send a PUT request; see `request`."""
         return self.request("PUT", url, **options)
 
     def patch(self, url: URL | str, **options: Unpack[CallOptions]) -> SyncResponse:
-        """PATCH, see `request`."""
+        """Send a PATCH request; see `request`."""
         return self.request("PATCH", url, **options)
 
     def sse(self, url: URL | str, **options: Unpack[EventSourceOptions]) -> SyncEventSource:
@@ -226,7 +227,7 @@ class SyncClient:
     # -- its end -----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Let what runs come to its end for a while, then close all connections. Idempotent."""
+        """Let running requests finish for a while, then close all connections. Idempotent."""
         if not self._client.is_closed and self._thread.is_alive:
             self._thread.run(self._client.aclose())
 
@@ -238,7 +239,7 @@ class SyncClient:
 
 
 class SyncStreamedResponse:
-    """What `SyncClient.stream` returns: a block in which the response is read. Used once."""
+    """The result of `SyncClient.stream`: a block in which the response is read. It can be used once."""
 
     __slots__ = ("_client", "_method", "_options", "_response", "_url")
 
@@ -261,7 +262,7 @@ class SyncStreamedResponse:
 
 
 class _AuthInThreads(Auth):
-    """A flow that may block, or use the client."""
+    """Runs an auth flow that may block, or use the client, in threads."""
 
     def __init__(self, auth: Auth) -> None:
         self._auth = auth

@@ -1,4 +1,4 @@
-"""What stays open, for code that is not asynchronous: event streams and WebSockets."""
+"""Event streams and WebSockets for synchronous code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SyncEventSource:
-    """What `SyncClient.sse` returns; see `Client.sse`."""
+    """The result of `SyncClient.sse`; see `Client.sse`."""
 
     def __init__(self, thread: LoopThread, source: EventSource) -> None:
         self._thread = thread
@@ -23,7 +23,7 @@ class SyncEventSource:
 
     @property
     def last_event_id(self) -> str:
-        """The id of the last event that came whole."""
+        """Return the id of the last complete event."""
         return self._source.last_event_id
 
     def __enter__(self) -> Self:
@@ -42,9 +42,9 @@ class SyncEventSource:
 
 
 class SyncWebSocket:
-    """What `SyncClient.websocket` returns: a WebSocket with plain methods. One thread may receive while another sends.
+    """The result of `SyncClient.websocket`: a WebSocket with plain methods. One thread may receive while another sends.
 
-    Entering its block opens it; see `Client.websocket`. Its methods raise what those of `headrace.WebSocket` raise.
+    Entering its block opens it; see `Client.websocket`. Its methods raise the errors of `headrace.WebSocket`.
     """
 
     def __init__(self, thread: LoopThread, session: WebSocketSession) -> None:
@@ -53,19 +53,19 @@ class SyncWebSocket:
 
     @property
     def socket(self) -> WebSocket:
-        """The WebSocket itself, whose attributes may be looked at. Raises RuntimeError before it is open."""
+        """Return the WebSocket itself, to read its attributes. Raises RuntimeError before it is open."""
         if self._session.socket is None:
             raise RuntimeError("the WebSocket is not open: enter its block first")
         return self._session.socket
 
     @property
     def subprotocol(self) -> str | None:
-        """What the server chose of those that were offered."""
+        """Return the subprotocol that the server chose, or None."""
         return self.socket.subprotocol
 
     @property
     def is_open(self) -> bool:
-        """True until either side has closed it."""
+        """Return True until either side has closed it."""
         return self.socket.is_open
 
     def __enter__(self) -> Self:
@@ -76,15 +76,15 @@ class SyncWebSocket:
         self._thread.run(self._session.__aexit__(kind, *details))
 
     def send(self, message: Message | bytearray | memoryview) -> None:
-        """Send text or octets; returns when they are accepted for sending."""
+        """Send text or bytes. Return when they are accepted for sending."""
         self._thread.run(self.socket.send(message))
 
     def receive(self) -> Message:
-        """The next message. Raises WebSocketClosed at the end."""
+        """Return the next message. Raises WebSocketClosed at the end."""
         return self._thread.run(self.socket.receive())
 
     def ping(self) -> float:
-        """Seconds until the pong."""
+        """Send a ping and return the seconds until its pong."""
         return self._thread.run(self.socket.ping())
 
     def close(self, code: int = 1000, reason: str = "") -> None:

@@ -1,1 +1,1 @@
-"""Transports without a network: an ASGI application in the process, and scripted answers."""
+"""Transports without a network: an ASGI application in the same process, and scripted answers."""

@@ -18,14 +18,15 @@ _SPEC: Final = {"version": "3.0", "spec_version": "2.5"}
 class ASGITransport:
     """Carries requests to `app` in memory: `Client(transport=ASGITransport(app))`.
 
-    What an ASGI server does is done: content streams both ways with back-pressure, trailers, 103 (Early Hints),
-    http.disconnect when the response is given up, WebSockets. The response ends when `app` has returned, so that its
-    background tasks are done when a test looks.
+    It behaves like an ASGI server: content streams both ways with back-pressure, and there are trailers, 103 (Early
+    Hints), http.disconnect when the response is given up, and WebSockets. The response ends when `app` has returned, so
+    that its background tasks are done before a test checks their results.
 
-    `raise_app_exceptions`: an exception of the application comes out of the request, as it is; with False it is 500, or
-    StreamReset when the response had begun. `lifespan`: `auto` uses one where the application has it, `on` insists, and
-    `off` does without; it starts with the first request and ends with `aclose`. `http_version`, `root_path`, `client`
-    are the scope's. Of the timeouts `headers` and `read` hold. Raises LifespanError where the start fails.
+    `raise_app_exceptions`: an exception of the application comes out of the request unchanged; with False it is 500, or
+    StreamReset when the response had begun. `lifespan`: `auto` runs it when the application has one, `on` requires it,
+    and `off` does not run it; it starts with the first request and ends with `aclose`. `http_version`, `root_path`,
+    `client` are those of the scope. Of the timeouts, `headers` and `read` are kept. Raises LifespanError when the start
+    fails.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ASGITransport:
         http_version: Literal["1.1", "2"] = "2",
     ) -> None:
         if lifespan not in ("auto", "on", "off"):
-            raise ValueError(f"lifespan is auto, on or off, not {lifespan!r}")
+            raise ValueError(f"lifespan must be auto, on or off, not {lifespan!r}")
         self.app = app
         self.raise_app_exceptions = raise_app_exceptions
         self.root_path = root_path
@@ -76,7 +77,7 @@ class ASGITransport:
         return handshake
 
     async def start(self) -> None:
-        """Run the lifespan's start, if that has not been done. Raises LifespanError."""
+        """Run the lifespan's start unless it has run. Raises LifespanError."""
         if self._has_started:
             return
         if self._lifespan is None:
@@ -85,7 +86,7 @@ class ASGITransport:
         self._has_started = True
 
     async def aclose(self) -> None:
-        """End what still runs, then run the lifespan's shutdown. Raises LifespanError."""
+        """End the running calls, then run the lifespan's shutdown. Raises LifespanError."""
         for task in list(self.running):
             task.cancel()
         if self.running:
@@ -103,7 +104,7 @@ class ASGITransport:
         await self.aclose()
 
     def scope(self, outgoing: Outgoing, kind: str) -> dict[str, Any]:
-        """What the scopes of HTTP and of WebSocket have in common."""
+        """Return the part of a scope that HTTP and WebSocket share."""
         raw_path, _, query = outgoing.path.partition(b"?")
         origin = outgoing.origin
         scope: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A response of an ASGI application in memory, and the application's side of it."""
+"""A response of an ASGI application in memory, with the application's side of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from headrace.client.testing.lifespan import ASGIApp, Message
 from headrace.engine.errors import INTERNAL_ERROR
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
 
-WINDOW: Final = 65_536  # octets that an application may be ahead of a reader who takes the response as a stream
+WINDOW: Final = 65_536  # bytes that an application may be ahead of a reader of a stream
 _BODILESS: Final = (204, 304)
 _EXPECTED: Final = {
     BEFORE: "http.response.start",
@@ -32,7 +32,7 @@ _EXPECTED: Final = {
 
 
 class ClientGone(OSError):
-    """What an application is told that sends to a client which has given up its request."""
+    """Raised when an application sends to a client which has given up its request."""
 
 
 class Host(Protocol):
@@ -44,7 +44,7 @@ class Host(Protocol):
     running: set[asyncio.Task[None]]
 
     def scope(self, outgoing: Outgoing, kind: str) -> dict[str, Any]:
-        """Make the scope of a call."""
+        """Return the scope of a call."""
         ...
 
 
@@ -63,7 +63,7 @@ class ASGIResponse:
         self._headers: Pairs = []
         self._has_trailers = False
         self._pieces: deque[bytes] = deque()
-        self._held = 0  # octets that are not taken yet
+        self._held = 0  # bytes that are not taken yet
         self._sent = 0
         self._upload: AsyncIterator[bytes] | None = None
         self._is_pulling = False
@@ -71,8 +71,8 @@ class ASGIResponse:
         self._is_gone = False
         self._has_ended = False
         self._error: BaseException | None = None
-        self._news: asyncio.Future[None] | None = None  # what the reader waits for
-        self._room: list[asyncio.Future[None]] = []  # what the application waits for
+        self._news: asyncio.Future[None] | None = None  # the reader waits for it
+        self._room: list[asyncio.Future[None]] = []  # the application waits for them
         self._task = self._loop.create_task(self._run())
         transport.running.add(self._task)
         self._task.add_done_callback(transport.running.discard)
@@ -80,7 +80,8 @@ class ASGIResponse:
     # -- the caller's side -------------------------------------------------------------------------------------
 
     async def begun(self) -> None:
-        """Wait for the head, for the end when the whole is wanted. Raises what came instead."""
+        """Wait for the head, or for the end when the whole response is requested. Raises the error that came
+        instead."""
         timeouts = self._outgoing.timeouts
         while not (self._has_ended or self._is_gone) and (self._whole or self._progress <= HELD):
             if self._progress <= HELD:
@@ -91,7 +92,7 @@ class ASGIResponse:
             raise self._error
 
     async def receive(self) -> bytes:
-        """The next octets of content, b"" at the end."""
+        """Return the next bytes of content, b"" at the end."""
         while not self._pieces:
             if self._has_ended:
                 if self._error is not None:
@@ -105,7 +106,7 @@ class ASGIResponse:
         return data
 
     async def read(self) -> bytes:
-        """All that is left."""
+        """Return the rest of the content."""
         self._whole = True
         self._wake_app()
         pieces = []
@@ -114,7 +115,7 @@ class ASGIResponse:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
-        """Give up what is left: the application gets http.disconnect, or is cancelled when it does not listen."""
+        """Give up the rest: the application gets http.disconnect, or is cancelled when it does not listen."""
         if self._has_ended or self._is_gone:
             return
         self._is_gone = True
@@ -126,12 +127,12 @@ class ASGIResponse:
 
     @property
     def is_complete(self) -> bool:
-        """True when all of it has come: nothing waits any more."""
+        """Return True when all of it has arrived: reading does not wait."""
         return self._has_ended and self._error is None
 
     @property
     def info(self) -> dict[str, Any]:
-        """`http_version`; there is no connection."""
+        """Return `http_version`; there is no connection."""
         return {"http_version": self.head.http_version, "stream_id": 0, "peer": None, "local": None, "tls": None}
 
     async def _changed(self, kind: type[RequestTimeout], seconds: float | None, what: str) -> None:
@@ -169,13 +170,13 @@ class ASGIResponse:
             self._tell()
 
     async def _finish(self) -> None:
-        """The application has returned."""
+        """Handle that the application has returned."""
         if self._progress != COMPLETE and not self._is_gone and self._error is None:
             when = "without a response" if self._progress == BEFORE else "before its response was complete"
             raise RuntimeError(f"the ASGI application returned {when}")
 
     def _fail(self, error: Exception) -> None:
-        """The application has raised, or has returned too early."""
+        """Handle that the application has raised, or has returned too early."""
         if self._transport.raise_app_exceptions:
             self._error = error
         elif self._progress <= HELD:
@@ -204,7 +205,7 @@ class ASGIResponse:
         return scope
 
     async def _receive(self) -> Message:
-        """ASGI's `receive`."""
+        """Return the next message to the application: ASGI's `receive`."""
         if not self._is_read and not self._is_gone:
             content = self._outgoing.content
             if isinstance(content, bytes):
@@ -222,7 +223,7 @@ class ASGIResponse:
             except StopAsyncIteration:
                 self._is_read = True
                 return {"type": "http.request", "body": b"", "more_body": False}
-            except Exception as error:  # the caller's own iterable: the caller gets its error
+            except Exception as error:  # an error of the caller's own iterable goes to the caller
                 self._error = error
                 self._is_gone = True
         while not self._is_gone and self._progress != COMPLETE:
@@ -236,7 +237,8 @@ class ASGIResponse:
         return {"type": "http.request", "body": piece, "more_body": is_more}
 
     async def _send(self, message: Message) -> None:
-        """ASGI's `send`. Raises ClientGone, an OSError, once the response was given up."""
+        """Take a message of the application: ASGI's `send`. Raises ClientGone, an OSError, once the response was
+        given up."""
         kind = message["type"]
         if self._is_gone:
             raise ClientGone("the client has given up the request")
@@ -273,7 +275,7 @@ class ASGIResponse:
                 self._is_gone = True
                 self._pieces.clear()
                 self._tell()
-                raise ClientGone("the client takes no response of this size")
+                raise ClientGone("the client accepts no response of this size")
         if not is_more:
             if self._has_trailers:
                 self._progress = TRAILERS
@@ -291,19 +293,19 @@ class ASGIResponse:
 
     def _complete(self) -> None:
         self._progress = COMPLETE
-        self._wake_app()  # whoever waits for the disconnect
+        self._wake_app()  # a waiting `receive` gets the disconnect
         if self._outgoing.method == b"HEAD" or self._status in _BODILESS:
             return
         for name, value in self._headers:
             if name == b"content-length" and value != b"%d" % self._sent:
                 kind = TruncatedBody if value.isdigit() and int(value) > self._sent else RemoteProtocolError
-                text = f"the application announced content of {value.decode('latin-1')} octets and sent {self._sent}"
+                text = f"the application announced content of {value.decode('latin-1')} bytes and sent {self._sent}"
                 self._error = kind(text, url=self._outgoing.url)
 
     # -- between the two ---------------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        """Let the reader look."""
+        """Wake the reader."""
         news = self._news
         if news is not None and not news.done():
             news.set_result(None)
@@ -327,5 +329,5 @@ def expire(waiter: asyncio.Future[None], error: Exception) -> None:
 
 
 def pairs(headers: Any) -> Pairs:
-    """An ASGI message's headers as ours."""
+    """Return an ASGI message's headers as pairs."""
     return [(bytes(name).lower(), bytes(value)) for name, value in headers]

@@ -26,8 +26,8 @@ _DENIAL: Final = {
 
 
 class MemoryTunnel:
-    """One end of a tunnel in memory; see `headrace.websocket.tunnel.Tunnel`. What is written arrives in the loop's next
-    turn; WINDOW octets may be on their way."""
+    """One end of a tunnel in memory; see `headrace.websocket.tunnel.Tunnel`. Written bytes arrive in the loop's next
+    turn; WINDOW bytes may be on their way."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.receiver: Any = None
@@ -39,29 +39,29 @@ class MemoryTunnel:
 
     @classmethod
     def pair(cls, loop: asyncio.AbstractEventLoop) -> tuple[MemoryTunnel, MemoryTunnel]:
-        """Both ends."""
+        """Return both ends."""
         one, two = cls(loop), cls(loop)
         one.other, two.other = two, one
         return one, two
 
     @property
     def blocked(self) -> bool:
-        """True while more than WINDOW octets are not consumed."""
+        """Return True while more than WINDOW bytes are not consumed."""
         return self._unread > WINDOW and not self._is_gone
 
     async def unblocked(self) -> None:
-        """Return when there is room. Raises OSError when the tunnel is gone."""
+        """Wait until there is room. Raises OSError when the tunnel is lost."""
         while self.blocked:
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiters.append(waiter)
             await waiter
         if self._is_gone:
-            raise ClientGone("the other end is gone")
+            raise ClientGone("the other end is lost")
 
     def write(self, data: bytes, end: bool) -> None:
-        """Send octets, and with `end` the end of this side."""
+        """Send bytes, and with `end` the end of this side."""
         if self._is_gone:
-            raise ClientGone("the other end is gone")
+            raise ClientGone("the other end is lost")
         self._unread += len(data)
         self._loop.call_soon(self.other._deliver, data, end)
 
@@ -90,7 +90,7 @@ class MemoryTunnel:
         if not self._is_gone:
             self._is_gone = True
             self._wake()
-            self.receiver.on_lost("the other end is gone")
+            self.receiver.on_lost("the other end is lost")
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -100,7 +100,7 @@ class MemoryTunnel:
 
 
 class ASGIHandshake(ASGIResponse):
-    """The application's answer to a request for a WebSocket: yes and a tunnel, or a refusal with its content."""
+    """The application's answer to a request for a WebSocket: accepted with a tunnel, or a refusal with its content."""
 
     head: ResponseHead
 
@@ -110,7 +110,7 @@ class ASGIHandshake(ASGIResponse):
     _ends: tuple[MemoryTunnel, MemoryTunnel] | None = None
 
     def tunnel(self, receiver: Any) -> Tunnel:
-        """The client's end of the tunnel, once the application has accepted."""
+        """Return the client's end of the tunnel, once the application has accepted."""
         assert self._ends is not None
         self._ends[0].receiver = receiver
         return self._ends[0]
@@ -169,7 +169,7 @@ class ASGIHandshake(ASGIResponse):
                 raise ClientGone(str(closed)) from None
         elif kind == "websocket.close":
             if not socket.is_open:
-                raise ClientGone("the WebSocket is closed already")
+                raise ClientGone("the WebSocket is already closed")
             socket.close_soon(message.get("code") or NORMAL, message.get("reason") or "")
         else:
             raise RuntimeError(f"unexpected ASGI message '{kind}': expected are 'websocket.send' and 'websocket.close'")

@@ -16,11 +16,11 @@ SHUTDOWN_S: Final = 5.0
 
 
 class LifespanError(RuntimeError):
-    """The application said that its start or its shutdown failed, or failed in it."""
+    """The application's start or shutdown failed."""
 
 
 class Lifespan:
-    """One task in which the application has its whole life.
+    """One task in which the application has its whole lifespan.
 
     With `is_required` False, an application that raises when it is called with a lifespan scope is used without one.
     The task runs in `context`, not in that of the first request.
@@ -40,8 +40,8 @@ class Lifespan:
         self._context = context
 
     async def startup(self) -> dict[str, Any] | None:
-        """Send `lifespan.startup` and wait. Returns the state, None without a lifespan. Raises LifespanError; a second
-        call waits for the same start."""
+        """Send `lifespan.startup` and wait for its end. Return the state, or None without a lifespan. A second call
+        waits for the same start. Raises LifespanError."""
         if self._task is None:
             self._inbox.put_nowait({"type": "lifespan.startup"})
             self._task = asyncio.get_running_loop().create_task(self._run(), context=self._context)

@@ -1,4 +1,4 @@
-"""Two ends of a connection in memory, as asyncio's transports: what one writes, the other's protocol receives."""
+"""Two ends of a connection in memory, as asyncio transports: the protocol of one receives the bytes of the other."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import errno
 import os
 from typing import Any, Final
 
-HIGH_WATER: Final = 65_536  # octets that wait for a paused reader before its writer is paused
+HIGH_WATER: Final = 65_536  # bytes that wait for a paused reader before its writer is paused
 
 
 class MemoryTransport(asyncio.Transport):
-    """One end. Octets arrive in the loop's next turn; `pair` joins two protocols."""
+    """One end. Bytes arrive in the loop's next turn; `pair` joins two protocols."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.Protocol) -> None:
         super().__init__()
         self._loop = loop
         self._protocol = protocol
         self._other: MemoryTransport = self
-        self._waiting: list[bytes] = []  # what the other end wrote while reading is paused here
+        self._waiting: list[bytes] = []  # bytes from the other end while reading is paused here
         self._is_paused = False
         self._is_writer_paused = False
-        self._has_ended = False  # the other end said that no more comes
+        self._has_ended = False  # the other end sends no more
         self._is_closing = False
         self._is_lost = False
 
@@ -50,7 +50,7 @@ class MemoryTransport(asyncio.Transport):
             self._loop.call_soon(self._other._deliver_eof)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing waits on this side."""
+        """Do nothing: no bytes wait on this side."""
 
     def get_write_buffer_size(self) -> int:
         return sum(map(len, self._other._waiting))
@@ -108,7 +108,7 @@ class MemoryTransport(asyncio.Transport):
             self._loop.call_soon(self._lose, None)
 
     def abort(self) -> None:
-        """End both ends now, as a reset of TCP does."""
+        """End both ends now, like a TCP reset."""
         if not self._is_lost:
             self._is_closing = True
             self._loop.call_soon(self._lose, None)

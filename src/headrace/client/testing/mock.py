@@ -1,7 +1,7 @@
 """A server that exists only in a test: it answers as a handler says, and fails as servers and networks do.
 
-Between it and the client stand the real pool, the real driver and two real engines, joined in memory: what a fault
-leads to here, it leads to on a network.
+Between it and the client stand the real pool, the real driver and two real engines, joined in memory. So a fault has
+the same effect as on a network.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ from headrace.transport.kinds import kind_of
 class MockTransport:
     """Carries requests to `answers`: `Client(transport=MockTransport(handler))`.
 
-    `answers` is a function of a MockRequest, called when the request has come whole; or a coroutine function, called as
-    soon as its head has, which may `await request.read()`. It returns an Answer, or a fault. Or it is a list: then each
-    request gets the next of it, and an AssertionError when there is none. What a handler raises, the request raises.
+    `answers` is a function of a MockRequest, called when the request has arrived whole; or a coroutine function, called
+    as soon as its head has arrived, which may `await request.read()`. It returns an Answer, or a fault. Or `answers` is
+    a list: each request gets the next one, and an AssertionError when there is none. The request raises the handler's
+    exceptions.
 
-    `attempts` is what becomes of one attempt to connect after another: an error to raise, or None to succeed, as all
-    further ones do. `http_version` is what the server speaks. `limits` are the server's, `config` is the client's: its
-    limits of the pool hold, its DNS, TLS and proxies do not.
+    `attempts` has the results of attempts to connect, one after another: an error to raise, or None to succeed, as all
+    further ones do. The server speaks `http_version`. `limits` are the server's. `config` is the client's: its limits
+    of the pool count; its DNS, TLS and proxies do not.
     """
 
     def __init__(
@@ -56,9 +57,9 @@ class MockTransport:
         config: NetworkConfig | None = None,
     ) -> None:
         self.requests: list[MockRequest] = []
-        """Every request that has reached the server, in order: one that is sent again stands here twice."""
+        """Every request that has reached the server, in order. One that is sent again is listed twice."""
         self.connections: int = 0
-        """Connections that were made."""
+        """Number of connections that were made."""
         self._handler: Handler = answers if callable(answers) else _script(answers)
         self._protocol: Literal["h2", "http/1.1"] = "h2" if http_version == "2" else "http/1.1"
         self._attempts = iter(attempts)
@@ -89,7 +90,7 @@ class MockTransport:
         self._open.clear()
 
     async def connect(self, origin: Origin, owner: DriverOwner, **options: Any) -> ClientDriver:
-        """Make a connection in memory; for the pool."""
+        """Return a connection in memory; the pool calls it."""
         outcome = next(self._attempts, None)
         if outcome is not None:
             raise outcome
@@ -98,7 +99,7 @@ class MockTransport:
 
         def on_error(stream_id: int, error: Exception) -> None:
             exchange = driver.live.get(stream_id)
-            if exchange is not None:  # else nobody waits for it any more
+            if exchange is not None:  # else no caller waits for it any more
                 self._errors[exchange.outgoing] = error
 
         server = MockConnection(
@@ -117,7 +118,7 @@ def _script(answers: Iterable[Answer | Fault]) -> Handler:
     count = len(left)
     for each in left:
         if not isinstance(each, (Answer, Fault)):
-            raise TypeError(f"the answers of a MockTransport are of Answer and of faults, not {kind_of(each)}")
+            raise TypeError(f"the answers of a MockTransport must be of Answer or of a fault, not {kind_of(each)}")
 
     def handler(request: MockRequest) -> Answer | Fault:
         if not left:

@@ -1,4 +1,4 @@
-"""The server's side of a MockTransport: a real engine on a connection in memory, which does what a script says."""
+"""The server's side of a MockTransport: a real engine on a connection in memory, which follows a script."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ Handler = Callable[["MockRequest"], Answer | Fault | Awaitable[Answer | Fault]]
 
 
 class MockRequest:
-    """A request as it reached the server."""
+    """A request in the form in which it reached the server."""
 
     def __init__(self, connection: MockConnection, head: Any) -> None:
         self.method: str = head.method.decode("ascii")
         self.headers: Pairs = head.headers
-        """Names in lower case. The host is in `url`."""
+        """Fields with names in lower case. The host is in `url`."""
         self.target: str = head.path.decode("latin-1")
         """Path and query as they stood on the wire."""
         self.url: str = f"{connection.origin.scheme}://{head.authority.decode('latin-1')}{self.target}"
         self.http_version: str = connection.http_version
         self.content: bytes = b""
-        """What has come of the content: all of it where the handler is no coroutine function."""
+        """The content that has arrived: all of it, unless the handler is a coroutine function."""
         self.trailers: Pairs = []
         self.stream_id: int = head.stream_id
         self.is_complete: bool = head.end_stream
         self.gone: str | None = None
-        """Why the client has given up the request; None as long as it has not."""
+        """The reason why the client has given up the request; None while it has not."""
         self._connection = connection
         self._owed = 0
         self._waiters: list[asyncio.Future[None]] = []
@@ -60,17 +60,17 @@ class MockRequest:
 
     @property
     def path(self) -> str:
-        """The path without the query, percent-decoded."""
+        """Return the path without the query, percent-decoded."""
         return unquote(self.target.partition("?")[0])
 
     def header(self, name: str) -> str | None:
-        """A field's value, several joined with a comma; None when it is not there."""
+        """Return a field's value, several joined with a comma; None when there is none."""
         wanted = name.lower().encode("latin-1")
         values = [value for each, value in self.headers if each == wanted]
         return b", ".join(values).decode("latin-1") if values else None
 
     async def read(self) -> bytes:
-        """The whole content. Its window is given back as it comes. Raises OSError when the client gives up."""
+        """Return the whole content. Its window is given back as it arrives. Raises OSError when the client gives up."""
         while not self.is_complete:
             self.invite()
             await self.changed()
@@ -91,14 +91,14 @@ class MockRequest:
             raise OSError(f"the client gave up: {self.gone}")
 
     def take(self, data: bytes, owed: int, ended: bool) -> None:
-        """Content has come; for the connection."""
+        """Take content; called by the connection."""
         self.content += data
         self._owed += owed
         self.is_complete = self.is_complete or ended
         self.wake()
 
     def wake(self) -> None:
-        """Let those who wait look; for the connection."""
+        """Wake the waiting tasks; called by the connection."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -106,7 +106,7 @@ class MockRequest:
 
 
 class MockConnection(Connection):
-    """One connection of the server. `on_error` gets the stream of a request, and what its handler raised."""
+    """One connection of the server. `on_error` is called with the stream of a request, and its handler's exception."""
 
     __slots__ = (
         "_accepted",
@@ -166,7 +166,7 @@ class MockConnection(Connection):
 
     def on_lost(self) -> None:
         for request in list(self.live.values()):
-            self._gave_up(request, "the connection is gone")
+            self._gave_up(request, "the connection is lost")
 
     def consumed(self, stream_id: int, count: int) -> None:
         """Give window back."""
@@ -175,7 +175,7 @@ class MockConnection(Connection):
             self._write()
 
     def end(self) -> None:
-        """End what runs, and the connection."""
+        """End the running requests, and the connection."""
         for task in list(self._tasks):
             task.cancel()
         self.abort()
@@ -271,7 +271,7 @@ class MockConnection(Connection):
     # -- faults ------------------------------------------------------------------------------------------------
 
     async def _go_wrong(self, request: MockRequest, fault: Fault) -> bool:
-        """Do what the fault says. True when the rest of the answer follows."""
+        """Carry out the fault. Return True when the rest of the answer follows."""
         is_h2 = self.http_version == "2"
         transport = self.transport
         if transport is None:
@@ -301,12 +301,12 @@ class MockConnection(Connection):
             await self._stall(request, None)
         elif isinstance(fault, (GoAway, Truncated)):
             transport.close()
-        else:  # Lost, and on HTTP/1.1 what ends a stream
+        else:  # Lost, and the HTTP/1.1 forms of faults that end a stream
             self.abort()
         return False
 
     async def _stall(self, request: MockRequest, seconds: float | None) -> None:
-        """Wait; for ever with None, which ends when the client gives up."""
+        """Wait; with None for ever, until the client gives up."""
         if seconds is None:
             while True:
                 await request.changed()

@@ -1,4 +1,4 @@
-"""What a server of a MockTransport is to do with a request: answers, and faults."""
+"""The script of a server of a MockTransport: answers, and faults."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Fields = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, b
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Base of what can go wrong with a response.
+    """Base of the faults of a response.
 
-    `after` is the number of octets of content that come before: 0 is right behind the head. Returned by a handler in
-    place of an Answer, a fault takes the place of the head.
+    `after` is the number of bytes of content before the fault: 0 is right behind the head. A handler may return a fault
+    in place of an Answer; then it takes the place of the head.
     """
 
     after: int = 0
@@ -26,20 +26,20 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Reset(Fault):
-    """The stream is reset with `code` (RFC 9113 §7). On HTTP/1.1 the connection is."""
+    """The server resets the stream with `code` (RFC 9113 §7), or an HTTP/1.1 connection."""
 
     code: int = INTERNAL_ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Lost(Fault):
-    """The connection is reset, and every request on it."""
+    """The server resets the connection, with every request on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoAway(Fault):
-    """GOAWAY with `code`, and the end of the connection. `processed` says whether it names this request as processed,
-    so that it must not be sent again, or not. On HTTP/1.1 the connection ends."""
+    """GOAWAY with `code`, and the end of the connection. `processed` decides whether it names this request as
+    processed, so that it must not be sent again. An HTTP/1.1 connection just ends."""
 
     code: int = ENHANCE_YOUR_CALM
     processed: bool = False
@@ -47,39 +47,39 @@ class GoAway(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Drain(Fault):
-    """A graceful GOAWAY, and then the rest of the response: the client must not notice but by its next connection. On
-    HTTP/1.1 nothing is said."""
+    """A graceful GOAWAY, and then the rest of the response: the client only makes another connection next time. Over
+    HTTP/1.1 nothing happens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stall(Fault):
-    """Nothing more comes for `seconds`, then the rest; with None, nothing ever. In place of an Answer: no head, and the
-    request's content is not read, so that its window closes."""
+    """The server sends nothing for `seconds`, then the rest; with None, nothing ever. In place of an Answer: no
+    head, and the server does not read the request's content, so that its window closes."""
 
     seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Truncated(Fault):
-    """The content ends here, whatever was announced."""
+    """The content ends here, before its announced length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raw(Fault):
-    """These octets stand on the wire, whatever they mean; the rest follows."""
+    """The server sends these bytes, valid or not; then the rest follows."""
 
     octets: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused(Fault):
-    """REFUSED_STREAM: the server has not processed the request. On HTTP/1.1 the connection is reset."""
+    """REFUSED_STREAM: the server has not processed the request. Over HTTP/1.1 the connection is reset."""
 
 
 class Answer:
-    """A response: `status`, `headers` in any form that the client takes, and `content`, or `text`, or `json`.
+    """A response: `status`, `headers` in any form that the client accepts, and `content`, or `text`, or `json`.
 
-    `trailers` follow the content, `early_hints` are fields of a 103 before the head. `fault` goes wrong on the way.
+    `trailers` follow the content, `early_hints` are the fields of a 103 before the head. `fault` happens on the way.
     Raises ValueError for more than one kind of content.
     """
 
@@ -98,7 +98,7 @@ class Answer:
         fault: Fault | None = None,
     ) -> None:
         if bool(content) + (text is not None) + (json is not None) > 1:
-            raise ValueError("an Answer has one content: octets, text or json")
+            raise ValueError("an Answer has one content: bytes, text or json")
         self.status: int = status
         self.headers: Pairs = pairs(headers)
         self.content: bytes = content
@@ -117,7 +117,7 @@ class Answer:
 
 
 def pairs(fields: Fields) -> Pairs:
-    """Fields as octets, with names in lower case."""
+    """Return fields as bytes, with names in lower case."""
     items: Iterable[tuple[Any, Any]] = fields.items() if isinstance(fields, Mapping) else fields
     return [(_octets(name).lower(), _octets(value)) for name, value in items]
 

@@ -1,1 +1,1 @@
-"""Carriers of requests that are not our own pool of connections, and carriers of ours for other clients."""
+"""Transports for httpx and httpx2, and the former paths of the transports for tests."""

@@ -1,4 +1,4 @@
-"""Where the ASGI transport was before `headrace.client.testing`; both paths work."""
+"""The former path of the ASGI transport, now in `headrace.client.testing`; both paths work."""
 
 from headrace.client.testing.asgi import ASGIResponse, ASGITransport, ClientGone, LifespanError
 

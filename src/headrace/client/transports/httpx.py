@@ -18,18 +18,18 @@ class _SyncStream(SyncContent, httpx.SyncByteStream):
 
 
 class Response(ReadyResponse, httpx.Response):
-    """httpx's own, which is read faster where all of its content came with its head."""
+    """httpx's own class, which is read faster when all of its content arrived with its head."""
 
 
 class AsyncTransport(AsyncBridge, httpx.AsyncBaseTransport):
     """Carries the requests of an httpx.AsyncClient: HTTP/2 and HTTP/1.1, multiplexed, over headrace's pool.
 
-    `options` are those of `headrace.NetworkConfig`; the client's own `http2`, `verify`, `limits`
-    and `proxy` do not reach a transport that is given to it. `transport` is any other carrier of ours instead, such as
+    `options` are those of `headrace.NetworkConfig`; httpx does not pass the client's own `http2`, `verify`, `limits`
+    and `proxy` to a given transport. `transport` is another headrace transport to use instead, such as
     `ASGITransport(app)`. Errors are httpx's own.
 
-    A response's `extensions` have `http_version`, and `trailers`, to be called once the content was read. A request's
-    `extensions` may have `on_informational`, which is called with status and fields of each 1xx response.
+    A response's `extensions` have `http_version`, and `trailers`, a function to call once the content was read. A
+    request's `extensions` may have `on_informational`, which is called with status and fields of each 1xx response.
     """
 
     api: ModuleType = httpx

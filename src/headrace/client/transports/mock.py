@@ -1,4 +1,4 @@
-"""Where the mock transport was before `headrace.client.testing`; both paths work."""
+"""The former path of the mock transport, now in `headrace.client.testing`; both paths work."""
 
 from headrace.client.testing.mock import (
     Answer,
