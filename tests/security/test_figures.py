@@ -18,7 +18,8 @@ from headrace.client.connection.driver import H1_WINDOW
 from headrace.client.connection.owner import CLIENT_LIMITS
 from headrace.client.errors import InvalidURL
 from headrace.client.message.cookies import MAX_COOKIE, MAX_COOKIES, Cookies
-from headrace.client.message.url import CACHED_URLS, MAX_URL_LENGTH, URL, _parsed
+from headrace.client.message.url import CACHED_URLS, URL, _parsed
+from headrace.client.message.url_parts.grammar import MAX_URL_LENGTH
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 from headrace.server.connection.exchange import Exchange

@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from headrace.client.message.cookies import CookieConflict, Cookies, CookiesLike
     from headrace.client.message.encode import FileLike, FilesLike, FormLike
     from headrace.client.message.headers import Headers, HeadersLike
-    from headrace.client.message.query import ParamsLike, QueryParams
     from headrace.client.message.request import ClientRequest as Request
     from headrace.client.message.response import ClientResponse as Response
     from headrace.client.message.url import URL
+    from headrace.client.message.url_parts.query import ParamsLike, QueryParams
     from headrace.client.pool.network import NetworkTransport
     from headrace.client.sync.client import SyncClient, SyncResponse
     from headrace.client.timeouts import Timeouts
@@ -117,7 +117,7 @@ _HOMES = {
     "pool.network": ("NetworkTransport",),
     "connect.config": ("NetworkConfig",),
     "connect.proxy": ("Proxy", "ProxyLike"),
-    "message.query": ("ParamsLike", "QueryParams"),
+    "message.url_parts.query": ("ParamsLike", "QueryParams"),
     "calls.retry": (
         "RetryBudget",
         "RetryPolicy",

@@ -22,11 +22,11 @@ from headrace.client.interface import Transport
 from headrace.client.message.decoding import MAX_RATIO
 from headrace.client.message.headers import Headers, HeadersLike
 from headrace.client.message.jar import JarHolder
-from headrace.client.message.query import ParamsLike
 from headrace.client.message.request import Call, ClientRequest, checked_request
 from headrace.client.message.response import REDIRECTS, BaseResponse, ClientResponse, no_incoming
 from headrace.client.message.streaming import MAX_RESPONSE_SIZE, Streaming, decoded_whole, told
 from headrace.client.message.url import URL
+from headrace.client.message.url_parts.query import ParamsLike
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 if TYPE_CHECKING:

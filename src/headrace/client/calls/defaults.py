@@ -12,9 +12,9 @@ from headrace.client.interface import Origin, Pairs
 from headrace.client.message.decoding import accept_encoding
 from headrace.client.message.headers import Headers, HeadersLike
 from headrace.client.message.jar import JarHolder
-from headrace.client.message.query import ParamsLike, QueryParams
 from headrace.client.message.request import ClientRequest
 from headrace.client.message.url import URL
+from headrace.client.message.url_parts.query import ParamsLike, QueryParams
 from headrace.client.timeouts import Timeouts
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from headrace.client.interface import Transport
     from headrace.client.message.cookies import CookiesLike
     from headrace.client.message.encode import FilesLike, FormLike
-    from headrace.client.message.query import ParamsLike
     from headrace.client.message.response import ClientResponse
     from headrace.client.message.url import URL
+    from headrace.client.message.url_parts.query import ParamsLike
 
 
 class RequestOptions(TypedDict, total=False):

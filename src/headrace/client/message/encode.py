@@ -23,7 +23,7 @@ from headrace.client.message.content import (
     as_content,
 )
 from headrace.client.message.headers import Headers, HeadersLike
-from headrace.client.message.query import Value, primitive_text
+from headrace.client.message.url_parts.query import Value, primitive_text
 
 FormLike: TypeAlias = Mapping[str, Value] | Sequence[tuple[str, Value]]
 """The fields of a form: a mapping or pairs; a list gives a name several values."""

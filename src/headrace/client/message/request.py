@@ -9,8 +9,8 @@ from headrace.client.interface import Content, Origin, Outgoing, Pairs, in_this_
 from headrace.client.message.content import ContentLike, ContentWith, TrailersLike
 from headrace.client.message.encode import FilesLike, FormLike, encode_content
 from headrace.client.message.headers import Headers, HeadersLike
-from headrace.client.message.query import ParamsLike
 from headrace.client.message.url import URL
+from headrace.client.message.url_parts.query import ParamsLike
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.engine.fields import is_authority, is_token
 from headrace.engine.message import parse_content_length

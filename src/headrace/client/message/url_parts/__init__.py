@@ -1,0 +1,1 @@
+"""The parts of a URL: its grammar, its host, its query."""
