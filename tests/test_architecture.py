@@ -54,7 +54,6 @@ MOST_FILES = 16
 LONG_FILES = {
     "src/headrace/client/connection/driver.py": 483,
     "src/headrace/client/connection/exchange.py": 429,
-    "src/headrace/client/message/response.py": 457,
     "src/headrace/client/pool/network.py": 466,
     "src/headrace/engine/fields.py": 476,
     "src/headrace/engine/h2/connection.py": 575,

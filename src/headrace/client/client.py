@@ -19,11 +19,13 @@ from headrace.client.calls.sse import MAX_EVENT_SIZE, EventSource
 from headrace.client.deadline import until
 from headrace.client.errors import PoolError, RequestError
 from headrace.client.interface import Transport
+from headrace.client.message.base_response import REDIRECTS, BaseResponse
 from headrace.client.message.decoding import MAX_RATIO
 from headrace.client.message.headers import Headers, HeadersLike
+from headrace.client.message.incoming import no_incoming
 from headrace.client.message.jar import JarHolder
 from headrace.client.message.request import Call, ClientRequest, checked_request
-from headrace.client.message.response import REDIRECTS, BaseResponse, ClientResponse, no_incoming
+from headrace.client.message.response import ClientResponse
 from headrace.client.message.streaming import MAX_RESPONSE_SIZE, Streaming, decoded_whole, told
 from headrace.client.message.url import URL
 from headrace.client.message.url_parts.query import ParamsLike
@@ -162,9 +164,7 @@ class Client(Defaults):
 
     def stream(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> StreamedResponse:
         """Send a request and read its response as a stream: `async with client.stream("GET", url) as response`.
-
-        Leaving the block gives up the unread rest. Entering it raises as `request` does.
-        """
+        Leaving the block gives up the unread rest. Entering it raises as `request` does."""
         return StreamedResponse(self, method, url, options)
 
     def websocket(

@@ -13,7 +13,7 @@ from headrace.client.errors import DecodingError
 from headrace.client.interface import ResponseHead
 from headrace.client.message import streaming
 from headrace.client.message.decoding import MANY_MEMBERS, MEMBER_SIZE, STEP, TAKEN, ContentDecoder
-from headrace.client.message.response import Received
+from headrace.client.message.incoming import Received
 from headrace.client.message.streaming import Streaming, decoded_whole
 
 EMPTY_MEMBER = gzip.compress(b"", mtime=0)

@@ -14,10 +14,12 @@ from headrace.client.calls.redirects import may_keep_credentials, redirected
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.errors import BodyConsumed, RequestError, TooManyRedirects
 from headrace.client.interface import Transport, in_this_context
+from headrace.client.message.base_response import REDIRECTS
 from headrace.client.message.content import as_content
+from headrace.client.message.incoming import no_incoming
 from headrace.client.message.jar import JarHolder
 from headrace.client.message.request import Call, ClientRequest, checked_request
-from headrace.client.message.response import REDIRECTS, ClientResponse, no_incoming
+from headrace.client.message.response import ClientResponse
 from headrace.client.message.streaming import Streaming, decoded_whole, told
 from headrace.engine.message import parse_content_length
 

@@ -25,8 +25,8 @@ from headrace.client.errors import (
 
 if TYPE_CHECKING:
     from headrace.client.interface import Origin
+    from headrace.client.message.base_response import BaseResponse
     from headrace.client.message.request import ClientRequest
-    from headrace.client.message.response import BaseResponse
 
 IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 STATUSES: Final = frozenset((429, 502, 503, 504))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from headrace.client.errors import RequestError, StreamConsumed, too_large
 from headrace.client.interface import Incoming, Pairs
 from headrace.client.message.decoding import ContentDecoder, codings_of
 from headrace.client.message.request import Call
+from headrace.client.message.text import LineSplitter
 
 MAX_RESPONSE_SIZE: Final = 268_435_456
 """256 MiB: the limit for a program that has not set one, which keeps the response in memory. For more, read a
@@ -160,6 +162,32 @@ async def sized(source: AsyncGenerator[bytes, None], size: int | None) -> AsyncG
                 del held[:size]
         if held:
             yield bytes(held)
+    finally:
+        await source.aclose()
+
+
+async def decoded_text(source: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[str, None]:
+    """Yield the text of an async generator of bytes. It is closed with this one."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    try:
+        async for piece in source:
+            if text := decoder.decode(piece):
+                yield text
+        if text := decoder.decode(b"", True):
+            yield text
+    finally:
+        await source.aclose()
+
+
+async def lines_of(source: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    """Yield the lines of an async generator of text, without their ends. It is closed with this one."""
+    splitter = LineSplitter()
+    try:
+        async for text in source:
+            for line in splitter.feed(text):
+                yield line
+        for line in splitter.finish():
+            yield line
     finally:
         await source.aclose()
 

@@ -19,11 +19,12 @@ from headrace.client.calls.options import (
 )
 from headrace.client.client import Client
 from headrace.client.loop_thread import LoopThread, shared
+from headrace.client.message.base_response import BaseResponse
 from headrace.client.message.content import AsksInThreads
 from headrace.client.message.cookies import Cookies
 from headrace.client.message.headers import Headers
 from headrace.client.message.request import ClientRequest, checked_request
-from headrace.client.message.response import BaseResponse, ClientResponse
+from headrace.client.message.response import ClientResponse
 from headrace.client.message.streaming import pieces_of
 from headrace.client.message.text import split_lines
 from headrace.client.message.url import URL
