@@ -25,7 +25,8 @@ from headrace.client.connect.addresses import Address, open_socket
 from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.connector import _attach as attach
 from headrace.client.connection.driver import ClientDriver
-from headrace.client.connection.exchange import Exchange, HeldResponse
+from headrace.client.connection.exchange import Exchange
+from headrace.client.connection.held_response import HeldResponse
 from headrace.client.connection.upload import ContentUpload, OctetsUpload
 from headrace.client.pool.network import NetworkTransport
 from headrace.engine.h2.stream import Stream

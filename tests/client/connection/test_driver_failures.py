@@ -423,13 +423,13 @@ def test_each_piece_begins_the_read_timeout_anew(run: Run, whole: bool) -> None:
     async def main() -> None:
         async with listening() as server:
             driver, _ = await connect(server)
-            driver.loop = clock = Turned(driver.loop)  # type: ignore[assignment]
+            driver.loop = driver._timeouts._loop = clock = Turned(driver.loop)  # type: ignore[assignment]
             peer = await server.accepted()
             timeouts = Timeouts(headers=60.0, read=30.0, write=10.0)
             exchange = driver.begin(get(timeouts=timeouts), whole)
             asked = await peer.request()
             clock.ahead += 59.0
-            driver._look()  # as the timer would
+            driver._timeouts.check()  # as the timer would
             assert not exchange.is_over
             peer.begin(asked.stream_id)
             for _ in range(5):
@@ -437,14 +437,14 @@ def test_each_piece_begins_the_read_timeout_anew(run: Run, whole: bool) -> None:
                 if not whole and exchange.chunks:
                     assert await exchange.receive() == b"a piece"
                 clock.ahead += 29.0
-                driver._look()
+                driver._timeouts.check()
                 assert not exchange.is_over
                 peer.content(asked.stream_id, b"a piece")
             await peer.round_trip()
             if not whole:
                 assert await exchange.receive() == b"a piece"
             clock.ahead += 31.0
-            driver._look()
+            driver._timeouts.check()
             assert isinstance(exchange.error, ReadTimeout)
 
     run(main())
@@ -485,7 +485,7 @@ def test_timeouts_of_different_lengths_share_one_timer(run: Run) -> None:
             peer = await server.accepted()
             await settled(lambda: driver.settings_seen)
             clock: Any = HandClock(driver.loop)
-            driver.loop = clock
+            driver.loop = driver._timeouts._loop = clock
             exchanges = {
                 seconds: driver.begin(get(timeouts=Timeouts(headers=seconds, read=None, write=None)), True)
                 for seconds in (0.15, 60.0, 0.05, 0.1, None)

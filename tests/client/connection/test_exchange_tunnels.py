@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.client.connection.driver import CLIENT_LIMITS
-from headrace.client.connection.exchange import HeldResponse
+from headrace.client.connection.held_response import HeldResponse
 from headrace.client.errors import ConnectionLost, HeadersTimeout
 from headrace.client.interface import Outgoing
 from headrace.client.timeouts import Timeouts

@@ -11,7 +11,7 @@ import contextvars
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.client.connection.exchange import HeldResponse
+    from headrace.client.connection.held_response import HeldResponse
     from headrace.websocket.tunnel import Tunnel
 
 

@@ -11,60 +11,59 @@ from typing import TYPE_CHECKING
 
 from headrace.client.connection import failures
 from headrace.client.connection.exchange import NEVER, STREAMED, Exchange
-from headrace.engine.contract import ClientEngine
-from headrace.transport.connection import Connection
 
 if TYPE_CHECKING:
     import asyncio
+    import contextvars
 
     from headrace.client.timeouts import Timeouts
 
 
-class DriverDeadlines(Connection):
-    """A connection that knows its exchanges and the limits of their waits."""
+class ExchangeTimeouts:
+    """The timer of a connection's exchanges. `live` has those that are not over, by stream; the connection fills it."""
 
-    __slots__ = ("_look_at", "_look_timer", "_shortest", "_timeouts", "live", "now")
+    __slots__ = ("_check_at", "_context", "_live", "_loop", "_shortest", "_timeouts", "_timer")
 
-    engine: ClientEngine
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, stall_timeout_s: float) -> None:
-        super().__init__(loop, stall_timeout_s)
-        self.live: dict[int, Exchange] = {}
-        """Exchanges that are not over, by stream."""
-        self.now: float = loop.time()
-        """The event loop's time at the last input."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, context: contextvars.Context, live: dict[int, Exchange]
+    ) -> None:
+        self._loop = loop
+        self._context = context
+        self._live = live
         self._timeouts: Timeouts | None = None
         self._shortest = NEVER
-        self._look_at = NEVER
-        self._look_timer: asyncio.TimerHandle | None = None
+        self._check_at = NEVER
+        self._timer: asyncio.TimerHandle | None = None
 
-    def before_input(self, now: float) -> None:
-        self.now = now
+    @property
+    def is_set(self) -> bool:
+        """Return True while the timer runs."""
+        return self._timer is not None
 
-    def _watch(self, exchange: Exchange) -> None:
+    def watch(self, exchange: Exchange) -> None:
         """Start the first wait of an exchange."""
         timeouts = exchange.outgoing.timeouts
         if timeouts is not self._timeouts:  # usually the same object for all requests
             self._timeouts = timeouts
             self._shortest = _shortest(timeouts)
-        exchange.since = now = self.loop.time()
-        look_at = now + self._shortest
-        if look_at < self._look_at:
-            self._look_by(look_at)
+        exchange.since = now = self._loop.time()
+        check_at = now + self._shortest
+        if check_at < self._check_at:
+            self._check_by(check_at)
 
-    def _look_by(self, when: float) -> None:
-        if self._look_timer is not None:
-            self._look_timer.cancel()
-        self._look_at = when
-        self._look_timer = self.context.copy().run(self.loop.call_at, when, self._look)
+    def _check_by(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._check_at = when
+        self._timer = self._context.copy().run(self._loop.call_at, when, self.check)
 
-    def _look(self) -> None:
+    def check(self) -> None:
         """Fail the exchanges that have waited too long, and set the time of the next check."""
-        self._look_timer = None
-        self._look_at = NEVER
-        now = self.loop.time()
+        self._timer = None
+        self._check_at = NEVER
+        now = self._loop.time()
         following = NEVER
-        for exchange in list(self.live.values()):
+        for exchange in list(self._live.values()):
             seconds = _limit(exchange)
             if seconds is not None:
                 due = exchange.since + seconds
@@ -72,16 +71,16 @@ class DriverDeadlines(Connection):
                     exchange.fail(failures.timed_out(exchange))
                     continue
                 following = min(following, due)
-            # the exchange may begin another wait
-            following = min(following, now + _shortest(exchange.outgoing.timeouts))
-        if following < self._look_at:
-            self._look_by(following)
+            following = min(following, now + _shortest(exchange.outgoing.timeouts))  # its wait may change
+        if following < self._check_at:
+            self._check_by(following)
 
-    def _stop_looking(self) -> None:
-        if self._look_timer is not None:
-            self._look_timer.cancel()
-            self._look_timer = None
-        self._look_at = NEVER
+    def stop(self) -> None:
+        """Check no more: the connection is lost."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._check_at = NEVER
 
 
 def _limit(exchange: Exchange) -> float | None:

@@ -2,8 +2,8 @@
 
 The driver is the connection's protocol object, on the event loop: a request is a call of `begin`, an event a call of
 its exchange. There is no task and no queue between them (ADR 0018). A request that finds no room waits with the owner,
-which the driver notifies when there is room. The class is written in layers: `deadlines` has the exchanges and their
-timeouts, `state` the owner's questions; requests, events and the end of the connection are here.
+which the driver notifies when there is room. The base class in `state` has the answers to the owner's questions;
+`delivery` passes events to exchanges, and `deadlines` has their timeouts.
 """
 
 from __future__ import annotations
@@ -14,24 +14,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from headrace.client.connection import failures
+from headrace.client.connection.deadlines import ExchangeTimeouts
+from headrace.client.connection.delivery import deliver
 from headrace.client.connection.exchange import COUNTED, STREAMED, WHOLE, Exchange
 from headrace.client.connection.owner import CLIENT_LIMITS, Owner
 from headrace.client.connection.state import DriverState
-from headrace.client.connection.upload import PIECE, ContentUpload, OctetsUpload, Upload, awaits_continue
-from headrace.client.errors import ConnectionLost, RequestError, TLSError, too_large
-from headrace.client.interface import ResponseHead
+from headrace.client.connection.upload import begin_upload
+from headrace.client.errors import ConnectionLost, RequestError, TLSError
 from headrace.engine.events import (
-    ACCEPTED,
-    DATA,
     ENDED,
     GOAWAY,
-    INFORMATIONAL,
     ORIGIN,
     PING_ACK,
-    RESET,
-    RESPONSE,
     SETTINGS,
-    TRAILERS,
 )
 from headrace.engine.h1 import H1ClientConnection
 from headrace.engine.h2 import ClientConnection
@@ -42,7 +37,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from headrace.client.interface import Content, Origin, Outgoing, Pairs
+    from headrace.client.interface import Origin, Outgoing
     from headrace.engine.contract import ClientEngine
     from headrace.engine.limits import Limits
 
@@ -54,8 +49,6 @@ DriverOwner: TypeAlias = Owner["ClientDriver"]
 H1_WINDOW: Final = 524_288
 """Bytes of a response over HTTP/1.1 that may be unread. The kernel's buffers do the work of HTTP/2's windows there, and
 the connection is free for the next request when the response has arrived, read or not."""
-MISDIRECTED: Final = 421
-_tuple: Final = tuple.__new__  # makes a NamedTuple in half the time
 _ANNOUNCED: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # methods whose empty content has a length (RFC 9110 §8.6)
 
 
@@ -68,7 +61,16 @@ class ClientDriver(DriverState):
     retryable.
     """
 
-    __slots__ = ("_cut", "_drain_timer", "_is_alone", "_is_draining", "_protocols", "_wait_for_settings", "owner")
+    __slots__ = (
+        "_cut",
+        "_drain_timer",
+        "_is_alone",
+        "_is_draining",
+        "_protocols",
+        "_timeouts",
+        "_wait_for_settings",
+        "owner",
+    )
 
     # Base classes declare these, too. A type checker that reads the installed package needs them in this class, which
     # sets them.
@@ -99,6 +101,7 @@ class ClientDriver(DriverState):
     ) -> None:
         super().__init__(loop, limits, origin)
         self.owner: DriverOwner = owner
+        self._timeouts = ExchangeTimeouts(loop, self.context, self.live)
         self._protocols = protocols
         self._wait_for_settings = wait_for_settings
         self._is_alone = True
@@ -168,35 +171,19 @@ class ClientDriver(DriverState):
         if stream_id >= MAX_STREAM_ID:  # RFC 9113 §5.1.1: the next request needs another connection
             self._is_draining = True
             self._set_unusable()
-        self._watch(exchange)
+        self._timeouts.watch(exchange)
         if not end:
             exchange.is_plain = False
             exchange.has_content = True
             exchange.is_sending = True
             if not is_tunnel:
-                self._begin_upload(exchange, content)
+                begin_upload(exchange, content)
         if not self.flush_due:
             if self._is_alone and len(live) == 1:
                 self._flush()  # no other request shares the write
             else:
                 self.schedule_flush()
         return exchange
-
-    def _begin_upload(self, exchange: Exchange, content: bytes | Content) -> None:
-        outgoing = exchange.outgoing
-        waits = awaits_continue(outgoing.headers)
-        upload: Upload
-        if not isinstance(content, bytes):
-            upload = exchange.upload = ContentUpload(exchange, content)
-            upload.begin(waits)
-        elif waits or len(content) > PIECE or outgoing.on_sent is not None:
-            upload = exchange.upload = OctetsUpload(exchange, content)
-            upload.begin(waits)
-        elif self.engine.send_data(exchange.stream_id, content, True):
-            exchange.on_sent()
-        else:
-            octets = exchange.upload = OctetsUpload(exchange, content)
-            octets.wait_for_all()
 
     def give_up(self, stream_id: int, code: int) -> None:
         """Reset the stream of an exchange that our side has ended, and forget the exchange."""
@@ -275,7 +262,7 @@ class ClientDriver(DriverState):
         self.cause = f"the server has accepted no bytes for {self._stall_timeout_s:g} s"
 
     def on_lost(self) -> None:
-        self._stop_looking()
+        self._timeouts.stop()
         if self._drain_timer is not None:
             self._drain_timer.cancel()
             self._drain_timer = None
@@ -291,134 +278,31 @@ class ClientDriver(DriverState):
     # -- events ------------------------------------------------------------------------------------------------
 
     def on_events(self, events: Sequence[Any]) -> None:
-        # Typed loosely: `kind` says which event it is, and an isinstance for mypy costs 30 ns an event.
-        live = self.live
-        now = self.now
-        version = self.http_version
-        if version != "2":
-            version = self.engine.http_version
-        completed = 0
-        failed = 0
-        for event in events:
-            kind = event.kind
-            if kind == RESPONSE:
-                exchange = live.get(event.stream_id)
-                if exchange is None:
-                    continue
-                exchange.status = status = event.status
-                exchange.head = _tuple(ResponseHead, (status, event.headers, version))
-                if event.never_indexed is not None:
-                    exchange.note_never_indexed(event.never_indexed)
-                if event.end_stream:
-                    del live[event.stream_id]
-                    completed += 1
-                    exchange.on_complete()
-                else:
-                    if status != 200 and exchange.mode == WHOLE:
-                        outgoing = exchange.outgoing
-                        if status == MISDIRECTED or status in outgoing.on_the_way:
-                            exchange.mode = STREAMED  # most likely the reader wants only the head
-                    if not exchange.is_plain or exchange.mode == STREAMED:
-                        self._on_head(exchange)
-                    if not exchange.is_sending:
-                        exchange.since = now
-            elif kind == DATA:
-                stream_id = event.stream_id
-                exchange = live.get(stream_id)
-                if exchange is None:
-                    self.engine.acknowledge_data(stream_id, event.flow_length)
-                    continue
-                is_last = event.end_stream
-                if exchange.mode == WHOLE:
-                    if exchange.buffer is not None:
-                        exchange.buffer.write(event.data)
-                        if exchange.most and exchange.buffer.tell() > exchange.most:
-                            exchange.fail(too_large(exchange.most))
-                            continue
-                    elif not exchange.chunks:
-                        exchange.chunks.append(event.data)
-                    elif not exchange.gather(event.data):
-                        continue
-                    if not is_last:
-                        self.engine.acknowledge_data(stream_id, event.flow_length)
-                else:
-                    exchange.on_data(event.data, event.flow_length)
-                if not is_last:
-                    if not exchange.is_sending:
-                        exchange.since = now
-                elif exchange.is_tunnel:
-                    exchange.on_peer_ended()
-                else:
-                    del live[stream_id]
-                    completed += 1
-                    exchange.on_complete()
-            elif kind == RESET:
-                exchange = live.pop(event.stream_id, None)
-                if exchange is not None:
-                    failed += 1
-                    exchange.on_failed(failures.stream_failed(self, exchange, event))
-            elif kind == TRAILERS:
-                exchange = live.pop(event.stream_id, None)
-                if exchange is not None:
-                    completed += 1
-                    exchange.trailers = event.headers
-                    if event.never_indexed is not None:
-                        exchange.note_never_indexed(event.never_indexed)
-                    exchange.on_complete()
-            elif kind == ACCEPTED:
-                exchange = live.get(event.stream_id)
-                if exchange is not None:
-                    if exchange.upload is not None:
-                        exchange.upload.on_accepted()
-                    elif exchange.way_out is not None:
-                        exchange.way_out.on_accepted()
-            elif kind == INFORMATIONAL:
-                self._on_informational(event.stream_id, event.status, event.headers, event.never_indexed)
-            elif kind == SETTINGS:
-                self._on_settings()
-            elif kind == GOAWAY:
-                self.goaway_text = failures.goaway_text(event.code, event.debug)
-                self._set_unusable()
-            elif kind == PING_ACK:
-                self._on_ping_ack(event.opaque)
-            elif kind == ORIGIN:
-                self.announced_origins = [*(self.announced_origins or ()), *event.origins]
-                self.owner.on_origins(self)
-            elif kind == ENDED:
-                if self._ended is None:
-                    self._ended = failures.connection_error(self, event)
-                self._set_unusable()
-        if completed or failed:
-            self.completed += completed
-            self._is_alone = completed == 1
-            self._has_ended_some(now)
+        deliver(self, events)
 
-    def _on_head(self, exchange: Exchange) -> None:
-        """Handle the head of a response when a task waits for it, or when the request is not a plain one."""
-        if exchange.has_content and exchange.outgoing.method == b"CONNECT":
-            if exchange.status < 300:
-                exchange.is_tunnel = True
-            else:
-                exchange.is_sending = False
-        if exchange.mode == STREAMED:
-            exchange.wake()
+    def on_connection_event(self, event: Any) -> None:
+        """Handle an event of the engine that belongs to no exchange."""
+        kind = event.kind
+        if kind == SETTINGS:
+            self._on_settings()
+        elif kind == GOAWAY:
+            self.goaway_text = failures.goaway_text(event.code, event.debug)
+            self._set_unusable()
+        elif kind == PING_ACK:
+            self._on_ping_ack(event.opaque)
+        elif kind == ORIGIN:
+            self.announced_origins = [*(self.announced_origins or ()), *event.origins]
+            self.owner.on_origins(self)
+        elif kind == ENDED:
+            if self._ended is None:
+                self._ended = failures.connection_error(self, event)
+            self._set_unusable()
 
-    def _on_informational(
-        self, stream_id: int, status: int, headers: Pairs, never_indexed: frozenset[bytes] | None
-    ) -> None:
-        exchange = self.live.get(stream_id)
-        if exchange is None:
-            return
-        if never_indexed is not None:
-            exchange.note_never_indexed(never_indexed)
-        if status == 100 and exchange.upload is not None:
-            exchange.upload.on_continue()
-        told = exchange.outgoing.on_informational
-        if told is not None:
-            try:
-                told(status, headers)
-            except Exception as error:
-                exchange.fail(error)
+    def on_exchanges_ended(self, completed: int) -> None:
+        """Handle that exchanges have ended in a batch of input, of which `completed` have a complete response."""
+        self.completed += completed
+        self._is_alone = completed == 1
+        self._has_ended_some(self.now)
 
     def _on_settings(self) -> None:
         self.settings_seen = True

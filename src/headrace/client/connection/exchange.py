@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.connection.heap import LARGE, expect
+from headrace.client.connection.held_response import HeldResponse
 from headrace.client.errors import RequestError, StreamConsumed, too_large
 from headrace.engine.errors import CANCEL
 
@@ -74,7 +74,8 @@ class Exchange:
     peer_ended: bool = False
     """True once the peer of a tunnel has ended its side."""
     _is_closed: bool = False
-    _owed: int = 0
+    owed: int = 0
+    """Bytes of the stream's window that the server gets back when the caller takes content."""
     _waiter: asyncio.Future[None] | None = None
 
     def __init__(self, driver: Link, outgoing: Outgoing, stream_id: int, mode: int) -> None:
@@ -157,7 +158,7 @@ class Exchange:
             self.let_be()
         else:
             self._is_closed = True
-            self._owed = 0
+            self.owed = 0
             self.chunks = []
             self.buffer = None
             self._over()
@@ -191,7 +192,7 @@ class Exchange:
                     chunks[-1] += data  # an object of its own costs more than the bytes of a small message
                 else:
                     chunks.append(data)
-            self._owed += owed
+            self.owed += owed
             waiter = self._waiter
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
@@ -236,7 +237,7 @@ class Exchange:
 
     def on_complete(self) -> None:
         """Handle the end of the response; the driver has forgotten the exchange."""
-        if self._owed:
+        if self.owed:
             self._hold()
         if self.is_plain:
             self.is_over = True
@@ -255,7 +256,7 @@ class Exchange:
         if self.is_over:
             return
         self.error = error
-        if self._owed:
+        if self.owed:
             self._hold()
         if isinstance(error, RequestError):
             if not error.url:
@@ -284,11 +285,11 @@ class Exchange:
     def take_early(self) -> tuple[bytes, int]:
         """Return the bytes that arrived before a tunnel had a receiver, and their share of the window."""
         data = b"".join(self.chunks)
-        owed = self._owed
+        owed = self.owed
         self.chunks = []
         if self.is_over:
             self.let_be()
-        self._owed = 0
+        self.owed = 0
         return data, owed
 
     # -- inside ------------------------------------------------------------------------------------------------
@@ -320,7 +321,7 @@ class Exchange:
     def _take(self) -> bytes:
         chunks = self.chunks
         self.chunks = []
-        if self._owed:
+        if self.owed:
             self._give_credit()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -336,19 +337,19 @@ class Exchange:
         """Count the unread content of a stream that has ended, until a caller takes it. Otherwise responses that end
         within their windows could pile up beside those that do not."""
         if self.way_out is not None:
-            self._owed = 0
+            self.owed = 0
         else:
-            self.driver.engine.hold_data(self._owed)
+            self.driver.engine.hold_data(self.owed)
 
     def let_be(self) -> None:
         """Drop the rest of a response that has ended: no caller will take it."""
-        if self._owed:
-            self.driver.engine.hold_data(-self._owed)
-            self._owed = 0
+        if self.owed:
+            self.driver.engine.hold_data(-self.owed)
+            self.owed = 0
 
     def _give_credit(self) -> None:
-        owed = self._owed
-        self._owed = 0
+        owed = self.owed
+        self.owed = 0
         if self.is_over:
             if owed:
                 self.driver.engine.hold_data(-owed)
@@ -363,67 +364,3 @@ class Exchange:
         if self.error is not None:
             return self.error
         return StreamConsumed(f"the response of {self.outgoing.url or 'this request'} was closed before its end")
-
-
-class HeldResponse:
-    """A streamed response for its reader. When it is dropped before its end, which is a fault of the reader, the
-    exchange is closed, so that its place on the connection is free again, and a ResourceWarning is emitted."""
-
-    __slots__ = ("_exchange",)
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    @property
-    def head(self) -> ResponseHead:
-        """Return the head of the final response."""
-        return self._exchange.head
-
-    @property
-    def trailers(self) -> Pairs:
-        """Return the trailer section, once the content has ended."""
-        return self._exchange.trailers
-
-    @property
-    def is_complete(self) -> bool:
-        """Return True when all of it has arrived, so that `receive` and `read` do not wait."""
-        return self._exchange.is_over and self._exchange.error is None
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """See `Incoming.info`."""
-        return self._exchange.info
-
-    async def receive(self) -> bytes:
-        """See `Exchange.receive`."""
-        return await self._exchange.receive()
-
-    async def read(self) -> bytes:
-        """See `Exchange.read`."""
-        return await self._exchange.read()
-
-    def close(self) -> None:
-        """See `Exchange.close`."""
-        self._exchange.close()
-
-    def tunnel(self, receiver: Receiver) -> Tunnel:
-        """See `Exchange.tunnel`. From now on the caller must end the tunnel, and may drop this object."""
-        return self._exchange.tunnel(receiver)
-
-    def __del__(self) -> None:
-        exchange = self._exchange
-        if exchange.is_over or exchange.way_out is not None:
-            if exchange._owed and not exchange.driver.loop.is_closed():
-                # The reader has read only the head.
-                exchange.driver.loop.call_soon_threadsafe(exchange.let_be, context=exchange.driver.context.copy())
-            return
-        loop = exchange.driver.loop
-        if not loop.is_closed():
-            # The garbage collector may run in any thread, and in any context.
-            loop.call_soon_threadsafe(exchange.close, context=exchange.driver.context.copy())
-        warnings.warn(
-            f"the response of {exchange.outgoing.url or 'a request'} was dropped before its end; read it, or close it",
-            ResourceWarning,
-            stacklevel=2,
-            source=self,
-        )

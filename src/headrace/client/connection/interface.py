@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import asyncio
     import contextvars
 
-    from headrace.client.interface import Outgoing
+    from headrace.client.interface import Outgoing, Pairs, ResponseHead
     from headrace.engine.contract import ClientEngine
     from headrace.engine.limits import Limits
     from headrace.websocket.fair_share import ConnectionShare
@@ -92,6 +92,42 @@ class Granted(Protocol):
 
     def close(self) -> None:
         """End the exchange."""
+
+
+class Streamed(Protocol):
+    """An exchange as the reader of its streamed response uses it: see `headrace.client.connection.exchange`."""
+
+    driver: Link
+    error: Exception | None
+    head: ResponseHead
+    is_over: bool
+    outgoing: Outgoing
+    owed: int
+    trailers: Pairs
+    way_out: WayOut | None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """See `Incoming.info`."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Return the next bytes of content."""
+        ...
+
+    async def read(self) -> bytes:
+        """Return the rest of the content."""
+        ...
+
+    def close(self) -> None:
+        """Give up the rest."""
+
+    def let_be(self) -> None:
+        """Drop the rest of a response that has ended."""
+
+    def tunnel(self, receiver: Receiver) -> Tunnel:
+        """Pass the tunnel's bytes to `receiver`, and return the sending side."""
+        ...
 
 
 class Sending(Protocol):

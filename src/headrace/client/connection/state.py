@@ -6,13 +6,14 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.client.connection.deadlines import DriverDeadlines
 from headrace.client.errors import ConnectionLost, RequestError
 from headrace.engine.h2 import ClientConnection
+from headrace.transport.connection import Connection
 
 if TYPE_CHECKING:
     import asyncio
 
+    from headrace.client.connection.exchange import Exchange
     from headrace.client.interface import Origin
     from headrace.engine.contract import ClientEngine
     from headrace.engine.limits import Limits
@@ -22,7 +23,7 @@ BEFORE_SETTINGS: Final = 100
 """Requests at once on a connection before its SETTINGS have arrived: RFC 9113 §6.5.2 asks servers for no less."""
 
 
-class DriverState(DriverDeadlines):
+class DriverState(Connection):
     """A connection with the state that its owner may read."""
 
     __slots__ = (
@@ -40,7 +41,9 @@ class DriverState(DriverDeadlines):
         "idle_since",
         "is_ready",
         "limits",
+        "live",
         "local",
+        "now",
         "origin",
         "peer",
         "settings_seen",
@@ -51,6 +54,10 @@ class DriverState(DriverDeadlines):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, origin: Origin) -> None:
         super().__init__(loop, limits.stalled_send_timeout_s)
+        self.live: dict[int, Exchange] = {}
+        """Exchanges that are not over, by stream."""
+        self.now: float = loop.time()
+        """The event loop's time at the last input."""
         self.limits: Limits = limits
         self.origin: Origin = origin
         self.websocket_share: ConnectionShare | None = None
@@ -82,6 +89,9 @@ class DriverState(DriverDeadlines):
         self._ready_waiters: list[asyncio.Future[None]] = []
         # An engine from the start, so that a connection that is never made can be lost in the same way as any other.
         self.engine = ClientConnection(limits, now=self.now)
+
+    def before_input(self, now: float) -> None:
+        self.now = now
 
     # -- what the owner asks -----------------------------------------------------------------------------------
 

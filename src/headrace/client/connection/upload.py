@@ -215,6 +215,24 @@ class ContentUpload(Upload):
                 self._waiter = None
 
 
+def begin_upload(exchange: Exchange, content: bytes | Content) -> None:
+    """Begin to send a request's content. Small content goes to the engine at once, without an Upload."""
+    outgoing = exchange.outgoing
+    waits = awaits_continue(outgoing.headers)
+    upload: Upload
+    if not isinstance(content, bytes):
+        upload = exchange.upload = ContentUpload(exchange, content)
+        upload.begin(waits)
+    elif waits or len(content) > PIECE or outgoing.on_sent is not None:
+        upload = exchange.upload = OctetsUpload(exchange, content)
+        upload.begin(waits)
+    elif exchange.driver.engine.send_data(exchange.stream_id, content, True):
+        exchange.on_sent()
+    else:
+        octets = exchange.upload = OctetsUpload(exchange, content)
+        octets.wait_for_all()
+
+
 def _octets(piece: object) -> bytes:
     if isinstance(piece, bytes):
         return piece

@@ -17,7 +17,7 @@ from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.timeouts import NO_TIMEOUTS
 
 if TYPE_CHECKING:
-    from headrace.client.connection.exchange import HeldResponse
+    from headrace.client.connection.held_response import HeldResponse
 
 
 class Carrier(Protocol):

@@ -17,8 +17,10 @@ from typing import Any, Protocol, cast
 from headrace.client.connect.addresses import Address
 from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.connector import Connector
-from headrace.client.connection.driver import MISDIRECTED, ClientDriver, DriverOwner
-from headrace.client.connection.exchange import Exchange, HeldResponse
+from headrace.client.connection.delivery import MISDIRECTED
+from headrace.client.connection.driver import ClientDriver, DriverOwner
+from headrace.client.connection.exchange import Exchange
+from headrace.client.connection.held_response import HeldResponse
 from headrace.client.errors import ConnectError, PoolError, RequestError, RequestTimeout
 from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.pool.coalescing import is_announced, may_share
@@ -69,10 +71,8 @@ class NetworkTransport:
     # -- requests ----------------------------------------------------------------------------------------------
 
     async def send(self, outgoing: Outgoing, *, whole: bool = False) -> Incoming:
-        """Send a request and return its response; see `Transport.send`. Use `tunnel` for a tunnel.
-
-        Raises RequestError, and InvalidFieldError for a field that must not be sent.
-        """
+        """Send a request and return its response; see `Transport.send`. Use `tunnel` for a tunnel. Raises
+        RequestError, and InvalidFieldError for a field that must not be sent."""
         place = self._places.get(outgoing.origin)
         if place is not None and not place.requests:
             for driver in place.members:
