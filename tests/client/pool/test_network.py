@@ -206,7 +206,7 @@ def test_the_next_request_needs_nothing_but_its_connection(run: Run, monkeypatch
         async with serving(echo) as server, network(**H2C) as transport:
             await fetch(transport, ask(port(server)))
             monkeypatch.setattr(transport, "_wait", None)
-            monkeypatch.setattr(transport, "_open", None)
+            monkeypatch.setattr("headrace.client.pool.opening.ConnectionOpener.open", None)
             assert await fetch(transport, ask(port(server), "/fast")) == b"/fast"
 
     run(main())

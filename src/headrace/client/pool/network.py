@@ -10,36 +10,26 @@ from others.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import cast
 
-from headrace.client.connect.addresses import Address
 from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.connector import Connector
 from headrace.client.connection.delivery import MISDIRECTED
-from headrace.client.connection.driver import ClientDriver, DriverOwner
+from headrace.client.connection.driver import ClientDriver
 from headrace.client.connection.exchange import Exchange
 from headrace.client.connection.held_response import HeldResponse
 from headrace.client.errors import ConnectError, PoolError, RequestError, RequestTimeout
-from headrace.client.interface import Incoming, Origin, Outgoing
-from headrace.client.pool.coalescing import is_announced, may_share
+from headrace.client.interface import Incoming, Outgoing
+from headrace.client.pool.coalescing import is_announced
 from headrace.client.pool.http_proxies import HTTPProxies
-from headrace.client.pool.patience import CONNECT as CONNECTING
-from headrace.client.pool.patience import TLS, Attempt, Patience, Waiter
+from headrace.client.pool.opening import ConnectionOpener, Connects
+from headrace.client.pool.patience import Attempt, Patience, Waiter
 from headrace.client.pool.place import CONNECT, REQUEST, WEBSOCKET, Place
 from headrace.client.pool.policy import Close, Open, Policy, Pool, Refuse, Start
+from headrace.client.pool.pooled_connection import PooledConnection
 from headrace.client.pool.replay import is_replayable, may_replay
 from headrace.client.pool.stats import PoolStats, stats_of
-from headrace.client.timeouts import NO_TIMEOUTS
-
-
-class Connects(Protocol):
-    """Makes connections: `Connector`, or an object in its place."""
-
-    async def connect(self, origin: Origin, owner: DriverOwner, **options: Any) -> ClientDriver:
-        """See `Connector.connect`."""
-        ...
 
 
 def own_connector(config: NetworkConfig) -> Connector:
@@ -58,12 +48,11 @@ class NetworkTransport:
         self.config: NetworkConfig = config if config is not None else NetworkConfig()
         own = own_connector(self.config) if connector is None else None
         self._own_connector = own
-        self._connector: Any = connector if own is None else own
         self.pool: Pool = Pool(Policy.of(self.config))
         self._places = self.pool.places
-        self.links: dict[ClientDriver, _Link] = {}
+        self.links: dict[ClientDriver, PooledConnection] = {}
         """Connections whose transport is open, also those that the pool no longer counts."""
-        self._connecting: dict[asyncio.Task[None], _Link] = {}
+        self._opening = ConnectionOpener(self, connector if own is None else own, own)
         self._patience: dict[Place, Patience] = {}
         self._is_closed = False
         self._all_gone: asyncio.Future[None] | None = None
@@ -180,13 +169,9 @@ class NetworkTransport:
             if patience is not None:
                 patience.stop()
 
-    def attempts_of(self, place: Place) -> list[_Link]:
+    def attempts_of(self, place: Place) -> list[PooledConnection]:
         """See `patience.Attempts`."""
-        return [
-            link
-            for link in self._connecting.values()
-            if link.place is place and not link.is_open and not link.has_failed
-        ]
+        return self._opening.attempts_of(place)
 
     def give_up(self, waiter: Waiter, error: RequestTimeout) -> None:
         """See `patience.Attempts`."""
@@ -195,8 +180,8 @@ class NetworkTransport:
 
     def abandon(self, attempt: Attempt, error: RequestTimeout) -> None:
         """See `patience.Attempts`."""
-        assert isinstance(attempt, _Link)
-        self._failed(attempt, error)
+        assert isinstance(attempt, PooledConnection)
+        self.failed(attempt, error)
         if attempt.task is not None:
             attempt.task.cancel()
 
@@ -208,7 +193,7 @@ class NetworkTransport:
             if isinstance(step, Start):
                 self._start(step)
             elif isinstance(step, Open):
-                self._open(step)
+                self._opening.open(step)
             elif isinstance(step, Close):
                 assert isinstance(step.member, ClientDriver)
                 step.member.drain(0.0)
@@ -250,61 +235,7 @@ class NetworkTransport:
 
     # -- connections -------------------------------------------------------------------------------------------
 
-    def _open(self, step: Open) -> None:
-        loop = asyncio.get_running_loop()
-        link = _Link(self, step, loop.time())
-        # In a new context, not in that of the first request: the connection serves all, and would keep it alive.
-        task = link.task = loop.create_task(self._connect(link), context=contextvars.Context())
-        self._connecting[task] = link
-        task.add_done_callback(self._connecting.pop)
-        self._patience_of(step.place).changed()
-
-    async def _connect(self, link: _Link) -> None:
-        step = link.step
-        place = step.place
-        # Without time limits: each waiting request has its own, and this ends when the last of them has gone.
-        options: dict[str, Any] = {
-            "protocols": step.protocols,
-            "timeouts": NO_TIMEOUTS,
-            "on_handshake": link.on_handshake,
-        }
-        if self._own_connector is not None and self._may_share(step):
-
-            def share(addresses: Sequence[Address]) -> ClientDriver | None:
-                return self._shareable(place, addresses)
-
-            options["share"] = share
-        try:
-            driver = await self._connector.connect(place.origin, link, **options)
-        except asyncio.CancelledError:
-            self._failed(link, PoolError("the client was closed"))
-            raise
-        except Exception as error:
-            self._failed(link, error)
-            return
-        if link.has_failed:  # it was abandoned at the moment when it was done
-            driver.abort()
-        elif driver in self.links and self.links[driver] is not link:
-            link.has_failed = True  # from now on it is not an attempt of its own
-            self.pool.shared(step, driver)
-            self._attempt_ended(place)
-        else:
-            self.opened(link, driver)
-
-    def _may_share(self, step: Open) -> bool:
-        return self.config.coalesce and self.config.http2 and not step.is_spare and not step.place.is_alone
-
-    def _shareable(self, place: Place, addresses: Sequence[Address]) -> ClientDriver | None:
-        if not place.is_waited_for:
-            return None
-        for driver, link in self.links.items():
-            if link.is_proxied or link.place is place or driver not in self.pool.homes:
-                continue
-            if may_share(driver, link.place.origin, place.origin, addresses):
-                return driver
-        return None
-
-    def opened(self, link: _Link, driver: ClientDriver) -> None:
+    def opened(self, link: PooledConnection, driver: ClientDriver) -> None:
         """Let requests use a connection from now on. Called twice when both the connector and the driver report it."""
         if link.is_open or link.has_failed:
             return
@@ -313,25 +244,30 @@ class NetworkTransport:
         self.pool.opened(link.step, driver)
         if not driver.is_usable:
             self.pool.unusable(driver)
-        self._attempt_ended(link.place)
+        self.attempt_ended(link.place)
 
-    def _failed(self, link: _Link, error: Exception) -> None:
+    def failed(self, link: PooledConnection, error: Exception) -> None:
+        """Fail the requests that depended on an attempt."""
         if link.is_open or link.has_failed:
             return
         link.has_failed = True
         for ticket in self.pool.failed(link.step):
             assert isinstance(ticket, Waiter)
             ticket.fail(error)
-        self._attempt_ended(link.place)
+        self.attempt_ended(link.place)
         self._serve_many((), starved=True)
 
-    def _attempt_ended(self, place: Place) -> None:
+    def attempt_ended(self, place: Place) -> None:
         """Serve the waiting requests. For those that still wait, another limit counts now."""
         self._serve(place)
         self._patience_of(place).changed()
         self._settle(place)
 
-    def has_room(self, link: _Link, driver: ClientDriver) -> None:
+    def attempt_changed(self, place: Place) -> None:
+        """Handle that an attempt has begun or reached TLS: another limit counts for the waiting requests."""
+        self._patience_of(place).changed()
+
+    def has_room(self, driver: ClientDriver) -> None:
         """Serve the requests that `driver` may have room for. Called only while a request waits."""
         self._serve_many(self.pool.homes.get(driver, ()), starved=not driver.live)
 
@@ -354,7 +290,7 @@ class NetworkTransport:
         if not self._is_closed:
             self._serve_many(places, starved=False)
 
-    def lost(self, link: _Link, driver: ClientDriver) -> None:
+    def lost(self, link: PooledConnection, driver: ClientDriver) -> None:
         """Forget `driver`: its transport is lost."""
         if self.links.pop(driver, None) is None:
             return
@@ -378,11 +314,7 @@ class NetworkTransport:
                 assert isinstance(ticket, Waiter)
                 self.pool.remove(ticket)
                 ticket.fail(error)
-        for task, link in self._connecting.items():
-            if not link.is_open:  # else a request may run on it already
-                task.cancel()
-        if self._connecting:
-            await asyncio.wait(list(self._connecting))
+        await self._opening.aclose()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.config.drain_timeout_s
         for driver in list(self.links):
@@ -397,70 +329,3 @@ class NetworkTransport:
     def stats(self) -> PoolStats:
         """Return the open connections, running requests and waiting requests by origin, at this moment."""
         return stats_of(self.pool)
-
-
-class _Link:
-    """One connection, or the attempt to make one, and its place in the pool: the owner of its driver."""
-
-    __slots__ = (
-        "has_begun",
-        "has_failed",
-        "is_open",
-        "is_proxied",
-        "is_tunnel",
-        "network",
-        "phase",
-        "phase_since",
-        "place",
-        "step",
-        "task",
-    )
-
-    def __init__(self, network: NetworkTransport, step: Open, now: float) -> None:
-        self.network: NetworkTransport = network
-        self.step: Open = step
-        self.place: Place = step.place
-        own = network._own_connector
-        self.is_proxied: bool = (
-            own is None or network.config.uds is not None or own.proxy_for(step.place.origin) is not None
-        )
-        self.is_open: bool = False
-        self.has_failed: bool = False
-        self.has_begun: bool = False
-        self.is_tunnel: bool = False
-        self.task: asyncio.Task[None] | None = None
-        self.phase: int = CONNECTING
-        self.phase_since: float = now
-
-    def on_handshake(self) -> None:
-        """Handle that the server is connected, and TLS begins."""
-        self.phase = TLS
-        self.phase_since = asyncio.get_running_loop().time()
-        self.network._patience_of(self.place).changed()
-
-    def on_ready(self, driver: ClientDriver) -> None:
-        """See `DriverOwner`."""
-        self.network.opened(self, driver)
-
-    def on_room(self, driver: ClientDriver) -> None:
-        """See `DriverOwner`. Called once per request, so it first checks whether a request waits."""
-        if self.is_tunnel and driver.has_room:
-            self.is_tunnel = False
-            self.network.pool.came_back(driver)
-        if self.network.pool.waiting and self.is_open:
-            self.network.has_room(self, driver)
-
-    def on_origins(self, driver: ClientDriver) -> None:
-        """See `DriverOwner`."""
-        if self.is_open:
-            self.network.narrowed(driver)
-
-    def on_unusable(self, driver: ClientDriver) -> None:
-        """See `DriverOwner`."""
-        if self.is_open:
-            self.network.unusable(driver)
-
-    def on_lost(self, driver: ClientDriver, error: RequestError | None) -> None:
-        """See `DriverOwner`. The connector reports a connection that was never ready."""
-        if self.is_open:
-            self.network.lost(self, driver)
