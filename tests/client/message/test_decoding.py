@@ -81,6 +81,14 @@ def test_what_is_not_the_coding_is_an_error(coding: str) -> None:
         decode([coding], [b"<html>this is no such thing at all</html>" * 10])
 
 
+@pytest.mark.parametrize("size", [1_000_000, 1])
+def test_brotli_with_more_behind_its_end(size: int) -> None:
+    """How the content was cut must not decide: the brotli package refuses what follows in the same piece, and so do we
+    what follows in the next. (Found by tests/fuzz.)"""
+    with pytest.raises(DecodingError):
+        decode(["br"], split(brotli.compress(TEXT[:100]) + b"x", size))
+
+
 def test_deflate_without_its_wrapper() -> None:
     """RFC 9110 §8.4.1.2 notes that some send deflate without the zlib wrapper."""
     for size in (1_000_000, 1):

@@ -233,6 +233,19 @@ def test_join_is_that_of_the_rfc(reference: str, target: str) -> None:
     assert URL("http://a/b/c/d;p?q").join(reference) == target
 
 
+@pytest.mark.parametrize(
+    ("base", "reference", "text"),
+    [("../d", "./a:b", "./a:b"), ("d", "./a:b", "./a:b"), ("x/../", "./http://a/", "./http://a/"), ("d", "./:", "./:")],
+)
+def test_a_relative_url_is_not_read_as_one_with_a_scheme(base: str, reference: str, text: str) -> None:
+    """A colon in the first segment of a relative path needs "./" in front of it (RFC 3986 §4.2), or the URL would be
+    another one when its text is read again. (Found by tests/fuzz.)"""
+    joined = URL(base).join(reference)
+    assert str(joined) == text
+    assert URL(str(joined)) == joined and URL(str(joined)).scheme == ""
+    assert str(URL("d").copy_with(path="a:b")) == "./a:b"
+
+
 def test_join_drops_the_default_port_of_the_base() -> None:
     assert URL("https://a/").join("//b:443/x") == "https://b/x"
     assert URL("http://a").join("x") == "http://a/x"

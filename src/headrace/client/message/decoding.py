@@ -130,7 +130,9 @@ class _Brotli:
     def feed(self, data: bytes) -> Iterator[bytes]:
         inflate = self._inflate
         self._is_empty = False
-        while not inflate.is_finished():  # ignore bytes behind the end
+        if data and inflate.is_finished():  # `process` says the same of what follows the end in one piece with it
+            raise _Malformed("more follows its end")
+        while not inflate.is_finished():
             try:
                 piece = inflate.process(data, output_buffer_limit=STEP)
             except self._error as error:

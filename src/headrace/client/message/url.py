@@ -62,6 +62,8 @@ class URL:
     def _of_parts(cls, parts: Parts) -> URL:
         if parts.path.startswith("//") and not parts.host:
             raise InvalidURL(f"the path {parts.path[:100]!r} of a URL without a host cannot begin with two slashes")
+        if not parts.scheme and not parts.host and ":" in parts.path.partition("/")[0]:
+            parts = parts._replace(path="./" + parts.path)  # else it would be read as a scheme (RFC 3986 §4.2)
         url: URL = object.__new__(URL)
         target = parts.path or "/"
         bare = parts._replace(
