@@ -16,15 +16,21 @@ LONGEST = 4_096  # bytes of an input, unless the target's module says otherwise
 
 
 def names() -> list[str]:
-    """Return the targets' names: those of the modules in `targets`."""
-    return sorted(path.stem for path in (FOLDER / "targets").glob("*.py") if path.stem != "__init__")
+    """Return the targets' names: those of the modules in `targets`, the engine's first."""
+    return list(_modules())
+
+
+def _modules() -> dict[str, str]:
+    paths = sorted(path.relative_to(FOLDER) for path in FOLDER.glob("targets/*/*.py") if path.stem != "__init__")
+    return {path.stem: ".".join(("tests.fuzz", *path.with_suffix("").parts)) for path in paths}
 
 
 def load(name: str) -> Any:
     """Return a target's module: `target`, `seeds`, and `story` where builds can be compared."""
-    if name not in names():
-        raise SystemExit(f"there is no fuzz target {name!r}; there are {', '.join(names())}")
-    return importlib.import_module(f"tests.fuzz.targets.{name}")
+    modules = _modules()
+    if name not in modules:
+        raise SystemExit(f"there is no fuzz target {name!r}; there are {', '.join(modules)}")
+    return importlib.import_module(modules[name])
 
 
 def longest(name: str) -> int:

@@ -62,7 +62,9 @@ class Session:
             if self.cut:
                 got += self.note(self.conn.receive_data(piece, self.now))
             else:
-                got += self.note(self.meter.run(self.conn.receive_data, piece, self.now, size=len(piece)))
+                got += self.note(
+                    self.meter.run(self.conn.receive_data, piece, self.now, size=len(piece), held=self.moved)
+                )
             got += self.go_on()
         return got
 
