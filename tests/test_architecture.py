@@ -163,7 +163,7 @@ def test_a_folder_has_few_files() -> None:
 # it. Imports for the type checker alone (TYPE_CHECKING) count as others do: a reader has to know them just as well.
 ORDER = {
     "engine": "build causes errors text message limits hpack fields server_names budget events contract timed"
-    " fixed_fields h1 h2 ws detection",
+    " fixed_fields head_cache h1 h2 ws detection",
     "server": "errors open_limit request_id content_coding settings connection handlers routing files middleware"
     " telemetry interface lifecycle app",
     "client": "timeouts interface errors deadline loop_thread message connection connect pool calls client sync api"

@@ -9,12 +9,11 @@ from typing import Any
 
 from headrace.engine.errors import LocalError
 from headrace.engine.fixed_fields import fixed_fields
-from headrace.engine.h1.heads import request as h1_request_heads
-from headrace.engine.h1.heads import response as h1_heads
 from headrace.engine.h1.parse.memory import HeadMemory
 from headrace.engine.h2.heads import request as h2_request_heads
 from headrace.engine.h2.heads import response as h2_heads
 from headrace.engine.h2.heads.response import ONCE
+from headrace.engine.head_cache import HeadCache
 from headrace.engine.hpack.decoder import Decoder
 
 
@@ -42,13 +41,13 @@ class RearmedHeads(h2_heads.Heads):
     """A head that is refused makes the one before valid again."""
 
     def response(self, *arguments: Any) -> Any:
-        last = self._last
+        last = self.cache._last
         try:
             return super().response(*arguments)
         except LocalError:
             if last is not None:
                 last.generation = self.encoder.generation
-                self._last = last
+                self.cache._last = last
             raise
 
 
@@ -56,13 +55,14 @@ class UnsettledHeads(h2_heads.Heads):
     """A head that is not remembered makes the one before valid again: A, A, B, C, A."""
 
     def response(self, *arguments: Any) -> Any:
-        before = (self._last, self._last_fields._fields, self._last_status, self._last_size)
+        cache = self.cache
+        before = (cache._last, cache._last_fields._fields, self._last_status, self._last_size)
         head = super().response(*arguments)
         last = before[0]
         if last is not None and head.generation == ONCE and last.generation != ONCE:
             last.generation = self.encoder.generation
-            self._last, fields, self._last_status, self._last_size = before
-            self._last_fields.keep(fields)
+            _, fields, self._last_status, self._last_size = before
+            cache.keep(last, fields)
         return head
 
 
@@ -70,41 +70,34 @@ class RearmedRequests(h2_request_heads.RequestHeads):
     """A request that is refused makes the one before valid again."""
 
     def request(self, *arguments: Any) -> Any:
-        last = self._last
+        last = self.cache._last
         try:
             return super().request(*arguments)
         except LocalError:
             if last is not None:
                 last.generation = self._encoder.generation
-                self._last = last
+                self.cache._last = last
             raise
 
 
-class CarelessHeads(h2_heads.Heads):
+class CarelessCache(HeadCache[Any]):  # type: ignore[misc]  # it is final, for the compiler's sake
     """What is dropped, and what is added, is taken to be the same for ever."""
 
     def set_drops(self, drops: bool) -> None:
-        self._drops = drops
+        self.drops = drops
 
     def set_default_fields(self, default_fields: Any) -> None:
         self.default_fields = default_fields
 
 
-class CarelessH1Heads(h1_heads.Heads):
-    """Likewise."""
+class ForgetfulCache(HeadCache[Any]):  # type: ignore[misc]
+    """Takes heads with the same fields for one, whatever else they depend on."""
 
-    def set_drops(self, drops: bool) -> None:
-        self._drops = drops
+    def find(self, fields: Any, rest: object) -> Any:
+        return super().find(fields, None)
 
-    def set_default_fields(self, default_fields: Any) -> None:
-        self.default_fields = default_fields
-
-
-class CarelessH1Requests(h1_request_heads.RequestHeads):
-    """Likewise."""
-
-    def set_drops(self, drops: bool) -> None:
-        self._drops = drops
+    def add(self, fields: Any, rest: object, head: Any) -> None:
+        super().add(fields, None, head)
 
 
 class FaithfulDecoder(Decoder):
@@ -129,20 +122,28 @@ class VagueMemory(HeadMemory):
 
 
 WEAKENED: dict[str, tuple[str, Any, str]] = {
-    "shallow copies over HTTP/2": ("headrace.engine.h2.heads.response.LastFields", ShallowFields, "ServerMachine"),
-    "shallow copies over HTTP/1.1": ("headrace.engine.h1.heads.response.LastFields", ShallowFields, "H1ServerMachine"),
-    "shallow copies, client over HTTP/2": (
-        "headrace.engine.h2.heads.request.LastFields",
-        ShallowFields,
+    "shallow copies over HTTP/2": ("headrace.engine.head_cache.LastFields", ShallowFields, "ServerMachine"),
+    "shallow copies over HTTP/1.1": ("headrace.engine.head_cache.LastFields", ShallowFields, "H1ServerMachine"),
+    "shallow copies, client over HTTP/2": ("headrace.engine.head_cache.LastFields", ShallowFields, "ClientMachine"),
+    "shallow copies, client": ("headrace.engine.head_cache.LastFields", ShallowFields, "H1ClientMachine"),
+    "heads by their fields alone": ("headrace.engine.h2.heads.response.HeadCache", ForgetfulCache, "ServerMachine"),
+    "the same by HTTP/1.1": ("headrace.engine.h1.heads.response.HeadCache", ForgetfulCache, "H1ServerMachine"),
+    "requests by their fields alone": (
+        "headrace.engine.h2.heads.request.HeadCache",
+        ForgetfulCache,
         "ClientMachine",
     ),
-    "shallow copies, client": ("headrace.engine.h1.heads.request.LastFields", ShallowFields, "H1ClientMachine"),
+    "the same by an HTTP/1.1 client": (
+        "headrace.engine.h1.heads.request.HeadCache",
+        ForgetfulCache,
+        "H1ClientMachine",
+    ),
     "a refused head arms an older one": ("headrace.engine.h2.output.Heads", RearmedHeads, "ServerMachine"),
     "an unsettled head arms an older one": ("headrace.engine.h2.output.Heads", UnsettledHeads, "ServerMachine"),
     "a refused request arms an older one": ("headrace.engine.h2.client.RequestHeads", RearmedRequests, "ClientMachine"),
-    "what is dropped or added stays": ("headrace.engine.h2.output.Heads", CarelessHeads, "ServerMachine"),
-    "the same over HTTP/1.1": ("headrace.engine.h1.output.Heads", CarelessH1Heads, "H1ServerMachine"),
-    "the same, client": ("headrace.engine.h1.client_sender.RequestHeads", CarelessH1Requests, "H1ClientMachine"),
+    "what is dropped or added stays": ("headrace.engine.h2.heads.response.HeadCache", CarelessCache, "ServerMachine"),
+    "the same over HTTP/1.1": ("headrace.engine.h1.heads.response.HeadCache", CarelessCache, "H1ServerMachine"),
+    "the same, client": ("headrace.engine.h1.heads.request.HeadCache", CarelessCache, "H1ClientMachine"),
     "sections of an older table": ("headrace.engine.h2.field_blocks.Decoder", FaithfulDecoder, "ServerMachine"),
     "sections of an older table, client": ("headrace.engine.h2.field_blocks.Decoder", FaithfulDecoder, "ClientMachine"),
     "heads by their length": ("headrace.engine.h1.parse.request.HeadMemory", VagueMemory, "H1ServerMachine"),

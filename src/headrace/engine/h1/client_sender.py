@@ -46,7 +46,7 @@ class ClientSender(ContentConnection):
         self.deadline = now + limits.idle_timeout_s
 
     def _set_drops(self, drops: bool) -> None:
-        self._heads.set_drops(drops)
+        self._heads.cache.set_drops(drops)
 
     # -- what the owner asks about -----------------------------------------------------------------------------
 

@@ -25,14 +25,14 @@ class Sender(Output):
     octets_out: int
 
     def _set_drops(self, drops: bool) -> None:
-        self._heads.set_drops(drops)
+        self._heads.cache.set_drops(drops)
 
     def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
         """Set fields that every final response gets unless the application names them, such as `date` and `server`.
 
         Pairs of lowercase name and value, not checked. What was remembered of earlier heads is forgotten.
         """
-        self._heads.set_default_fields(default_fields)
+        self._heads.cache.set_default_fields(default_fields)
 
     # -- heads -------------------------------------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ class Sender(Output):
         """Write an answer of our own: a short text, and the end of the connection."""
         text = (fault.reason + "\n").encode("ascii", "replace")
         parts = [status_line(fault.status)]
-        for name, value in self._heads.default_fields:
+        for name, value in self._heads.cache.default_fields:
             parts.append(name + b": " + value + b"\r\n")
         if fault.status == 426:
             parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")

@@ -68,7 +68,7 @@ class ClientConnection(Connection):
 
     def _set_drops(self, drops: bool) -> None:
         super()._set_drops(drops)
-        self._requests.set_drops(drops)
+        self._requests.cache.set_drops(drops)
 
     def _own_settings(self) -> list[tuple[int, int]]:
         return [(settings.ENABLE_PUSH, 0), (settings.NO_RFC7540_PRIORITIES, 1)]

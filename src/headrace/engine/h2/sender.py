@@ -36,7 +36,7 @@ class Sender(Output):
     # -- heads -------------------------------------------------------------------------------------------------
 
     def _set_drops(self, drops: bool) -> None:
-        self._heads.set_drops(drops)
+        self._heads.cache.set_drops(drops)
 
     def _write_head(self, stream: Stream, head: EncodedHead, end_stream: bool) -> None:
         if len(head.block) <= self.peer.max_frame_size:

@@ -287,7 +287,7 @@ class ServerConnection(Connection):
 
         Pairs of lowercase name and value, not checked. What was remembered of earlier heads is forgotten.
         """
-        self._heads.set_default_fields(default_fields)
+        self._heads.cache.set_default_fields(default_fields)
 
     def _begin_response(
         self,

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError
 from headrace.engine.fields import check_outgoing, is_host, is_path, is_token
-from headrace.engine.fixed_fields import LastFields
 from headrace.engine.h1.heads.response import CHUNKED, CLOSE, UPGRADE, take_close, write_fields
+from headrace.engine.head_cache import ALWAYS, HeadCache
 
 _REMEMBERED: Final = 64  # ends of heads a connection
 _WITH_CONTENT: Final = (b"POST", b"PUT", b"PATCH")  # methods for which even no content is said (RFC 9110 §8.6)
@@ -32,24 +32,12 @@ class RequestHeads:
     """Writes the heads of one connection's requests."""
 
     def __init__(self) -> None:
-        self._known: dict[object, RequestTail] = {}
-        self._drops = False
-        self._last: RequestTail | None = None
-        self._last_fields = LastFields()
+        self.cache: HeadCache[RequestTail] = HeadCache(_REMEMBERED)
         self._last_authority = b""
         self._last_method = b""
         self._last_path = b"/"
         self._last_length: int = -1
         self._last_end = False
-
-    def set_drops(self, drops: bool) -> None:
-        """Leave connection-specific fields out, or refuse them; what was written under the other rule is forgotten."""
-        self._drops = drops
-        self._forget()
-
-    def _forget(self) -> None:
-        self._known = {}
-        self._last = None
 
     def tail(
         self,
@@ -61,33 +49,29 @@ class RequestHeads:
         is_upgrade: bool,
     ) -> RequestTail:
         """Return what stands behind the target of a request. Raises InvalidFieldError."""
-        last = self._last
+        cache = self.cache
+        if is_upgrade:  # its key comes once
+            return _write_tail(method, authority, headers, -1, True, True, cache.drops)
         if (
-            last is not None
-            and end_stream == self._last_end
+            end_stream == self._last_end
             and content_length == self._last_length
-            and not is_upgrade
             and method == self._last_method
             and authority == self._last_authority
-            and self._last_fields.equal(headers)
         ):
-            return last
-        if is_upgrade:  # its key comes once
-            return _write_tail(method, authority, headers, -1, True, True, self._drops)
-        if len(self._known) >= _REMEMBERED:
-            self._forget()
-        fields = self._last_fields.fixed(headers)
-        key = (method, authority, content_length, end_stream, fields)
-        tail = self._known.get(key)
+            last = cache.last(headers)
+            if last is not None:
+                return last
+        fields = cache.fixed(headers, ALWAYS)
+        rest = (method, authority, content_length, end_stream)
+        tail = cache.find(fields, rest)
         if tail is None:
-            tail = _write_tail(method, authority, fields, content_length, end_stream, False, self._drops)
-            self._known[key] = tail
-        self._last = tail
+            tail = _write_tail(method, authority, fields, content_length, end_stream, False, cache.drops)
+            cache.add(fields, rest, tail)
+        cache.keep(tail, fields)
         self._last_end = end_stream
         self._last_length = content_length
         self._last_method = method
         self._last_authority = authority
-        self._last_fields.keep(fields)
         return tail
 
     def check_path(self, method: bytes, path: bytes) -> None:

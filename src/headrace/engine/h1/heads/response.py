@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError
 from headrace.engine.fields import check_outgoing
-from headrace.engine.fixed_fields import LastFields
+from headrace.engine.head_cache import ALWAYS, HeadCache
 from headrace.engine.message import is_bodiless
 
 _REMEMBERED: Final = 128  # heads a connection
@@ -51,29 +51,9 @@ class Heads:
     """Writes the heads of one connection."""
 
     def __init__(self) -> None:
-        self.default_fields: tuple[tuple[bytes, bytes], ...] = ()
-        self._known: dict[int, dict[object, WrittenHead]] = {}
-        self._count: int = 0
-        self._drops = False
-        self._last: WrittenHead | None = None
-        self._last_fields = LastFields()
+        self.cache: HeadCache[WrittenHead] = HeadCache(_REMEMBERED)
         self._last_status: int = 0
         self._last_size: int = 0
-
-    def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
-        """Set fields that every final response gets unless the application names them."""
-        self.default_fields = default_fields
-        self._forget()
-
-    def set_drops(self, drops: bool) -> None:
-        """Leave connection-specific fields out, or refuse them; what was written under the other rule is forgotten."""
-        self._drops = drops
-        self._forget()
-
-    def _forget(self) -> None:
-        self._known = {}
-        self._count = 0
-        self._last = None
 
     def response(self, status: int, headers: Sequence[Any], size: int) -> WrittenHead:
         """Return the head of a response, or of an interim one.
@@ -82,50 +62,40 @@ class Heads:
         (RFC 9110 §8.6); -1 when it is not known or does not count. Raises InvalidFieldError, LocalProtocolError when
         content-length differs.
         """
-        last = self._last
-        if (
-            last is not None
-            and size == self._last_size
-            and status == self._last_status
-            and self._last_fields.equal(headers)
-        ):
-            return last
-        if self._count >= _REMEMBERED:
-            self._forget()
-        fields = self._last_fields.fixed(headers)
-        by_status = self._known.get(status)
-        head = by_status.get(fields) if by_status is not None else None
+        cache = self.cache
+        if size == self._last_size and status == self._last_status:
+            last = cache.last(headers)
+            if last is not None:
+                return last
+        fields = cache.fixed(headers, ALWAYS)
+        head = cache.find(fields, status)
         if head is None:
             head = self._write(status, fields)
-            if by_status is None:
-                by_status = {}
-                self._known[status] = by_status
-            by_status[fields] = head
-            self._count += 1
+            cache.add(fields, status, head)
         if size >= 0:
             if head.takes_length:
                 head = self._add_length(head, size)
             elif head.content_length >= 0 and head.content_length != size:
                 raise LocalProtocolError(f"content-length says {head.content_length}, the content has {size} octets")
-        self._last = head
+        cache.keep(head, fields)
         self._last_status = status
         self._last_size = size
-        self._last_fields.keep(fields)
         return head
 
     def _write(self, status: int, headers: Sequence[Any]) -> WrittenHead:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
         others, asks_to_close = take_close(headers)
-        checked, length = check_outgoing(others, self._drops)
+        checked, length = check_outgoing(others, self.cache.drops)
         if status < 200 or status == 204:  # RFC 9110 §8.6: no content-length there
             checked = [pair for pair in checked if pair[0] != b"content-length"]
             length = -1
         parts = [status_line(status)]
         write_fields(parts, checked)
-        if self.default_fields and status >= 200:
+        default_fields = self.cache.default_fields
+        if default_fields and status >= 200:
             names = {pair[0] for pair in checked}
-            write_fields(parts, [pair for pair in self.default_fields if pair[0] not in names])
+            write_fields(parts, [pair for pair in default_fields if pair[0] not in names])
         if status == 426:  # RFC 9110 §15.5.22: it says to what; there is one protocol that we upgrade to
             parts.append(UPGRADE)
         return WrittenHead(b"".join(parts), length, length < 0 and not is_bodiless(status), asks_to_close)
@@ -140,7 +110,7 @@ class Heads:
             block = head.block + b"content-length: %d\r\n" % size
             longer = WrittenHead(block, size, False, head.asks_to_close)
             known[size] = longer
-            self._count += 1
+            self.cache.count_variant()
         return longer
 
 

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError
 from headrace.engine.fields import check_outgoing, check_target, is_path
-from headrace.engine.fixed_fields import LastFields, fixed_fields
+from headrace.engine.fixed_fields import fixed_fields
 from headrace.engine.h2 import frames
 from headrace.engine.h2.heads.response import ONCE
+from headrace.engine.head_cache import HeadCache
 from headrace.engine.hpack.encoder import Encoder
 
 _REMEMBERED: Final = 64  # heads a connection
@@ -48,26 +49,13 @@ class RequestHeads:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._known: dict[object, EncodedRequest] = {}
-        self._known_at: int = 0
-        self._drops = False
-        self._last: EncodedRequest | None = None
-        self._last_fields = LastFields()
+        self.cache: HeadCache[EncodedRequest] = HeadCache(_REMEMBERED)
         self._last_method = b""
         self._last_scheme = b""
         self._last_authority = b""
         self._last_protocol: bytes | None = None
         self._last_length: int = -1
         self._last_end = False
-
-    def set_drops(self, drops: bool) -> None:
-        """Leave connection-specific fields out, or refuse them; what was written under the other rule is forgotten."""
-        self._drops = drops
-        self._forget()
-
-    def _forget(self) -> None:
-        self._known = {}
-        self._last = None
 
     def request(
         self,
@@ -100,28 +88,21 @@ class RequestHeads:
                 never_indexed,
             )
         encoder = self._encoder
-        last = self._last
+        cache = self.cache
         if (
-            last is not None
-            and last.generation == encoder.generation
-            and end_stream == self._last_end
+            end_stream == self._last_end
             and content_length == self._last_length
             and method == self._last_method
             and authority == self._last_authority
             and scheme == self._last_scheme
             and protocol == self._last_protocol
-            and self._last_fields.equal(headers)
         ):
-            return self._with_path(last, path)
-        if (
-            self._known_at != encoder.generation  # only to let go of what will never be valid again
-            or len(self._known) >= _REMEMBERED
-        ):
-            self._forget()
-            self._known_at = encoder.generation
-        fields = self._last_fields.fixed(headers)
-        key = (fields, method, authority, scheme, protocol, content_length, end_stream)
-        found = self._known.get(key)
+            last = cache.last(headers)
+            if last is not None and last.generation == encoder.generation:
+                return self._with_path(last, path)
+        fields = cache.fixed(headers, encoder.generation)
+        rest = (method, authority, scheme, protocol, content_length, end_stream)
+        found = cache.find(fields, rest)
         if found is None or found.generation != encoder.generation:
             check_target(method, scheme, authority, path, protocol)
             found = self._encode(
@@ -136,15 +117,14 @@ class RequestHeads:
                 None,
             )
             if found.generation != ONCE:
-                self._known[key] = found
-        self._last = found
+                cache.add(fields, rest, found)
+        cache.keep(found, fields)
         self._last_method = method
         self._last_scheme = scheme
         self._last_authority = authority
         self._last_protocol = protocol
         self._last_length = content_length
         self._last_end = end_stream
-        self._last_fields.keep(fields)
         return self._with_path(found, path)
 
     def _with_path(self, request: EncodedRequest, path: bytes) -> EncodedRequest:
@@ -168,7 +148,7 @@ class RequestHeads:
         never_indexed: frozenset[bytes] | None,
     ) -> EncodedRequest:
         """Encode a request for the first time."""
-        checked, length = check_outgoing(headers, self._drops)
+        checked, length = check_outgoing(headers, self.cache.drops)
         if content_length >= 0:
             if length < 0:
                 checked.append((b"content-length", b"%d" % content_length))

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError
 from headrace.engine.fields import check_outgoing
-from headrace.engine.fixed_fields import LastFields, fixed_fields
+from headrace.engine.fixed_fields import fixed_fields
 from headrace.engine.h2 import frames
+from headrace.engine.head_cache import HeadCache
 from headrace.engine.hpack.encoder import Encoder
 from headrace.engine.message import is_bodiless
 
@@ -43,30 +44,9 @@ class Heads:
 
     def __init__(self) -> None:
         self.encoder: Encoder = Encoder()
-        self.default_fields: tuple[tuple[bytes, bytes], ...] = ()
-        self._known: dict[int, dict[object, EncodedHead]] = {}
-        self._known_at: int = 0
-        self._count: int = 0
-        self._drops = False
-        self._last: EncodedHead | None = None
-        self._last_fields = LastFields()
+        self.cache: HeadCache[EncodedHead] = HeadCache(_REMEMBERED)
         self._last_status: int = 0
         self._last_size: int = 0
-
-    def set_default_fields(self, default_fields: tuple[tuple[bytes, bytes], ...]) -> None:
-        """Set fields that every final response gets unless the application names them."""
-        self.default_fields = default_fields
-        self._forget()
-
-    def set_drops(self, drops: bool) -> None:
-        """Leave connection-specific fields out, or refuse them; what was written under the other rule is forgotten."""
-        self._drops = drops
-        self._forget()
-
-    def _forget(self) -> None:
-        self._known = {}
-        self._count = 0
-        self._last = None
 
     def response(
         self,
@@ -87,40 +67,24 @@ class Heads:
             alone.generation = ONCE
             return self._add_length(alone, size) if size > 0 and alone.takes_length else alone
         encoder = self.encoder
-        last = self._last
-        if (
-            last is not None
-            and size == self._last_size
-            and status == self._last_status
-            and last.generation == encoder.generation
-            and self._last_fields.equal(headers)
-        ):
-            return last
-        if (
-            self._known_at != encoder.generation  # only to let go of what will never be valid again
-            or self._count >= _REMEMBERED
-        ):
-            self._forget()
-            self._known_at = encoder.generation
-        fields = self._last_fields.fixed(headers)
-        by_status = self._known.get(status)
-        head = by_status.get(fields) if by_status is not None else None
+        cache = self.cache
+        if size == self._last_size and status == self._last_status:
+            last = cache.last(headers)
+            if last is not None and last.generation == encoder.generation:
+                return last
+        fields = cache.fixed(headers, encoder.generation)
+        head = cache.find(fields, status)
         if head is None or head.generation != encoder.generation:
             head = self._encode(status, fields, size, None)
             if head.generation != ONCE:
-                if by_status is None:
-                    by_status = {}
-                    self._known[status] = by_status
-                by_status[fields] = head
-                self._count += 1
+                cache.add(fields, status, head)
         elif size != head.content_length and size >= 0 and head.content_length >= 0:
             raise _length_differs(head.content_length, size)
         if size > 0 and head.takes_length:
             head = self._add_length(head, size)
-        self._last = head
+        cache.keep(head, fields)
         self._last_status = status
         self._last_size = size
-        self._last_fields.keep(fields)
         return head
 
     def _encode(
@@ -132,7 +96,7 @@ class Heads:
     ) -> EncodedHead:
         if status < 100 or status > 999:
             raise InvalidFieldError(f"status {status} is not a number of three digits (RFC 9110 §15)")
-        checked, length = check_outgoing(headers, self._drops)
+        checked, length = check_outgoing(headers, self.cache.drops)
         if size >= 0 and length >= 0 and size != length:
             raise _length_differs(length, size)
         if status < 200 or status == 204:  # RFC 9110 §8.6: no content-length there
@@ -140,9 +104,10 @@ class Heads:
             length = -1
         fields = [(b":status", b"%d" % status)]
         fields.extend(checked)
-        if self.default_fields and status >= 200:
+        default_fields = self.cache.default_fields
+        if default_fields and status >= 200:
             names = {pair[0] for pair in checked}
-            for pair in self.default_fields:
+            for pair in default_fields:
                 if pair[0] not in names:
                     fields.append(pair)
         encoder = self.encoder
@@ -163,7 +128,7 @@ class Heads:
             block = head.block + self.encoder.encode([(b"content-length", b"%d" % size)])
             longer = EncodedHead(block, size, False, head.generation)
             known[size] = longer
-            self._count += 1
+            self.cache.count_variant()
         return longer
 
 
