@@ -39,7 +39,7 @@ VERDICTS = {
     "client/loop_thread.py LoopThread.run call_soon_threadsafe": "the calling thread's context is the caller's",
     "client/loop_thread.py LoopThread.stop call_soon_threadsafe": NO_CODE,
     "client/loop_thread.py _Call.start Task": "call_soon_threadsafe has taken the caller's context along",
-    "client/pool/network.py NetworkTransport._open add_done_callback": NO_CODE,
+    "client/pool/opening.py ConnectionOpener.open add_done_callback": NO_CODE,
     "client/sync/client.py SyncClient._hook.calling to_thread": OWN,
     "client/sync/client.py _AuthInThreads.async_auth_flow to_thread": OWN,
     "client/testing/asgi_response.py ASGIResponse.__init__ add_done_callback": NO_CODE,
