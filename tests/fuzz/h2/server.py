@@ -115,6 +115,11 @@ class ServerSession(PeerSession):
             fields += [(b"x-%d" % n, b"y" * 500) for n in range(source.below(40))]
         self.write(wire.headers(stream_id, fields, end_stream=source.flag()))
 
+    def noted(self) -> None:
+        """No more streams are open than the client may have (RFC 9113 §5.1.2)."""
+        super().noted()
+        assert self.conn.open_streams <= self.limits.max_concurrent_streams
+
     # -- events ------------------------------------------------------------------------------------------------
 
     def note_head(self, event: Any) -> None:

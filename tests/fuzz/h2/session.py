@@ -100,7 +100,6 @@ class Session(session.Session):
             if not app.over and not self.conn.has_stream(app.stream_id):
                 app.over = True
                 assert not app.blocked or self.conn.events_pending, f"{app} is over, and its writer waits"
-        assert self.conn.open_streams <= max(self.limits.max_concurrent_streams, 100)
 
     def note_one(self, event: Any) -> None:
         """Book one event."""
