@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from headrace.server.app import Server
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 
 from tests.protocols.conftest import Peer, Wire
 from tests.support.h2_peer import Answer
@@ -65,7 +65,7 @@ def waits_for_content(server: Server) -> bool:
     """Whether a worker has taken the first piece of its request's content and waits for more."""
     assert server.service is not None
     live = [exchange for driver in server.service.drivers for exchange in driver.live.values()]
-    inboxes = [exchange.inbox for exchange in cast("list[Exchange]", live)]
+    inboxes = [exchange.inbox for exchange in cast("list[ServerExchange]", live)]
     return any(
         inbox is not None and inbox.is_awaited() and not inbox.is_untouched() and not inbox.has_content()
         for inbox in inboxes

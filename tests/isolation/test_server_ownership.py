@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from headrace.engine.limits import Limits
 from headrace.server.connection.driver import ServerDriver
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.connection.service import Service
 from headrace.server.handlers.loop import STOP, LoopResponse
 from headrace.server.handlers.request import Request
@@ -162,7 +162,7 @@ async def driven(applications: Applications, driver: ServerDriver, number: int, 
     count = len(applications.seen)
     driver.data_received(octets)
     await settled(lambda: len(applications.seen) == count + applications.steps)
-    await settled(lambda: not driver.live or cast("Exchange", driver.live[number]).head.protocol is not None)
+    await settled(lambda: not driver.live or cast("ServerExchange", driver.live[number]).head.protocol is not None)
 
 
 async def ask(

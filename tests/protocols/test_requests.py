@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
@@ -188,7 +188,7 @@ def test_a_handler_may_ask_not_to_be_cancelled(run: Run, wire: Wire) -> None:
             await settled(lambda: live_handlers(server) == 1)
             peer.reset(number)
             (driver,) = server.service.drivers  # type: ignore[union-attr]  # it has started
-            (exchange,) = cast("list[Exchange]", driver.live.values())
+            (exchange,) = cast("list[ServerExchange]", driver.live.values())
             await settled(lambda: exchange.gone is not None)
             go_on.set()
             await asyncio.wait_for(done.wait(), 10.0)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headrace import EventStream, LoopResponse, Request, Response, StreamResponse, WebSocket, WebSocketResponse
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.handlers.response import Send
 
 from tests.apps.clients import client_context, websocket
@@ -204,8 +204,8 @@ def test_nothing_is_done_for_a_log_that_is_off(
         async with wire.serving(app, interface=interface, lifespan="off") as server, wire.peer(server) as peer:
             assert (await peer.get("/")).body == b"ok"
             with monkeypatch.context() as patch:
-                patch.setattr(Exchange, "__str__", watched("str", ""))
-                patch.setattr(Exchange, "__repr__", watched("repr", ""))
+                patch.setattr(ServerExchange, "__str__", watched("str", ""))
+                patch.setattr(ServerExchange, "__repr__", watched("repr", ""))
                 patch.setattr(time, "perf_counter", watched("clock", 0.0))
                 patch.setattr(time, "time", watched("clock", 0.0))
                 patch.setattr(logging.Logger, "_log", watched("log", None))

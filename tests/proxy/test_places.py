@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from headrace.client.errors import PoolTimeout
-from headrace.proxy.places import Hold, Places
+from headrace.proxy.places import Hold, UpstreamPlaces
 
 from tests.support.serving import Run
 
 
-def taking(places: Places, connection: str, address: str = "a") -> asyncio.Task[Hold]:
+def taking(places: UpstreamPlaces, connection: str, address: str = "a") -> asyncio.Task[Hold]:
     return asyncio.ensure_future(places.take(connection, address, None, ""))
 
 
@@ -23,7 +23,7 @@ async def turns() -> None:
 
 def test_one_place_at_least_in_order_and_none_is_left_over(run: Run) -> None:
     async def main() -> None:
-        places = Places(lambda: 1, 0.25, 0.5)
+        places = UpstreamPlaces(lambda: 1, 0.25, 0.5)
         tasks = [taking(places, "c") for _ in range(4)]
         await turns()
         assert [task.done() for task in tasks] == [True, False, False, False]
@@ -41,7 +41,7 @@ def test_one_place_at_least_in_order_and_none_is_left_over(run: Run) -> None:
 
 def test_connections_of_an_address_take_turns(run: Run) -> None:
     async def main() -> None:
-        places = Places(lambda: 4, 0.5, 0.5)
+        places = UpstreamPlaces(lambda: 4, 0.5, 0.5)
         first = [await taking(places, "c") for _ in range(2)]
         waiting = [taking(places, "c") for _ in range(3)]
         await turns()
@@ -64,7 +64,7 @@ def test_connections_of_an_address_take_turns(run: Run) -> None:
 
 def test_an_address_that_is_not_known_has_no_share(run: Run) -> None:
     async def main() -> None:
-        places = Places(lambda: 4, 0.25, 0.5)
+        places = UpstreamPlaces(lambda: 4, 0.25, 0.5)
         holds = [await taking(places, str(number), "") for number in range(4)]
         assert places.held == 4
         for hold in holds:
@@ -76,7 +76,7 @@ def test_an_address_that_is_not_known_has_no_share(run: Run) -> None:
 
 def test_a_place_that_is_given_to_one_who_has_just_gone_comes_back(run: Run) -> None:
     async def main() -> None:
-        places = Places(lambda: 1, 1.0, 1.0)
+        places = UpstreamPlaces(lambda: 1, 1.0, 1.0)
         hold = await taking(places, "c")
         task = taking(places, "c")
         await turns()
@@ -92,7 +92,7 @@ def test_a_place_that_is_given_to_one_who_has_just_gone_comes_back(run: Run) -> 
 
 def test_who_gives_up_leaves_nothing(run: Run) -> None:
     async def main() -> None:
-        places = Places(lambda: 2, 1.0, 0.5)
+        places = UpstreamPlaces(lambda: 2, 1.0, 0.5)
         hold = await taking(places, "c")
         gone = taking(places, "d")
         await turns()
@@ -108,7 +108,7 @@ def test_who_gives_up_leaves_nothing(run: Run) -> None:
 
 def test_a_response_that_nobody_sends_gives_its_place_back(run: Run) -> None:
     async def main() -> None:
-        places = Places(lambda: 2, 1.0, 1.0)
+        places = UpstreamPlaces(lambda: 2, 1.0, 1.0)
         hold = await places.take("c", "a", None, "")
         assert places.held == 1
         del hold

@@ -22,7 +22,7 @@ from headrace.client.message.url import CACHED_URLS, URL, _parsed
 from headrace.client.message.url_parts.grammar import MAX_URL_LENGTH
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.content_coding import encoder_factory
 from headrace.server.files.listing import MOST
 from headrace.server.handlers.websocket import TunnelInbox, WebSocketResponse
@@ -224,7 +224,7 @@ def test_the_queue_of_the_settings_is_that_of_websockets(run: Run, over: str) ->
                 ws.send(b"x")
             assert server.service is not None
             (driver,) = server.service.drivers
-            (exchange,) = cast("list[Exchange]", driver.live.values())
+            (exchange,) = cast("list[ServerExchange]", driver.live.values())
             inbox = exchange.inbox
             assert isinstance(inbox, TunnelInbox)
             await settled(lambda: inbox.socket.waiting == 3)

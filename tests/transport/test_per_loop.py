@@ -35,7 +35,7 @@ class Socket:
     def resume(self) -> None:
         self._on_turn()
 
-    go_on = resume  # a connection's, which waits for the loop itself
+    take_turn = resume  # a connection's, which waits for the loop itself
 
     def on_room(self) -> None:
         raise AssertionError("nobody asked")

@@ -391,7 +391,7 @@ def test_a_message_that_does_not_come_gives_its_room_up_when_others_wait(monkeyp
         share = ConnectionShare(loop, MiB)
         stalled, waits = peers = [Peer(share), Peer(share)]
         tasks = await waiting_for(peers)
-        (look,) = [each for each in looks if getattr(each, "__name__", "") == "_look"]
+        (look,) = [each for each in looks if getattr(each, "__name__", "") == "_check_stalled"]
         stalled.send(LARGE[800_000:800_100])  # a drip
         look()
         with pytest.raises(WebSocketClosed) as closed:
@@ -411,7 +411,7 @@ def test_a_message_that_comes_keeps_its_room(monkeypatch: pytest.MonkeyPatch) ->
         peers = [Peer(share), Peer(share)]
         tasks = await waiting_for(peers)
         peers[0].send(LARGE[800_000:810_000])
-        for look in [each for each in looks if getattr(each, "__name__", "") == "_look"]:
+        for look in [each for each in looks if getattr(each, "__name__", "") == "_check_stalled"]:
             look()
         assert not tasks[0].done() and peers[0].ws.is_open
         for task in tasks:

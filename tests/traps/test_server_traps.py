@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from headrace.server.app import Server
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.handlers.response import Response, StreamResponse
 from headrace.server.settings.config import Config
 
@@ -301,7 +301,7 @@ def test_nothing_is_formatted_for_a_silent_log(run: Run, monkeypatch: pytest.Mon
     """With the access log off and debug off, a request formats no log line, reads no clock, makes no repr."""
     called: list[str] = []
 
-    def text(_: Exchange) -> str:
+    def text(_: ServerExchange) -> str:
         called.append("str")
         return ""
 
@@ -309,7 +309,7 @@ def test_nothing_is_formatted_for_a_silent_log(run: Run, monkeypatch: pytest.Mon
         called.append("clock")
         return 0.0
 
-    monkeypatch.setattr(Exchange, "__str__", text)
+    monkeypatch.setattr(ServerExchange, "__str__", text)
     monkeypatch.setattr(time, "perf_counter", clock)
     monkeypatch.setattr(logging.Logger, "_log", lambda *a, **k: called.append("log"))
 

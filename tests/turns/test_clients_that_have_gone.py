@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from headrace.server.connection import driver as driver_module
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
 
@@ -99,7 +99,7 @@ def test_requests_that_were_reset_leave_nothing_to_the_collector_of_garbage(run:
                     peer.reset(stream_id)
                     await settled(lambda: live_handlers(server) == 0)
                 await peer.ping()
-                await settled(lambda: sum(isinstance(each, Exchange) for each in gc.get_objects()) <= 1)
+                await settled(lambda: sum(isinstance(each, ServerExchange) for each in gc.get_objects()) <= 1)
             finally:
                 gc.enable()
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from headrace.wsgi.call import Call
+from headrace.wsgi.call import WSGICall
 from headrace.wsgi.files import FileWrapper, content_reader
 from headrace.wsgi.line import Line
 
@@ -40,7 +40,7 @@ class Recorder:
 
 def called(app: Callable[..., Iterable[bytes]], method: str = "GET") -> Recorder:
     recorder = Recorder()
-    Call(app, {"REQUEST_METHOD": method}, cast("Line", recorder), has_body=False).run()
+    WSGICall(app, {"REQUEST_METHOD": method}, cast("Line", recorder), has_body=False).run()
     return recorder
 
 
@@ -63,7 +63,12 @@ def test_pieces_of_an_iterator_leave_as_they_come() -> None:
         yield b"one"
         yield b"two"
 
-    assert called(app).told == [("go_on", b"one", HEAD), ("go_on", b"two", None), ("finish", b""), ("ended", None)]
+    assert called(app).told == [
+        ("send_piece", b"one", HEAD),
+        ("send_piece", b"two", None),
+        ("finish", b""),
+        ("ended", None),
+    ]
 
 
 def test_an_empty_piece_does_not_send_the_headers() -> None:
@@ -78,7 +83,7 @@ def test_an_empty_piece_does_not_send_the_headers() -> None:
         yield b"sorry"
 
     told = called(app).told
-    assert told[0] == ("go_on", b"sorry", (500, [(b"content-type", b"text/html")]))
+    assert told[0] == ("send_piece", b"sorry", (500, [(b"content-type", b"text/html")]))
 
 
 def test_content_that_is_as_long_as_announced_is_the_last() -> None:
@@ -124,7 +129,12 @@ def test_write_sends_at_once_and_before_what_is_returned() -> None:
         write(b"two")
         return [b"three"]
 
-    assert called(app).told == [("go_on", b"one", HEAD), ("go_on", b"two", None), ("finish", b"three"), ("ended", None)]
+    assert called(app).told == [
+        ("send_piece", b"one", HEAD),
+        ("send_piece", b"two", None),
+        ("finish", b"three"),
+        ("ended", None),
+    ]
 
 
 def test_no_content_at_all_is_a_response() -> None:
@@ -151,7 +161,7 @@ def test_exc_info_after_the_headers_raises_it() -> None:
                 raise
 
     recorder = called(app)
-    assert recorder.told[:-1] == [("go_on", b"begun", HEAD)]
+    assert recorder.told[:-1] == [("send_piece", b"begun", HEAD)]
     assert seen == [recorder.end()]
 
 
@@ -245,7 +255,7 @@ def test_it_is_closed_when_the_client_goes() -> None:
 
     recorder = Recorder(ConnectionError)
     with pytest.raises(ConnectionError):  # this recorder does not even take the end
-        Call(app, {"REQUEST_METHOD": "GET"}, cast("Line", recorder), has_body=False).run()
+        WSGICall(app, {"REQUEST_METHOD": "GET"}, cast("Line", recorder), has_body=False).run()
     assert result.closed == 1
     assert isinstance(recorder.end(), ConnectionError)
 

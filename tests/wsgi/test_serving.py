@@ -13,7 +13,7 @@ from wsgiref.validate import validator
 import pytest
 
 from headrace.server.errors import ClientDisconnected
-from headrace.wsgi.addresses import Address
+from headrace.wsgi.addresses import ClientRecord
 from headrace.wsgi.threads import Threads
 
 from tests.support.h2_peer import H2Peer
@@ -408,7 +408,7 @@ def test_threads_start_only_as_they_are_needed() -> None:
     threads = Threads(10)
     for _ in range(20):
         done = threading.Event()
-        threads.start(done.set, Address("one"), None)
+        threads.start(done.set, ClientRecord("one"), None)
         assert done.wait(LIMIT_S)
         while not threads.stats()["idle"]:
             pass

@@ -19,7 +19,7 @@ BLOCKED: Final = 1  # it did, but wants nothing more until SendAccepted
 OTHER: Final = 2  # not a message for this place: an extension's, or one that comes at the wrong time
 
 
-class Answer:
+class ASGIAnswer:
     """The state of an application's response.
 
     `http.response.start` is held until the first piece of content, so that a response in one piece leaves as HEADERS

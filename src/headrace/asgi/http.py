@@ -9,17 +9,17 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from headrace.asgi.answer import BLOCKED, OTHER, Answer
+from headrace.asgi.answer import BLOCKED, OTHER, ASGIAnswer
 from headrace.asgi.pathsend import send_file
 from headrace.asgi.tls import tls_extension
 from headrace.asgi.types import DEBUG_EXTENSION, EXTENSIONS, PAUSE, SPEC
 from headrace.engine.errors import StreamClosedError
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
-from headrace.server.connection.exchange import Exchange, error_log
+from headrace.server.connection.exchange import ServerExchange, error_log
 from headrace.server.connection.inbox import Inbox
 
 if TYPE_CHECKING:
-    from headrace.asgi.types import Message
+    from headrace.asgi.types import ASGIMessage
     from headrace.server.connection.service import ServedConnection
 
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH")}
@@ -32,12 +32,12 @@ _EXPECTED: Final = {
 }
 
 
-class HTTPCycle(Exchange):
+class HTTPCycle(ServerExchange):
     """A request and its response, driven by an ASGI application."""
 
     inbox: Inbox | None
 
-    answer: Answer | None = None
+    answer: ASGIAnswer | None = None
     is_read: bool = False
     """True once `receive` has returned `more_body: False`."""
     trailers: list[tuple[bytes, bytes]] | None = None
@@ -73,7 +73,7 @@ class HTTPCycle(Exchange):
 
     async def run(self) -> None:
         driver = self.driver
-        answer = self.answer = Answer(driver.engine, self.stream_id)
+        answer = self.answer = ASGIAnswer(driver.engine, self.stream_id)
         try:
             shared = self.head.shared
             template = shared.memo
@@ -132,7 +132,7 @@ class HTTPCycle(Exchange):
 
     # -- receive -----------------------------------------------------------------------------------------------
 
-    async def receive(self) -> Message:
+    async def receive(self) -> ASGIMessage:
         """ASGI's `receive`."""
         inbox = self.inbox
         if inbox is None:
@@ -154,12 +154,12 @@ class HTTPCycle(Exchange):
                             driver.schedule_flush()
                     self.is_read = inbox.ended
                     return {"type": "http.request", "body": body, "more_body": not inbox.ended}
-                self.invite()
+                self.send_continue()
             await inbox.changed(self.driver.loop)
 
     # -- send --------------------------------------------------------------------------------------------------
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: ASGIMessage) -> None:
         """Handle ASGI's `send`. Raises ClientDisconnected, an OSError, once the client has gone."""
         if self.blocked:
             await self.unblocked()
@@ -181,7 +181,7 @@ class HTTPCycle(Exchange):
             self.blocked = True
             await self.unblocked()
 
-    async def _send_other(self, kind: str, message: Message) -> None:
+    async def _send_other(self, kind: str, message: ASGIMessage) -> None:
         """Handle the messages of extensions."""
         if kind == "http.response.trailers":
             if self.progress != TRAILERS:

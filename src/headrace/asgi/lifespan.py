@@ -10,7 +10,7 @@ from headrace.server.interface import StartupError
 from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:
-    from headrace.asgi.types import ASGIApp, Message
+    from headrace.asgi.types import ASGIApp, ASGIMessage
 
 error_log: Final = get_logger("headrace.error")
 logger: Final = get_logger("headrace")
@@ -30,7 +30,7 @@ class Lifespan:
         self._is_required = mode == "on"
         self._timeout_s = max(timeout_s, SHORTEST_SHUTDOWN_S)
         self._state: dict[str, Any] = {}
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._inbox: asyncio.Queue[ASGIMessage] = asyncio.Queue()
         self._started: asyncio.Event = asyncio.Event()
         self._stopped: asyncio.Event = asyncio.Event()
         self._failure: str | None = None
@@ -87,10 +87,10 @@ class Lifespan:
             self._started.set()
             self._stopped.set()
 
-    async def _receive(self) -> Message:
+    async def _receive(self) -> ASGIMessage:
         return await self._inbox.get()
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: ASGIMessage) -> None:
         kind = message["type"]
         if kind == "lifespan.startup.complete" and not self._started.is_set():
             self._is_supported = True

@@ -11,10 +11,12 @@ from headrace.server.files.response import send_file as send_open_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.exchange import ServerExchange
 
 
-async def send_file(cycle: Exchange, path: str | os.PathLike[str], headers: Sequence[tuple[bytes, bytes]]) -> None:
+async def send_file(
+    cycle: ServerExchange, path: str | os.PathLike[str], headers: Sequence[tuple[bytes, bytes]]
+) -> None:
     """Send the file at `path`, an absolute one, as the whole content, as fast as the client takes it.
 
     Raises OSError when the file cannot be opened, while the response can still become another one. A file that turns

@@ -11,7 +11,7 @@ from headrace.asgi.http import HTTPCycle
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING
 from headrace.engine.ws.frames import ABNORMAL, NORMAL
 from headrace.engine.ws.negotiation import offered_subprotocols
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.connection.inbox import Inbox
 from headrace.server.errors import ClientDisconnected
 from headrace.server.handlers.headers import HeaderList, header_list
@@ -19,13 +19,13 @@ from headrace.server.handlers.websocket import abandon, open_tunnel, refuse_hand
 from headrace.websocket.tunnel import WebSocketClosed
 
 if TYPE_CHECKING:
-    from headrace.asgi.types import Message, Scope
+    from headrace.asgi.types import ASGIMessage, ASGIScope
     from headrace.websocket.connection import WebSocket
 
 _SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
-class WebSocketCycle(Exchange):
+class WebSocketCycle(ServerExchange):
     """A request for a WebSocket, and the WebSocket, driven by an ASGI application."""
 
     inbox: Inbox | None
@@ -58,7 +58,7 @@ class WebSocketCycle(Exchange):
         finally:
             self.end()
 
-    def _scope(self) -> Scope:
+    def _scope(self) -> ASGIScope:
         scope = HTTPCycle._scope(self)  # type: ignore[arg-type]  # asks for `head` and `driver` only
         scope["type"] = "websocket"
         scope["scheme"] = _SCHEMES.get(scope["scheme"], "ws")
@@ -83,7 +83,7 @@ class WebSocketCycle(Exchange):
 
     # -- receive -----------------------------------------------------------------------------------------------
 
-    async def receive(self) -> Message:
+    async def receive(self) -> ASGIMessage:
         """ASGI's `receive`."""
         if not self.is_announced:
             self.is_announced = True
@@ -105,7 +105,7 @@ class WebSocketCycle(Exchange):
 
     # -- send --------------------------------------------------------------------------------------------------
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: ASGIMessage) -> None:
         """Handle ASGI's `send`. Raises ClientDisconnected, an OSError, once the WebSocket is closed."""
         kind = message["type"]
         socket = self.socket
@@ -128,7 +128,7 @@ class WebSocketCycle(Exchange):
         else:
             raise RuntimeError(f"unexpected ASGI message '{kind}': expected are 'websocket.send' and 'websocket.close'")
 
-    async def _send_before(self, kind: str, message: Message) -> None:
+    async def _send_before(self, kind: str, message: ASGIMessage) -> None:
         """Handle the messages that answer the handshake."""
         if self.gone is not None:
             raise self.disconnected(None)
@@ -151,7 +151,7 @@ class WebSocketCycle(Exchange):
                 "'websocket.http.response.start'"
             )
 
-    def _accept(self, message: Message) -> None:
+    def _accept(self, message: ASGIMessage) -> None:
         headers = header_list(message.get("headers") or ())
         if any(name == b"sec-websocket-protocol" for name, _ in headers):
             raise ValueError("the subprotocol is the key 'subprotocol' of 'websocket.accept', not a header")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-Pairs = list[tuple[bytes, bytes]]
+from headrace.server.handlers.headers import FieldList
+
 ForwardedKind = Literal["x-forwarded", "forwarded", "none"]
 
 # RFC 9110 §7.6.1 and §11.7: of one connection only, in every message. `expect` is forwarded: the next hop decides.
@@ -50,7 +51,7 @@ _NOT_IN_TRAILERS: Final = (
 )
 
 
-def end_to_end(headers: Sequence[tuple[bytes, bytes]], *, is_request: bool) -> Pairs:
+def end_to_end(headers: Sequence[tuple[bytes, bytes]], *, is_request: bool) -> FieldList:
     """Return the fields to forward: without connection fields, and without those that `connection` names; of a request
     also without those that CGI and similar interfaces could confuse with them: `content_length`."""
     dropped = _OF_REQUESTS if is_request else _OF_RESPONSES
@@ -69,7 +70,7 @@ def end_to_end(headers: Sequence[tuple[bytes, bytes]], *, is_request: bool) -> P
     return kept
 
 
-def trailers_that_go_on(trailers: Sequence[tuple[bytes, bytes]]) -> Pairs:
+def forwarded_trailers(trailers: Sequence[tuple[bytes, bytes]]) -> FieldList:
     """Return the trailers to forward: without fields that belong before the content (RFC 9110 §6.5.1), and without
     those that an application could confuse with them."""
     return [(name, value) for name, value in trailers if not _is_for_headers(_plain(name))]
@@ -85,12 +86,12 @@ def _plain(name: bytes) -> bytes:
 
 
 def add_forwarded(
-    headers: Pairs, kind: ForwardedKind, is_appended: bool, client: str | None, scheme: str, host: str
-) -> Pairs:
+    headers: FieldList, kind: ForwardedKind, is_appended: bool, client: str | None, scheme: str, host: str
+) -> FieldList:
     """Return the fields with the client's address, scheme and host added; the client's own values, `x-real-ip` and all
     of `x-forwarded-*`, are removed unless `is_appended`, and always if the name has an underscore. `client` is an
     address, None on a unix socket."""
-    headers = [pair for pair in headers if not _says_who(pair[0], is_appended)]
+    headers = [pair for pair in headers if not _names_client(pair[0], is_appended)]
     if kind == "x-forwarded":
         address = client if client is not None else "unknown"
         headers = _joined(headers, b"x-forwarded-for", address.encode("latin-1"))
@@ -103,7 +104,7 @@ def add_forwarded(
     return headers
 
 
-def _says_who(name: bytes, is_believed: bool) -> bool:
+def _names_client(name: bytes, is_believed: bool) -> bool:
     """Return whether a field names the client and must not be forwarded."""
     if is_believed and b"_" not in name:
         return False
@@ -111,7 +112,7 @@ def _says_who(name: bytes, is_believed: bool) -> bool:
     return plain in _FORWARDED or plain.startswith(_FORWARDED_PREFIX)
 
 
-def _joined(headers: Pairs, name: bytes, value: bytes) -> Pairs:
+def _joined(headers: FieldList, name: bytes, value: bytes) -> FieldList:
     """Return the fields with `value` as the last member of the list in field `name`."""
     values = [each for field, each in headers if field == name]
     return [pair for pair in headers if pair[0] != name] + [(name, b", ".join([*values, value]))]

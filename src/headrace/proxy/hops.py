@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headrace.server.errors import HTTPError
-
-Pairs = list[tuple[bytes, bytes]]
+from headrace.server.handlers.headers import FieldList
 
 _MOST_HOPS: Final = 100  # members of a via; also comments, so that it is read in a short time
 _PARTS: Final = re.compile(rb"[^()\\]+|\\.|[()\\]", re.DOTALL)  # a quoted character ends no comment
@@ -16,7 +15,7 @@ _LARGEST: Final = 999_999_999  # our largest max-forwards (RFC 9110 §7.6.2)
 _DIGITS: Final = 9
 
 
-def add_via(headers: Pairs, http_version: str, name: str) -> None:
+def add_via(headers: FieldList, http_version: str, name: str) -> None:
     """Add this proxy to `via`, with the protocol of the message (RFC 9110 §7.6.3)."""
     headers.append((b"via", f"{http_version} {name}".encode("latin-1")))
 
@@ -66,7 +65,7 @@ def forwards_left(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
     return _LARGEST + 1 if len(digits) > _DIGITS else int(digits or b"0")
 
 
-def with_forwards(headers: Pairs, left: int) -> Pairs:
+def with_forwards(headers: FieldList, left: int) -> FieldList:
     """Return the fields of a forwarded request, with `left` as the remaining hops (RFC 9110 §7.6.2)."""
     kept = [pair for pair in headers if pair[0] != b"max-forwards"]
     return [*kept, (b"max-forwards", b"%d" % min(left, _LARGEST))]

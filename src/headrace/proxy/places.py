@@ -23,7 +23,7 @@ places is left when it is one attacker with many connections."""
 _STREAMS: Final = 100  # what most servers allow on a connection, for as long as ours has not said
 
 
-class Places:
+class UpstreamPlaces:
     """Gives places to visitors, of which there are `capacity()`: asked each time, so it may change; with None no
     visitor waits. A visitor gets one at least."""
 
@@ -31,7 +31,7 @@ class Places:
         self._capacity = capacity
         self._of_connection = of_connection
         self._of_address = of_address
-        self._addresses: dict[str, _Address] = {}
+        self._addresses: dict[str, _AddressRequests] = {}
 
     @property
     def held(self) -> int:
@@ -55,10 +55,10 @@ class Places:
         loop = asyncio.get_running_loop()
         visitor = self._addresses.get(address)
         if visitor is None:
-            visitor = self._addresses[address] = _Address(address)
+            visitor = self._addresses[address] = _AddressRequests(address)
         line = visitor.connections.get(connection)
         if line is None:
-            line = visitor.connections[connection] = _Line(connection)
+            line = visitor.connections[connection] = _ConnectionRequests(connection)
         of_connection, of_address = self._shares(visitor)
         if not line.waiting and not visitor.ready and line.held < of_connection and visitor.held < of_address:
             line.held += 1
@@ -84,7 +84,7 @@ class Places:
                 timer.cancel()
         return Hold(self, visitor, line, loop)
 
-    def give_back(self, visitor: _Address, line: _Line) -> None:
+    def give_back(self, visitor: _AddressRequests, line: _ConnectionRequests) -> None:
         """End a request; the next request of its visitor gets its place."""
         line.held -= 1
         visitor.held -= 1
@@ -93,7 +93,7 @@ class Places:
         self._serve(visitor)
         self._forget(visitor, line)
 
-    def _shares(self, visitor: _Address) -> tuple[float, float]:
+    def _shares(self, visitor: _AddressRequests) -> tuple[float, float]:
         """Return how many places one connection of `visitor` may hold, and how many all of its connections together."""
         capacity = self._capacity()
         if capacity is None:
@@ -101,7 +101,7 @@ class Places:
         of_address = max(1, int(capacity * self._of_address)) if visitor.name else float("inf")
         return max(1, int(capacity * self._of_connection)), of_address
 
-    def _serve(self, visitor: _Address) -> None:
+    def _serve(self, visitor: _AddressRequests) -> None:
         of_connection, of_address = self._shares(visitor)
         ready = visitor.ready
         while ready and visitor.held < of_address:
@@ -120,7 +120,7 @@ class Places:
             else:
                 self._forget(visitor, line)
 
-    def _forget(self, visitor: _Address, line: _Line) -> None:
+    def _forget(self, visitor: _AddressRequests, line: _ConnectionRequests) -> None:
         """Forget a connection that holds nothing and waits for nothing."""
         if line.waiting:
             return
@@ -132,7 +132,7 @@ class Places:
             del self._addresses[visitor.name]
 
 
-class _Line:
+class _ConnectionRequests:
     """The requests of one connection: how many hold a place, and which wait."""
 
     __slots__ = ("connection", "held", "waiting")
@@ -143,7 +143,7 @@ class _Line:
         self.waiting: dict[asyncio.Future[None], None] = {}
 
 
-class _Address:
+class _AddressRequests:
     """The connections of one address. Those in `ready` have waiting requests, and may hold more themselves."""
 
     __slots__ = ("connections", "held", "name", "ready")
@@ -151,8 +151,8 @@ class _Address:
     def __init__(self, name: str) -> None:
         self.name: str = name
         self.held: int = 0
-        self.connections: dict[object, _Line] = {}
-        self.ready: dict[_Line, None] = {}
+        self.connections: dict[object, _ConnectionRequests] = {}
+        self.ready: dict[_ConnectionRequests, None] = {}
 
 
 class Hold:
@@ -161,8 +161,14 @@ class Hold:
 
     __slots__ = ("_line", "_loop", "_places", "_visitor")
 
-    def __init__(self, places: Places, visitor: _Address, line: _Line, loop: asyncio.AbstractEventLoop) -> None:
-        self._places: Places | None = places
+    def __init__(
+        self,
+        places: UpstreamPlaces,
+        visitor: _AddressRequests,
+        line: _ConnectionRequests,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._places: UpstreamPlaces | None = places
         self._loop = loop
         self._visitor = visitor
         self._line = line

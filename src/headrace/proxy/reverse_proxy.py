@@ -13,14 +13,14 @@ from headrace.client.errors import ConnectError, PoolError, PoolTimeout, Request
 from headrace.client.interface import Incoming, Origin, Outgoing, Transport
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from headrace.engine.errors import INTERNAL_ERROR, LocalError
-from headrace.proxy.fields import ForwardedKind, Pairs, add_forwarded, end_to_end, trailers_that_go_on
+from headrace.proxy.fields import ForwardedKind, add_forwarded, end_to_end, forwarded_trailers
 from headrace.proxy.hops import add_via, forwards_left, has_passed, with_forwards
-from headrace.proxy.places import SHARE_OF_ADDRESS, SHARE_OF_CONNECTION, Capacity, Hold, Places
+from headrace.proxy.places import SHARE_OF_ADDRESS, SHARE_OF_CONNECTION, Capacity, Hold, UpstreamPlaces
 from headrace.proxy.relay import Relay
 from headrace.proxy.target import leaves_its_base
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.errors import ClientDisconnected
-from headrace.server.handlers.headers import HeaderList, Headers, checked_headers
+from headrace.server.handlers.headers import AnyHeaders, FieldList, HeaderList, checked_headers
 from headrace.server.handlers.request import Request, no_request
 from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.handlers.websocket import ServerTunnel, TunnelInbox, refuse_handshake
@@ -102,9 +102,11 @@ class ReverseProxy:
         self._max_body_size = max_body_size
         self._timeouts = timeouts
         self._capacity = Capacity(transport, self.origin)
-        self.places: Places = Places(self._capacity.of_requests, share_of_connection, share_of_address)
+        self.places: UpstreamPlaces = UpstreamPlaces(self._capacity.of_requests, share_of_connection, share_of_address)
         """The places for requests, and which visitors hold them."""
-        self.tunnel_places: Places = Places(self._capacity.of_tunnels, share_of_connection, share_of_address)
+        self.tunnel_places: UpstreamPlaces = UpstreamPlaces(
+            self._capacity.of_tunnels, share_of_connection, share_of_address
+        )
         """The same for WebSockets over HTTP/1.1; over HTTP/2 they need streams, as requests do."""
 
     async def __call__(self, request: Request) -> AnyResponse:
@@ -136,7 +138,7 @@ class ReverseProxy:
             if isinstance(error, RequestError):
                 return self._refusal(request, error)
             raise
-        return Forwarded(self, outgoing, incoming, hold)
+        return UpstreamResponse(self, outgoing, incoming, hold)
 
     async def aclose(self) -> None:
         """Close the connections to the upstream."""
@@ -148,7 +150,7 @@ class ReverseProxy:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def response_headers(self, incoming: Incoming) -> Pairs:
+    def response_headers(self, incoming: Incoming) -> FieldList:
         """Return the fields of a response that are forwarded to the client."""
         headers = end_to_end(incoming.head.headers, is_request=False)
         add_via(headers, incoming.head.http_version, self._via)
@@ -182,7 +184,7 @@ class ReverseProxy:
         has_content = request._exchange.inbox is not None and head.protocol is None
         path = head.path if head.path == b"*" else self._base + head.path
         informational = Informational(request)
-        upload = Upload(request) if has_content else None
+        upload = ForwardedContent(request) if has_content else None
         outgoing = Outgoing(
             head.method if head.protocol is None else b"CONNECT",
             self.origin,
@@ -223,7 +225,7 @@ class Informational:
     def __init__(self, request: Request) -> None:
         self._request = request
 
-    def __call__(self, status: int, headers: Pairs) -> None:
+    def __call__(self, status: int, headers: FieldList) -> None:
         if status in (100, 101):
             return
         try:
@@ -233,7 +235,7 @@ class Informational:
             pass  # no client is left, or it speaks HTTP/1.0: the final response is enough
 
 
-class Upload:
+class ForwardedContent:
     """A request's content, on its way to the upstream."""
 
     __slots__ = ("_is_open", "_request", "length", "outgoing")
@@ -255,15 +257,15 @@ class Upload:
         self._is_open = True
         return self._request.stream()
 
-    def trailers(self) -> Pairs:
+    def trailers(self) -> FieldList:
         """Return the trailers. Never-indexed fields are forwarded as such (RFC 7541 §6.2.3)."""
         inbox = self._request._exchange.inbox
         if inbox is not None and inbox.never_indexed is not None:
             self.outgoing.never_indexed = inbox.never_indexed | (self.outgoing.never_indexed or frozenset())
-        return trailers_that_go_on(self._request.trailers)
+        return forwarded_trailers(self._request.trailers)
 
 
-class Forwarded(AnyResponse):
+class UpstreamResponse(AnyResponse):
     """The upstream's response, as the answer to the client. Middleware sees its `status`, and changes `headers`."""
 
     __slots__ = ("_hold", "_incoming", "_outgoing", "headers", "status")
@@ -275,7 +277,7 @@ class Forwarded(AnyResponse):
         self._hold = hold
         self._incoming = incoming
         self.status: int = incoming.head.status
-        self.headers: Headers = proxy.response_headers(incoming)
+        self.headers: AnyHeaders = proxy.response_headers(incoming)
 
     async def send_on(self, request: Request, writer: Writer) -> None:
         """Send the head, then the content as it arrives, as fast as the client takes it; or join the two tunnels."""
@@ -288,7 +290,7 @@ class Forwarded(AnyResponse):
             writer.start(self.status, headers, self._outgoing.never_indexed_back)
             while data := await incoming.receive():
                 await writer.write(data)
-            trailers = trailers_that_go_on(incoming.trailers)
+            trailers = forwarded_trailers(incoming.trailers)
             if trailers:
                 await writer.write_trailers(trailers, self._outgoing.never_indexed_back)
             else:
@@ -300,7 +302,7 @@ class Forwarded(AnyResponse):
             incoming.close()
             self._hold.give_back()
 
-    async def _relay(self, exchange: Exchange, headers: HeaderList) -> None:
+    async def _relay(self, exchange: ServerExchange, headers: HeaderList) -> None:
         relay = Relay()
         exchange.accept_tunnel(headers, self._outgoing.never_indexed_back)
         early = exchange.inbox

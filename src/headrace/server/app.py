@@ -12,7 +12,7 @@ from headrace.server.connection.application import Application
 from headrace.server.connection.driver import ServerDriver
 from headrace.server.connection.service import Service
 from headrace.server.interface import AppError, StartupError, adapt
-from headrace.server.lifecycle import Drain
+from headrace.server.lifecycle import ServerDrain
 from headrace.server.settings.config import Bind, Config
 from headrace.server.telemetry.access_log import AccessLog
 from headrace.server.telemetry.interface import Listeners, Telemetry
@@ -60,7 +60,7 @@ class Server:
         self._metrics: Server | None = None
         self._application: Application | None = None
         self._listeners: list[Listener] = []
-        self._drain: Drain | None = None
+        self._drain: ServerDrain | None = None
         self._closed: asyncio.Event = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._is_asked_to_drain = False
@@ -120,7 +120,7 @@ class Server:
         ]
         self.service = service
         self._application = application
-        self._drain = Drain(service, config.drain_timeout_s)
+        self._drain = ServerDrain(service, config.drain_timeout_s)
         if telemetry is not None:
             telemetry.server_started(service)
         for listener in self._listeners:
@@ -138,7 +138,7 @@ class Server:
             # Use the server's own context: the caller may be a handler, and its context belongs to its request.
             self.service.context.copy().run(self._begin_drain, self.service, self._drain)
 
-    def _begin_drain(self, service: Service, drain: Drain) -> None:
+    def _begin_drain(self, service: Service, drain: ServerDrain) -> None:
         self._stop_listening()
         if self._sinks is not None:
             self._sinks.drain_began(service, self.config.drain_timeout_s)

@@ -17,7 +17,7 @@ _LEAST: Final = 0.0001  # below every weight: identity is acceptable if the fiel
 _STREAM_WINDOW_BITS: Final = 18  # 256 KiB: the cost of a stream that stays open; the default would be megabytes
 
 
-class Encoder(Protocol):
+class ContentEncoder(Protocol):
     """An encoder for one content."""
 
     def add(self, data: bytes) -> bytes:
@@ -64,7 +64,7 @@ def choose(accept_encoding: str | None, offered: Sequence[str]) -> str | None:
 # -- coding
 
 
-class _Gzip:
+class _GzipEncoder:
     def __init__(self, level: int) -> None:
         self._made = zlib.compressobj(level, zlib.DEFLATED, 31)
         self.add = self._made.compress
@@ -76,7 +76,7 @@ class _Gzip:
         return self._made.flush(zlib.Z_FINISH)
 
 
-class _Brotli:
+class _BrotliEncoder:
     def __init__(self, module: ModuleType, level: int, is_stream: bool) -> None:
         options = {"lgwin": _STREAM_WINDOW_BITS} if is_stream else {}
         made = module.Compressor(quality=level, **options)
@@ -85,7 +85,7 @@ class _Brotli:
         self.finish: Callable[[], bytes] = made.finish
 
 
-class _Zstd:
+class _ZstdEncoder:
     def __init__(self, module: ModuleType, level: int, is_stream: bool) -> None:
         options = {module.CompressionParameter.compression_level: level}
         if is_stream:
@@ -122,7 +122,7 @@ def available() -> tuple[str, ...]:
     return tuple(coding for coding in LEVELS if _module(coding) is not None)
 
 
-def encoder_factory(coding: str, level: int) -> Callable[[bool], Encoder]:
+def encoder_factory(coding: str, level: int) -> Callable[[bool], ContentEncoder]:
     """Return a function that makes encoders: for whole contents (False) or for streams (True).
 
     Raises ValueError for a coding that is unknown or not installed, and for a level that the coding does not have.
@@ -136,8 +136,8 @@ def encoder_factory(coding: str, level: int) -> Callable[[bool], Encoder]:
     if not least <= level <= most:
         raise ValueError(f"the level of {coding} is {level}; it must be from {least} to {most}")
     if coding == "gzip":
-        return lambda is_stream: _Gzip(level)
-    kind = _Brotli if coding == "br" else _Zstd
+        return lambda is_stream: _GzipEncoder(level)
+    kind = _BrotliEncoder if coding == "br" else _ZstdEncoder
     return lambda is_stream: kind(module, level, is_stream)
 
 

@@ -21,7 +21,7 @@ TIDY_UP_S: Final = 1.0  # time for cancelled workers to end; later ones are left
 logger: Final = get_logger("headrace")
 
 
-class Drain:
+class ServerDrain:
     """Ends a `service` within `timeout_s`, and a little more for the last output."""
 
     def __init__(self, service: Service, timeout_s: float) -> None:
@@ -42,20 +42,20 @@ class Drain:
     async def finished(self) -> None:
         """Wait until every connection is gone and every worker has ended, by itself or by force."""
         loop = asyncio.get_running_loop()
-        emptied = loop.create_task(self._service.emptied())
+        empty = loop.create_task(self._service.wait_empty())
         cut = loop.create_task(self._cut.wait())
         try:
             deadline = self._service.drain_deadline
             assert deadline is not None  # it has begun
             left = max(0.0, deadline - loop.time())
-            await asyncio.wait((emptied, cut), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if not emptied.done():
-                await self._force(emptied)
+            await asyncio.wait((empty, cut), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not empty.done():
+                await self._force(empty)
         finally:
-            emptied.cancel()
+            empty.cancel()
             cut.cancel()
 
-    async def _force(self, emptied: asyncio.Task[None]) -> None:
+    async def _force(self, empty: asyncio.Task[None]) -> None:
         service = self._service
         service.is_ending = True
         workers = sum(len(driver.live) for driver in service.drivers)
@@ -66,10 +66,10 @@ class Drain:
         await asyncio.sleep(0)  # workers reset their own streams
         for driver in list(service.drivers):
             driver.close()
-        await asyncio.wait((emptied,), timeout=TIDY_UP_S)
+        await asyncio.wait((empty,), timeout=TIDY_UP_S)
         for driver in list(service.drivers):
             driver.abort()
-        await asyncio.wait((emptied,), timeout=CLOSE_TIMEOUT_S)
+        await asyncio.wait((empty,), timeout=CLOSE_TIMEOUT_S)
         left = sum(len(driver.live) for driver in service.drivers)
         if left:
             logger.error("%d handlers were cancelled and still run; the server ends without them", left)

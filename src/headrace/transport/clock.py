@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
-Fields = tuple[tuple[bytes, bytes], ...]
+DateFields = tuple[tuple[bytes, bytes], ...]
 
 
 class DateClock:
@@ -13,13 +13,13 @@ class DateClock:
 
     __slots__ = ("_others", "fields", "valid_until")
 
-    def __init__(self, others: Fields = ()) -> None:
+    def __init__(self, others: DateFields = ()) -> None:
         self._others = others
-        self.fields: Fields = others
+        self.fields: DateFields = others
         self.valid_until: float = 0.0
         """On the caller's monotonic clock: from then on call `renew`."""
 
-    def renew(self, now: float) -> Fields:
+    def renew(self, now: float) -> DateFields:
         """Return `fields` with the current date; `now` is the caller's monotonic clock, in seconds."""
         self.fields = ((b"date", formatdate(usegmt=True).encode("ascii")), *self._others)
         self.valid_until = now + 1.0

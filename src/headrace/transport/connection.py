@@ -311,7 +311,7 @@ class Connection(asyncio.Protocol):
             self._lose()
             self._close_transport()
 
-    def go_on(self) -> None:
+    def take_turn(self) -> None:
         """Take the turn for which this connection waited, after the loop's work was used up."""
         self.context.copy().run(self._next_turn)
 

@@ -26,13 +26,13 @@ def get_logger(name: str) -> logging.Logger:
             try:
                 handle(record)
             except Exception:
-                _tell()
+                _report()
 
         vars(logger)["handle"] = guarded
     return logger
 
 
-def _tell() -> None:
+def _report() -> None:
     if logging.raiseExceptions and sys.stderr is not None:
         try:
             sys.stderr.write("--- headrace: a handler of logging failed ---\n")

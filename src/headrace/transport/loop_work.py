@@ -33,7 +33,7 @@ LIGHT_READ: Final = 512
 class Waiting(Protocol):
     """A connection with input, as `LoopWork` sees it."""
 
-    def go_on(self) -> None:
+    def take_turn(self) -> None:
         """Called when it is this connection's turn: continue with the waiting input."""
 
 
@@ -54,7 +54,7 @@ class LoopWork(LoopTurns):
         self.schedule()
 
     def wait(self, connection: Waiting) -> None:
-        """Call `go_on` when it is the connection's turn. Only to be called while nothing is left."""
+        """Call `take_turn` when it is the connection's turn. Only to be called while nothing is left."""
         self._waiting.append(connection)
 
     def _turn(self) -> None:
@@ -65,7 +65,7 @@ class LoopWork(LoopTurns):
         waiting = self._waiting
         try:
             while waiting and self.left > 0:
-                waiting.popleft().go_on()
+                waiting.popleft().take_turn()
         finally:
             if waiting:
                 self.left = min(self.left, 0)

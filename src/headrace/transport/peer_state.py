@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 _CLOSE: Final = 7  # of Linux (include/net/tcp_states.h): a reset has come
 _CLOSE_WAIT: Final = 8  # the peer's FIN has come
-_CAN_TELL: Final = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
+_HAS_TCP_INFO: Final = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 
 
 def peer_has_closed(transport: asyncio.BaseTransport | None) -> bool:
     """Return whether the peer has closed its side, also while earlier input is unread. False where the system
     cannot say: outside of Linux, and on unix sockets."""
-    sock = None if transport is None or not _CAN_TELL else transport.get_extra_info("socket")
+    sock = None if transport is None or not _HAS_TCP_INFO else transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return False
     try:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, cast
 
-Address = tuple[str, int] | str
+ProxiedAddress = tuple[str, int] | str
 """Host and port, or the path of a unix socket."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -41,9 +41,9 @@ class ProxyProtocolError(ValueError):
 class Proxied(NamedTuple):
     """A complete header."""
 
-    source: Address | None
+    source: ProxiedAddress | None
     """The client; None when the header does not say (LOCAL, UNKNOWN): then use the connection's own peer."""
-    destination: Address | None
+    destination: ProxiedAddress | None
     """The address that the client connected to, likewise."""
     rest: bytes
     """Bytes after the header."""
@@ -222,7 +222,7 @@ class ProxiedProtocol(asyncio.Protocol):
             return
         if proxied is not None:
             transport = self._transport
-            self._tell(None)
+            self._report(None)
             protocol = self._make()
             transport.set_protocol(protocol)
             protocol.connection_made(_proxied_transport(transport, proxied))
@@ -230,14 +230,14 @@ class ProxiedProtocol(asyncio.Protocol):
                 protocol.data_received(proxied.rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._tell("the peer went away before its PROXY header was whole")
+        self._report("the peer went away before its PROXY header was whole")
 
     def break_off(self, reason: str) -> None:
         """End a connection whose header is not complete; a served connection continues."""
         if self._on_end is not None:
             if self._transport is not None:
                 self._transport.abort()
-            self._tell(reason)
+            self._report(reason)
 
     def _on_timeout(self) -> None:
         self.break_off("no PROXY header came in time (limit tls_handshake_timeout_s)")
@@ -253,7 +253,7 @@ class ProxiedProtocol(asyncio.Protocol):
             address = address.ipv4_mapped
         return any(address in network for network in self._trusted)
 
-    def _tell(self, failure: str | None) -> None:
+    def _report(self, failure: str | None) -> None:
         self._timer.cancel()
         on_end, self._on_end = self._on_end, None
         if on_end is not None:

@@ -101,7 +101,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._raw.abort()
             return
         self._raw.set_write_buffer_limits(0)
-        self._shake_hands()
+        self._do_handshake()
 
     def data_received(self, data: bytes) -> None:
         if self._rest:
@@ -111,10 +111,10 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             if len(data) > SLICE:
                 data, self._rest = data[:SLICE], data[SLICE:]
                 self._wait_for_turn()
-            if self._hello is not None and not self._is_welcome(self._hello, data):
+            if self._hello is not None and not self._offers_protocol(self._hello, data):
                 return
             self._incoming.write(data)
-            if not (self._shake_hands() and (self._incoming.pending or self._rest)):
+            if not (self._do_handshake() and (self._incoming.pending or self._rest)):
                 return
             data = self._incoming.read() + self._rest
             self._rest = b""
@@ -277,7 +277,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     # -- the handshake -----------------------------------------------------------------------------------------
 
-    def _shake_hands(self) -> bool:
+    def _do_handshake(self) -> bool:
         """Continue the handshake; return True when it is done and the protocol above has been connected."""
         try:
             self._bio.do_handshake()
@@ -288,14 +288,14 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._fail(error)
             return False
         self._send()
-        self._tell(None)
+        self._report(None)
         if self.is_closing():
             return False
         self._is_open = True
         self._protocol.connection_made(self)
         return True
 
-    def _is_welcome(self, hello: ClientHello, data: bytes) -> bool:
+    def _offers_protocol(self, hello: ClientHello, data: bytes) -> bool:
         """Read the client's first message; return False when it offers no served protocol, which ends the handshake."""
         offered = hello.feed(data)
         if hello.is_over:
@@ -354,9 +354,9 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
                 raw.abort()  # a peer that does not read our handshake would not read an alert either
             else:
                 raw.close()
-        self._tell(reason)
+        self._report(reason)
 
-    def _tell(self, reason: str | None) -> None:
+    def _report(self, reason: str | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -18,7 +18,7 @@ from headrace.engine.ws.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORM
 from headrace.websocket.closing import Closing
 from headrace.websocket.fair_share import SENDS_PER_TURN, TAKEN_PER_TURN, WEIGHT, WEIGHT_SHIFT, ConnectionShare
 from headrace.websocket.fragments import Fragments
-from headrace.websocket.intake import Intake, Message
+from headrace.websocket.intake import Intake, WebSocketMessage
 from headrace.websocket.keepalive import Keepalive, Pings
 from headrace.websocket.tunnel import (
     DEFAULT_CLOSE_TIMEOUT_S,
@@ -103,7 +103,7 @@ class WebSocket(Intake):
     def __aiter__(self) -> WebSocket:
         return self
 
-    async def __anext__(self) -> Message:
+    async def __anext__(self) -> WebSocketMessage:
         if self._streak >= TAKEN_PER_TURN:
             await self._pause()
         while not self._queue:
@@ -111,10 +111,10 @@ class WebSocket(Intake):
             if closing.code is not None:
                 closing.is_noticed = True
                 raise StopAsyncIteration
-            await self._arrival()
+            await self._wait_for_message()
         return self._take()
 
-    async def receive(self) -> Message:
+    async def receive(self) -> WebSocketMessage:
         """Return the next message: str for text, bytes for binary. Raises WebSocketClosed when there are no more.
 
         Yields to other tasks after 64 messages that were there already, or 256 KiB of them.
@@ -126,7 +126,7 @@ class WebSocket(Intake):
             if closing.code is not None:
                 closing.is_noticed = True
                 raise WebSocketClosed(closing.code, closing.reason)
-            await self._arrival()
+            await self._wait_for_message()
         return self._take()
 
     def _on_control(self, event: Any) -> None:
@@ -191,7 +191,7 @@ class WebSocket(Intake):
 
     # -- sending -----------------------------------------------------------------------------------------------
 
-    async def send(self, message: Message | bytearray | memoryview | AsyncIterable[Message]) -> None:
+    async def send(self, message: WebSocketMessage | bytearray | memoryview | AsyncIterable[WebSocketMessage]) -> None:
         """Send a message: text, bytes, or an async iterable whose pieces become the fragments of one message.
 
         Returns when it is accepted, so a slow peer slows its sender. Raises WebSocketClosed when the WebSocket is
@@ -222,7 +222,7 @@ class WebSocket(Intake):
         try:
             tunnel.write(protocol.take_output(), False)
         except OSError as error:
-            raise self._gone(error) from None
+            raise self._tunnel_lost(error) from None
         if tunnel.blocked:
             await self._unblocked()
         else:
@@ -242,7 +242,7 @@ class WebSocket(Intake):
         if not self._protocol.is_open:
             raise self.closing.error()
 
-    async def write_fragment(self, piece: Message, is_first: bool, is_last: bool) -> None:
+    async def write_fragment(self, piece: WebSocketMessage, is_first: bool, is_last: bool) -> None:
         """Send a fragment, and wait until it is accepted; see `headrace.websocket.fragments.FragmentWriter`."""
         protocol = self._protocol
         if not is_first:
@@ -255,7 +255,7 @@ class WebSocket(Intake):
         try:
             tunnel.write(protocol.take_output(), False)
         except OSError as error:
-            raise self._gone(error) from None
+            raise self._tunnel_lost(error) from None
         if tunnel.blocked:
             await self._unblocked()
         else:
@@ -269,7 +269,7 @@ class WebSocket(Intake):
         try:
             await self._tunnel.unblocked()
         except OSError as error:
-            raise self._gone(error) from None
+            raise self._tunnel_lost(error) from None
 
     async def _turn(self) -> None:
         """Wait until the last write is accepted and no fragmented message of another task is under way."""
@@ -373,7 +373,7 @@ class WebSocket(Intake):
             self._waiter.set_result(None)
         closing.announce()
 
-    def _gone(self, error: OSError) -> WebSocketClosed:
+    def _tunnel_lost(self, error: OSError) -> WebSocketClosed:
         """Handle a tunnel that was lost during a write, and return the error for the sender."""
         self.on_lost(str(error))
         return self.closing.error()

@@ -85,7 +85,7 @@ class LoopShare(LoopTurns):
         try:
             while waiting and self.left > 0:
                 share = waiting.popleft()
-                if share.go_on():
+                if share.give_turn():
                     waiting.append(share)
         finally:  # one WebSocket's fault is not the end of the others' turns
             self._due = False
@@ -166,7 +166,7 @@ class ConnectionShare:
             self._is_waiting = True
             self.turn.wait(self)
 
-    def go_on(self) -> bool:
+    def give_turn(self) -> bool:
         """Give the next socket its turn. Return True while there are more."""
         try:
             if self._ready:
@@ -197,7 +197,7 @@ class ConnectionShare:
         self._asking[socket] = size
         self._wait_for_process(size)
         if self._timer is None:
-            self._timer = self._loop.call_later(STALL_S, self._look, context=contextvars.Context())
+            self._timer = self._loop.call_later(STALL_S, self._check_stalled, context=contextvars.Context())
             for each in self._holders:
                 each.stalled()  # counts from now
         return False
@@ -248,7 +248,7 @@ class ConnectionShare:
         self._holders[socket] = size
         self._room.reserved += size
 
-    def _look(self) -> None:
+    def _check_stalled(self) -> None:
         """Take room, while others wait, from sockets whose message does not arrive."""
         self._timer = None
         if not self._asking:
@@ -257,4 +257,4 @@ class ConnectionShare:
             if socket.stalled():
                 socket.end_stalled()
         if self._asking:
-            self._timer = self._loop.call_later(STALL_S, self._look, context=contextvars.Context())
+            self._timer = self._loop.call_later(STALL_S, self._check_stalled, context=contextvars.Context())

@@ -10,7 +10,7 @@ from headrace.engine.ws.frames import INTERNAL_ERROR
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
-    from headrace.websocket.intake import Message
+    from headrace.websocket.intake import WebSocketMessage
 
 
 class FragmentWriter(Protocol):
@@ -23,7 +23,7 @@ class FragmentWriter(Protocol):
     async def until_writable(self) -> None:
         """Wait until a fragment can be sent. Raises WebSocketClosed."""
 
-    async def write_fragment(self, piece: Message, is_first: bool, is_last: bool) -> None:
+    async def write_fragment(self, piece: WebSocketMessage, is_first: bool, is_last: bool) -> None:
         """Send a fragment; return when it is accepted. Raises WebSocketClosed."""
 
     def give_up(self, code: int) -> None:
@@ -43,7 +43,7 @@ class Fragments:
         async with self._lock:
             pass
 
-    async def send(self, socket: FragmentWriter, pieces: AsyncIterable[Message]) -> None:
+    async def send(self, socket: FragmentWriter, pieces: AsyncIterable[WebSocketMessage]) -> None:
         """Send `pieces` as the fragments of one message. Raises WebSocketClosed."""
         is_text: bool | None = None
         async with self._lock:

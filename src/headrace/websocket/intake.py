@@ -21,7 +21,7 @@ from headrace.websocket.fair_share import SLICE, STALL_PROGRESS, WEIGHT, WEIGHT_
 if TYPE_CHECKING:
     from headrace.websocket.tunnel import Tunnel
 
-Message = str | bytes
+WebSocketMessage = str | bytes
 
 
 class Intake:
@@ -119,7 +119,7 @@ class Intake:
 
     # -- the handler's side ------------------------------------------------------------------------------------
 
-    async def _arrival(self) -> None:
+    async def _wait_for_message(self) -> None:
         """Wait until something has happened; the caller checks what."""
         if self._waiter is not None:
             raise RuntimeError("another task already receives from this WebSocket; only one may at a time")
@@ -137,7 +137,7 @@ class Intake:
         self._streak = 0
         await asyncio.sleep(0)
 
-    def _take(self) -> Message:
+    def _take(self) -> WebSocketMessage:
         queue = self._queue
         event = queue.popleft()
         self.taken += 1

@@ -84,9 +84,9 @@ class Keepalive:
 
     def _after(self, seconds: float) -> asyncio.TimerHandle:
         # Use an empty context: asyncio keeps that of a cancelled timer until the timer would have been due.
-        return self._loop.call_later(seconds, self._look, context=contextvars.Context())
+        return self._loop.call_later(seconds, self._check, context=contextvars.Context())
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         delay = self._interval_s
         if self.heard:
             self.heard = False

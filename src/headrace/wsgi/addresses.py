@@ -14,7 +14,7 @@ from headrace.transport.addresses import client_key
 Job = Callable[[], None]
 
 
-class Address:
+class ClientRecord:
     """The requests of one client address: those that wait for a thread, and the resources of the others."""
 
     __slots__ = ("alone", "disk", "files", "jobs", "key", "memory", "requests", "unread", "waiting", "waiting_of")
@@ -66,23 +66,23 @@ class Address:
         return None
 
 
-class Addresses:
+class ClientRecords:
     """The records of all client addresses with requests."""
 
     def __init__(self) -> None:
-        self._records: dict[Hashable, Address] = {}
+        self._records: dict[Hashable, ClientRecord] = {}
 
-    def enter(self, host: str | None, connection: Hashable) -> Address:
+    def enter(self, host: str | None, connection: Hashable) -> ClientRecord:
         """Return the record for a new request from `host`; call `leave` when the request ends. On a unix socket each
         connection has one."""
         key = client_key(host, connection)
         record = self._records.get(key)
         if record is None:
-            record = self._records[key] = Address(key)
+            record = self._records[key] = ClientRecord(key)
         record.requests += 1
         return record
 
-    def leave(self, record: Address) -> None:
+    def leave(self, record: ClientRecord) -> None:
         """Count the end of a request of `record`."""
         record.requests -= 1
         if not record.requests:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BODILESS: Final = (204, 304)
 
 
-class Call:
+class WSGICall:
     """One call of `app`. `line` leads to the request's task, whose methods carry out its calls.
 
     `content` is the application's input; without it, the thread asks the task for it if the request `has_body`. Files
@@ -134,7 +134,7 @@ class Call:
         was_begun, self._is_begun = self._is_begun, True
         self._is_finished = is_last
         if not is_last:
-            self._line.ask("go_on", data, None if was_begun else head)
+            self._line.ask("send_piece", data, None if was_begun else head)
         elif was_begun:
             self._line.tell("finish", data)
         else:

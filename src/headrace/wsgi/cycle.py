@@ -2,8 +2,8 @@
 
 The thread's side is `call`, the line between them `line`. The request gets a thread when its content has arrived, as
 far as there is room for it, and the thread is free when it has made the response, as far as there is room for that: a
-slow client delays only an `Upload`, or a `Spool` and a task. The task lives until the thread ends, even if the client
-has gone before: the request's place is not free earlier.
+slow client delays only a `CollectedUpload`, or a `Spool` and a task. The task lives until the thread ends, even if the
+client has gone before: the request's place is not free earlier.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.engine.errors import CANCEL
 from headrace.engine.message import COMPLETE
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.connection.worker import start_worker
 from headrace.server.errors import ClientDisconnected
 from headrace.server.files.response import send_file
-from headrace.wsgi.call import Call
+from headrace.wsgi.call import WSGICall
 from headrace.wsgi.environ import environ
 from headrace.wsgi.outlet import Outlet
 from headrace.wsgi.spool import PIECE
-from headrace.wsgi.upload import Upload
+from headrace.wsgi.upload import CollectedUpload
 
 if TYPE_CHECKING:
     from headrace.server.files.open_file import OpenFile
-    from headrace.wsgi.addresses import Address
+    from headrace.wsgi.addresses import ClientRecord
     from headrace.wsgi.call import Head
     from headrace.wsgi.resources import Resources
     from headrace.wsgi.spool import Spool
 
 
-class WSGICycle(Exchange):
+class WSGICycle(ServerExchange):
     """A request and its response, driven by a WSGI application in a thread."""
 
     gone: str | None
 
-    upload: Upload | None = None
-    address: Address | None = None
+    upload: CollectedUpload | None = None
+    address: ClientRecord | None = None
     """The record of the client's address, once the request runs."""
     taken: int = 0
     """Bytes of pieces that came from the thread directly and were accepted, plus a cost per piece."""
@@ -72,13 +72,13 @@ class WSGICycle(Exchange):
         driver = self.driver
         application = self.application
         line: Outlet | None = None
-        call: Call | None = None
+        call: WSGICall | None = None
         client = driver.client
         address = application.addresses.enter(None if client is None else client[0], driver)
         self.address = address
         try:
             if self.inbox is not None and application.spools.is_used and not self._asks_first(application):
-                await self._gather(Upload(application.spools, address))
+                await self._gather(CollectedUpload(application.spools, address))
             if self.gone is None:
                 line = self._line = Outlet(driver.loop, self, application, address)
                 call = self._call(application, line, address)
@@ -86,7 +86,7 @@ class WSGICycle(Exchange):
                 if application.threads.start(begin, address, driver):
                     application.stalls.watch(driver.loop, driver.context)
                 await self._serve(line)
-                if self._pump is not None and (self._failure is None or self._is_said):
+                if self._pump is not None and (self._failure is None or self._is_produced):
                     await self._pump  # also when the application fails behind a whole response
                 if self._failure is not None:
                     raise self._failure
@@ -115,7 +115,7 @@ class WSGICycle(Exchange):
         """
         return self.head.expect_continue and application.threads.is_half_free()
 
-    def _call(self, application: Resources, line: Outlet, address: Address) -> Call:
+    def _call(self, application: Resources, line: Outlet, address: ClientRecord) -> WSGICall:
         variables = environ(self, application.root_path)
         content = None
         inbox = self.inbox
@@ -124,22 +124,22 @@ class WSGICycle(Exchange):
             content = self.upload.reader(None if is_whole else partial(line.ask, "read"))
             if is_whole:
                 variables["CONTENT_LENGTH"] = str(self.upload.size)  # which a client of HTTP/2 need not send
-        return Call(self.driver.handler, variables, line, inbox is not None, content, address.key)
+        return WSGICall(self.driver.handler, variables, line, inbox is not None, content, address.key)
 
-    def _begin(self, context: contextvars.Context, call: Call, line: Outlet) -> None:
+    def _begin(self, context: contextvars.Context, call: WSGICall, line: Outlet) -> None:
         """Run the application, in the thread, unless the request has ended while it waited for one."""
         if self.gone is None and not line.is_cut:
             context.run(call.run)
         else:
             line.tell("ended", None)
 
-    async def _gather(self, upload: Upload) -> None:
+    async def _gather(self, upload: CollectedUpload) -> None:
         """Take the content as it arrives, to its end or until there is no more room for it."""
         self.upload = upload
         inbox = self.inbox
         assert inbox is not None
         if self.head.expect_continue:
-            self.invite()
+            self.send_continue()
         while self.gone is None and not upload.is_full:
             if inbox.owed:
                 data, owed = inbox.take(), inbox.take_owed()
@@ -179,7 +179,7 @@ class WSGICycle(Exchange):
         return self._failure is not None
 
     @property
-    def _is_said(self) -> bool:
+    def _is_produced(self) -> bool:
         """True once the thread has produced the whole response."""
         return self._line is not None and self._line.spool is not None and self._line.spool.is_ended
 
@@ -204,7 +204,7 @@ class WSGICycle(Exchange):
             elif self.progress == COMPLETE:
                 raise ClientDisconnected(f"the response to stream {self.stream_id} is complete; no more content comes")
             else:
-                self.invite()
+                self.send_continue()
                 self.application.stalls.enter(self)
                 self._awaits_content = True
                 try:
@@ -212,7 +212,7 @@ class WSGICycle(Exchange):
                 finally:
                     self._awaits_content = False
 
-    async def go_on(self, data: bytes, head: Head | None, is_last: bool) -> None:
+    async def send_piece(self, data: bytes, head: Head | None, is_last: bool) -> None:
         """Send a piece, after the `head` if that has not been sent."""
         if self.has_failed:
             return
@@ -267,8 +267,8 @@ class WSGICycle(Exchange):
         self._has_ended = True
         if error is not None and self._failure is None:
             self._failure = error
-        is_said = self.progress == COMPLETE or self._pump is not None
-        if error is None and not self.has_failed and not is_said and self.gone is None:
+        is_produced = self.progress == COMPLETE or self._pump is not None
+        if error is None and not self.has_failed and not is_produced and self.gone is None:
             self._failure = RuntimeError("the WSGI application ended without a whole response")
 
     def wake(self) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from headrace.wsgi.files import FileWrapper
 
 if TYPE_CHECKING:
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.exchange import ServerExchange
     from headrace.server.connection.service import ServedConnection
 
 _UNDERSCORE: Final = 0x5F
@@ -24,7 +24,7 @@ _NAMES_KEPT: Final = 512
 _names: dict[bytes, str] = {}
 
 
-def environ(exchange: Exchange, root_path: str) -> dict[str, Any]:
+def environ(exchange: ServerExchange, root_path: str) -> dict[str, Any]:
     """Return the environ of a request, without `wsgi.input`.
 
     Fields of one name are joined with a comma, of `cookie` with "; ". `Proxy` and fields with an underscore in their

@@ -20,7 +20,7 @@ _BUFFER: Final = 65_536
 _SMALL: Final = 65_536  # up to here the thread reads a file itself: less work than to hand it on
 
 
-class _Content(io.RawIOBase):
+class _ContentStream(io.RawIOBase):
     """The content from `fetch`, which blocks, and returns b"" at the end."""
 
     def __init__(self, fetch: Callable[[], bytes]) -> None:
@@ -58,7 +58,7 @@ def content_reader(fetch: Callable[[], bytes]) -> io.BufferedReader:
 
     `fetch` gives the next piece, and b"" at the end; they raise its exceptions.
     """
-    return io.BufferedReader(_Content(fetch), _BUFFER)
+    return io.BufferedReader(_ContentStream(fetch), _BUFFER)
 
 
 class FileWrapper:

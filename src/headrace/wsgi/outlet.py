@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from headrace.engine.events import RequestReceived
     from headrace.server.connection.service import ServedConnection
-    from headrace.wsgi.addresses import Address
+    from headrace.wsgi.addresses import ClientRecord
     from headrace.wsgi.call import Head
     from headrace.wsgi.resources import Resources
 
@@ -29,7 +29,7 @@ DIRECT: Final = 16_384
 """Bytes of pieces that may be on their way to the task, or wait there for the client."""
 
 
-class Sender(Protocol):
+class CycleTask(Protocol):
     """The request's task, as its thread sees it: see `WSGICycle`."""
 
     driver: ServedConnection
@@ -48,25 +48,25 @@ class Sender(Protocol):
 class Outlet(Line):
     """A line whose content is spooled when its client is slow, and whose waits for the client are counted."""
 
-    __slots__ = ("_address", "_application", "_cycle", "_told", "spool")
+    __slots__ = ("_address", "_application", "_cycle", "_passed_on", "spool")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, cycle: Sender, application: Resources, address: Address
+        self, loop: asyncio.AbstractEventLoop, cycle: CycleTask, application: Resources, address: ClientRecord
     ) -> None:
         super().__init__(loop)
         self._cycle = cycle
         self._application = application
         self._address = address
-        self._told = 0
+        self._passed_on = 0
         """Bytes of pieces that were handed over, plus a cost per piece; `cycle.taken` has those sent."""
         self.spool: Spool | None = None
 
     def ask(self, verb: str, *arguments: Any) -> Any:
         """Like `Line.ask`, but waits for content only when there is no room for it."""
         with self._mutex:
-            if verb == "go_on":
+            if verb == "send_piece":
                 try:
-                    self._go_on(*arguments, is_last=False)
+                    self._send_piece(*arguments, is_last=False)
                 except ClientDisconnected:
                     self._count(False)
                     raise
@@ -80,7 +80,7 @@ class Outlet(Line):
                 if verb == "ended":
                     self._count(False)
                 if verb == "finish":
-                    self._go_on(arguments[0], None, is_last=True)
+                    self._send_piece(arguments[0], None, is_last=True)
                 elif verb == "respond_whole" and len(arguments[2]) > WHOLE:
                     self._respond_whole(*arguments)
                 else:
@@ -117,17 +117,17 @@ class Outlet(Line):
             return
         if not any(name == b"content-length" for name, _ in headers):
             headers = [*headers, (b"content-length", b"%d" % len(data))]
-        self._go_on(data, (status, headers), is_last=True)
+        self._send_piece(data, (status, headers), is_last=True)
 
-    def _go_on(self, data: bytes, head: Head | None, *, is_last: bool) -> None:
+    def _send_piece(self, data: bytes, head: Head | None, *, is_last: bool) -> None:
         cycle = self._cycle
         if cycle.gone is not None or cycle.has_failed:
             raise ClientDisconnected(f"nothing can be sent any more: {cycle.gone or 'its sending failed'}")
         if not cycle.is_spooled:
             cost = len(data) + PIECE
-            if self._told - cycle.taken + cost <= DIRECT:
-                self._told += cost
-                self._tell("go_on", data, head, is_last)
+            if self._passed_on - cycle.taken + cost <= DIRECT:
+                self._passed_on += cost
+                self._tell("send_piece", data, head, is_last)
                 return
             self._open()
             cycle.is_spooled = True
@@ -142,7 +142,7 @@ class Outlet(Line):
                 raise ClientDisconnected(f"nothing can be sent any more: {self._cycle.gone or 'its sending failed'}")
             count = spool.put(left)
             left = left[count:]
-            if spool.must_tell():
+            if spool.must_notify():
                 self._tell("look")
             # A thread that is so far ahead of its client serves others no more than one that waits.
             self._count(spool.is_filed)
@@ -150,7 +150,7 @@ class Outlet(Line):
                 self._wait("make_room")
         if is_last:
             spool.end()
-            if spool.must_tell():
+            if spool.must_notify():
                 self._tell("look")
 
     def _open(self) -> Spool:

@@ -16,7 +16,7 @@ from headrace.wsgi.spools import SpoolFile
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from headrace.wsgi.addresses import Address
+    from headrace.wsgi.addresses import ClientRecord
     from headrace.wsgi.spools import Spools
 
 STEP: Final = 65_536
@@ -32,7 +32,7 @@ its client, and does not compute until the file is full. Pieces of 4 KiB fill `w
 class Spool:
     """One a response that is not sent in one piece. One thread at a time puts content in, the task takes it out."""
 
-    def __init__(self, spools: Spools, address: Address, connection: Hashable | None = None) -> None:
+    def __init__(self, spools: Spools, address: ClientRecord, connection: Hashable | None = None) -> None:
         self._spools = spools
         self._address = address
         self._connection = connection
@@ -137,7 +137,7 @@ class Spool:
         """Mark the content as complete."""
         self.is_ended = True
 
-    def must_tell(self) -> bool:
+    def must_notify(self) -> bool:
         """Return whether the task waits for content or for the end, and must be notified; True only once."""
         with self._lock:
             is_awaited, self._is_awaited = self._is_awaited, False
@@ -188,7 +188,7 @@ class Spool:
             return self._is_empty()
 
     def await_content(self) -> bool:
-        """Return False when there is content, or the end; otherwise True, and `must_tell` returns True when there
+        """Return False when there is content, or the end; otherwise True, and `must_notify` returns True when there
         is."""
         with self._lock:
             self._is_awaited = self._is_empty() and not self.is_ended

@@ -18,7 +18,7 @@ from headrace.transport.log import Seldom, get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from headrace.wsgi.addresses import Address
+    from headrace.wsgi.addresses import ClientRecord
 
 MEMORY: Final = 33_554_432
 """Bytes that all spools of the process keep in memory: as much again as the engine's buffers of five connections."""
@@ -59,7 +59,7 @@ class Spools:
         """Return bytes in memory, bytes in files, and the number of files."""
         return self._memory_used, self._disk_used, self._files_used
 
-    def is_short(self, address: Address) -> bool:
+    def is_short(self, address: ClientRecord) -> bool:
         """Return whether only the room in files is left for `address` that is for connections without a response there.
 
         Those that have one start no further request then: what that makes would soon wait for room, in its thread. It
@@ -76,7 +76,7 @@ class Spools:
                 or address.disk >= self.total // 2 - self.total // 2 // RESERVED
             )
 
-    def take_memory(self, address: Address, size: int) -> bool:
+    def take_memory(self, address: ClientRecord, size: int) -> bool:
         """Take room for `size` bytes; return False when there is none. Give it back with `give_memory`."""
         with self._lock:
             if self._memory_used + size > MEMORY or address.memory + size > MEMORY // 2:
@@ -85,12 +85,12 @@ class Spools:
             address.memory += size
         return True
 
-    def give_memory(self, address: Address, size: int) -> None:
+    def give_memory(self, address: ClientRecord, size: int) -> None:
         with self._lock:
             self._memory_used -= size
             address.memory -= size
 
-    def take_disk(self, address: Address, size: int) -> int:
+    def take_disk(self, address: ClientRecord, size: int) -> int:
         """Take room for up to `size` bytes in files, and return the number of bytes. Give it back with `give_disk`."""
         with self._lock:
             size = max(0, min(size, self.total - self._disk_used, self.total // 2 - address.disk))
@@ -98,12 +98,12 @@ class Spools:
             address.disk += size
         return size
 
-    def give_disk(self, address: Address, size: int) -> None:
+    def give_disk(self, address: ClientRecord, size: int) -> None:
         with self._lock:
             self._disk_used -= size
             address.disk -= size
 
-    def open_file(self, address: Address, connection: Hashable | None) -> BinaryIO | None:
+    def open_file(self, address: ClientRecord, connection: Hashable | None) -> BinaryIO | None:
         """Return a temporary file without a name, gone with its descriptor; None when the limit is reached. Raises
         OSError.
 
@@ -120,16 +120,16 @@ class Spools:
             self._give_file(address, connection)
             raise
 
-    def close_file(self, address: Address, connection: Hashable | None, file: BinaryIO) -> None:
+    def close_file(self, address: ClientRecord, connection: Hashable | None, file: BinaryIO) -> None:
         """Close a file of `open_file`."""
         file.close()
         self._give_file(address, connection)
 
-    def _give_file(self, address: Address, connection: Hashable | None) -> None:
+    def _give_file(self, address: ClientRecord, connection: Hashable | None) -> None:
         with self._lock:
             self._count(address, connection, -1)
 
-    def _count(self, address: Address, connection: Hashable | None, change: int) -> None:
+    def _count(self, address: ClientRecord, connection: Hashable | None, change: int) -> None:
         self._files_used += change
         address.files += change
         if connection is not None:
@@ -152,7 +152,7 @@ class SpoolFile:
     that its descriptor cannot become another file's under it.
     """
 
-    def __init__(self, spools: Spools, address: Address, connection: Hashable | None = None) -> None:
+    def __init__(self, spools: Spools, address: ClientRecord, connection: Hashable | None = None) -> None:
         """`connection` is that of a response, None for an upload."""
         self._spools = spools
         self._address = address

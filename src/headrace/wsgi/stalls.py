@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from headrace.server.connection.service import ServedConnection
-    from headrace.wsgi.addresses import Address
+    from headrace.wsgi.addresses import ClientRecord
     from headrace.wsgi.threads import Threads
 
 PROGRESS: Final = 4_096
 """Bytes that a client must take, or send, within `wsgi_stall_s`: less is a drip, which would hold a thread for ever."""
-LOOKS: Final = 4  # in `limit_s`: what stalls is ended that much later at most
+CHECKS: Final = 4  # in `limit_s`: what stalls is ended that much later at most
 
 protocol_log: Final = get_logger("headrace.protocol")
 
@@ -35,7 +35,7 @@ protocol_log: Final = get_logger("headrace.protocol")
 class Holder(Protocol):
     """A request that holds a thread, or room, while its client makes it wait: see `WSGICycle`."""
 
-    address: Address | None
+    address: ClientRecord | None
     driver: ServedConnection
 
     def awaits_client(self) -> bool:
@@ -71,7 +71,7 @@ class Stalls:
         """The time since when each has made no progress, and the bytes it had moved then; None while it makes
         progress."""
         self._is_watching = False
-        self._said = Seldom()
+        self._log_limit = Seldom()
 
     def enter(self, cycle: Holder) -> None:
         """Watch `cycle`, which holds a thread, or room, for as long as its client likes. Idempotent until `leave`."""
@@ -86,9 +86,9 @@ class Stalls:
         is the server's."""
         if self._limit_s and not self._is_watching:
             self._is_watching = True
-            self._look(loop, context)
+            self._check(loop, context)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         held, now = self._held, loop.time()
         held_back = self._threads.held_back()
         are_held_up = self._threads.are_held_up()
@@ -105,7 +105,7 @@ class Stalls:
                 elif mark is None or cycle.moved() - mark[1] >= PROGRESS:
                     held[cycle] = now, cycle.moved()
             self._end_some(now - self._limit_s, held_back, self._threads.stats()["queued"] if are_held_up else 0)
-        loop.call_later(self._limit_s / LOOKS, self._look, loop, context, context=context.copy())
+        loop.call_later(self._limit_s / CHECKS, self._check, loop, context, context=context.copy())
 
     def _end_some(self, before: float, held_back: dict[Hashable, int], left: int) -> None:
         """End those without progress since `before`, the longest without it first: `left` that hold a thread, or room
@@ -132,11 +132,11 @@ class Stalls:
             cycle.look_for_room()
 
     def _end(self, cycle: Holder) -> None:
-        if self._said.is_due():
+        if self._log_limit.is_due():
             protocol_log.warning(
                 "%s: its client made no progress while others waited for a thread (limit wsgi_stall_s); "
                 "%d more were ended so without a line here",
-                cycle, self._said.silent,
+                cycle, self._log_limit.silent,
             )  # fmt: skip
-            self._said.silent = 0
+            self._log_limit.silent = 0
         cycle.give_up("it made no progress while others waited for a thread (limit wsgi_stall_s)")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from queue import SimpleQueue
 
-from headrace.wsgi.addresses import Address, Job
+from headrace.wsgi.addresses import ClientRecord, Job
 
 
 class Threads:
@@ -32,7 +32,9 @@ class Threads:
     Jobs come from the event loop's thread, and waits begin and end in the threads that wait.
     """
 
-    def __init__(self, size: int, spare: int = 0, is_short: Callable[[Address], bool] = lambda address: False) -> None:
+    def __init__(
+        self, size: int, spare: int = 0, is_short: Callable[[ClientRecord], bool] = lambda address: False
+    ) -> None:
         self.size: int = size or min(32, (os.cpu_count() or 1) + 4)
         self._spare = spare if self.size > 1 else 0
         self._is_short = is_short
@@ -47,7 +49,7 @@ class Threads:
         """Threads that have a job, those that wait for their clients among them."""
         self._waiting = 0
         self._queued = 0
-        self._turns: deque[Address] = deque()
+        self._turns: deque[ClientRecord] = deque()
         """Addresses with jobs, in order of their turns."""
 
     def stats(self) -> dict[str, int]:
@@ -62,7 +64,7 @@ class Threads:
         """Return whether less than half of the threads run, so that one more may wait for its client."""
         return self._running < self.size // 2
 
-    def start(self, job: Job, address: Address, connection: Hashable) -> bool:
+    def start(self, job: Job, address: ClientRecord, connection: Hashable) -> bool:
         """Run `job` in a thread, as soon as one is free and it is its turn. It must not raise.
 
         Returns True when some job waits for a thread now, this one or another. Raises RuntimeError when the system
@@ -100,7 +102,7 @@ class Threads:
                         found[key] = found.get(key, 0) + len(address.jobs[connection])
         return found
 
-    def wait_began(self, address: Address, connection: Hashable) -> None:
+    def wait_began(self, address: ClientRecord, connection: Hashable) -> None:
         """Count a thread that waits for the client of `connection` from now on, until `wait_ended`."""
         with self._lock:
             self._waiting += 1
@@ -108,7 +110,7 @@ class Threads:
             address.waiting_of[connection] = address.waiting_of.get(connection, 0) + 1
             self._dispatch()
 
-    def wait_ended(self, address: Address, connection: Hashable) -> None:
+    def wait_ended(self, address: ClientRecord, connection: Hashable) -> None:
         """Count that the thread continues."""
         with self._lock:
             self._waiting -= 1
@@ -177,10 +179,10 @@ class Threads:
                         return job
         return None
 
-    def _holds_back(self, address: Address) -> bool:
+    def _holds_back(self, address: ClientRecord) -> bool:
         return bool(address.unread) and self._is_short(address)
 
-    def _take(self, address: Address, only_unheld: bool = False) -> Job | None:
+    def _take(self, address: ClientRecord, only_unheld: bool = False) -> Job | None:
         is_short = self._holds_back(address)
         taken = address.take(only_unheld, is_short)
         if taken is None:
@@ -199,7 +201,7 @@ class Threads:
             thread.start()
         except RuntimeError:
             # It waits before all others, for one of those that are there.
-            address = Address(None)
+            address = ClientRecord(None)
             address.add(None, job)
             self._turns.appendleft(address)
             self._queued += 1
@@ -211,7 +213,7 @@ class Threads:
 
     # -- in a thread -------------------------------------------------------------------------------------------
 
-    def _run_alone(self, job: Job, address: Address, connection: Hashable) -> None:
+    def _run_alone(self, job: Job, address: ClientRecord, connection: Hashable) -> None:
         job()
         with self._lock:
             address.alone.discard(connection)

@@ -18,7 +18,7 @@ from headrace.wsgi.spools import SpoolFile
 if TYPE_CHECKING:
     import asyncio
 
-    from headrace.wsgi.addresses import Address
+    from headrace.wsgi.addresses import ClientRecord
     from headrace.wsgi.spools import Spools
 
 STEP: Final = 65_536  # bytes that are gathered in memory, once there is a file, before they are written to it
@@ -26,10 +26,10 @@ CRUMBS: Final = 4_096  # bytes that are gathered in memory when there is no more
 READ: Final = 262_144  # bytes of the file that a thread reads at once
 
 
-class Upload:
+class CollectedUpload:
     """The content of one request. `add` is for the task, `reader` for the thread, once the task adds no more."""
 
-    def __init__(self, spools: Spools, address: Address) -> None:
+    def __init__(self, spools: Spools, address: ClientRecord) -> None:
         self._spools = spools
         self._address = address
         self._tail = bytearray()

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from headrace.asgi.answer import Answer
+from headrace.asgi.answer import ASGIAnswer
 from headrace.client.interface import Origin, Outgoing
-from headrace.wsgi.call import Call
+from headrace.wsgi.call import WSGICall
 from headrace.wsgi.line import Line
 
 from tests.isolation.heads.speakers import SPEAKERS, own
@@ -51,7 +51,7 @@ def test_the_start_of_an_asgi_response_is_held_as_it_was(speaker: Any, made: Any
     side = speaker()
     for _ in range(3):
         headers = made()
-        answer = Answer(side.conn, side._request())
+        answer = ASGIAnswer(side.conn, side._request())
         answer.take({"type": "http.response.start", "status": 200, "headers": headers})
         change(headers)
         answer.take({"type": "http.response.body", "body": b"x", "more_body": not is_whole})
@@ -70,7 +70,7 @@ def test_the_pairs_of_an_asgi_start_may_be_any_iterable() -> None:
     """ASGI: an iterable of two-item iterables. What is none is told where it is said, at the start."""
     side = SPEAKERS[0]()
     stream_id = side._request()
-    answer = Answer(side.conn, stream_id)
+    answer = ASGIAnswer(side.conn, stream_id)
     with pytest.raises(TypeError):
         answer.take({"type": "http.response.start", "status": 200, "headers": [5]})
     pairs = (iter((b"x-user", b"alice")) for _ in range(1))
@@ -96,7 +96,7 @@ def test_fields_that_were_held_are_not_taken_for_others() -> None:
     x, y = (b"x-user", b"alice"), (b"x-other", b"1")
     for headers in ([x], [x], [(b"x-user", Text(b"bob"))], [x, y], [x], [(b"x-user", b"bob")], [], [y], [x]):
         stream_id = side._request()
-        answer = Answer(side.conn, stream_id)
+        answer = ASGIAnswer(side.conn, stream_id)
         answer.take({"type": "http.response.start", "status": 200, "headers": headers})
         answer.take({"type": "http.response.body", "body": b"x"})
         side.rig.take()
@@ -225,8 +225,8 @@ def test_the_fields_of_start_response_are_held_as_they_were() -> None:
         yield b"x"
 
     recorder = Recorder()
-    Call(app, {"REQUEST_METHOD": "GET"}, cast("Line", recorder), has_body=False).run()
-    assert recorder.told[0] == ("go_on", b"x", (200, [(b"x-user", b"alice")]))
+    WSGICall(app, {"REQUEST_METHOD": "GET"}, cast("Line", recorder), has_body=False).run()
+    assert recorder.told[0] == ("send_piece", b"x", (200, [(b"x-user", b"alice")]))
 
 
 def test_a_request_of_the_client_is_held_as_it_was() -> None:

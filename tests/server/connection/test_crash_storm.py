@@ -20,7 +20,7 @@ from h2.exceptions import ProtocolError
 
 from headrace.engine.h2.stream import Stream
 from headrace.server.app import Server
-from headrace.server.connection.exchange import Exchange, error_log
+from headrace.server.connection.exchange import ServerExchange, error_log
 from headrace.server.files.response import FileResponse
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response, StreamResponse
@@ -252,7 +252,7 @@ def test_a_crash_storm_leaks_nothing(
         app = storm if interface == "native" else storm.asgi
         tasks = asyncio.all_tasks()
         gc.collect()
-        objects = (left(Exchange), left(Stream))  # of tests before, in the log records that pytest keeps
+        objects = (left(ServerExchange), left(Stream))  # of tests before, in the log records that pytest keeps
         async with serving(app, interface=interface, lifespan="off") as server:
             async with H1Peer.connected(port(server)) as peer:  # uvloop keeps one more from its first connection on
                 await peer.get("/whole?0")
@@ -265,7 +265,7 @@ def test_a_crash_storm_leaks_nothing(
             await settled(lambda: handles() == open_before)
         await settled(lambda: asyncio.all_tasks() <= tasks)
         gc.collect()
-        assert left(Exchange) <= objects[0] and left(Stream) <= objects[1]
+        assert left(ServerExchange) <= objects[0] and left(Stream) <= objects[1]
 
     run(main())
     assert len(lines) == 667

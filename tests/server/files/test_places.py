@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from headrace.server.files.places import PLACES, Places
+from headrace.server.files.places import PLACES, FilePlaces
 from headrace.server.files.response import SMALL, FileResponse
 from headrace.server.files.static import StaticFiles
 from headrace.server.handlers.response import StreamResponse
@@ -76,7 +76,7 @@ def wsgi(path: Path) -> Any:
 
 
 def test_no_client_gets_more_than_it_leaves_free() -> None:
-    places = Places(lambda: MOST)
+    places = FilePlaces(lambda: MOST)
     held = []
     for client, share in (("first", 4), ("second", 2), ("third", 1), ("fourth", 1), ("fifth", 0)):
         for _ in range(share):
@@ -97,7 +97,7 @@ def test_no_client_gets_more_than_it_leaves_free() -> None:
 
 def test_a_place_comes_back_although_somebody_counts() -> None:
     """A response that nobody sent is collected at any moment, also while the same thread holds the lock."""
-    places = Places(lambda: MOST)
+    places = FilePlaces(lambda: MOST)
     place = places.take("client")
     assert place is not None
     with places._lock:

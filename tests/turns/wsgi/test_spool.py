@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.wsgi import spools as spools_module
-from headrace.wsgi.addresses import Address
+from headrace.wsgi.addresses import ClientRecord
 from headrace.wsgi.spool import PIECES, STEP, Spool
 from headrace.wsgi.spools import FILES, MEMORY, SpoolFile, Spools
-from headrace.wsgi.upload import CRUMBS, Upload
+from headrace.wsgi.upload import CRUMBS, CollectedUpload
 
 from tests.support.h2_peer import H2Peer
 from tests.support.serving import Run, live_handlers, port, run, serving, settled
@@ -51,7 +51,7 @@ def content_of(sizes: list[int]) -> list[bytes]:
 def test_a_spool_gives_what_was_put_into_it(
     sizes: list[int], memory: int, size: int, total: int, drains: list[int]
 ) -> None:
-    spools, address = Spools(memory, size, total), Address(ADDRESS)
+    spools, address = Spools(memory, size, total), ClientRecord(ADDRESS)
     spool = Spool(spools, address)
     out = []
 
@@ -88,7 +88,7 @@ def test_a_spool_gives_what_was_put_into_it(
 
 def test_a_spool_between_a_thread_and_the_loop() -> None:
     # The same with both sides at work, and nobody waiting for the other but by what the spool says.
-    spools, address = Spools(10_000, 50_000, 100_000), Address(ADDRESS)
+    spools, address = Spools(10_000, 50_000, 100_000), ClientRecord(ADDRESS)
     pieces = content_of([random.Random(1).choice((1, 300, 9_000, 30_000)) for _ in range(600)])
     for _ in range(3):
         spool = Spool(spools, address)
@@ -130,7 +130,7 @@ def test_small_pieces_are_joined_and_counted(size: int, monkeypatch: pytest.Monk
         return os.pwrite(target.fileno(), data, offset)
 
     monkeypatch.setattr(spools_module, "_write_at", write)
-    spools, address = Spools(2**20, 2**26, 2**30), Address(ADDRESS)
+    spools, address = Spools(2**20, 2**26, 2**30), ClientRecord(ADDRESS)
     spool = Spool(spools, address)
     piece = memoryview(b"x" * size)
     for _ in range(2):
@@ -154,7 +154,7 @@ def test_small_pieces_are_joined_and_counted(size: int, monkeypatch: pytest.Monk
 
 def test_an_address_gets_half_of_everything() -> None:
     spools = Spools(MEMORY, 10_000, 10_000)
-    one, other = Address("one"), Address("other")
+    one, other = ClientRecord("one"), ClientRecord("other")
     assert spools.take_memory(one, MEMORY // 2)
     assert not spools.take_memory(one, 1)
     assert spools.take_memory(other, MEMORY // 2)
@@ -175,7 +175,7 @@ def test_an_address_gets_half_of_everything() -> None:
 def test_files_are_a_quarter_of_the_descriptors_where_those_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headrace.wsgi.spools.most_files", lambda: 4)
     spools = Spools(MEMORY, 10_000, 10_000)
-    one = Address("one")
+    one = ClientRecord("one")
     files = [spools.open_file(one, None) for _ in range(3)]
     assert [file is not None for file in files] == [True, True, False]
     for file in files[:2]:
@@ -186,10 +186,10 @@ def test_files_are_a_quarter_of_the_descriptors_where_those_are_few(monkeypatch:
 @pytest.mark.parametrize("what", ["files", "disk"])
 def test_the_last_quarter_of_the_room_is_kept_for_connections_that_have_none(what: str) -> None:
     spools = Spools(MEMORY, 16_384, 16_384)
-    one, other, third = Address("one"), Address("other"), Address("third")
+    one, other, third = ClientRecord("one"), ClientRecord("other"), ClientRecord("third")
     files: list[SpoolFile] = []
 
-    def fill(address: Address, count: int, connection: Any) -> None:
+    def fill(address: ClientRecord, count: int, connection: Any) -> None:
         """Take `count` files, or as many parts in 128 of the disk that an address may have."""
         for _ in range(count if what == "files" else 1):
             files.append(SpoolFile(spools, address, connection))
@@ -220,7 +220,7 @@ def test_the_last_quarter_of_the_room_is_kept_for_connections_that_have_none(wha
 
 def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     # Its descriptor must not become another file's under the thread that writes.
-    spools, address = Spools(0, 10_000, 10_000), Address(ADDRESS)
+    spools, address = Spools(0, 10_000, 10_000), ClientRecord(ADDRESS)
     file = SpoolFile(spools, address)
     assert file.write(memoryview(b"one"), 0) == 3
     descriptors: list[int] = []
@@ -246,12 +246,12 @@ def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(monkeypatch: pyte
 @settings(deadline=None)
 @given(st.lists(SIZES, max_size=12), ROOM, ROOM, ROOM)
 def test_an_upload_gives_what_was_added(sizes: list[int], memory: int, size: int, total: int) -> None:
-    spools, address = Spools(memory, size, total), Address(ADDRESS)
+    spools, address = Spools(memory, size, total), ClientRecord(ADDRESS)
     pieces = content_of(sizes)
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        upload = Upload(spools, address)
+        upload = CollectedUpload(spools, address)
         left = list(pieces)
         while left and not upload.is_full:
             await upload.add(left.pop(0), loop)

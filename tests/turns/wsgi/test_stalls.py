@@ -11,8 +11,8 @@ import pytest
 
 from headrace.server.app import Server
 from headrace.wsgi import spools as spools_module
-from headrace.wsgi.addresses import Address
-from headrace.wsgi.stalls import LOOKS, PROGRESS, Stalls
+from headrace.wsgi.addresses import ClientRecord
+from headrace.wsgi.stalls import CHECKS, PROGRESS, Stalls
 from headrace.wsgi.threads import Threads
 
 from tests.support.h1_peer import H1Peer
@@ -184,7 +184,7 @@ class Cycle:
     """A request as `Stalls` sees it; `step` bytes move with each look."""
 
     def __init__(
-        self, address: Address, *, holds: bool = True, blocked: bool = True, step: int = 0, driver: str = ""
+        self, address: ClientRecord, *, holds: bool = True, blocked: bool = True, step: int = 0, driver: str = ""
     ) -> None:
         self.address = address
         self.driver = driver
@@ -218,7 +218,7 @@ class House:
 
     def __init__(self, limit_s: float = 1.0) -> None:
         self.threads = Threads(4, is_short=lambda address: True)
-        self.address, self.other = Address("one"), Address("other")
+        self.address, self.other = ClientRecord("one"), ClientRecord("other")
         self.stalls = Stalls(self.threads, limit_s)
         self.loop = Loop()
         self.threads._queued = 1
@@ -250,9 +250,9 @@ def test_the_one_that_waits_longest_is_ended_for_each_that_waits() -> None:
 def test_who_makes_progress_is_not_ended_and_who_drips_is() -> None:
     house = House()
     reads = Cycle(house.address, step=PROGRESS)
-    reads_slowly = Cycle(house.address, step=PROGRESS // LOOKS + 1)
+    reads_slowly = Cycle(house.address, step=PROGRESS // CHECKS + 1)
     waits_for_its_application = Cycle(house.address, blocked=False)
-    drips = Cycle(house.address, step=PROGRESS // (LOOKS + 1) - 10)
+    drips = Cycle(house.address, step=PROGRESS // (CHECKS + 1) - 10)
     house.enter(reads, reads_slowly, waits_for_its_application, drips)
     house.threads._queued = 9
     house.watch()

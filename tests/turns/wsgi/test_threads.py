@@ -21,7 +21,7 @@ import pytest
 from headrace.server.app import Server
 from headrace.transport.addresses import client_network
 from headrace.transport.tls import local_certificate
-from headrace.wsgi.addresses import Address, Addresses
+from headrace.wsgi.addresses import ClientRecord, ClientRecords
 from headrace.wsgi.application import WSGIApplication
 from headrace.wsgi.threads import Threads
 
@@ -465,7 +465,7 @@ def test_there_are_no_more_spare_threads_than_the_setting_says() -> None:
     taken, ended = threading.Semaphore(0), threading.Semaphore(0)
     clients_go_on = threading.Event()
 
-    def job(address: Address) -> Callable[[], None]:
+    def job(address: ClientRecord) -> Callable[[], None]:
         def run() -> None:
             threads.wait_began(address, address)
             taken.release()
@@ -476,7 +476,7 @@ def test_there_are_no_more_spare_threads_than_the_setting_says() -> None:
         return run
 
     for number in range(10):
-        address = Address(str(number))
+        address = ClientRecord(str(number))
         threads.start(job(address), address, address)
     for _ in range(6):
         assert taken.acquire(timeout=LIMIT_S)
@@ -492,7 +492,7 @@ def test_a_connection_that_leaves_much_unread_is_held_back_until_there_is_room(i
     is_short = threading.Event()
     threads = Threads(2, is_short=lambda address: is_short.is_set())
     seen: SimpleQueue[str] = SimpleQueue()
-    address = Address("one")
+    address = ClientRecord("one")
 
     def start(connection: str) -> bool:
         return threads.start(lambda: seen.put(connection), address, connection)
@@ -525,7 +525,7 @@ def test_while_room_is_short_a_connection_has_one_request_at_a_time() -> None:
     threads = Threads(4, is_short=lambda address: True)
     seen: SimpleQueue[str] = SimpleQueue()
     go_on = threading.Semaphore(0)
-    address = Address("one")
+    address = ClientRecord("one")
     address.unread["a"] = 1
 
     def start(connection: str) -> None:
@@ -591,7 +591,7 @@ def test_addresses_take_turns_whatever_the_number_of_their_connections() -> None
 
         return run
 
-    many, few = Address("many"), Address("few")
+    many, few = ClientRecord("many"), ClientRecord("few")
     for number in range(20):
         threads.start(job("many"), many, number)
     threads.start(job("few"), few, 0)
@@ -617,7 +617,7 @@ def test_a_client_is_an_ipv4_address_or_an_ipv6_network(one: str, other: str, ar
 
 
 def test_addresses_are_forgotten_with_their_last_request() -> None:
-    addresses = Addresses()
+    addresses = ClientRecords()
     first, second = addresses.enter("192.0.2.1", 1), addresses.enter("192.0.2.1", 2)
     assert first is second
     assert addresses.enter("::ffff:192.0.2.1", 3) is first

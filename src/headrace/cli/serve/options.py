@@ -15,7 +15,7 @@ _METAVARS: Final = {
     "text": "TEXT",
     "addresses": "ADDRESS",
     "count": "N",
-    "octets": "BYTES",
+    "bytes": "BYTES",
     "seconds": "SECONDS",
     "rate": "RATE",
 }

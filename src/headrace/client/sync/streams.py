@@ -11,7 +11,7 @@ from headrace.client.loop_thread import LoopThread
 if TYPE_CHECKING:
     from headrace.client.calls.websocket import WebSocketSession
     from headrace.websocket.connection import WebSocket
-    from headrace.websocket.intake import Message
+    from headrace.websocket.intake import WebSocketMessage
 
 
 class SyncEventSource:
@@ -75,11 +75,11 @@ class SyncWebSocket:
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         self._thread.run(self._session.__aexit__(kind, *details))
 
-    def send(self, message: Message | bytearray | memoryview) -> None:
+    def send(self, message: WebSocketMessage | bytearray | memoryview) -> None:
         """Send text or bytes. Return when they are accepted for sending."""
         self._thread.run(self.socket.send(message))
 
-    def receive(self) -> Message:
+    def receive(self) -> WebSocketMessage:
         """Return the next message. Raises WebSocketClosed at the end."""
         return self._thread.run(self.socket.receive())
 
@@ -91,10 +91,10 @@ class SyncWebSocket:
         """Close it, and wait for the server's close frame."""
         self._thread.run(self.socket.close(code, reason))
 
-    def __iter__(self) -> Iterator[Message]:
+    def __iter__(self) -> Iterator[WebSocketMessage]:
         source = self.socket.__aiter__()
 
-        async def following() -> tuple[bool, Message]:
+        async def following() -> tuple[bool, WebSocketMessage]:
             try:
                 return True, await anext(source)
             except StopAsyncIteration:

@@ -115,7 +115,7 @@ class ServerDriver(Connection):
         if tls is not None:
             chosen = tls.selected_alpn_protocol() or "http/1.1"
         if chosen in protocols:
-            self._speak(chosen)
+            self._use_protocol(chosen)
         else:
             self._detect()
         service.opened(self)
@@ -132,7 +132,7 @@ class ServerDriver(Connection):
         connection: Connection = self  # the transport calls no verbs, so a Detection is enough for it
         connection.engine = self._detection = Detection(self.service.limits, self.loop.time())
 
-    def _speak(self, protocol: str) -> None:
+    def _use_protocol(self, protocol: str) -> None:
         """Create the engine of `protocol`, by its name in ALPN."""
         self._detection = None
         service = self.service
@@ -174,12 +174,12 @@ class ServerDriver(Connection):
     def on_turn(self, change: int) -> None:
         self.service.share_turns(change)
 
-    def go_on(self) -> None:
+    def take_turn(self) -> None:
         """Take the turn that was waited for, but not for a client that has gone: while reading is paused, nothing else
         reports its end, and each turn would start handlers for it."""
         if self._read_paused and peer_has_closed(self.transport):
             self.abort()
-        super().go_on()
+        super().take_turn()
 
     def on_lost(self) -> None:
         if self._waiting:
@@ -252,7 +252,7 @@ class ServerDriver(Connection):
             kind = event.kind
             if kind == REQUEST:
                 if self._waiting or len(live) >= self.max_live:
-                    self._put_off(event)
+                    self._postpone(event)
                     continue
                 exchange = exchange_type(self, event)
                 task = start_worker(exchange.run(), loop)
@@ -276,7 +276,7 @@ class ServerDriver(Connection):
             elif kind == ENDED:
                 if self.service.debug_protocol:
                     protocol_log.debug(
-                        "%s: connection ended by %s: %s", self.peer_name, _who(event.initiator), event.reason
+                        "%s: connection ended by %s: %s", self.peer_name, _side(event.initiator), event.reason
                     )
             elif kind == CONNECT:
                 self._on_connect(event)
@@ -338,7 +338,7 @@ class ServerDriver(Connection):
         if event.protocol != b"websocket":
             self.engine.send_response(event.stream_id, 501, (), b"")
         elif self._waiting or len(self.live) >= self.max_live:
-            self._put_off(event)
+            self._postpone(event)
         else:
             self._start(self.service.tunnel_type(self, event))
 
@@ -350,13 +350,13 @@ class ServerDriver(Connection):
 
     def _on_protocol(self, event: ProtocolDetected) -> None:
         """Switch to the engine of the protocol that the client speaks."""
-        self._speak(event.protocol)
+        self._use_protocol(event.protocol)
         self.before_input(self.loop.time())
         events = self.engine.receive_data(event.data, self.loop.time())
         if events:
             self.on_events(events)
 
-    def _put_off(self, head: RequestReceived) -> None:
+    def _postpone(self, head: RequestReceived) -> None:
         """Let a request wait for a place, or refuse it: all are taken, some by workers whose streams are over
         already."""
         waiting = self._waiting
@@ -375,5 +375,5 @@ class ServerDriver(Connection):
             self._start(waiting.pop(stream_id))
 
 
-def _who(initiator: str) -> str:
+def _side(initiator: str) -> str:
     return "the client" if initiator == "remote" else "the server"

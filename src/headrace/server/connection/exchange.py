@@ -1,9 +1,9 @@
 """One request and its response on one stream: the worker's side.
 
-A worker is the task that runs `Exchange.run`. It never touches frames: it calls the engine's verbs through the methods
-here. Each returns when its data is *accepted*: at once if it fits the windows and the write buffer, else when it does.
-A wait ends in one of four ways: accepted, the stream reset, the connection lost, a deadline (which the engine turns
-into a reset).
+A worker is the task that runs `ServerExchange.run`. It never touches frames: it calls the engine's verbs through the
+methods here. Each returns when its data is *accepted*: at once if it fits the windows and the write buffer, else when
+it does. A wait ends in one of four ways: accepted, the stream reset, the connection lost, a deadline (which the engine
+turns into a reset).
 
 `fail` handles errors in three steps, the crash ladder: 500 before the headers, or 503 if the process has no descriptor
 left; RST_STREAM(INTERNAL_ERROR) after them; nothing once the peer has gone. Other streams are not affected.
@@ -38,7 +38,7 @@ DISCONNECT_GRACE_S: Final = 1.0  # for a handler that got ClientDisconnected, be
 error_log: Final = get_logger("headrace.error")
 
 
-class Exchange:
+class ServerExchange:
     """Base of a worker's exchange: `NativeExchange` behind a `Request`, `HTTPCycle`, `WSGICycle` and so on."""
 
     # One is made for each request, so defaults that most requests keep stand in the class: a store costs 12 ns, and
@@ -185,11 +185,11 @@ class Exchange:
         if not driver.flush_due:
             driver.schedule_flush()
 
-    def invite(self) -> None:
+    def send_continue(self) -> None:
         """Send 100 (Continue) to a client that waits for it before it sends its content (RFC 9110 §10.1.1)."""
         inbox = self.inbox
-        if inbox is not None and not inbox.invited:
-            inbox.invited = True
+        if inbox is not None and not inbox.continue_sent:
+            inbox.continue_sent = True
             if self.head.expect_continue and inbox.is_untouched() and self.progress <= HELD and self.gone is None:
                 self.inform(100, ())
 
@@ -283,7 +283,7 @@ class Exchange:
         application disabled that, or the response is complete."""
         if self.gone is None:
             self.gone = reason
-        is_told = bool(self.waiters) or (self.inbox is not None and self.inbox.is_awaited())
+        was_waiting = bool(self.waiters) or (self.inbox is not None and self.inbox.is_awaited())
         self.wake()
         task = self.task
         is_cancelled = self.cancel_on_disconnect
@@ -291,7 +291,7 @@ class Exchange:
             is_cancelled = self.driver.service.cancel_on_disconnect
         if task is None or self.progress == COMPLETE or not is_cancelled:
             return
-        if is_told:
+        if was_waiting:
             # Leave time to tidy up; but a middleware that swallows the exception must not keep the worker for ever.
             self.driver.loop.call_later(DISCONNECT_GRACE_S, task.cancel)
         else:

@@ -16,7 +16,7 @@ GATHERED: Final = 4_096  # a joined piece is smaller than this, so that bytes ar
 class Inbox:
     """Chunks in order, and the bytes of window that are `owed` to the peer once they are consumed."""
 
-    __slots__ = ("_chunks", "_touched", "_waiters", "ended", "invited", "never_indexed", "owed", "trailers")
+    __slots__ = ("_chunks", "_touched", "_waiters", "continue_sent", "ended", "never_indexed", "owed", "trailers")
 
     def __init__(self, ended: bool = False) -> None:
         self._chunks: list[bytes] = []
@@ -25,7 +25,7 @@ class Inbox:
         self.owed: int = 0
         self.ended: bool = ended
         """True once the last byte has come, also after it was taken."""
-        self.invited: bool = False
+        self.continue_sent: bool = False
         """True once 100 (Continue) was sent, or proved unnecessary."""
         self.trailers: list[tuple[bytes, bytes]] | None = None
         self.never_indexed: frozenset[bytes] | None = None

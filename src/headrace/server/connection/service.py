@@ -95,7 +95,7 @@ class ServedConnection(Protocol):
         """Abort the transport at once."""
 
 
-class Watcher(Protocol):
+class ConnectionWatcher(Protocol):
     """A listener to a server's connections: telemetry, which stands above them."""
 
     def connection_opened(self, connection: ServedConnection) -> None:
@@ -110,7 +110,7 @@ class Service:
 
     def __init__(self, application: Application, config: Config) -> None:
         self.application = application
-        self.watcher: Watcher | None = None
+        self.watcher: ConnectionWatcher | None = None
         """Listener to connections; None costs nothing."""
         self.request_ids: RequestIds = RequestIds(config.request_id_header)
         self.exchange_type: type[DrivenExchange] = application.exchange_type
@@ -187,7 +187,7 @@ class Service:
         if self._empty is not None and not self.drivers:
             self._empty.set()
 
-    async def emptied(self) -> None:
+    async def wait_empty(self) -> None:
         """Wait until no connection is left."""
         if self.drivers:
             self._empty = asyncio.Event()

@@ -24,7 +24,7 @@ def evaluate(request: Request, etag: str, modified: int, now: float) -> int:
     """
     if_match = request.header("if-match")
     if if_match is not None:
-        if not _is_among(etag, if_match, strong=True):
+        if not _matches_any(etag, if_match, strong=True):
             return FAILED
     else:
         since = _date(request, "if-unmodified-since", now)
@@ -32,7 +32,7 @@ def evaluate(request: Request, etag: str, modified: int, now: float) -> int:
             return FAILED
     if_none_match = request.header("if-none-match")
     if if_none_match is not None:
-        return NOT_MODIFIED if _is_among(etag, if_none_match, strong=False) else PROCEED
+        return NOT_MODIFIED if _matches_any(etag, if_none_match, strong=False) else PROCEED
     since = _date(request, "if-modified-since", now)
     return NOT_MODIFIED if since is not None and modified <= since else PROCEED
 
@@ -48,7 +48,7 @@ def range_holds(request: Request, etag: str, modified: int, now: float) -> bool:
     return parse_date(value, now) == modified and now - modified >= 1
 
 
-def _is_among(etag: str, value: str, *, strong: bool) -> bool:
+def _matches_any(etag: str, value: str, *, strong: bool) -> bool:
     if value.strip(" \t") == "*":
         return True
     return any(match[2] == etag and not (strong and match[1]) for match in _TAG.finditer(value))

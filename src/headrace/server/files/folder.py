@@ -174,11 +174,11 @@ class Folder:
         # From here on the path has no links; it is walked without following links that were made since.
         return real[len(prefix) :].split(os.sep) if real.startswith(prefix) else None
 
-    def _below(self, names: Sequence[str]) -> _Place:
-        return _Place(self.path, names) if OPENS_BELOW else _CheckedPlace(self.path, names)
+    def _below(self, names: Sequence[str]) -> _OpenFolder:
+        return _OpenFolder(self.path, names) if OPENS_BELOW else _CheckedPlace(self.path, names)
 
 
-class _Place:
+class _OpenFolder:
     """A folder below the root, by descriptor."""
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
@@ -208,14 +208,14 @@ class _Place:
         finally:
             os.close(fd)
 
-    def __enter__(self) -> _Place:
+    def __enter__(self) -> _OpenFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
 
 
-class _CheckedPlace(_Place):
+class _CheckedPlace(_OpenFolder):
     """The same by path, for systems that cannot open below a descriptor: no link may be in it."""
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
@@ -242,7 +242,7 @@ class _CheckedPlace(_Place):
         """Do nothing: no descriptor is open."""
 
 
-def _siblings(place: _Place, name: str, suffixes: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
+def _siblings(place: _OpenFolder, name: str, suffixes: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
     for suffix in suffixes:
         try:
             status = place.stat(name + suffix)

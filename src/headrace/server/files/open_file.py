@@ -8,7 +8,7 @@ import threading
 from collections.abc import Hashable
 from typing import Final
 
-from headrace.server.files.places import PLACES, Place
+from headrace.server.files.places import PLACES, FilePlace
 
 _FLAGS: Final = (
     os.O_RDONLY
@@ -29,7 +29,7 @@ class OpenFile:
 
     __slots__ = ("_fd", "_is_closed", "_is_in_use", "_lock", "_source", "place")
 
-    def __init__(self, source: str | os.PathLike[str] | int, place: Place | None = None) -> None:
+    def __init__(self, source: str | os.PathLike[str] | int, place: FilePlace | None = None) -> None:
         self._source = source
         self._fd = source if isinstance(source, int) else -1
         self.place = place

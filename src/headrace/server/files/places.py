@@ -17,7 +17,7 @@ from headrace.server.open_limit import open_limit
 from headrace.transport.addresses import client_key
 
 if TYPE_CHECKING:
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.exchange import ServerExchange
 
 PART: Final = 4
 """All files together may use the process's descriptors divided by this. If the kernel sends a file, a duplicate of its
@@ -29,13 +29,13 @@ def most_files() -> int:
     return max(1, open_limit() // PART)
 
 
-class Place:
+class FilePlace:
     """The right to hold one file open, until it is returned."""
 
     __slots__ = ("_client", "_places")
 
-    def __init__(self, places: Places, client: Hashable) -> None:
-        self._places: Places | None = places
+    def __init__(self, places: FilePlaces, client: Hashable) -> None:
+        self._places: FilePlaces | None = places
         self._client = client
 
     def give_back(self) -> None:
@@ -60,7 +60,7 @@ class _Turn:
             self.future.set_result(None)
 
 
-class Places:
+class FilePlaces:
     """Gives out places, to threads and to event loops.
 
     Each client must leave as many places free as it holds: the first gets up to half of them, the next up to half of
@@ -85,14 +85,14 @@ class Places:
         self._settle()
         return usage
 
-    def take(self, client: Hashable) -> Place | None:
+    def take(self, client: Hashable) -> FilePlace | None:
         """Return a place; None if `client` has its share, or others of its requests wait."""
         with self._lock:
             is_taken = client not in self._waiting and self._take(client)
         self._settle()
-        return Place(self, client) if is_taken else None
+        return FilePlace(self, client) if is_taken else None
 
-    async def wait(self, exchange: Exchange) -> Place:
+    async def wait(self, exchange: ServerExchange) -> FilePlace:
         """Wait for the turn of `exchange` and return a place. Raises ClientDisconnected if its client goes."""
         client = client_of(exchange)
         place = self.take(client)
@@ -117,7 +117,7 @@ class Places:
         except BaseException:
             self._leave(client, turn)
             raise
-        return Place(self, client)
+        return FilePlace(self, client)
 
     def give_back(self, client: Hashable) -> None:
         """Take a place back, and give it to a waiting request."""
@@ -172,11 +172,11 @@ class Places:
                 turn.loop.call_soon_threadsafe(turn.wake)
 
 
-PLACES: Final = Places()
+PLACES: Final = FilePlaces()
 """Places for files of this process, by its limit of descriptors."""
 
 
-def client_of(exchange: Exchange) -> Hashable:
+def client_of(exchange: ServerExchange) -> Hashable:
     """Return the key of a request's client; on a unix socket, each connection is a client."""
     client = exchange.driver.client
     return client_key(None if client is None else client[0], exchange.driver)

@@ -11,14 +11,14 @@ from headrace.engine.message import is_bodiless
 from headrace.server.files.open_file import OpenFile
 from headrace.server.files.places import PLACES, client_of
 from headrace.server.files.sendfile import KernelSend, can_sendfile
-from headrace.server.handlers.headers import Headers, header_list
+from headrace.server.handlers.headers import AnyHeaders, header_list
 from headrace.server.handlers.response import AnyResponse
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Hashable, Sequence
 
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.exchange import ServerExchange
     from headrace.server.handlers.request import Request
     from headrace.server.handlers.writer import Writer
 
@@ -88,7 +88,7 @@ class FileResponse(AnyResponse):
     def __init__(
         self,
         status: int = 200,
-        headers: Headers = (),
+        headers: AnyHeaders = (),
         file: str | os.PathLike[str] | int | OpenFile | None = None,
         offset: int = 0,
         length: int | None = None,
@@ -102,7 +102,7 @@ class FileResponse(AnyResponse):
         if offset < 0 or (length is not None and length < 0):
             raise ValueError(f"offset is {offset} and length is {length}; neither may be negative")
         self.status: int = status
-        self.headers: Headers = headers
+        self.headers: AnyHeaders = headers
         self.file: str | os.PathLike[str] | OpenFile | int = file
         self.offset: int = offset
         self.length: int | None = length
@@ -133,7 +133,7 @@ _under_way = 0
 
 
 async def send_file(
-    exchange: Exchange,
+    exchange: ServerExchange,
     status: int,
     headers: Sequence[tuple[bytes, bytes]],
     file: OpenFile,

@@ -19,7 +19,7 @@ from headrace.server.open_limit import is_exhaustion
 from headrace.transport.connection import STALL_PROGRESS
 
 if TYPE_CHECKING:
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.exchange import ServerExchange
     from headrace.server.files.open_file import OpenFile
 
 LARGEST: Final = 262_144  # bytes in one call, as many as other connections write in a turn of the event loop
@@ -27,7 +27,7 @@ LARGEST: Final = 262_144  # bytes in one call, as many as other connections writ
 _NOT_POSSIBLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW)
 
 
-def can_sendfile(exchange: Exchange) -> bool:
+def can_sendfile(exchange: ServerExchange) -> bool:
     """Return whether the content of this response may bypass the engine: cleartext HTTP/1.1, and a kernel that can."""
     transport = exchange.driver.transport
     return (
@@ -42,7 +42,7 @@ def can_sendfile(exchange: Exchange) -> bool:
 class KernelSend:
     """Sends `length` bytes of `file` from `offset` on as the content of a response whose headers are sent."""
 
-    def __init__(self, exchange: Exchange, file: OpenFile, offset: int, length: int) -> None:
+    def __init__(self, exchange: ServerExchange, file: OpenFile, offset: int, length: int) -> None:
         self.exchange = exchange
         self.file = file
         self.offset: int = offset

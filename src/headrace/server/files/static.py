@@ -19,11 +19,10 @@ from headrace.server.files.open_file import OpenFile
 from headrace.server.files.places import PLACES, client_of
 from headrace.server.files.ranges import Range, content_range, parse_ranges
 from headrace.server.files.response import CHUNK, SMALL, FileResponse, guess_content_type
+from headrace.server.handlers.headers import FieldList
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import AnyResponse, Response, StreamResponse
 from headrace.server.routing.routing_table import split_path
-
-Fields = list[tuple[bytes, bytes]]
 
 # The suffixes of precompressed files, in our order of preference if the client has none.
 _SUFFIXES: Final = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
@@ -189,7 +188,7 @@ class StaticFiles:
         names: Sequence[str],
         found: Found,
         status: int,
-        fields: Fields,
+        fields: FieldList,
         content_type: str,
         part: Range,
     ) -> Response | FileResponse:
@@ -209,7 +208,7 @@ class StaticFiles:
         fd, found.fd = found.fd, -1
         return OpenFile(fd, place)
 
-    def _fields(self, names: Sequence[str], found: Found, etag: str) -> Fields:
+    def _fields(self, names: Sequence[str], found: Found, etag: str) -> FieldList:
         """Return the fields of every answer about a file, 304 included (§15.4.5)."""
         fields = [(b"etag", etag.encode("ascii"))]
         control = self._cache_control
@@ -257,7 +256,7 @@ def _read(fd: int, offset: int, length: int) -> bytes:
 
 
 def _parts(
-    request: Request, file: OpenFile, size: int, fields: Fields, content_type: str, ranges: Sequence[Range]
+    request: Request, file: OpenFile, size: int, fields: FieldList, content_type: str, ranges: Sequence[Range]
 ) -> StreamResponse:
     """Return several ranges in one response (§14.6)."""
     boundary = os.urandom(16).hex().encode("ascii")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.engine.text import utf8
-from headrace.server.handlers.headers import Headers, header_list
+from headrace.server.handlers.headers import AnyHeaders, header_list
 from headrace.server.handlers.loop import STOP, Drain, Idle, LoopResponse, Notice, OnEnd, Push, Stop, Topics
 from headrace.server.handlers.mailbox import MAILBOX_SIZE, Dropped, Mailbox, Overflow
 from headrace.transport.log import Seldom, get_logger
@@ -122,7 +122,7 @@ class EventStream(LoopResponse):
         self,
         source: AsyncIterable[Any] | None = None,
         *,
-        headers: Headers = (),
+        headers: AnyHeaders = (),
         encode: Callable[[Any], Event] = as_event,
         heartbeat_s: float | None = HEARTBEAT_S,
         retry: int | None = None,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-Headers = Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]] | Mapping[str, str]
+AnyHeaders = Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]] | Mapping[str, str]
+FieldList = list[tuple[bytes, bytes]]
 HeaderList = list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]
 
 
-def header_list(headers: Headers) -> HeaderList:
+def header_list(headers: AnyHeaders) -> HeaderList:
     """Return headers as pairs of bytes with lowercase names, from pairs of text or bytes or a mapping of text.
 
     Text is encoded as latin-1, because a field value is bytes; raises ValueError for text that latin-1 lacks.
@@ -17,7 +18,7 @@ def header_list(headers: Headers) -> HeaderList:
     return [(_octets(name).lower(), _octets(value)) for name, value in pairs]
 
 
-def checked_headers(headers: Headers) -> HeaderList:
+def checked_headers(headers: AnyHeaders) -> HeaderList:
     """Return headers as the engine takes them. Pairs of bytes are returned unchanged; the engine checks their
     content."""
     if isinstance(headers, (list, tuple)):

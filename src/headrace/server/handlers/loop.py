@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from headrace.engine.errors import CANCEL
 from headrace.engine.message import is_bodiless
 from headrace.server.errors import ClientDisconnected
-from headrace.server.handlers.headers import Headers, checked_headers
+from headrace.server.handlers.headers import AnyHeaders, checked_headers
 from headrace.server.handlers.mailbox import MAILBOX_SIZE, Dropped, Mailbox, Overflow
 from headrace.server.handlers.response import AnyResponse
 
 if TYPE_CHECKING:
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.exchange import ServerExchange
     from headrace.server.handlers.request import Request
     from headrace.server.handlers.writer import Writer
 
@@ -134,7 +134,7 @@ class LoopResponse(AnyResponse):
     def __init__(
         self,
         status: int = 200,
-        headers: Headers = (),
+        headers: AnyHeaders = (),
         on_message: OnMessage | None = None,
         state: Any = None,
         *,
@@ -156,7 +156,7 @@ class LoopResponse(AnyResponse):
         if idle_s is not None and not idle_s > 0:
             raise ValueError(f"idle_s is {idle_s}; it must be above 0")
         self.status: int = status
-        self.headers: Headers = headers
+        self.headers: AnyHeaders = headers
         self.on_message: OnMessage = on_message
         self.state: Any = state
         self.on_start: OnStart | None = on_start
@@ -238,20 +238,20 @@ class LoopResponse(AnyResponse):
             return contextlib.nullcontext()
         return self.bus.subscribe(*self.topics, mailbox=self.mailbox)
 
-    async def _run(self, exchange: Exchange, push: Push) -> str:
+    async def _run(self, exchange: ServerExchange, push: Push) -> str:
         mailbox = self.mailbox
         driver = exchange.driver
         on_message = self.on_message
         state = self.state
-        is_told = False
+        is_announced = False
         in_a_row = 0
         if self.on_start is not None and await _stops(self.on_start(mailbox, push, state), "on_start"):
             return STOPPED
         while True:
             if exchange.gone is not None:
                 raise exchange.disconnected(None)
-            if not is_told and driver.drain_deadline is not None:
-                is_told = True
+            if not is_announced and driver.drain_deadline is not None:
+                is_announced = True
                 if self.on_notice is None or await self._notify(Drain(driver.drain_deadline), push):
                     return DRAINED
             elif mailbox.is_empty:
@@ -296,7 +296,7 @@ class LoopResponse(AnyResponse):
         self._timer = self._at(loop)
 
 
-async def _changed(exchange: Exchange, mailbox: Mailbox) -> None:
+async def _changed(exchange: ServerExchange, mailbox: Mailbox) -> None:
     """Sleep until there is a message, or something happens to the request."""
     waiter = mailbox.waiter()
     exchange.watch(waiter)

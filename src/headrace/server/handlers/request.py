@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from headrace.engine.message import COMPLETE
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.errors import ClientDisconnected, HTTPError
-from headrace.server.handlers.headers import Headers, header_list
+from headrace.server.handlers.headers import AnyHeaders, header_list
 from headrace.transport.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ConnectionInfo:
         return {**self._driver.engine.stats(), "live_handlers": len(self._driver.live)}
 
 
-class RequestExchange(Exchange):
+class RequestExchange(ServerExchange):
     """An exchange with the values of its `Request` that the router, middleware and the handler set."""
 
     # Nothing here refers to the Request: together they would be garbage that only the collector finds.
@@ -286,7 +286,7 @@ class Request:
         limit = exchange.body_limit
         if limit is not None and exchange.head.content_length > limit:
             raise HTTPError(413, "Content Too Large")
-        exchange.invite()
+        exchange.send_continue()
         size = 0
         while True:
             if inbox.owed:
@@ -327,6 +327,6 @@ class Request:
 
     # -- before the answer -------------------------------------------------------------------------------------
 
-    async def early_hints(self, headers: Headers) -> None:
+    async def early_hints(self, headers: AnyHeaders) -> None:
         """Send 103 (RFC 8297) with `headers`, mostly `link`. Raises LocalProtocolError once the answer has begun."""
         self._exchange.inform(103, header_list(headers))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from headrace.engine.text import utf8
-from headrace.server.handlers.headers import Headers, checked_headers, header_list
+from headrace.server.handlers.headers import AnyHeaders, checked_headers, header_list
 
 if TYPE_CHECKING:
     from headrace.server.handlers.request import Request
@@ -63,10 +63,10 @@ class Response(AnyResponse):
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(self, status: int = 200, headers: Headers = (), body: bytes | str = b"") -> None:
+    def __init__(self, status: int = 200, headers: AnyHeaders = (), body: bytes | str = b"") -> None:
         self.status: int = status
         # Used twice if they are text, so an iterator that works only once is made a list.
-        self.headers: Headers = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
+        self.headers: AnyHeaders = headers if type(headers) is list or type(headers) is tuple else header_list(headers)
         self.body: bytes = body if body.__class__ is bytes else _content(body)
 
     async def send_on(self, request: Request, writer: Writer) -> None:
@@ -74,17 +74,17 @@ class Response(AnyResponse):
         await writer.respond(self.status, checked_headers(self.headers), self.body)
 
     @classmethod
-    def text(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
+    def text(cls, text: str, status: int = 200, headers: AnyHeaders = ()) -> Response:
         """Return a response with `text` as `text/plain`, in UTF-8."""
         return cls(status, [_TEXT, *header_list(headers)], utf8(text))
 
     @classmethod
-    def html(cls, text: str, status: int = 200, headers: Headers = ()) -> Response:
+    def html(cls, text: str, status: int = 200, headers: AnyHeaders = ()) -> Response:
         """Return a response with `text` as `text/html`, in UTF-8."""
         return cls(status, [_HTML, *header_list(headers)], utf8(text))
 
     @classmethod
-    def json(cls, value: Any, status: int = 200, headers: Headers = ()) -> Response:
+    def json(cls, value: Any, status: int = 200, headers: AnyHeaders = ()) -> Response:
         """Return a response with `value` as JSON. Raises TypeError for a value that JSON cannot represent."""
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return cls(status, [_JSON, *header_list(headers)], utf8(text))
@@ -98,10 +98,10 @@ class Send(Protocol):
     client has gone. A call after the end raises, too.
     """
 
-    async def __call__(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None: ...
+    async def __call__(self, data: bytes = b"", *, end: bool = False, trailers: AnyHeaders | None = None) -> None: ...
 
 
-class _Pieces:
+class _ProducerSend:
     """Sends the pieces of a stream's producer; `send` is its `Send`."""
 
     __slots__ = ("_writer",)
@@ -109,7 +109,7 @@ class _Pieces:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    async def send(self, data: bytes = b"", *, end: bool = False, trailers: Headers | None = None) -> None:
+    async def send(self, data: bytes = b"", *, end: bool = False, trailers: AnyHeaders | None = None) -> None:
         if trailers is None:
             await self._writer.write(data, end)
             return
@@ -134,11 +134,11 @@ class StreamResponse(AnyResponse):
 
     __slots__ = ("headers", "producer", "status")
 
-    def __init__(self, status: int = 200, headers: Headers = (), producer: Producer | None = None) -> None:
+    def __init__(self, status: int = 200, headers: AnyHeaders = (), producer: Producer | None = None) -> None:
         if producer is None:
             raise TypeError("a StreamResponse needs a producer")
         self.status: int = status
-        self.headers: Headers = headers
+        self.headers: AnyHeaders = headers
         self.producer: Producer = producer
 
     def open(self, send: Send) -> Awaitable[object] | AsyncIterable[bytes]:
@@ -154,7 +154,7 @@ class StreamResponse(AnyResponse):
     async def send_on(self, request: Request, writer: Writer) -> None:
         """Send the headers, then the producer's pieces, then the end."""
         writer.start(self.status, checked_headers(self.headers))
-        opened = self.open(_Pieces(writer).send)
+        opened = self.open(_ProducerSend(writer).send)
         if isinstance(opened, AsyncIterable):
             try:
                 async for piece in opened:

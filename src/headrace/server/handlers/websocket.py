@@ -15,7 +15,7 @@ from headrace.engine.ws import WebSocketConnection
 from headrace.engine.ws.frames import INTERNAL_ERROR, SERVICE_RESTART
 from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_host, is_same_origin, is_token
 from headrace.server.connection.inbox import Inbox
-from headrace.server.handlers.headers import HeaderList, Headers, header_list
+from headrace.server.handlers.headers import AnyHeaders, HeaderList, header_list
 from headrace.server.handlers.response import AnyResponse, Response
 from headrace.transport.log import get_logger
 from headrace.websocket.connection import WebSocket
@@ -24,7 +24,7 @@ from headrace.websocket.tunnel import WebSocketClosed
 
 if TYPE_CHECKING:
     from headrace.engine.events import RequestReceived
-    from headrace.server.connection.exchange import Exchange
+    from headrace.server.connection.exchange import ServerExchange
     from headrace.server.handlers.request import Request
     from headrace.server.handlers.writer import Writer
 
@@ -44,11 +44,11 @@ class TunnelInbox(Inbox):
 
     __slots__ = ("exchange", "socket")
 
-    def __init__(self, exchange: Exchange, socket: WebSocket) -> None:
+    def __init__(self, exchange: ServerExchange, socket: WebSocket) -> None:
         super().__init__()
-        self.exchange: Exchange = exchange
+        self.exchange: ServerExchange = exchange
         self.socket: WebSocket = socket
-        self.invited = True
+        self.continue_sent = True
 
     def put(self, data: bytes, flow_length: int, ended: bool) -> None:
         """Give bytes of the tunnel to the WebSocket."""
@@ -68,7 +68,7 @@ class ServerTunnel:
 
     __slots__ = ("_driver", "_exchange")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: ServerExchange) -> None:
         self._exchange = exchange
         self._driver = exchange.driver
 
@@ -112,7 +112,7 @@ class ServerTunnel:
 
 
 def open_tunnel(
-    exchange: Exchange,
+    exchange: ServerExchange,
     headers: HeaderList,
     request: Request | None = None,
     *,
@@ -194,7 +194,7 @@ class _Watch:
     A handler that still takes earlier messages is left alone, as is one in which `receive` or `send` has raised.
     """
 
-    def __init__(self, exchange: Exchange, socket: WebSocket, grace_s: float) -> None:
+    def __init__(self, exchange: ServerExchange, socket: WebSocket, grace_s: float) -> None:
         self._exchange = exchange
         self._socket = socket
         self._grace_s = grace_s
@@ -203,9 +203,9 @@ class _Watch:
     def begin(self) -> None:
         self._taken = self._socket.taken
         driver = self._exchange.driver
-        driver.loop.call_later(self._grace_s, self._look, context=driver.context.copy())
+        driver.loop.call_later(self._grace_s, self._check, context=driver.context.copy())
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         task = self._exchange.task
         if task is None or task.done() or self._socket.closing.is_noticed:
             return
@@ -266,7 +266,7 @@ class WebSocketResponse(AnyResponse):
         handler: WebSocketHandler,
         subprotocols: Sequence[str] = (),
         *,
-        headers: Headers = (),
+        headers: AnyHeaders = (),
         compression: bool = True,
         max_message_size: int | None = None,
         max_queue: int | None = None,
@@ -318,7 +318,7 @@ class WebSocketResponse(AnyResponse):
         return compare(request.headers, request.scheme.encode(), request.authority.encode("latin-1"))
 
 
-async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[object]) -> None:
+async def run_handler(exchange: ServerExchange, socket: WebSocket, running: Awaitable[object]) -> None:
     """Await the handler of a WebSocket, then end the WebSocket, however the handler ended."""
     try:
         try:
@@ -332,7 +332,7 @@ async def run_handler(exchange: Exchange, socket: WebSocket, running: Awaitable[
         raise
 
 
-def abandon(exchange: Exchange, socket: WebSocket, error: BaseException) -> None:
+def abandon(exchange: ServerExchange, socket: WebSocket, error: BaseException) -> None:
     """Handle a failed or cancelled handler of a WebSocket: close with 1011, or 1012 when the server ends."""
     is_ending = isinstance(error, asyncio.CancelledError) and exchange.driver.service.is_ending
     socket.give_up(SERVICE_RESTART if is_ending else INTERNAL_ERROR)

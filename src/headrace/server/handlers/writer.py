@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-Fields = Sequence[tuple[bytes, bytes]]
+if TYPE_CHECKING:
+    from headrace.engine.contract import Fields
 
 
 class Writer(Protocol):

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from headrace.engine.contract import Fields
 from headrace.engine.message import is_bodiless
-from headrace.server.content_coding import IDENTITY, LEVELS, Encoder, available, choose, encoder_factory
+from headrace.server.content_coding import IDENTITY, LEVELS, ContentEncoder, available, choose, encoder_factory
+from headrace.server.handlers.headers import FieldList
 from headrace.server.handlers.loop import LoopResponse
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import AnyResponse, Response, StreamResponse
-from headrace.server.handlers.writer import Fields, WrappedWriter, Writer
+from headrace.server.handlers.writer import WrappedWriter, Writer
 from headrace.server.middleware.response_fields import (
-    Pairs,
     fields_of,
     members,
     value_of,
@@ -110,7 +111,7 @@ class Compression:
             with_fields(response, _coded_fields(fields, coding)), StreamCoder(encoder, kind == _EVENT_STREAM)
         )
 
-    async def _coded(self, request: Request, response: Response, fields: Pairs, coding: str) -> AnyResponse:
+    async def _coded(self, request: Request, response: Response, fields: FieldList, coding: str) -> AnyResponse:
         body = response.body
         must = choose(request.header("accept-encoding"), ()) is None  # the client refuses identity
         if not body or (len(body) < self._minimum_size and not must):
@@ -125,7 +126,7 @@ class Compression:
             return with_fields(response, fields)
         return Response(response.status, _coded_fields(fields, coding), coded)
 
-    def _may_code(self, status: int, kind: bytes, fields: Pairs) -> bool:
+    def _may_code(self, status: int, kind: bytes, fields: FieldList) -> bool:
         if is_bodiless(status) or status in (205, 206):
             return False
         names = {name for name, _ in fields}
@@ -142,7 +143,7 @@ class Compression:
 class StreamCoder:
     """A coder that codes content piece by piece."""
 
-    def __init__(self, encoder: Encoder, flushes: bool) -> None:
+    def __init__(self, encoder: ContentEncoder, flushes: bool) -> None:
         self._encoder = encoder
         self._flushes = flushes
 
@@ -216,12 +217,12 @@ class CodedResponse(AnyResponse):
         await self.inner.send_on(request, writer)
 
 
-def _media_type(fields: Pairs) -> bytes:
+def _media_type(fields: FieldList) -> bytes:
     value = value_of(fields, b"content-type") or b""
     return value.partition(b";")[0].strip(b" \t").lower()
 
 
-def _coded_fields(fields: Pairs, coding: str) -> Pairs:
+def _coded_fields(fields: FieldList, coding: str) -> FieldList:
     coded = without(fields, b"content-length", b"accept-ranges")
     coded.append((b"content-encoding", coding.encode("ascii")))
     # The bytes differ from the handler's, so its strong tag no longer holds (RFC 9110 §8.8.1).

@@ -12,8 +12,8 @@ from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import AnyResponse
 from headrace.server.routing.route import Next
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Hop = tuple[Address, int | None]
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Hop = tuple[IPAddress, int | None]
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # RFC 7239 §4, read from the end of the last member; quoted text may contain commas and semicolons.
@@ -49,7 +49,7 @@ class Forwarded:
             raise ValueError(f"a trusted proxy of Forwarded must be a network, an address or unix: {error}") from None
         self._takes = _read_forwarded if fields == "forwarded" else _read_x_forwarded
 
-    def trusts(self, address: Address) -> bool:
+    def trusts(self, address: IPAddress) -> bool:
         """Return whether this is one of the proxies."""
         return any(address in network for network in self._networks)
 

@@ -6,13 +6,11 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.server.handlers.headers import HeaderList, header_list
+from headrace.server.handlers.headers import FieldList, HeaderList, header_list
 from headrace.server.handlers.response import AnyResponse, Response
 
-Pairs = list[tuple[bytes, bytes]]
 
-
-def fields_of(response: AnyResponse) -> Pairs:
+def fields_of(response: AnyResponse) -> FieldList:
     """Return the fields as pairs of bytes, names in lowercase, in a list that the caller may change."""
     return list(header_list(getattr(response, "headers", ())))
 
@@ -46,12 +44,12 @@ def members(value: bytes | None) -> list[bytes]:
     return [each.strip(b" \t").lower() for each in value.split(b",")] if value else []
 
 
-def without(fields: Iterable[tuple[bytes, bytes]], *names: bytes) -> Pairs:
+def without(fields: Iterable[tuple[bytes, bytes]], *names: bytes) -> FieldList:
     """Return the fields without those of these names."""
     return [pair for pair in fields if pair[0] not in names]
 
 
-def varying(fields: Pairs, *names: bytes) -> Pairs:
+def varying(fields: FieldList, *names: bytes) -> FieldList:
     """Return the fields with `vary` naming these as well, in one line (RFC 9110 §12.5.5); `*` is kept."""
     there = value_of(fields, b"vary")
     known = members(there)

@@ -21,7 +21,7 @@ from headrace.server.handlers.request import Handler, Request, no_request
 from headrace.server.handlers.response import AnyResponse, Response
 from headrace.server.routing.path_pattern import Pattern, RouteError, joined_pattern, parse_pattern
 from headrace.server.routing.route import WEBSOCKET, Middleware, Route, checked_middleware
-from headrace.server.routing.routing_table import Scope, Table, call
+from headrace.server.routing.routing_table import RouteScope, Table, call
 
 H = TypeVar("H", bound=Handler)
 
@@ -95,7 +95,7 @@ class Router:
         self._not_found = not_found
         self._rows: tuple[Route | Mount, ...] = ()
         self._parents: list[Router] = []
-        self._scope = Scope((), self.middleware, self._missing(_not_found))
+        self._scope = RouteScope((), self.middleware, self._missing(_not_found))
         self._table = Table(self._scope)
         self.swap(routes)
 
@@ -283,7 +283,7 @@ class Router:
         self._fill(table, self._scope, ())
         return table
 
-    def _fill(self, table: Table, scope: Scope, above: tuple[Router, ...]) -> None:
+    def _fill(self, table: Table, scope: RouteScope, above: tuple[Router, ...]) -> None:
         if self in above:
             raise RouteError(f"the router at {scope.text or '/'} is mounted in itself")
         _fill(self._rows, table, scope, (*above, self))
@@ -302,7 +302,7 @@ class Router:
         return other + raw_path[len(path) :]
 
 
-def _fill(rows: Sequence[Route | Mount], table: Table, scope: Scope, above: tuple[Router, ...]) -> None:
+def _fill(rows: Sequence[Route | Mount], table: Table, scope: RouteScope, above: tuple[Router, ...]) -> None:
     for row in rows:
         if isinstance(row, Route):
             table.add(row, scope)
@@ -311,7 +311,7 @@ def _fill(rows: Sequence[Route | Mount], table: Table, scope: Scope, above: tupl
             raise RouteError(f"a row of the table under {scope.text or '/'} is {row!r}; it must be a Route or a Mount")
         router = row.router
         segments = (*scope.segments, *row.pattern.segments)
-        inner = Scope(
+        inner = RouteScope(
             joined_pattern(scope.text + row.pattern.text, segments, prefix=True).segments,
             (*scope.middleware, *row.middleware, *(router.middleware if router is not None else ())),
             router._missing(scope.missing) if router is not None else scope.missing,

@@ -17,7 +17,7 @@ from headrace.server.routing.route import WEBSOCKET, Middleware, Route, compose
 _RANK: Final = {each.name: rank for rank, each in enumerate(TYPED)}
 
 
-class Scope:
+class RouteScope:
     """The surroundings of a route: the prefix of its mounts, and the middleware and not_found that it has from them."""
 
     def __init__(
@@ -52,10 +52,10 @@ class Entry:
 
     __slots__ = ("call", "cancel_on_disconnect", "names", "options", "pattern", "plain", "route", "scope", "state")
 
-    def __init__(self, route: Route, pattern: Pattern, scope: Scope) -> None:
+    def __init__(self, route: Route, pattern: Pattern, scope: RouteScope) -> None:
         self.route: Route = route.under(pattern)
         self.pattern: Pattern = pattern
-        self.scope: Scope = scope
+        self.scope: RouteScope = scope
         self.call: Handler = compose(route.handler, (*scope.middleware, *route.middleware), f"the route {self.route}")
         self.names: tuple[str, ...] = pattern.names
         self.state: Any = route.state
@@ -100,7 +100,7 @@ class Node:
         self.typed: list[tuple[int, Any, Node]] = []
         self.parameter: Node | None = None
         self.rest: Leaf | None = None
-        self.scope: Scope | None = None
+        self.scope: RouteScope | None = None
         """The mount whose prefix ends here."""
 
     def child(self, segment: str | Parameter) -> Node:
@@ -124,7 +124,7 @@ class Node:
 class Table:
     """Routes, ready for lookup."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: RouteScope) -> None:
         self.scope = scope
         self.literal: dict[bytes, dict[bytes, Entry]] = {}
         """Raw path to method to route, for paths without parameters."""
@@ -136,7 +136,7 @@ class Table:
 
     # -- building ----------------------------------------------------------------------------------------------
 
-    def add(self, route: Route, scope: Scope) -> None:
+    def add(self, route: Route, scope: RouteScope) -> None:
         """Add a route that stands in `scope`. Raises RouteError, and then nothing has changed."""
         segments = (*scope.segments, *route.pattern.segments)
         entry = Entry(route, joined_pattern(scope.text + route.pattern.text, segments), scope)
@@ -162,7 +162,7 @@ class Table:
         self._methods.update(dict.fromkeys(key for key in leaf.found if key not in (WEBSOCKET, b"*")))
         self.takes_websockets = self.takes_websockets or route.is_websocket
 
-    def add_scope(self, scope: Scope) -> None:
+    def add_scope(self, scope: RouteScope) -> None:
         """Let the scope answer paths under its prefix that have no route."""
         node = self._root
         for segment in scope.segments:
@@ -301,14 +301,14 @@ def _take(leaf: Leaf, method: bytes, passed: list[Leaf]) -> Entry | None:
     return entry
 
 
-def _scope_of(node: Node, segments: list[str], position: int) -> Scope:
+def _scope_of(node: Node, segments: list[str], position: int) -> RouteScope:
     """Return the innermost scope of a path, in the order in which routes are tried."""
     best = _deepest(node, segments, position)
     assert best is not None  # the root has one
     return best[1]
 
 
-def _deepest(node: Node, segments: list[str], position: int) -> tuple[int, Scope] | None:
+def _deepest(node: Node, segments: list[str], position: int) -> tuple[int, RouteScope] | None:
     best = None if node.scope is None else (position, node.scope)
     if position == len(segments):
         return best

@@ -40,7 +40,7 @@ class Setting:
     name: str
     """The attribute of `Config` or `Limits`, and the key in the file."""
     kind: str
-    """`text`, `choice`, `switch`, `addresses`, `count`, `octets`, `seconds` or `rate`."""
+    """`text`, `choice`, `switch`, `addresses`, `count`, `bytes`, `seconds` or `rate`."""
     help: str
     choices: tuple[str, ...] = ()
     limit: bool = False
@@ -69,7 +69,7 @@ class Setting:
             return _read_switch(raw)
         if self.kind == "addresses":
             return _read_addresses(raw)
-        if self.kind in ("count", "octets"):
+        if self.kind in ("count", "bytes"):
             return _read_whole_number(raw)
         if self.kind in ("seconds", "rate"):
             return _read_number(raw)
@@ -165,7 +165,7 @@ _LIMIT_HELP: Final = {
 def _limit_kind(name: str) -> str:
     if isinstance(getattr(server_limits(), name), float):
         return "seconds" if name.endswith("_s") else "rate"
-    return "octets" if name.endswith(("_size", "_window", "_buffer", "_budget", "_unread")) else "count"
+    return "bytes" if name.endswith(("_size", "_window", "_buffer", "_budget", "_unread")) else "count"
 
 
 SETTINGS: Final[tuple[Setting, ...]] = (
@@ -204,22 +204,22 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("max_connections", "count", "Connections open at once.", limit=True),
     Setting(
         "max_messages_size",
-        "octets",
+        "bytes",
         "Bytes reserved for large WebSocket messages on all connections, beyond one for each.",
         limit=True,
     ),
-    Setting("max_body_size", "octets", "Largest body that request.read() collects; a larger one gets 413.", limit=True),
+    Setting("max_body_size", "bytes", "Largest body that request.read() collects; a larger one gets 413.", limit=True),
     Setting(
         "wsgi_stall_s", "seconds", "Time without progress while others wait for a thread; 0: no limit.", limit=True
     ),
     Setting(
         "wsgi_spool_memory",
-        "octets",
+        "bytes",
         "Bytes of a WSGI request, and of a response, that are kept in memory.",
         limit=True,
     ),
-    Setting("wsgi_spool_size", "octets", "The same in a temporary file; beyond it a thread waits.", limit=True),
-    Setting("wsgi_spool_total", "octets", "Bytes in all of these files together.", limit=True),
+    Setting("wsgi_spool_size", "bytes", "The same in a temporary file; beyond it a thread waits.", limit=True),
+    Setting("wsgi_spool_total", "bytes", "Bytes in all of these files together.", limit=True),
     Setting("tls_handshake_timeout_s", "seconds", "Time for a TLS handshake, or a PROXY header.", limit=True),
     *(Setting(each.name, _limit_kind(each.name), _LIMIT_HELP[each.name], limit=True) for each in fields(Limits)),
 )

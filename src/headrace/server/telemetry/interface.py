@@ -89,7 +89,7 @@ class Listeners(Telemetry):
         service.exchange_type = observed(service.exchange_type, self)
         service.tunnel_type = observed(service.tunnel_type, self)
 
-    def _tell(self, name: str, *arguments: Any) -> None:
+    def _notify(self, name: str, *arguments: Any) -> None:
         for call, sink in self._calls[name]:
             try:
                 call(*arguments)
@@ -97,37 +97,37 @@ class Listeners(Telemetry):
                 error_log.exception("telemetry: %s of %s failed", name, sink)
 
     def server_started(self, service: Service) -> None:
-        self._tell("server_started", service)
+        self._notify("server_started", service)
 
     def connection_opened(self, connection: ServedConnection) -> None:
         self._opened[connection] = time.perf_counter()
-        self._tell("connection_opened", connection)
+        self._notify("connection_opened", connection)
 
     def connection_closed(self, connection: ServedConnection, duration_s: float = 0.0) -> None:
         opened = self._opened.pop(connection, None)
         if opened is not None:
-            self._tell("connection_closed", connection, time.perf_counter() - opened)
+            self._notify("connection_closed", connection, time.perf_counter() - opened)
 
     def request_started(self, request: Observed) -> None:
-        self._tell("request_started", request)
+        self._notify("request_started", request)
 
     def request_failed(self, request: Observed, error: BaseException) -> None:
-        self._tell("request_failed", request, error)
+        self._notify("request_failed", request, error)
 
     def request_stopped(self, request: Observed, duration_s: float) -> None:
-        self._tell("request_stopped", request, duration_s)
+        self._notify("request_stopped", request, duration_s)
 
     def request_refused(self, connection: ServedConnection, count: int) -> None:
-        self._tell("request_refused", connection, count)
+        self._notify("request_refused", connection, count)
 
     def stream_reset(self, connection: ServedConnection, stream_id: int, by: str, code: int) -> None:
-        self._tell("stream_reset", connection, stream_id, by, code)
+        self._notify("stream_reset", connection, stream_id, by, code)
 
     def websocket_opened(self, request: Observed) -> None:
-        self._tell("websocket_opened", request)
+        self._notify("websocket_opened", request)
 
     def websocket_closed(self, request: Observed, duration_s: float) -> None:
-        self._tell("websocket_closed", request, duration_s)
+        self._notify("websocket_closed", request, duration_s)
 
     def drain_began(self, service: Service, timeout_s: float) -> None:
-        self._tell("drain_began", service, timeout_s)
+        self._notify("drain_began", service, timeout_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from headrace.server.connection.exchange import Exchange
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.errors import ClientDisconnected, HTTPError
 from headrace.server.request_id import request_id
 
@@ -48,7 +48,7 @@ def observed(kind: type[DrivenExchange], observer: Observer) -> type[DrivenExcha
     return type(f"Observed{kind.__name__}", (Observed, kind), {"telemetry": observer})
 
 
-class Observed(Exchange):
+class Observed(ServerExchange):
     """A request whose start, end and failures are reported to `telemetry`."""
 
     telemetry: Observer

@@ -25,7 +25,7 @@ _METHODS: Final = frozenset(
 )
 
 
-class _Fields(Getter["RequestReceived"]):
+class _FieldGetter(Getter["RequestReceived"]):
     """Reads fields of a request for a propagator."""
 
     def get(self, carrier: RequestReceived, key: str) -> list[str] | None:
@@ -37,7 +37,7 @@ class _Fields(Getter["RequestReceived"]):
         return [name.decode("latin-1") for name, _ in carrier.headers]
 
 
-_FIELDS: Final = _Fields()
+_FIELDS: Final = _FieldGetter()
 
 
 class OpenTelemetry(Telemetry):
