@@ -19,7 +19,6 @@ from tests.fuzz.source import Source
 from tests.support import wire
 
 LONGEST = 2_000
-ENCODER = hpack.Encoder()
 STRICTER = "size update"  # after a lowered limit (RFC 7541 §4.2): we see more of these faults than python-hyper does
 
 
@@ -42,6 +41,7 @@ def play(source: Source) -> list[str]:
     ours.set_max_table_size(limit)
     theirs.max_allowed_table_size = limit
     meter = Meter(source.data, calls_a_byte=20, bytes_a_byte=400)
+    encoder = hpack.Encoder()
     seen: list[str] = []
     while source.more:
         if source.flag(16):
@@ -49,7 +49,7 @@ def play(source: Source) -> list[str]:
             lowered = lowered or limit < before
             ours.set_max_table_size(limit)
             theirs.max_allowed_table_size = limit
-        block = block_from(source)
+        block = block_from(source, encoder)
         if lowered and not source.flag(4):
             block = wire.table_size(limit) + block
         lowered = False
@@ -85,7 +85,7 @@ def play(source: Source) -> list[str]:
     return seen
 
 
-def block_from(source: Source) -> bytes:
+def block_from(source: Source, encoder: Any) -> bytes:
     """Return a field block: representations of all kinds, and now and then other bytes."""
     block = b""
     for _ in range(1 + source.below(8)):
@@ -95,24 +95,24 @@ def block_from(source: Source) -> bytes:
         elif kind < 8:
             first, bits = ((0x40, 6), (0x00, 4), (0x10, 4), (0x40, 6))[kind % 4]
             index = source.pick((0, 0, 1, 4, 23, 61, 62, 63, 90))
-            name = text(source) if index == 0 else b""
-            block += wire.integer(index, bits, first) + name + text(source)
+            name = text(source, encoder) if index == 0 else b""
+            block += wire.integer(index, bits, first) + name + text(source, encoder)
         elif kind == 8:
             block += wire.table_size(source.pick((0, 30, 100, 4_096, 5_000)))
         elif kind == 9:
             block += source.take(source.below(16))
         elif kind == 10:
-            block += ENCODER.encode([(b"x-%d" % source.below(9), source.take(source.below(20)))])[: source.byte()]
+            block += encoder.encode([(b"x-%d" % source.below(9), source.take(source.below(20)))])[: source.byte()]
         else:
             block += wire.integer(source.number(3) << source.below(60), 7, 0x80)
     return block
 
 
-def text(source: Source) -> bytes:
+def text(source: Source, encoder: Any) -> bytes:
     """Return a string literal, with Huffman's code or without (RFC 7541 §5.2)."""
     octets = source.take(source.below(20)) * source.pick((1, 1, 1, 30))
     if source.flag():
-        coded = ENCODER.huffman_coder.encode(octets)
+        coded: bytes = encoder.huffman_coder.encode(octets)
         if source.flag(8):
             coded += source.pick((b"\xff", b"\xff\xff\xff\xff", b"\x00"))
         return wire.integer(len(coded), 7, 0x80) + coded
