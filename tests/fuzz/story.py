@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.fuzz.source import Composer, Source
 
-CUTS = ((1, 0), (7, 1), (100, 3), (9, 1), (13, 0), (0, 1), (1, 1), (50, 2))
+CUTS = ((1, 0), (7, 1), (100, 3), (9, 1), (13, 0), (0, 1), (1, 1), (50, 2), (20_000, 0), (17_000, 2))
 
 
 def play(session: Any, data: bytes, cut: int = 0, turn: int = 0) -> tuple[list[str], bytes]:

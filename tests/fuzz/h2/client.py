@@ -190,6 +190,8 @@ ClientSession.scripts = (
     "app_request app_request take_all peer_goaway peer_respond peer_data app_request",
     "app_request take_all app_ping take_all peer_ping peer_origin app_drain take_all peer_respond app_time",
     "app_request take_all peer_reset app_request app_reset take_all peer_respond peer_data hostile_frame",
+    "app_request take_all peer_respond hostile_known app_request take_all hostile_known app_time",
+    "app_request take_all hostile_response hostile_response hostile_response",
 )
 ClientSession.verbs = (
     _C.app_request, _C.take_all, _C.peer_respond, _C.peer_data, _C.app_data, _C.app_acknowledge, _C.app_take,
@@ -197,6 +199,7 @@ ClientSession.verbs = (
     _C.peer_settings, _C.settings_ack, _C.peer_fill, _C.peer_overfill, _C.peer_window_limit, _C.peer_trailers,
     _C.peer_ping, _C.peer_reset, _C.peer_priority, _C.peer_inform, _C.peer_goaway, _C.peer_origin, _C.app_trailers,
     _C.app_data_to_the_byte,
-    _C.app_reset, _C.app_ping, _C.app_hold, _C.app_time, _C.app_drain, _C.app_look, _C.hostile_frame, _C.hostile_bytes,
+    _C.app_reset, _C.app_ping, _C.app_hold, _C.app_time, _C.app_drain, _C.app_look,
+    _C.hostile_frame, _C.hostile_known, _C.hostile_bytes,
     _C.hostile_response,
 )  # fmt: skip

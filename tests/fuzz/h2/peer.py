@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from headrace.engine import events as ev
 
@@ -12,6 +12,50 @@ from tests.fuzz.pattern import pattern
 from tests.support import wire
 
 STEPS = (1, 255, 256, 1_000, 16_384, 65_535, 1_000_000)
+
+
+FAULTS: tuple[Callable[[int, bytes], bytes], ...] = (
+    lambda n, odd: wire.window_update(n, 0),
+    lambda n, odd: wire.window_update(0, 0),
+    lambda n, odd: wire.window_update(n, 1, payload=odd),
+    lambda n, odd: wire.data(0, odd),
+    lambda n, odd: wire.data(n, odd, pad=3, claim=200),
+    lambda n, odd: wire.frame(wire.DATA, wire.PADDED, n),
+    lambda n, odd: wire.data(n, odd, end_stream=True),
+    lambda n, odd: wire.headers(0, odd),
+    lambda n, odd: wire.headers(n, odd, pad=1, claim=250),
+    lambda n, odd: wire.headers(n, [(b":method", b"GET")], priority=(True, n, 7)),
+    lambda n, odd: wire.headers(n, [(b"t", b"v")]),
+    lambda n, odd: wire.frame(wire.HEADERS, wire.PADDED | wire.PRIORITY_FLAG, n, odd[:4]),
+    lambda n, odd: wire.priority(n, n),
+    lambda n, odd: wire.priority(n, payload=odd),
+    lambda n, odd: wire.priority(0),
+    lambda n, odd: wire.rst_stream(0),
+    lambda n, odd: wire.rst_stream(n, payload=odd),
+    lambda n, odd: wire.rst_stream(n, code=0xFFFF),
+    lambda n, odd: wire.settings({wire.INITIAL_WINDOW_SIZE: 2**31}),
+    lambda n, odd: wire.settings({wire.MAX_FRAME_SIZE: 16_383}),
+    lambda n, odd: wire.settings({wire.MAX_FRAME_SIZE: 2**24}),
+    lambda n, odd: wire.settings({wire.ENABLE_PUSH: n}),
+    lambda n, odd: wire.settings({wire.ENABLE_CONNECT_PROTOCOL: n}),
+    lambda n, odd: wire.settings({wire.NO_RFC7540_PRIORITIES: n}),
+    lambda n, odd: wire.settings([(4, 1)] * 40),
+    lambda n, odd: wire.settings(payload=odd),
+    lambda n, odd: wire.settings(stream_id=n),
+    lambda n, odd: wire.settings({4: 1}, ack=True),
+    lambda n, odd: wire.settings_ack(),
+    lambda n, odd: wire.push_promise(n, 2, b""),
+    lambda n, odd: wire.ping(odd),
+    lambda n, odd: wire.ping(stream_id=n),
+    lambda n, odd: wire.ping(b"headrace", ack=True),
+    lambda n, odd: wire.goaway(stream_id=n),
+    lambda n, odd: wire.frame(wire.GOAWAY, 0, 0, odd),
+    wire.continuation,
+    lambda n, odd: wire.headers(n, odd, end_headers=False),
+    lambda n, odd: wire.priority_update(n, b"u=1", stream_id=1),
+    lambda n, odd: wire.priority_update(n, b"", payload=odd[:3]),
+    lambda n, odd: wire.frame(wire.DATA, 0, n, odd, length=200_000),
+)
 
 
 class PeerSession(Session):
@@ -282,6 +326,24 @@ class PeerSession(Session):
         self.ledger.sends_raw(frame)
         self.moved += len(payload)
         self.write(wire.frame(*frame))
+
+    def hostile_known(self) -> None:
+        """A frame that breaks one rule of its type."""
+        self.lawful = False
+        known = [1, 3, 2, MAX_WINDOW, *list(self.ledger.streams)[-8:]]
+        number = self.source.pick(known)
+        size = self.source.pick((0, 1, 3, 5, 7, 9))
+        self.send_raw(self.source.pick(FAULTS)(number, bytes(size)))
+
+    def send_raw(self, octets: bytes) -> None:
+        """Write a frame as it is, and book it."""
+        length = int.from_bytes(octets[:3], "big")
+        stream_id = int.from_bytes(octets[5:9], "big") & MAX_WINDOW
+        self.ledger.sends_raw(wire.Frame(octets[3], octets[4], stream_id, octets[9 : 9 + length]))
+        if len(octets) != 9 + length:
+            self.ledger.exact = False
+        self.moved += len(octets)
+        self.write(octets)
 
     def hostile_bytes(self) -> None:
         """Bytes that need not be frames."""

@@ -32,7 +32,12 @@ class ServerSession(PeerSession):
         self.statuses: dict[int, int] = {}
         first = source.pick(((), ((4, 0),), ((4, 1_000), (1, 0)), ((5, 100_000), (4, 2**31 - 1))))
         self.ledger.sends_settings(list(first))
-        self.write(wire.client_preface(first))
+        preface = wire.client_preface(first)
+        if source.flag(16):
+            self.lawful = False
+            at = source.below(24)
+            preface = preface[:at] + source.pick((b"\x16", b"G", b"")) + preface[at + 1 :]
+        self.write(preface)
         self.flush()
         if source.flag():
             self.take_all()
@@ -237,6 +242,8 @@ ServerSession.scripts = (
     "peer_request peer_goaway peer_data peer_trailers app_respond take_all",
     "peer_request peer_priority_update peer_request app_respond app_respond app_drain peer_ping take_all app_time",
     "peer_request peer_reset app_respond peer_request app_reset peer_data hostile_frame",
+    "peer_request peer_data hostile_known peer_request hostile_known hostile_known app_time",
+    "hostile_request hostile_request hostile_request take_all app_time peer_ping",
 )
 ServerSession.verbs = (
     _S.peer_request, _S.peer_data, _S.app_respond, _S.app_headers, _S.app_data, _S.app_acknowledge, _S.app_take,
@@ -245,5 +252,5 @@ ServerSession.verbs = (
     _S.peer_ping, _S.peer_reset, _S.peer_priority, _S.peer_priority_update, _S.peer_goaway, _S.app_trailers,
     _S.app_data_to_the_byte,
     _S.app_reset, _S.app_inform, _S.app_accept, _S.app_refuse, _S.app_pauses, _S.app_time, _S.app_drain, _S.app_look,
-    _S.take_all, _S.hostile_frame, _S.hostile_bytes, _S.hostile_request,
+    _S.take_all, _S.hostile_frame, _S.hostile_known, _S.hostile_bytes, _S.hostile_request,
 )  # fmt: skip

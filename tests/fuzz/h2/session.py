@@ -71,7 +71,7 @@ def limits_from(source: Source, turn: int) -> tuple[Limits, bool]:
         max_stream_send_buffer=source.pick((65_536, 1, 1_000)), header_table_size=source.pick((4_096, 0, 100)),
         max_connection_send_buffer=source.pick((786_432, 1, 20_000)), odd_frame_burst=10**6, early_reset_burst=10**6,
         provoked_reset_burst=10**6, small_data_budget=10**8, control_queue_pause=10**6, control_queue_end=10**6,
-        max_settings=1_000, frames_per_turn=turn,
+        max_settings=1_000, keepalive_ping_s=source.pick((0.0, 3.0)), frames_per_turn=turn,
     ), True  # fmt: skip
 
 
