@@ -56,7 +56,6 @@ LONG_FILES = {
     "src/headrace/engine/h2/connection.py": 575,
     "src/headrace/engine/h2/output.py": 450,
     "src/headrace/engine/ws/connection.py": 517,
-    "src/headrace/transport/connection.py": 476,
     "tests/asgi/test_http.py": 439,
     "tests/cli/bench/test_bench.py": 451,
     "tests/cli/get/test_get.py": 478,

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from headrace.engine.events import Event, SettingsChanged
-from headrace.transport.connection import HELD, READ_WHILE_BLOCKED, Connection
+from headrace.transport.connection import Connection
+from headrace.transport.connection_parts.input_turns import HELD
+from headrace.transport.connection_parts.read_limits import READ_WHILE_BLOCKED
 
 from tests.support.serving import settled
 
@@ -268,7 +270,7 @@ def test_an_end_that_would_look_orderly_is_made_a_reset() -> None:
 
 
 def test_a_transport_that_does_not_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.transport.connection.CLOSE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("headrace.transport.connection_parts.transport_end.CLOSE_TIMEOUT_S", 0.01)
 
     async def main() -> None:
         subject, _, transport = made(half_closes=False)
@@ -288,9 +290,9 @@ def test_a_peer_whose_kernel_takes_nothing_is_ended() -> None:
         subject.pause_writing()
         subject.resume_writing()
         subject.pause_writing()
-        await settled(lambda: transport.waiting == 100_000 and subject._stall_mark == 100_000)
+        await settled(lambda: transport.waiting == 100_000 and subject._stall_watch._mark == 100_000)
         transport.waiting = 90_000  # progress, though not enough to go on writing
-        await settled(lambda: subject._stall_mark == 90_000)
+        await settled(lambda: subject._stall_watch._mark == 90_000)
         assert engine.eof == 0
         await settled(lambda: transport.calls == ["abort"])
         assert engine.eof == 1

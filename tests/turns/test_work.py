@@ -16,8 +16,8 @@ from headrace.engine.h1 import H1ClientConnection, H1ServerConnection
 from headrace.engine.h2 import ClientConnection, ServerConnection
 from headrace.engine.hpack import Encoder
 from headrace.engine.limits import BYTES_A_FRAME, CHUNKS_A_FRAME, Limits
-from headrace.transport import connection as transport
 from headrace.transport.connection import Connection
+from headrace.transport.connection_parts import read_limits
 
 from tests.server.connection import test_fairness as fairness
 from tests.server.connection.test_fairness import Crowd, Sink
@@ -300,11 +300,11 @@ def send_all(sock: socket.socket) -> None:
 @pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_a_turn_of_the_loop_reads_so_many_bytes(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """uvloop reads one socket 32 times in a row, 8 MB, unless it is told to stop."""
-    assert 0 < most_a_turn(make) <= transport.READS_IN_A_ROW * 262_144
+    assert 0 < most_a_turn(make) <= read_limits.READS_IN_A_ROW * 262_144
 
 
 def test_control_uvloop_reads_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "READS_IN_A_ROW", 1 << 30)
+    monkeypatch.setattr(read_limits, "READS_IN_A_ROW", 1 << 30)
     assert most_a_turn(uvloop.new_event_loop) > 2 * 262_144
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from headrace.transport.connection import CLOSE_TIMEOUT_S
+from headrace.transport.connection_parts.transport_end import CLOSE_TIMEOUT_S
 from headrace.transport.log import get_logger
 
 if TYPE_CHECKING:

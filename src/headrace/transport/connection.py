@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import math
-import socket
-import struct
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, cast
 
+from headrace.transport.connection_parts.deadline_timer import DeadlineTimer
+from headrace.transport.connection_parts.input_turns import InputTurns
+from headrace.transport.connection_parts.read_limits import LARGE_READ, ReadLimits
+from headrace.transport.connection_parts.stall import StallWatch
+from headrace.transport.connection_parts.transport_end import TransportEnd
 from headrace.transport.log import get_logger
-from headrace.transport.loop_work import LIGHT_READ, LIGHT_WORK, LOW_WORK, loop_work
+from headrace.transport.loop_work import LOW_WORK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,17 +31,6 @@ if TYPE_CHECKING:
     from headrace.engine.events import Event
 
 WRITE_LIMIT: Final = 262_144  # bytes taken from the engine in one loop turn, so that connections share the loop
-LARGE_READ: Final = 131_072  # bytes of a read that may not be the last of its turn: uvloop reads on 32 times
-READS_IN_A_ROW: Final = 2  # large reads of one loop turn; the third waits in the kernel, while others have their turn
-HELD: Final = 65_536  # bytes that are kept while input waits for its turn, before reading stops
-READ_WHILE_BLOCKED: Final = 65_536  # bytes that are read while the peer takes none of ours: resets, windows
-CLOSE_TIMEOUT_S: Final = 2.0  # from the end of the connection to the end of the transport, whatever the peer does
-LINGER_S: Final = 0.5  # time for the peer to read our last words, after we said that no more will come
-STALL_PROGRESS: Final = 4_096  # bytes within the stall timeout that count; less is a drip
-RESUMED: Final = -1
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time
-_TCP: Final = (socket.AF_INET, socket.AF_INET6)
-NEVER: Final = math.inf
 
 logger: Final = get_logger("headrace.error")
 
@@ -52,22 +43,13 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_close_timer",
+        "_end_of_transport",
         "_ending",
-        "_eof_due",
-        "_held",
-        "_is_kept",
-        "_loss_due",
-        "_read_blocked",
+        "_limits",
         "_read_paused",
-        "_reads",
-        "_stall_mark",
-        "_stall_timeout_s",
-        "_stall_timer",
+        "_stall_watch",
         "_timer",
-        "_timer_at",
-        "_turn_due",
-        "_work",
+        "_turns",
         "context",
         "engine",
         "flush_due",
@@ -94,9 +76,7 @@ class Connection(asyncio.Protocol):
         """
         self.loop: asyncio.AbstractEventLoop = loop
         self.context: contextvars.Context = context if context is not None else contextvars.Context()
-        self._stall_timeout_s = stall_timeout_s
-        self._stall_timer: asyncio.TimerHandle | None = None
-        self._stall_mark = 0
+        self._stall_watch = StallWatch(stall_timeout_s)
         self.transport: asyncio.Transport | None = None
         self.flush_due: bool = True  # until there is a transport
         self.write_blocked: bool = False
@@ -105,61 +85,57 @@ class Connection(asyncio.Protocol):
         own, and not through asyncio's own transports, whose `writelines` copies up to Python 3.11 and forgets to hold
         writers back in 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254)."""
         self._read_paused = False
-        self._read_blocked = 0
-        self._reads = 0
-        self._turn_due = False
-        self._is_kept = False
-        self._work = loop_work(loop)
-        self._held = b""
-        self._eof_due = False
-        self._loss_due = False
+        self._limits = ReadLimits()
+        self._turns = InputTurns(loop)
         self._ending = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = NEVER
-        self._close_timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(loop, self.context)
+        self._end_of_transport: TransportEnd | None = None
 
-    # -- what a subclass does ----------------------------------------------------------------------------------
+    # -- methods of subclasses ---------------------------------------------------------------------------------
 
     def before_input(self, now: float) -> None:
-        """Called at `now`, before the engine gets input."""
+        """Prepare the engine for input at `now`."""
 
     def on_turn(self, change: int) -> None:
-        """1: input is left for a later turn; -1: that turn is here."""
+        """Note that input is left for a later turn (`change` is 1), or that this turn is here (-1)."""
 
     @abstractmethod
     def on_events(self, events: Sequence[Event]) -> None:
         """Handle the engine's events. Output of this call leaves with the batch."""
 
     def on_lost(self) -> None:
-        """Called when the transport is gone, after the last event of every stream."""
+        """Handle the loss of the transport, after the last event of every stream."""
 
     def on_stalled(self) -> None:
-        """Called when the peer has accepted no bytes for `stall_timeout_s`, before the transport is aborted."""
+        """Handle that the peer has accepted no bytes for `stall_timeout_s`, before the transport is aborted."""
 
-    # -- what asyncio calls ------------------------------------------------------------------------------------
+    # -- calls of asyncio --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is not one by descent
         is_cleartext = transport.get_extra_info("ssl_object") is None
         self.vectored = is_cleartext and not isinstance(transport, asyncio.Transport)
         # With a limit of 0 uvloop writes at once, not at the end of the loop turn, when all clients would wait for the
-        # last one's answer. What the kernel does not take blocks the workers, which is what we want; its own buffer
-        # keeps the wire busy meanwhile.
+        # last one's answer. Bytes that the kernel does not take block the workers, as intended; its own buffer keeps
+        # the wire busy meanwhile.
         self.transport.set_write_buffer_limits(0)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        if len(data) >= LARGE_READ:
-            self._count_read()
+        if len(data) >= LARGE_READ and self._limits.count_large(self.loop, self._on_loop_turn, self.context):
+            self._pause_reading()
         if self._ending:
-            return  # read and forgotten, so that the kernel does not drop our last words with a reset
-        if self._turn_due:
-            self._hold(data)
+            return  # read and discarded, so that the kernel does not drop our last output with a reset
+        turns = self._turns
+        if turns.is_due:
+            if turns.hold(data):
+                self._pause_reading()
             return
-        work = self._work
-        if work.left <= 0 and self._is_heavy(len(data)):
-            self._is_kept = self._turn_due = True
-            self._hold(data)
+        work = turns.work
+        if work.left <= 0 and turns.is_heavy(len(data), self.engine.work, self.engine.work_due):
+            turns.is_held_back = turns.is_due = True
+            if turns.hold(data):
+                self._pause_reading()
             work.wait(self)
             return
         self.flush_due = True
@@ -179,46 +155,45 @@ class Connection(asyncio.Protocol):
             work.left -= spent
             if work.left <= LOW_WORK:
                 work.fill_up()
-        if self.write_blocked:
-            self._read_blocked += len(data)
-            if self._read_blocked > READ_WHILE_BLOCKED:
-                self._pause_reading()
+        if self.write_blocked and self._limits.count_blocked(len(data)):
+            self._pause_reading()
         if self.engine.input_pending:
             self._schedule_turn()
         self._flush(now)
 
     def eof_received(self) -> bool:
-        if self._turn_due and not self._ending and self.reads_to_the_end:
-            self._eof_due = True
+        turns = self._turns
+        if turns.is_due and not self._ending and self.reads_to_the_end:
+            turns.eof_due = True
             return True
         self._lose()
         return False  # the transport closes itself
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._turn_due and not self._ending and self.reads_to_the_end:
-            self._loss_due = True
+        turns = self._turns
+        if turns.is_due and not self._ending and self.reads_to_the_end:
+            turns.loss_due = True
             self.transport = None
             self.flush_due = True
             return
         self._lose()
-        for timer in (self._timer, self._close_timer, self._stall_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._close_timer = self._stall_timer = None
-        self._timer_at = NEVER
+        self._timer.stop()
+        self._stall_watch.stop()
+        if self._end_of_transport is not None:
+            self._end_of_transport.stop()
         self.transport = None
-        self.flush_due = True  # nobody needs to schedule one any more
+        self.flush_due = True  # no flush is needed any more
         self.on_lost()
 
     def pause_writing(self) -> None:
         self.write_blocked = True
-        self._read_blocked = 0
-        if self._stall_timer is None:
+        self._limits.begin_blocked()
+        if not self._stall_watch.is_running:
             self._watch_stall()
 
     def resume_writing(self) -> None:
         self.write_blocked = False
-        self._stall_mark = RESUMED
+        self._stall_watch.resumed()
         # Not now: uvloop calls this from within the write that made room.
         self.schedule_flush()
 
@@ -252,8 +227,8 @@ class Connection(asyncio.Protocol):
             self._fail()
             return
         self.flush_due = False
-        if engine.deadline < self._timer_at:
-            self._set_timer(engine.deadline)
+        if engine.deadline < self._timer.at:
+            self._timer.set(engine.deadline, self._on_timer)
 
     def _attend(self) -> None:
         """Do what may follow a flush: events, more output, the end, a pause in reading or the end of one."""
@@ -268,8 +243,8 @@ class Connection(asyncio.Protocol):
             self._schedule_turn()
         if engine.output_pending and not self.write_blocked:
             self.schedule_flush()
-        if engine.deadline < self._timer_at:
-            self._set_timer(engine.deadline)
+        if engine.deadline < self._timer.at:
+            self._timer.set(engine.deadline, self._on_timer)
         if engine.read_paused:
             self._pause_reading()
         elif self._read_paused:
@@ -283,61 +258,25 @@ class Connection(asyncio.Protocol):
     # -- reading -----------------------------------------------------------------------------------------------
 
     def _schedule_turn(self) -> None:
-        if not self._turn_due:
-            self._turn_due = True
+        if not self._turns.is_due:
+            self._turns.is_due = True
             self.on_turn(1)
             self.loop.call_soon(self._next_turn, context=self.context.copy())
 
     def _next_turn(self) -> None:
         """Parse input that the last turn left over, and input since then, so that no busy connection delays others."""
-        if self._work.left <= 0 and self._is_heavy(len(self._held)):
-            self._work.wait(self)
+        turns = self._turns
+        if turns.work.left <= 0 and turns.is_heavy(turns.held_size(), self.engine.work, self.engine.work_due):
+            turns.work.wait(self)
             return
-        self._turn_due = False
-        if self._is_kept:
-            self._is_kept = False
-        else:
-            self.on_turn(-1)
-        held, self._held = self._held, b""
-        if self._ending or (self.transport is None and not self._loss_due):
-            return
-        self.data_received(held)
-        if self._turn_due:
-            return
-        if self._loss_due:
-            self._loss_due = False
-            self.connection_lost(None)
-        elif self._eof_due and not self._ending:
-            self._lose()
-            self._close_transport()
+        turns.take_turn(self)
 
     def take_turn(self) -> None:
         """Take the turn for which this connection waited, after the loop's work was used up."""
         self.context.copy().run(self._next_turn)
 
-    def _is_heavy(self, size: int) -> bool:
-        """Return whether input of so many bytes may be more than a request or two, by the work of this connection's
-        last turn: only such input waits for others. The first input of a connection never waits."""
-        engine = self.engine
-        last = engine.work
-        return last > LIGHT_WORK or (last >= 0 and size > LIGHT_READ) or engine.work_due > LIGHT_WORK
-
-    def _hold(self, data: bytes) -> None:
-        """Keep input that arrives after this turn's work is done."""
-        self._held = self._held + data if self._held else data
-        if len(self._held) > HELD:
-            self._pause_reading()
-
-    def _count_read(self) -> None:
-        """Handle a read that was so large that the event loop may read again at once, before other connections."""
-        if self._reads == 0:
-            self.loop.call_soon(self._forget_reads, context=self.context.copy())
-        self._reads += 1
-        if self._reads >= READS_IN_A_ROW:
-            self._pause_reading()
-
-    def _forget_reads(self) -> None:
-        self._reads = 0
+    def _on_loop_turn(self) -> None:
+        self._limits.new_turn()
         if self._read_paused:
             self._resume_reading()
 
@@ -348,27 +287,27 @@ class Connection(asyncio.Protocol):
 
     def _resume_reading(self) -> None:
         """Resume reading, unless one of the four reasons to wait still holds."""
-        if self.transport is None or self._reads >= READS_IN_A_ROW:
+        if self.transport is None or self._limits.forbids(self.write_blocked, self._ending):
             return
-        if not self._ending:
-            if self._turn_due or self.engine.read_paused:
-                return
-            if self.write_blocked and self._read_blocked > READ_WHILE_BLOCKED:
-                return
-        self._read_paused = False
-        self._apart(self.transport.resume_reading)
+        if self._ending or not (self._turns.is_due or self.engine.read_paused):
+            self._read_paused = False
+            self._apart(self.transport.resume_reading)
+
+    @property
+    def is_ending(self) -> bool:
+        """True once no more input counts."""
+        return self._ending
+
+    def end_of_input(self) -> None:
+        """Handle the peer's end of input, after the input itself; see `InputTurns.take_turn`."""
+        self._lose()
+        if self.transport is not None:
+            self._make_end(self.transport).close()
 
     # -- time --------------------------------------------------------------------------------------------------
 
-    def _set_timer(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = when
-        self._timer = self.context.copy().run(self.loop.call_at, when, self._on_timer)
-
     def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_at = NEVER
+        self._timer.expired()
         if self.transport is None or self._ending:
             return
         now = self.loop.time()
@@ -385,20 +324,16 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _watch_stall(self) -> None:
-        """Check again after the stall timeout. One timer per connection, not per pause: pauses are many and short."""
         assert self.transport is not None
-        self._stall_mark = self.transport.get_write_buffer_size()
-        context = self.context.copy()
-        self._stall_timer = self.loop.call_later(self._stall_timeout_s, self._check_stall, context=context)
+        self._stall_watch.start(self.transport, self._check_stall, self.loop, self.context.copy())
 
     def _check_stall(self) -> None:
-        self._stall_timer = None
+        self._stall_watch.expired()
         if self.transport is None or not self.write_blocked:
             return
-        taken = self._stall_mark - self.transport.get_write_buffer_size()
-        if self._stall_mark == RESUMED or taken >= STALL_PROGRESS:
+        if not self._stall_watch.is_stalled(self.transport):
             self._watch_stall()
-        else:  # the engine cannot see this: what it wrote is out of its hands
+        else:  # the engine cannot see this: its output has left it
             self.on_stalled()
             self._lose()
             self._apart(self.transport.abort)
@@ -417,7 +352,7 @@ class Connection(asyncio.Protocol):
             self._apart(self.transport.abort)
 
     def _end(self) -> None:
-        """Write the last output of an ended engine, and close the transport within CLOSE_TIMEOUT_S."""
+        """Write the last output of an ended engine, and end the transport."""
         transport = self.transport
         if transport is None or self._ending:
             return
@@ -426,35 +361,15 @@ class Connection(asyncio.Protocol):
         while output := self.engine.take_output(WRITE_LIMIT):
             transport.write(output)
         if self.engine.aborted:
-            self._reset()
+            self._make_end(transport).reset()
             return
         if self._read_paused:
             self._resume_reading()
-        if transport.can_write_eof() and not transport.is_closing():
-            # Closing with unread input makes the kernel send a reset, which may overtake the GOAWAY: half-close first.
-            try:
-                transport.write_eof()
-            except OSError:  # the peer closed in the meantime
-                self._close_transport()
-            else:
-                context = self.context.copy()
-                self._close_timer = self.loop.call_later(LINGER_S, self._close_transport, context=context)
-        else:
-            self._close_transport()
+        self._make_end(transport).linger()
 
-    def _reset(self) -> None:
-        """End with a TCP reset, so that the peer cannot take it for an orderly end."""
-        assert self.transport is not None
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family in _TCP:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._apart(self.transport.abort)
-
-    def _close_transport(self) -> None:
-        if self.transport is not None:
-            context = self.context.copy()
-            self._close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort, context=context)
-            self._apart(self.transport.close)
+    def _make_end(self, transport: asyncio.Transport) -> TransportEnd:
+        end = self._end_of_transport = TransportEnd(transport, self.loop, self.context)
+        return end
 
     def _lose(self) -> None:
         """Handle the loss of the peer: end every open stream, and inform its worker."""

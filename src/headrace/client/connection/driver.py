@@ -238,7 +238,7 @@ class ClientDriver(DriverState):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.cause:
             self.cause = str(exc) or type(exc).__name__
-        if self._turn_due and not self._ending and self.transport is not None:  # input is read to its end first
+        if self._turns.is_due and not self._ending and self.transport is not None:  # input is read to its end first
             self._cut = self.transport.get_extra_info("cut") or ""
             self._set_unusable()
         super().connection_lost(exc)
@@ -259,7 +259,7 @@ class ClientDriver(DriverState):
         self._ending = True
 
     def on_stalled(self) -> None:
-        self.cause = f"the server has accepted no bytes for {self._stall_timeout_s:g} s"
+        self.cause = f"the server has accepted no bytes for {self._stall_watch.timeout_s:g} s"
 
     def on_lost(self) -> None:
         self._timeouts.stop()

@@ -165,7 +165,7 @@ class ServerDriver(Connection):
         if clock.fields is not self._date and self._detection is None:
             engine = self.engine
             engine.set_default_fields(clock.fields)
-            if engine.work < 0 and self._work.left <= 0:
+            if engine.work < 0 and self._turns.work.left <= 0:
                 engine.turns = FIRST_TURN  # `_date` stays, so that the next input comes here again
             else:
                 engine.turns = self.service.turns
@@ -307,7 +307,7 @@ class ServerDriver(Connection):
             self._waiting.pop(event.stream_id, None)
         exchange = self.live.get(event.stream_id)
         if exchange is not None:
-            self._work.left -= CANCELLED_WORK
+            self._turns.work.left -= CANCELLED_WORK
             exchange.on_reset(event.reason)
 
     def _on_refused(self, event: StreamRefused) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.engine.errors import StreamClosedError
 from headrace.engine.h1 import H1ServerConnection
 from headrace.server.open_limit import is_exhaustion
-from headrace.transport.connection import STALL_PROGRESS
+from headrace.transport.connection_parts.stall import STALL_PROGRESS
 
 if TYPE_CHECKING:
     from headrace.server.connection.exchange import ServerExchange
