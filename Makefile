@@ -2,9 +2,9 @@
 #   make serve   a TLS server on 127.0.0.1:8443 and cleartext HTTP/2 on 127.0.0.1:8080, with a page to look at
 #   make test    the whole suite, on the installed engine and then on pure Python
 #   make check   lint, formatting, spelling, types, architecture, maps: seconds
-#   make types   whether all that users can import has a type, by pyright
-#   make bench   races headrace against other servers, side by side; make bench-client, its client against others
-#   make fuzz    looks for inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
+#   make types   checks with pyright that all public names have types
+#   make bench   compares headrace with other servers, side by side; make bench-client compares its client
+#   make fuzz    searches inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
 #   make docs    builds the documentation into site/
 #   make clean   removes everything that these commands made
 # HEADRACE_PURE=1 with any of them leaves the engine uncompiled.
@@ -38,8 +38,8 @@ serve: $(VENV)/installed-$(MODE)
 test: test-installed
 	@if $(BIN)/headrace --version | grep -q compiled; then $(MAKE) test-pure; fi
 
-# First everything that can share the machine, on all cores; then what measures how long others wait, alone. A selection
-# that leaves one of the two without a test (exit code 5) is no failure.
+# First all tests that can share the machine, on all cores; then those that measure waiting times, alone. A selection
+# that leaves one of the two groups without a test (exit code 5) is not a failure.
 RUN_TESTS = { $(1) -n $(JOBS) --dist loadfile --no-loadscope-reorder --only=shared || [ $$? = 5 ]; } && { $(1) --only=alone || [ $$? = 5 ]; }
 
 test-installed: $(VENV)/installed-$(MODE) $(VENV)/group-test

@@ -133,7 +133,7 @@ class HTTPCycle(ServerExchange):
     # -- receive -----------------------------------------------------------------------------------------------
 
     async def receive(self) -> ASGIMessage:
-        """ASGI's `receive`."""
+        """Handle ASGI's `receive`."""
         inbox = self.inbox
         if inbox is None:
             if not self.is_read and self.gone is None and self.progress != COMPLETE:

@@ -84,7 +84,7 @@ class WebSocketCycle(ServerExchange):
     # -- receive -----------------------------------------------------------------------------------------------
 
     async def receive(self) -> ASGIMessage:
-        """ASGI's `receive`."""
+        """Handle ASGI's `receive`."""
         if not self.is_announced:
             self.is_announced = True
             return {"type": "websocket.connect"}

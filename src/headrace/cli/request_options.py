@@ -44,7 +44,7 @@ class ConnectOptions:
     unix_socket: str | None = None
 
     def is_h2_only(self, scheme: str) -> bool:
-        """True if only HTTP/2 is allowed."""
+        """Return True if only HTTP/2 is allowed."""
         return self.http2 or (self.h2c and scheme == "http")
 
     def protocols(self, scheme: str) -> Literal["any", "h2", "http/1.1"]:

@@ -109,7 +109,7 @@ def state_directory() -> Path:
 
 
 def _is_fresh(path: Path, now: datetime.datetime) -> bool:
-    """True when the file holds a certificate of ours that is usable for some days more."""
+    """Return True when the file holds a certificate of ours that is usable for some days more."""
     try:
         match = _EXPIRY_LINE.search(path.read_bytes())
         if match is None or path.stat().st_mode & 0o077:

@@ -222,7 +222,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         raw.write(self._outgoing.read())
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`ssl_object`, `sslcontext` and `cut`; everything else comes from the socket's transport."""
+        """Return `ssl_object`, `sslcontext` or `cut`; everything else comes from the socket's transport."""
         if name == "ssl_object":
             return self._bio
         if name == "cut":

@@ -89,7 +89,8 @@ class WSGICall:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
-        """PEP 3333's `start_response`. With `exc_info` it replaces an earlier call, or raises it when that is too late.
+        """Handle PEP 3333's `start_response`. With `exc_info` it replaces an earlier call, or raises it when that is
+        too late.
 
         Raises TypeError and ValueError for arguments that are not as the specification has them.
         """
@@ -109,7 +110,7 @@ class WSGICall:
         return self._write
 
     def _write(self, data: bytes) -> None:
-        """The `write` that `start_response` returns, for applications that push their content."""
+        """Handle the `write` that `start_response` returns, for applications that push their content."""
         self._send(_octets(data))
 
     def _fetch(self) -> bytes:

@@ -62,7 +62,7 @@ class Outlet(Line):
         self.spool: Spool | None = None
 
     def ask(self, verb: str, *arguments: Any) -> Any:
-        """Like `Line.ask`, but waits for content only when there is no room for it."""
+        """Do as `Line.ask`, but wait for content only when there is no room for it."""
         with self._mutex:
             if verb == "send_piece":
                 try:
@@ -74,7 +74,7 @@ class Outlet(Line):
             return self._wait(verb, *arguments)
 
     def tell(self, verb: str, *arguments: Any) -> None:
-        """Like `Line.tell`, but waits for content when there is no room for it."""
+        """Do as `Line.tell`, but wait for content when there is no room for it."""
         with self._mutex:
             try:
                 if verb == "ended":

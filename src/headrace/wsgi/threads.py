@@ -53,7 +53,8 @@ class Threads:
         """Addresses with jobs, in order of their turns."""
 
     def stats(self) -> dict[str, int]:
-        """Threads that are idle, that run, and that wait for clients among these; jobs that wait for a thread."""
+        """Return the numbers of threads that are idle, that run, and that wait for clients among these; and of
+        waiting jobs."""
         return {"idle": self._idle, "running": self._running, "waiting": self._waiting, "queued": self._queued}
 
     def are_held_up(self) -> bool:

@@ -64,7 +64,7 @@ class Decoder:
         return self._table.size
 
     def table_fields(self) -> list[Field]:
-        """The dynamic table's entries, newest first: for tests and for people. A new list."""
+        """Return the dynamic table's entries, newest first, in a new list: for tests and for people."""
         table = self._table
         return [table.get(position) for position in range(len(table))]
 

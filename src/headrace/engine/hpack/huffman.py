@@ -154,7 +154,7 @@ def encode_into(out: BytesWriter, data: bytes) -> None:
 
 
 def encode_by_window(out: BytesWriter, data: bytes) -> None:
-    """The compiled way of `encode_into`."""
+    """Do as `encode_into`: the compiled way."""
     window: i64 = 0
     bits: i64 = 0
     position: i64 = 0

@@ -99,10 +99,10 @@ class ConnectionWatcher(Protocol):
     """A listener to a server's connections: telemetry, which stands above them."""
 
     def connection_opened(self, connection: ServedConnection) -> None:
-        """A client has connected."""
+        """Handle a new connection."""
 
     def connection_closed(self, connection: ServedConnection) -> None:
-        """A connection has gone, and the last of its workers has ended."""
+        """Handle the end of a connection, after its last worker has ended."""
 
 
 class Service:

@@ -167,8 +167,7 @@ class EventStream(LoopResponse):
             await asyncio.wait((reader,))
 
     async def _read(self, source: AsyncIterable[Any]) -> None:
-        """The task that reads the source. It is separate so that a drain and the heartbeat reach a response whose
-        source waits."""
+        """Read the source, in a task of its own: so a drain and the heartbeat reach a response whose source waits."""
         mailbox = self.mailbox
         loop = asyncio.get_running_loop()
         try:

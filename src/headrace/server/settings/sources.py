@@ -162,7 +162,7 @@ def _placed(sentence: str, given: Mapping[str, Given]) -> str:
 
 
 def _near_key(key: str, candidates: Iterable[str]) -> str:
-    """Like `near`; also finds a limit that was written outside of [limits], or a setting inside."""
+    """Do as `near`, and also find a limit that was written outside of [limits], or a setting inside."""
     name = key.rpartition(".")[2]
     exact = [each for each in candidates if each.rpartition(".")[2] == name]
     return f"; did you mean {exact[0]}?" if exact else near(key, candidates)

@@ -30,40 +30,42 @@ class Telemetry:
     """
 
     def server_started(self, service: Service) -> None:
-        """The server is about to listen. `service.drivers` holds its connections at any time."""
+        """Handle that the server is about to listen. `service.drivers` holds its connections at any time."""
 
     def connection_opened(self, connection: ServedConnection) -> None:
-        """A client has connected; under TLS, after the handshake."""
+        """Handle a new connection; under TLS, after the handshake."""
 
     def connection_closed(self, connection: ServedConnection, duration_s: float) -> None:
-        """A connection is gone, and the last of its workers has ended."""
+        """Handle the end of a connection, after its last worker has ended."""
 
     def request_started(self, request: Observed) -> None:
-        """A handler is about to run. Called in its task, so that it sees context variables that are set here."""
+        """Handle that a handler is about to run. Called in its task, so that it sees context variables that are set
+        here."""
 
     def request_failed(self, request: Observed, error: BaseException) -> None:
-        """The handler, or writing its response, has raised. `request_stopped` follows."""
+        """Handle an exception of the handler, or of writing its response. `request_stopped` follows."""
 
     def request_stopped(self, request: Observed, duration_s: float) -> None:
-        """A request is over: called exactly once for each `request_started`, after the worker has ended. `duration_s`
-        counts from the request's arrival, so it includes the time that it waited for a place."""
+        """Handle the end of a request: called exactly once for each `request_started`, after the worker has ended.
+        `duration_s` counts from the request's arrival, so it includes the time that it waited for a place."""
 
     def request_refused(self, connection: ServedConnection, count: int) -> None:
-        """`count` requests were refused with REFUSED_STREAM, or 503 over HTTP/1.1, because too many are open, or the
-        connection drains."""
+        """Handle that `count` requests were refused with REFUSED_STREAM, or 503 over HTTP/1.1, because too many are
+        open, or the connection drains."""
 
     def stream_reset(self, connection: ServedConnection, stream_id: int, by: str, code: int) -> None:
-        """A stream ended before its time. `by` is `client` (which may also have gone away), `server` (a fault of the
-        client, or a deadline) or `handler` (the application's fault, or decision); `code` is one of RFC 9113 §7."""
+        """Handle the end of a stream before its time. `by` is `client` (which may also have gone away), `server` (a
+        fault of the client, or a deadline) or `handler` (the application's fault, or decision); `code` is one of RFC
+        9113 §7."""
 
     def websocket_opened(self, request: Observed) -> None:
-        """A WebSocket was accepted."""
+        """Handle that a WebSocket was accepted."""
 
     def websocket_closed(self, request: Observed, duration_s: float) -> None:
-        """An accepted WebSocket is over; `duration_s` is from its acceptance. `request_stopped` follows."""
+        """Handle the end of an accepted WebSocket; `duration_s` is from its acceptance. `request_stopped` follows."""
 
     def drain_began(self, service: Service, timeout_s: float) -> None:
-        """The server has begun its graceful end; running requests have `timeout_s` seconds."""
+        """Handle the beginning of the server's graceful end; running requests have `timeout_s` seconds."""
 
 
 class Listeners(Telemetry):

@@ -25,22 +25,22 @@ class Observer(Protocol):
     """A listener to requests: see `headrace.server.telemetry.interface.Telemetry`."""
 
     def request_started(self, request: Observed) -> None:
-        """A handler is about to run."""
+        """Handle that a handler is about to run."""
 
     def request_failed(self, request: Observed, error: BaseException) -> None:
-        """The handler, or writing its response, has raised."""
+        """Handle an exception of the handler, or of writing its response."""
 
     def request_stopped(self, request: Observed, duration_s: float) -> None:
-        """The handler has ended."""
+        """Handle the end of the handler."""
 
     def stream_reset(self, connection: ServedConnection, stream_id: int, by: str, code: int) -> None:
-        """A stream has ended before its time."""
+        """Handle the end of a stream before its time."""
 
     def websocket_opened(self, request: Observed) -> None:
-        """A WebSocket was accepted."""
+        """Handle that a WebSocket was accepted."""
 
     def websocket_closed(self, request: Observed, duration_s: float) -> None:
-        """A WebSocket that was accepted is over."""
+        """Handle the end of an accepted WebSocket."""
 
 
 def observed(kind: type[DrivenExchange], observer: Observer) -> type[DrivenExchange]:

@@ -29,7 +29,7 @@ LATENCIES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 
 def default_registry() -> CollectorRegistry:
-    """prometheus-client's own registry, which also has an application's metrics."""
+    """Return prometheus-client's own registry, which also has an application's metrics."""
     return REGISTRY
 
 
