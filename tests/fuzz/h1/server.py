@@ -86,8 +86,13 @@ class ServerSession(Session):
             lines += b"Content-Length: 5\r\nExpect: 100-continue\r\n"
         asked.whole = not asked.is_chunked and not asked.left
         self.asked.append(asked)
+        target = asked.path
+        if source.flag(6) and target[:1] == b"/":
+            host = source.pick((b"a", b"other.example:81"))
+            target = b"http://" + host + target  # which counts, and not the field host (RFC 9112 §3.2.2)
+            asked.fields[0] = (b"host", host)
         version = b"HTTP/1.0" if asked.is_old else b"HTTP/1.1"
-        self.write(b"\r\n" * source.flag(9) + b"%s %s %s\r\n%s\r\n" % (asked.method, asked.path, version, lines))
+        self.write(b"\r\n" * source.flag(9) + b"%s %s %s\r\n%s\r\n" % (asked.method, target, version, lines))
 
     def open_request(self) -> Asked | None:
         """The request whose content is not complete."""
@@ -195,6 +200,16 @@ class ServerSession(Session):
             if result is not None:
                 app.length = length
 
+    def app_sendfile(self) -> None:
+        """Content goes out past the engine, by its length, once all output is taken."""
+        app = self.some_app()
+        count = self.source.pick((1, 5, 1_000, 0))
+        if app is None or app.blocked:
+            return
+        if self.attempt(self.conn.content_sent, app.stream_id, count) is not None:
+            self.output += pattern(app.sent, count)
+            self.sent(app, True, count, app.sent + count == app.length)
+
     def app_inform(self) -> None:
         """An interim response."""
         app = self.some_app()
@@ -294,10 +309,11 @@ ServerSession.scripts = (
     "peer_request app_headers app_data app_reset take_all",
     "peer_request app_respond app_drain app_time peer_request app_respond",
     "peer_request hostile_words app_respond take_all hostile_words app_time",
+    "peer_request app_headers take_all app_sendfile app_sendfile app_data peer_request app_respond",
 )
 ServerSession.verbs = (
     _S.peer_request, _S.peer_content, _S.app_respond, _S.app_headers, _S.app_data, _S.app_acknowledge, _S.app_take,
     _S.peer_end, _S.peer_request, _S.peer_content, _S.app_respond, _S.app_data, _S.app_trailers, _S.take_all,
     _S.app_inform, _S.app_accept, _S.peer_tunnel, _S.app_refuse, _S.app_reset, _S.app_pauses, _S.app_time, _S.app_drain,
-    _S.app_look, _S.hostile_words, _S.hostile_bytes,
+    _S.app_look, _S.app_sendfile, _S.hostile_words, _S.hostile_bytes,
 )  # fmt: skip

@@ -21,6 +21,9 @@ WORDS = (
     b"a: b\r\n", b"0", b"+", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n",
     b"HTTP/1.1 204 \r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\n",
     b"HTTP/1.1 304 Not Modified\r\n", b"Content-Length: 0\r\n", b"_: _\r\n", b"\x16\x03\x01",
+    b"http://a/b", b"CONNECT ", b"a:1", b"*", b" HTTP/1.2", b" HTTP/2.0", b"OPTIONS ", b"5;a=\"b\"\r\n", b"T: v\r\n",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"Sec-WebSocket-Version: 13\r\n", b"Connection: keep-alive\r\n",
+    b"Transfer-Encoding: gzip, chunked\r\n", b"Content-Length: 3, 3\r\n", b"ffffffffffffffff\r\n",
 )  # fmt: skip
 FIELDS: tuple[tuple[bytes, bytes], ...] = (
     (b"a", b"b"), (b"accept", b"*/*"), (b"cookie", b"k=v"), (b"x-long", b"v" * 300), (b"te", b"trailers"),
