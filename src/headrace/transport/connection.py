@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
     """Owns one transport and the `engine` that is given to it in `connection_made` of a subclass.
 
     Subclasses override `on_events` and `on_lost`. `flush_due` is True while a flush will certainly happen: during a
-    batch of input, and after `schedule_flush`. Check it first, which is cheaper than the call.
+    batch of input, and after `schedule_flush`. Check it first where each request passes: a call is 1 % of a small one.
     """
 
     __slots__ = (
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
     # -- writing -----------------------------------------------------------------------------------------------
 
     def schedule_flush(self) -> None:
-        """Write the engine's output at the end of this turn of the event loop. Check `flush_due` before."""
+        """Write the engine's output at the end of this turn of the event loop; a no-op when that is due already."""
         if not self.flush_due:
             self.flush_due = True
             self.loop.call_soon(self._flush, context=self.context.copy())

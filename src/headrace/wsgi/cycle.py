@@ -155,8 +155,7 @@ class WSGICycle(ServerExchange):
     def _acknowledge(self, owed: int) -> None:
         driver = self.driver
         driver.engine.acknowledge_data(self.stream_id, owed)
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
 
     async def _serve(self, line: Outlet) -> None:
         """Execute the thread's calls until it has ended."""

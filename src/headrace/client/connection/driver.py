@@ -197,8 +197,7 @@ class ClientDriver(DriverState):
             return
         if not exchange.is_over:  # a tunnel that both sides have ended
             exchange.on_complete()
-        if not self.flush_due:
-            self.schedule_flush()
+        self.schedule_flush()
         self._has_ended_some(self.loop.time())
 
     def acknowledge(self, stream_id: int, count: int) -> None:

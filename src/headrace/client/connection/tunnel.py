@@ -67,8 +67,7 @@ class ExchangeTunnel:
         if end:
             self._ended = True
             self._end_if_both()
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
 
     def consumed(self, count: int) -> None:
         """Count `count` bytes as consumed: the peer may send as many again."""

@@ -73,8 +73,7 @@ class Upload:
         on_sent = exchange.outgoing.on_sent
         if on_sent is not None and piece:
             on_sent(len(piece))
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
         if not accepted:
             self._block()
         return accepted
@@ -199,8 +198,7 @@ class ContentUpload(Upload):
             exchange = self._exchange
             driver = exchange.driver
             accepted = driver.engine.send_trailers(exchange.stream_id, trailers, exchange.outgoing.never_indexed)
-            if not driver.flush_due:
-                driver.schedule_flush()
+            driver.schedule_flush()
             if not accepted:
                 self._block()
         if not accepted:

@@ -104,8 +104,7 @@ class ServerExchange:
             raise self.disconnected(error) from None
         self.status = 200
         self.progress = STREAMING
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
 
     async def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a whole response. Raises the errors of `ServerConnection.send_response`, and ClientDisconnected."""
@@ -167,8 +166,7 @@ class ServerExchange:
         except StreamClosedError as error:
             raise self.disconnected(error) from None
         self.complete()
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
         if not accepted:
             self.blocked = True
             await self.unblocked()
@@ -182,8 +180,7 @@ class ServerExchange:
             driver.engine.send_informational(self.stream_id, status, headers, never_indexed)
         except StreamClosedError as error:
             raise self.disconnected(error) from None
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
 
     def send_continue(self) -> None:
         """Send 100 (Continue) to a client that waits for it before it sends its content (RFC 9110 §10.1.1)."""
@@ -210,8 +207,7 @@ class ServerExchange:
         if self.gone is None:
             self.gone = "it was reset by the server"
         self.wake()
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
 
     def complete(self) -> None:
         """Note the end of the response, and wake readers of the request: nothing more comes for them."""
@@ -352,8 +348,7 @@ class ServerExchange:
         inbox = self.inbox
         if inbox is not None and inbox.owed:
             driver.engine.acknowledge_data(self.stream_id, inbox.take_owed())
-            if not driver.flush_due:
-                driver.schedule_flush()
+            driver.schedule_flush()
         if self.task is not None:
             driver.exchange_ended(self)
 
@@ -368,8 +363,7 @@ class ServerExchange:
         self.status = status
         self.sent = len(body)
         self.complete()
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
 
     def _log(self, error: BaseException, when: str) -> None:
         error_log.error("%s: %s failed %s: %s", self, self.handler_text, when, error_summary(error), exc_info=error)

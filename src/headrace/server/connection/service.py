@@ -74,7 +74,7 @@ class ServedConnection(Protocol):
         """The client's address, for a log."""
 
     def schedule_flush(self) -> None:
-        """Write the engine's output at the end of this turn of the event loop. Check `flush_due` before."""
+        """Write the engine's output at the end of this turn of the event loop; a no-op when that is due already."""
 
     def exchange_ended(self, exchange: DrivenExchange) -> None:
         """Free the place of a worker that has ended."""

@@ -177,8 +177,7 @@ async def send_file(
         if by_kernel and not first and (not declared or declared == [b"%d" % length]):
             if await KernelSend(exchange, file, offset, length).run():
                 exchange.complete()
-                if not exchange.driver.flush_due:
-                    exchange.driver.schedule_flush()
+                exchange.driver.schedule_flush()
                 return
             first = await loop.run_in_executor(None, file.read, offset, _chunk())
         await _send_chunks(writer, loop, file, offset, length, first)

@@ -96,15 +96,13 @@ class ServerTunnel:
             exchange.blocked = True
         if end:
             exchange.complete()
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
 
     def consumed(self, count: int) -> None:
         """Give window back."""
         driver = self._driver
         driver.engine.acknowledge_data(self._exchange.stream_id, count)
-        if not driver.flush_due:
-            driver.schedule_flush()
+        driver.schedule_flush()
 
     def abort(self) -> None:
         """Reset the stream: RFC 8441 §5 names CANCEL for the equivalent of a TCP reset. A no-op when it has ended."""
