@@ -27,10 +27,10 @@ class Detection:
     """
 
     def __init__(self, limits: Limits, now: float) -> None:
-        self.closed = False
-        self.aborted = False
+        self.closed: bool = False
+        self.aborted: bool = False
         self.deadline: float = now + limits.preface_timeout_s
-        self.work = -1
+        self.work: int = -1
         self._data = b""
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
