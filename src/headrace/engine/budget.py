@@ -1,7 +1,7 @@
-"""Budgets for what is legal but costs work: a token bucket that refills with time, and with the work that is done.
+"""Budgets for legal input that costs work: a token bucket that refills with time, and with completed work.
 
-Never a lifetime count: a busy proxy in front of many users is no attacker. And never a rate alone: who has a thousand
-requests answered a second has a thousand times as many that go wrong.
+A budget is never a lifetime count: a busy proxy in front of many users is not an attacker. And it is never only a rate:
+a peer with a thousand answered requests a second has a thousand times as many failures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MOST_EARNED: Final = 10  # bursts that work can earn beyond the first
 class Budget:
     """`burst` units at once, refilled at `rate` a second, and `share` units for each request that was answered.
 
-    What answers have earned is kept beside the burst, up to ten times as much, and spent only when the burst is used
+    Units earned by answers are kept beside the burst, up to ten times as many, and spent only when the burst is used
     up. `name` is the limit's name, for log lines and GOAWAY.
     """
 
@@ -29,7 +29,7 @@ class Budget:
         self.filled_at: float = now
 
     def earn(self, answered: int) -> None:
-        """Take note that `answered` requests have been answered so far, from the connection's begin."""
+        """Note that `answered` requests have been answered since the connection began."""
         earned = self.earned + (answered - self.answered) * self.share
         self.answered = answered
         most = self.burst * _MOST_EARNED
@@ -38,7 +38,7 @@ class Budget:
     def spend(self, units: float, now: float) -> bool:
         """Take `units` at time `now`; return False when the budget does not have them.
 
-        The time for which it was full earns nothing: a connection that was quiet could spend the burst twice.
+        Time in which the budget was full earns nothing: otherwise a quiet connection could spend the burst twice.
         """
         left = self.left + (now - self.filled_at) * self.rate
         if left > self.burst:

@@ -1,4 +1,4 @@
-"""How this engine was built."""
+"""The build of this engine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ _MODULE: Final = "headrace.engine.h2.connection"
 
 
 def engine_is_compiled() -> bool:
-    """True when the engine that is imported is machine code, False for pure Python."""
+    """Return True when the imported engine is machine code, False for pure Python."""
     spec = importlib.util.find_spec(_MODULE)
     return spec is not None and spec.origin is not None and not spec.origin.endswith((".py", ".pyc"))

@@ -1,7 +1,7 @@
-"""Why a stream or a connection ended before its time: `StreamReset.cause` and `ConnectionEnded.cause`.
+"""Causes of the early end of a stream or a connection: `StreamReset.cause` and `ConnectionEnded.cause`.
 
-An owner that decides by these, and by the code, does not depend on any sentence of the engine's: those are for people,
-and may change. The part of the engine that finds a fault names its cause, and nobody guesses it later.
+Decide by these and by the code, never by a sentence of the engine: sentences are for people, and may change. The part
+of the engine that finds a fault names its cause, so no later code has to guess it.
 """
 
 from __future__ import annotations

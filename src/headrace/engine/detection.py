@@ -1,8 +1,8 @@
-"""Which protocol a client on a cleartext port speaks, told by its first octets.
+"""Detection of the protocol that a client on a cleartext port speaks, by its first bytes.
 
-HTTP/2 with prior knowledge begins with the preface (RFC 9113 §3.4), HTTP/1.1 with a method (RFC 9112 §3). The octets
-may come one by one: what is decided is decided at the first octet that differs from the preface, so that a short
-request is not held up until there are as many octets as a preface has.
+HTTP/2 with prior knowledge begins with the preface (RFC 9113 §3.4), HTTP/1.1 with a method (RFC 9112 §3). The bytes may
+come one by one. The first byte that differs from the preface decides, so that a short request does not have to wait for
+as many bytes as a preface has.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from headrace.engine.limits import Limits
 
 _HANDSHAKE: Final = 0x16  # the content type of a TLS record with a handshake message (RFC 8446 §5.1)
 _BEGINNINGS: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n"
-# of a request line: a token's octets (RFC 9110 §5.6.2), or the empty line that may stand before it (RFC 9112 §2.2)
+# first bytes of a request line: a token's (RFC 9110 §5.6.2), or of an empty line before it (RFC 9112 §2.2)
 
 
 class Detection:
-    """Takes the first bytes of a connection and gives ProtocolDetected; give its `data` to the engine of that protocol.
+    """Takes the first bytes of a connection and returns ProtocolDetected; give its `data` to the engine of that
+    protocol.
 
-    It is an `Endpoint`, so a transport can have it in an engine's place, but no engine: it has no verbs and no output.
-    Bytes that neither protocol begins with end the connection without an answer.
+    A transport can have it in place of an engine, because it is an `Endpoint`. It is not an engine: it has no verbs and
+    no output. Bytes that neither protocol begins with end the connection without an answer.
     """
 
     def __init__(self, limits: Limits, now: float) -> None:
@@ -47,7 +48,7 @@ class Detection:
         first = octets[0]
         if first in _BEGINNINGS:
             return [ProtocolDetected("http/1.1", octets)]
-        reason = "the octets are neither HTTP/1.1 nor HTTP/2"
+        reason = "the bytes are neither HTTP/1.1 nor HTTP/2"
         if first == _HANDSHAKE:
             reason = "a TLS handshake on an address that speaks cleartext"
         return self._end(errors.PROTOCOL_ERROR, "local", reason, "RFC 9113 §3.4", causes.PROTOCOL)

@@ -32,7 +32,7 @@ HTTP_1_1_REQUIRED: Final = 0xD
 
 
 class ErrorCode(IntEnum):
-    """The error codes of RFC 9113 §7, for people and for the API's edge; the engine itself counts with plain ints."""
+    """The error codes of RFC 9113 §7, for people and for the public API; the engine itself uses plain ints."""
 
     NO_ERROR = 0x0
     PROTOCOL_ERROR = 0x1
@@ -87,14 +87,15 @@ class StreamFault(ProtocolError):
 
 
 class Oversize(StreamFault):
-    """A field section beyond the limits, which costs its message alone (RFC 9113 §10.5.1): odd, but no provocation."""
+    """A field section beyond the limits. It costs only its message (RFC 9113 §10.5.1), and counts as odd, not as
+    provoked."""
 
     def __init__(self, stream_id: int, reason: str) -> None:
         super().__init__(stream_id, ENHANCE_YOUR_CALM, reason, "RFC 9113 §10.5.1")
 
 
 class RequestRefused(StreamFault):
-    """A request that is well-formed and yet cannot be served: a server answers with `status` in place of a reset."""
+    """A request that is well-formed but cannot be served: a server answers with `status` in place of a reset."""
 
     def __init__(self, stream_id: int, status: int, reason: str, section: str) -> None:
         super().__init__(stream_id, PROTOCOL_ERROR, reason, section)
@@ -102,8 +103,8 @@ class RequestRefused(StreamFault):
 
 
 class LocalError(Exception):
-    """The owner of the engine asked for something that cannot be done. Nothing has been written, but for the one case
-    that `send_data` names: content that ends before its content-length resets the stream."""
+    """The owner of the engine called a verb that cannot be carried out. Nothing was written, with one exception, which
+    `send_data` names: content that ends before its content-length resets the stream."""
 
 
 class LocalProtocolError(LocalError):
@@ -113,7 +114,7 @@ class LocalProtocolError(LocalError):
 class StreamClosedError(LocalError):
     """The stream is gone: reset by the peer, reset by us, or the connection ended. Nothing more can be sent on it.
 
-    `reason` is half a sentence that says which.
+    `reason` is half a sentence that names the cause.
     """
 
     def __init__(self, stream_id: int, reason: str) -> None:

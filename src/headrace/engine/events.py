@@ -1,7 +1,7 @@
-"""What the engine tells its owner, in the past tense.
+"""The events that the engine returns to its owner, named in the past tense.
 
-Written by hand rather than as dataclasses: they are made once a request, and mypyc turns a plain class with slots into
-a struct. `kind` lets an owner dispatch with one comparison of ints.
+Plain classes rather than dataclasses: they are made once a request, and mypyc turns a plain class with slots into a
+struct. `kind` lets an owner dispatch with one comparison of ints.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Event:
 class RequestReceived(Event):
     """A request's header section arrived whole and is well-formed (RFC 9113 §8.3.1).
 
-    `scheme` is the connection's, whatever the request says (RFC 9110 §7.4); empty for CONNECT without `protocol`.
-    `headers` are the regular fields in order, `cookie` crumbs joined into one (RFC 9113 §8.2.3): a list of this event's
-    own, made when it is first asked for. `content_length` is -1 when the request does not say; `protocol` is set for
-    extended CONNECT only (RFC 8441 §4); `urgency` and `incremental` are RFC 9218's (3 and False when the client does
-    not say). `shared` is the same object for requests with equal octets, and not to be changed; an owner may keep what
-    it derives from them in `shared.memo`, best once `shared.is_repeated`, if it hands out copies only.
+    `scheme` is the connection's, not the client's claim (RFC 9110 §7.4); empty for CONNECT without `protocol`.
+    `headers` are the regular fields in order, `cookie` crumbs joined into one (RFC 9113 §8.2.3): a list that belongs to
+    this event, made when it is first read. `content_length` is -1 if the request has none; `protocol` is set for
+    extended CONNECT only (RFC 8441 §4); `urgency` and `incremental` are RFC 9218's (3 and False by default). `shared`
+    is the same object for requests with equal bytes, and must not be changed; an owner may keep values that it derives
+    from them in `shared.memo`, best once `shared.is_repeated`, if it gives out copies only.
     """
 
     kind: ClassVar[int] = REQUEST
@@ -85,7 +85,7 @@ class RequestReceived(Event):
 
     @property
     def headers(self) -> Headers:
-        """The fields, in a list that nobody else has."""
+        """The fields, in a list that belongs to this event."""
         headers = self._headers
         if headers is None:
             headers = self._headers = list(self._fields)
@@ -102,7 +102,7 @@ class ConnectReceived(RequestReceived):
     """A request for a tunnel: CONNECT (RFC 9110 §9.3.6), where `path` is empty and `protocol` None; or extended CONNECT
     (RFC 8441 §4) or an upgrade from HTTP/1.1 (RFC 9110 §7.8), where `protocol` is set.
 
-    `accept_tunnel` says yes; then the content of both sides is the tunnel's. Any final response says no.
+    `accept_tunnel` accepts it; then the content of both sides is the tunnel's. Any final response refuses it.
     """
 
     kind: ClassVar[int] = CONNECT
@@ -115,8 +115,9 @@ class ConnectReceived(RequestReceived):
 class ResponseReceived(Event):
     """The final response's header section arrived (RFC 9113 §8.3.2), `status` 200 or above.
 
-    `headers` are the regular fields in order, in a list of this event's own. With `end_stream` no content follows.
-    `never_indexed` are the names of fields that a proxy has to hand on as never-indexed literals (RFC 7541 §6.2.3).
+    `headers` are the regular fields in order, in a list that belongs to this event. With `end_stream` no content
+    follows. `never_indexed` are the names of fields that a proxy must forward as never-indexed literals (RFC 7541
+    §6.2.3).
     """
 
     kind: ClassVar[int] = RESPONSE
@@ -166,8 +167,8 @@ class InformationalReceived(Event):
 class DataReceived(Event):
     """A DATA frame arrived (RFC 9113 §6.1).
 
-    `data` is the content without padding, and may be empty with `end_stream`. `flow_length` counts padding too: hand it
-    to `acknowledge_data` once the octets are consumed, or the peer's window stays closed.
+    `data` is the content without padding, and may be empty with `end_stream`. `flow_length` counts padding, too: pass
+    it to `acknowledge_data` once the bytes are consumed, or the peer's window stays closed.
     """
 
     kind: ClassVar[int] = DATA
@@ -200,10 +201,10 @@ class TrailersReceived(Event):
 
 
 class StreamReset(Event):
-    """A stream ended before its time: `initiator` is "remote" (the peer's RST_STREAM, or the connection went away) or
-    "local" (we had to, because of a fault of the peer, a deadline, or the connection's end). `code` is RFC 9113 §7's,
+    """A stream ended before its time: `initiator` is "remote" (the peer's RST_STREAM, or the loss of the connection) or
+    "local" (we ended it, because of a fault of the peer, a deadline, or the connection's end). `code` is RFC 9113 §7's,
     `cause` is one of `causes`. Decide by these; `reason` and `section` are for people. Nothing more can be sent on the
-    stream, and there is no credit left to give back for it."""
+    stream, and no credit is left to give back for it."""
 
     kind: ClassVar[int] = RESET
 
@@ -224,7 +225,7 @@ class StreamReset(Event):
 
 class StreamRefused(Event):
     """A server's connection has refused a request, which was not processed and may be sent again (RFC 9113 §8.7): too
-    many are open, the connection drains, or the owner wanted it so (`refuse_stream`)."""
+    many are open, the connection drains, or the owner asked for it (`refuse_stream`)."""
 
     kind: ClassVar[int] = REFUSED
 
@@ -245,7 +246,7 @@ class SettingsChanged(Event):
 
 
 class PingAcknowledged(Event):
-    """The peer acknowledged a PING of the owner's (RFC 9113 §6.7), with the eight octets `opaque` that it carried."""
+    """The peer acknowledged a PING of the owner's (RFC 9113 §6.7), with its eight bytes `opaque`."""
 
     kind: ClassVar[int] = PING_ACK
 
@@ -260,7 +261,7 @@ class PingAcknowledged(Event):
 class GoAwayReceived(Event):
     """The peer will process no stream of ours above `last_stream_id` (RFC 9113 §6.8); lower ones go on.
 
-    A client's streams above it end with a StreamReset of REFUSED_STREAM each. `debug` holds 1,024 octets at most.
+    A client's streams above it end with a StreamReset of REFUSED_STREAM each. `debug` holds 1,024 bytes at most.
     """
 
     kind: ClassVar[int] = GOAWAY
@@ -276,11 +277,11 @@ class GoAwayReceived(Event):
 
 
 class OriginReceived(Event):
-    """The server says for which origins it answers on this connection, by an ORIGIN frame (RFC 8336 §2).
+    """The server names the origins that it serves on this connection, by an ORIGIN frame (RFC 8336 §2).
 
-    `origins` are those of this frame that are new, as ASCII text like b"https://example.com"; it may be empty, as the
-    first frame alone says that the set is not open any more (RFC 8336 §2.3). Whoever uses them checks the certificate
-    as well, and disregards them on cleartext connections (RFC 8336 §2.2, §2.4).
+    `origins` are the new ones of this frame, as ASCII text like b"https://example.com"; it may be empty, because the
+    first frame already closes the set (RFC 8336 §2.3). An owner that uses them must check the certificate as well, and
+    ignore them on cleartext connections (RFC 8336 §2.2, §2.4).
     """
 
     kind: ClassVar[int] = ORIGIN
@@ -303,7 +304,7 @@ class DrainBegan(Event):
 
 
 class ConnectionEnded(Event):
-    """The last event of a connection: flush what `take_output` gives, then close the transport.
+    """The last event of a connection: flush the bytes of `take_output`, then close the transport.
 
     `code` is RFC 9113 §7's, NO_ERROR for an orderly end. `initiator` is "remote" when the peer closed, else "local".
     `cause` is one of `causes`.
@@ -327,9 +328,9 @@ class ConnectionEnded(Event):
 
 
 class PeerFault(Event):
-    """The peer broke a rule: one line for the log. `scope` is "stream" or "connection". `budget` names the limit that
-    was passed (an attribute of Limits, or one of the budgets `odd_frames`, `early_resets`, `provoked_resets`), and is
-    empty for other faults. `code` is 0 where the answer was a response (431), not a reset."""
+    """The peer broke a rule: one line for the log. `scope` is "stream" or "connection". `budget` names the exceeded
+    limit (an attribute of Limits, or one of the budgets `odd_frames`, `early_resets`, `provoked_resets`), and is empty
+    for other faults. `code` is 0 if the answer was a response (431), not a reset."""
 
     kind: ClassVar[int] = FAULT
 
@@ -349,8 +350,8 @@ class PeerFault(Event):
 
 
 class ProtocolDetected(Event):
-    """The first octets of a connection have shown which protocol it speaks: `protocol` is `h2` or `http/1.1`, as in
-    ALPN; `data` is everything that came so far."""
+    """The first bytes of a connection have shown its protocol: `protocol` is `h2` or `http/1.1`, as in ALPN; `data` is
+    all input so far."""
 
     kind: ClassVar[int] = PROTOCOL
 

@@ -1,4 +1,4 @@
-"""Every number that bounds memory or work, each with its reason. Sizes in octets, times in seconds (`_s`)."""
+"""Every number that bounds memory or work, each with its reason. Sizes in bytes, times in seconds (`_s`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ MAX_STREAM_ID: Final = 2**31 - 1  # RFC 9113 §5.1.1
 DEFAULT_WINDOW: Final = 65_535  # RFC 9113 §6.9.2
 DEFAULT_FRAME_SIZE: Final = 16_384  # RFC 9113 §6.5.2
 LARGEST_FRAME_SIZE: Final = 2**24 - 1  # RFC 9113 §6.5.2
-DRIP: Final = 5  # a piece of content below this is no message: those of gRPC have five octets in front of them
-DRIPS: Final = 3  # so many in `upload_grace_s` make content that drips
+DRIP: Final = 5  # a shorter piece of content is not a message: gRPC's have five bytes in front of them
+DRIPS: Final = 3  # so many of them within `upload_grace_s` make content that drips
 BYTES_A_FRAME: Final = 64  # of a field section: 64 fields in HPACK's shortest form, or a dozen lines of HTTP/1.1, cost
 # about as much to read as a frame costs together with what is done about it
 CHUNKS_A_FRAME: Final = 4  # of HTTP/1.1: a chunk is handed on together with its neighbours, and so costs far less
@@ -19,24 +19,24 @@ CHUNKS_A_FRAME: Final = 4  # of HTTP/1.1: a chunk is handed on together with its
 
 @dataclass
 class Limits:
-    """The limits of one connection. Every attribute is a real, tested behaviour; the defaults suit a public server.
+    """The limits of one connection. Every attribute is a tested behaviour; the defaults suit a public server.
 
-    Sizes and windows are octets, names that end in `_s` seconds, rates a second. All of them bound one connection.
-    Raises ValueError, with one sentence that names the limit, when a value is out of its range.
+    Sizes and windows are in bytes, names that end in `_s` in seconds, rates per second. All of them bound one
+    connection. Raises ValueError, with one sentence that names the limit, when a value is out of its range.
     """
 
     max_concurrent_streams: int = 100
     """Requests a peer may have open at once, counted until their handlers end."""
     max_field_section_size: int = 65_536
-    """Decoded size of a field section, 32 octets overhead a field (RFC 9113 §6.5.2); beyond it: 431 or a reset."""
+    """Decoded size of a field section, 32 bytes overhead a field (RFC 9113 §6.5.2); beyond it: 431 or a reset."""
     max_connection_fields_size: int = 786_432
-    """The same, of all open requests of a connection together; beyond it: REFUSED_STREAM."""
+    """The same, for all open requests of a connection together; beyond it: REFUSED_STREAM."""
     max_fields: int = 256
     """Fields in a section, cookie crumbs counted one by one: 180 cookies, as many as browsers keep of a domain, and 76
     more. Beyond it: as `max_field_section_size`."""
     max_block_size: int = 262_144
-    """Compressed size of a field block, HEADERS and its CONTINUATIONs together. Four times `max_field_section_size`, as
-    a section beyond that costs its request, while this one costs the connection."""
+    """Compressed size of a field block, HEADERS and its CONTINUATIONs together. Four times `max_field_section_size`,
+    because a section beyond that costs its request, while this one costs the connection."""
     max_continuations: int = 32
     """CONTINUATION frames after one HEADERS: twice as many as `max_block_size` takes in full frames."""
     max_settings: int = 32
@@ -44,45 +44,45 @@ class Limits:
     initial_stream_window: int = 262_144
     """Receive window of a stream; credit goes back only as the application consumes."""
     small_stream_window: int = 32_768
-    """The same for all streams while `max_unread` octets of a connection are unread, so that each goes on."""
+    """The same for all streams while `max_unread` bytes of a connection are unread, so that each stream goes on."""
     initial_connection_window: int = 1_048_576
     """Receive window of the connection; credit goes back on receipt."""
     max_unread: int = 4_194_304
-    """Octets that all handlers of a connection together may leave unread before its streams' windows become small."""
+    """Bytes that all handlers of a connection together may leave unread before its streams' windows become small."""
     max_frame_size: int = 16_384
     """Largest frame payload accepted; checked on the frame's header, before anything is stored."""
     max_stream_send_buffer: int = 65_536
-    """Octets of a stream that may wait for the peer's window before a write blocks; each piece beyond the first counts
-    for 256 more than it has."""
+    """Bytes of a stream that may wait for the peer's window before a write blocks; each piece beyond the first counts
+    for 256 more than its size."""
     max_connection_send_buffer: int = 786_432
-    """Octets of all streams of a connection that are accepted and wait. A piece for which there is no room stays its
-    writer's, one a stream, until there is: first come first served. With 100 such pieces of 16 KiB, and what is written
-    under way, a connection whose peer takes nothing stays within 4 MB."""
+    """Bytes of all streams of a connection that are accepted and wait. A piece without room stays with its writer, one
+    for each stream, until there is room, in order of arrival. With 100 such pieces of 16 KiB, and written data on its
+    way, a connection whose peer takes nothing stays within 4 MB."""
     header_table_size: int = 4_096
-    """HPACK dynamic table for what we receive; our encoder never uses a larger one either."""
+    """HPACK dynamic table for input; our encoder never uses a larger one either."""
     preface_timeout_s: float = 10.0
-    """Time for the client's 24 octets and its SETTINGS."""
+    """Time for the client's preface of 24 bytes and its SETTINGS."""
     settings_ack_timeout_s: float = 60.0
-    """Time for the acknowledgement of our SETTINGS (RFC 9113 §6.5.3): a client that waits for input of its own, as curl
-    does at a pipe, reads nothing meanwhile. An idle connection may stay for longer."""
+    """Time for the acknowledgement of our SETTINGS (RFC 9113 §6.5.3). A client that waits for its own input, such as
+    curl at a pipe, reads nothing meanwhile. An idle connection may stay for longer."""
     request_header_timeout_s: float = 30.0
-    """Time from the first octet of a field block to its END_HEADERS."""
+    """Time from the first byte of a field block to its END_HEADERS."""
     idle_timeout_s: float = 75.0
     """Time without an open stream after which the connection ends with GOAWAY(NO_ERROR)."""
     min_upload_rate: float = 100.0
-    """Octets a second that a request body must bring in each `upload_grace_s`, while we leave it room: one whose length
-    is announced, a chunk that has begun, and one that drips. 0: no limit, of pauses neither."""
+    """Bytes a second that a request body must bring in each `upload_grace_s`, while we leave it room: a body of
+    announced length, a chunk that has begun, and a body that drips. 0: no limit, and none for pauses."""
     upload_grace_s: float = 10.0
-    """Time over which `min_upload_rate` is asked for."""
+    """Time over which `min_upload_rate` is measured."""
     upload_pause_timeout_s: float = 300.0
     """Longest pause between two pieces of a request body without a length (a call that sends messages), as Envoy's
     stream_idle_timeout; an application may set its own for a request. 0: no limit."""
     stalled_send_timeout_s: float = 60.0
-    """Longest time a stream with octets to send may go without progress; crumbs of window do not extend it."""
+    """Longest time that a stream with bytes to send may go without progress; small window updates do not extend it."""
     drain_timeout_s: float = 30.0
     """Time that running requests have after a drain began."""
     keepalive_ping_s: float = 0.0
-    """A PING after this time without any octet from the peer; 0: none."""
+    """A PING is sent after this time without a byte from the peer; 0: none."""
     keepalive_ack_s: float = 20.0
     """Time for the PING's acknowledgement; then the connection ends."""
     early_reset_burst: int = 300
@@ -99,8 +99,8 @@ class Limits:
     odd_frame_rate: float = 100.0
     """The same, refilled a second."""
     small_data_budget: int = 4_194_304
-    """Unread octets of a stream in DATA frames of less than 256 octets, each frame charged 256; beyond it the stream is
-    reset. Sixteen times the window: messages of 16 octets fill the window before, and are held up by it."""
+    """Unread bytes of a stream in DATA frames of less than 256 bytes, each frame charged 256; beyond it the stream is
+    reset. Sixteen times the window: messages of 16 bytes fill the window before, and are stopped by it."""
     control_queue_pause: int = 256
     """Control frames waiting to be written at which reading stops."""
     control_queue_end: int = 1_000
@@ -114,16 +114,16 @@ class Limits:
     back. So a handler that never receives keeps this and `initial_stream_window`."""
     max_connection_messages_size: int = 8_388_608
     """Bytes that all WebSockets of a connection together reserve for messages above `max_message_queue_size`, each for
-    `max_message_size`; then they come one after the other. One always may."""
+    `max_message_size`; then they come one after the other. One is always admitted."""
     websocket_ping_interval_s: float = 20.0
-    """A WebSocket's ping after this time without an octet from the peer; 0: none."""
+    """A WebSocket's ping is sent after this time without a byte from the peer; 0: none."""
     websocket_ping_timeout_s: float = 20.0
-    """Time for any octet after that ping; then the WebSocket ends with 1006. 0: no end."""
+    """Time for any byte after that ping; then the WebSocket ends with 1006. 0: no end."""
     websocket_close_timeout_s: float = 5.0
     """Time for the peer's close frame after ours, and for a handler to see that its WebSocket is closed."""
     frames_per_turn: int = 0
     """Work done by one `receive_data`, in frames; 0: no limit. A server sets some 100, so that connections share the
-    loop. What costs about as much counts as a frame: 64 bytes of a field section beyond the first; over HTTP/1.1 a
+    loop. Work of about the same cost counts as a frame: 64 bytes of a field section beyond the first; over HTTP/1.1 a
     head, a trailer, four chunks, 64 bytes of a head that is not remembered or of chunk extensions."""
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which authorities a server answers for (RFC 9110 §7.4): what is asked of another one was misdirected."""
+"""The authorities that a server answers for (RFC 9110 §7.4): requests for others are misdirected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WILDCARD: Final = b"*."
 
 class ServerNames:
     """The names of one server: hosts such as `example.com` and `192.0.2.1`, or `*.example.com`, which stands for one
-    label, as in a certificate (RFC 9525 §6.3). Raises ValueError for what is none of them."""
+    label, as in a certificate (RFC 9525 §6.3). Raises ValueError for other text."""
 
     def __init__(self, names: Iterable[str]) -> None:
         exact: set[bytes] = set()
@@ -30,7 +30,7 @@ class ServerNames:
         self._above = frozenset(above)
 
     def covers(self, authority: bytes) -> bool:
-        """Tell whether a request for this authority, with a port or without, is for us. One that names none is."""
+        """Return whether a request for this authority, with or without a port, is for us; True for an empty one."""
         host = _host(authority.lower())
         if not host or host in self._exact:
             return True
@@ -39,7 +39,7 @@ class ServerNames:
 
 
 def _host(authority: bytes) -> bytes:
-    """The host of an authority, without its port, the brackets of IPv6 kept, and without a last dot."""
+    """Return the host of an authority, without its port and without a last dot; the brackets of IPv6 stay."""
     if authority[:1] == b"[":
         return authority.partition(b"]")[0] + b"]"
     return authority.partition(b":")[0].removesuffix(b".")

@@ -1,12 +1,11 @@
-"""Text on its way to octets: one rule for whatever is sent as UTF-8."""
+"""Text as bytes: one rule for all output in UTF-8."""
 
 from __future__ import annotations
 
 
 def utf8(text: str) -> bytes:
-    """Encode `text` as UTF-8. A lone surrogate becomes U+FFFD, and two that are a pair their character, as in browsers
-    (Web IDL, USVString): `json.loads` makes such text of what a client wrote, and whoever gets it is not at fault.
-    """
+    """Return `text` in UTF-8. A lone surrogate becomes U+FFFD, and a pair of them its character, as in browsers (Web
+    IDL, USVString): `json.loads` makes such text of a client's input, and its receiver is not at fault."""
     try:
         return text.encode()
     except UnicodeEncodeError:
