@@ -52,7 +52,6 @@ TYPICAL = 150
 MOST_FILES = 16
 # Longer files, each with the length that it may not exceed. They can only get shorter.
 LONG_FILES = {
-    "src/headrace/engine/fields.py": 476,
     "src/headrace/engine/h2/connection.py": 575,
     "src/headrace/engine/h2/output.py": 450,
     "src/headrace/engine/ws/connection.py": 517,
