@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from headrace.engine.fields import RequestHead
 
-Headers = list[tuple[bytes, bytes]]
+ReceivedFields = list[tuple[bytes, bytes]]
 
 REQUEST: Final = 1
 DATA: Final = 2
@@ -75,7 +75,7 @@ class RequestReceived(Event):
         self.path: bytes = head.path
         self.protocol: bytes | None = head.protocol
         self._fields = head.headers
-        self._headers: Headers | None = None
+        self._headers: ReceivedFields | None = None
         self.end_stream = end_stream
         self.content_length: int = head.content_length
         self.expect_continue = expect_continue
@@ -84,7 +84,7 @@ class RequestReceived(Event):
         self.shared = head
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> ReceivedFields:
         """The fields, in a list that belongs to this event."""
         headers = self._headers
         if headers is None:
@@ -132,7 +132,7 @@ class ResponseReceived(Event):
     ) -> None:
         self.stream_id = stream_id
         self.status = status
-        self.headers: Headers = list(headers)
+        self.headers: ReceivedFields = list(headers)
         self.end_stream = end_stream
         self.never_indexed = never_indexed
 
@@ -157,7 +157,7 @@ class InformationalReceived(Event):
     ) -> None:
         self.stream_id = stream_id
         self.status = status
-        self.headers: Headers = list(headers)
+        self.headers: ReceivedFields = list(headers)
         self.never_indexed = never_indexed
 
     def __repr__(self) -> str:
@@ -191,7 +191,7 @@ class TrailersReceived(Event):
 
     kind: ClassVar[int] = TRAILERS
 
-    def __init__(self, stream_id: int, headers: Headers, never_indexed: frozenset[bytes] | None = None) -> None:
+    def __init__(self, stream_id: int, headers: ReceivedFields, never_indexed: frozenset[bytes] | None = None) -> None:
         self.stream_id = stream_id
         self.headers = headers
         self.never_indexed = never_indexed

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidHeader, NegotiationError
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
 from websockets.headers import build_extension, parse_extension
 
-Fields = Sequence[tuple[bytes, bytes]]
+from headrace.engine.contract import Fields
 
 _DEFLATE: Final = "permessage-deflate"
 _MOST_OFFERS: Final = 8  # offers looked at; browsers make one
