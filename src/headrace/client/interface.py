@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
@@ -74,6 +74,7 @@ class Outgoing:
     """
 
     __slots__ = (
+        "_on_informational",
         "authority",
         "content",
         "headers",
@@ -81,7 +82,6 @@ class Outgoing:
         "method",
         "never_indexed",
         "never_indexed_back",
-        "on_informational",
         "on_sent",
         "on_the_way",
         "origin",
@@ -90,6 +90,9 @@ class Outgoing:
         "timeouts",
         "url",
     )
+
+    _copies_headers: ClassVar[bool] = True
+    """True while the caller may change its own list."""
 
     def __init__(
         self,
@@ -113,15 +116,12 @@ class Outgoing:
         self.origin: Origin = origin
         self.authority: bytes = authority
         self.path: bytes = path
-        # a copy: the caller may change its own list meanwhile
-        self.headers: Pairs = [(pair[0], pair[1]) for pair in headers]
+        self.headers: Pairs = [(pair[0], pair[1]) for pair in headers] if self._copies_headers else headers
         self.content: bytes | Content = content
         self.url: str = url
         self.timeouts: Timeouts = timeouts
         self.protocol: bytes | None = protocol
-        self.on_informational: Callable[[int, Pairs], None] | None = (
-            None if on_informational is None else in_this_context(on_informational)
-        )
+        self._on_informational = None if on_informational is None else in_this_context(on_informational)
         self.on_sent: Callable[[int], None] | None = None if on_sent is None else in_this_context(on_sent)
         self.max_size: int | None = max_size
         self.on_the_way: Collection[int] = on_the_way
@@ -130,6 +130,11 @@ class Outgoing:
         proxies."""
         self.never_indexed_back: frozenset[bytes] | None = None
         """Names of fields of the response that arrived as never-indexed literals, so far."""
+
+    @property
+    def on_informational(self) -> Callable[[int, Pairs], None] | None:
+        """Return the function that is called with each 1xx response, or None."""
+        return self._on_informational
 
 
 class ResponseHead(NamedTuple):

@@ -195,7 +195,7 @@ class Journey:
         if cookie := self._jar.header_for(request.url, self._is_led_away):
             _add_cookie(call, cookie)
         if request.on_informational is not None:
-            call.tell = in_this_context(request.on_informational)
+            call.notify = in_this_context(request.on_informational)
         call.max_size = self._max_size
         call.on_the_way = self._on_the_way
         whole = not self._stream and request.on_download is None

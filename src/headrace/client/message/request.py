@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from headrace.client.interface import Content, Origin, Outgoing, Pairs, in_this_context
 from headrace.client.message.content import ContentLike, ContentWith, TrailersLike
@@ -40,12 +40,10 @@ _METHODS: Final = {
 class Call(Outgoing):
     """A request in the form that the client hands to its transport. It keeps the interim responses."""
 
-    __slots__ = ("informational", "tell")
+    __slots__ = ("informational", "notify")
 
-    never_indexed_back: frozenset[bytes] | None
-
-    informational: list[tuple[int, Headers]] | None
-    tell: Callable[[int, Headers], None] | None
+    _copies_headers: ClassVar[bool] = False
+    """The client changes none of its lists; an engine recognises the list that plain requests share."""
 
     def __init__(
         self,
@@ -60,22 +58,20 @@ class Call(Outgoing):
         max_size: int | None = None,
         on_the_way: Collection[int] = (),
     ) -> None:
-        self.method = method
-        self.origin = origin
-        self.authority = authority
-        self.path = path
-        self.headers = headers
-        self.content = content
-        self.url = url
-        self.timeouts = timeouts
-        self.protocol: bytes | None = None
-        self.never_indexed: frozenset[bytes] | None = None
-        self.never_indexed_back = None
-        self.on_sent: Callable[[int], None] | None = None
-        self.max_size = max_size
-        self.on_the_way = on_the_way
-        self.informational = None
-        self.tell = None
+        super().__init__(
+            method,
+            origin,
+            authority,
+            path,
+            headers,
+            content,
+            url=url,
+            timeouts=timeouts,
+            max_size=max_size,
+            on_the_way=on_the_way,
+        )
+        self.informational: list[tuple[int, Headers]] | None = None
+        self.notify: Callable[[int, Headers], None] | None = None
 
     def on_informational(self, status: int, headers: Pairs) -> None:
         """Keep a 1xx response, and notify the caller. A method, not an attribute, so that a call without 1xx makes no
@@ -85,8 +81,8 @@ class Call(Outgoing):
         found = Headers.received(headers)
         if len(self.informational) < KEPT_INFORMATIONAL:
             self.informational.append((status, found))
-        if self.tell is not None:
-            self.tell(status, found)
+        if self.notify is not None:
+            self.notify(status, found)
 
 
 class ClientRequest:
