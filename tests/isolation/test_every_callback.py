@@ -48,7 +48,7 @@ VERDICTS = {
     "client/testing/asgi_websocket.py MemoryTunnel.abort call_soon": NO_CODE,
     "client/testing/asgi_websocket.py MemoryTunnel.consumed call_soon": NO_CODE,
     "client/testing/asgi_websocket.py MemoryTunnel.write call_soon": NO_CODE,
-    "client/transports/bridge.py SyncUpload._pieces to_thread": OWN,
+    "client/transports/bridge.py SyncBridgeContent._pieces to_thread": OWN,
     "client/testing/memory.py MemoryTransport.abort call_soon": NO_CODE,
     "client/testing/memory.py MemoryTransport.close call_soon": NO_CODE,
     "client/testing/memory.py MemoryTransport.resume_reading call_soon": NO_CODE,

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from headrace.client import URL, Headers, InvalidURL, QueryParams, Request, RequestError
-from headrace.client.calls.redirects import redirected
+from headrace.client.calls.redirects import redirect_request
 from headrace.engine.fields import is_authority, is_field_name, is_field_value, is_path, is_token
 
 from tests.properties.profile import tries
@@ -89,7 +89,7 @@ def test_wherever_a_location_leads_no_credentials_go_to_another_origin(start: st
     request = Request("GET", start, headers={"authorization": "secret", "cookie": "secret"})
     assume(request.url.scheme in ("http", "https"))
     try:
-        target = redirected(request, 307, location)
+        target = redirect_request(request, 307, location)
     except RequestError:
         return  # and nothing else is raised, whatever a server sends
     assert target.url.userinfo == b"" or target.url.origin == request.url.origin

@@ -109,14 +109,14 @@ class Story:
             http_version=self.version,
             engine=self.conn,
             completed=1,
-            heard=-1,
+            bytes_before_idle=-1,
         )
         found = []
         for event, (status, is_sending) in zip(self.ends, self.states, strict=True):
             exchange: Any = SimpleNamespace(status=status, is_sending=is_sending)
             error: errors.RequestError | None
             if event.kind == ev.RESET:
-                error = failures.stream_failed(driver, exchange, event)
+                error = failures.stream_error(driver, exchange, event)
             else:
                 error = failures.connection_error(driver, event)
             found.append((

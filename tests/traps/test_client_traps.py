@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headrace.client.connection.driver import CLIENT_LIMITS, ClientDriver
-from headrace.client.connection.exchange import Exchange
+from headrace.client.connection.exchange import ClientExchange
 from headrace.client.errors import BodyConsumed, ConnectionLost, RequestError, StreamReset, TruncatedBody
 
 from tests.client.support.peer import listening
@@ -235,7 +235,7 @@ def test_before_settings_a_hundred_are_opened_and_what_is_refused_may_be_sent_ag
             driver, _ = await connect(server)
             peer = await server.accepted()
             assert driver.capacity == 100
-            exchanges: list[Exchange] = []
+            exchanges: list[ClientExchange] = []
             while has_room(driver):
                 exchanges.append(driver.begin(get(), True))
             assert len(exchanges) == 100

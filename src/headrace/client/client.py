@@ -16,17 +16,17 @@ from headrace.client.calls.options import CallOptions, NetworkOptions, SendOptio
 from headrace.client.calls.redirects import MAX_REDIRECTS
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.calls.sse import MAX_EVENT_SIZE, EventSource
-from headrace.client.deadline import until
+from headrace.client.deadline import await_until
 from headrace.client.errors import PoolError, RequestError
 from headrace.client.interface import Transport
 from headrace.client.message.base_response import REDIRECTS, BaseResponse
 from headrace.client.message.decoding import MAX_RATIO
 from headrace.client.message.headers import Headers, HeadersLike
-from headrace.client.message.incoming import no_incoming
+from headrace.client.message.incoming import no_incoming_error
 from headrace.client.message.jar import JarHolder
-from headrace.client.message.request import Call, ClientRequest, checked_request
+from headrace.client.message.request import ClientOutgoing, ClientRequest, checked_request
 from headrace.client.message.response import ClientResponse
-from headrace.client.message.streaming import MAX_RESPONSE_SIZE, Streaming, decoded_whole, told
+from headrace.client.message.streaming import MAX_RESPONSE_SIZE, Streaming, annotate_error, decode_whole
 from headrace.client.message.url import URL
 from headrace.client.message.url_parts.query import ParamsLike
 from headrace.client.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -155,7 +155,7 @@ class Client(Defaults):
         )
         if deadline is None:
             return await journey.run(request)
-        return await until(deadline, journey.run(request), request.url.without_userinfo())
+        return await await_until(deadline, journey.run(request), request.url.without_userinfo())
 
     async def request(self, method: str, url: URL | str, **options: Unpack[CallOptions]) -> ClientResponse:
         """Send a request and return its whole response. Raises as `build_request` and `send` do."""
@@ -275,20 +275,20 @@ class Client(Defaults):
             if not self._is_closed:
                 self._prepare(url)
             return None
-        origin, authority, path, text = target
+        origin, host, path, text = target
         on_the_way = self._on_the_way
-        call = Call(b"GET", origin, authority, path, fields, b"", text, self._timeouts, self._max_size, on_the_way)
+        call = ClientOutgoing(b"GET", origin, host, path, fields, b"", text, self._timeouts, self._max_size, on_the_way)
         started = perf_counter()
         try:
             incoming = await self.transport.send(call, whole=True)
             try:
                 head = incoming.head
             except AttributeError:
-                raise no_incoming(incoming) from None
+                raise no_incoming_error(incoming) from None
             status = head.status
             content = await incoming.read() if status == 200 or status not in on_the_way else None
         except RequestError as error:
-            told(error, call)
+            annotate_error(error, call)
             raise
         elapsed_s = perf_counter() - started
         if content is None:
@@ -310,9 +310,9 @@ class Client(Defaults):
         assert response._call is not None
         headers = response._incoming.head.headers
         try:
-            response._content = await decoded_whole(headers, response.content, self._max_ratio, self._max_size)
+            response._content = await decode_whole(headers, response.content, self._max_ratio, self._max_size)
         except RequestError as error:
-            told(error, response._call, response._incoming)
+            annotate_error(error, response._call, response._incoming)
             raise
         if any(name == b"set-cookie" for name, _ in headers):
             self._jar_of_call().extract(response.request.url, headers)

@@ -11,7 +11,7 @@ from headrace.client.errors import TotalTimeout
 T = TypeVar("T")
 
 
-async def until(deadline: float, awaitable: Awaitable[T], url: str) -> T:
+async def await_until(deadline: float, awaitable: Awaitable[T], url: str) -> T:
     """Await until `deadline` on the event loop's clock at the latest. Raises TotalTimeout, and cancels the
     awaitable."""
     try:

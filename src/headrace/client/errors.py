@@ -185,7 +185,7 @@ class ResponseTooLarge(RequestError):
     (`Client.stream`), or give the request another limit."""
 
 
-def too_large(limit: int) -> ResponseTooLarge:
+def too_large_error(limit: int) -> ResponseTooLarge:
     """Return the error for a response beyond `limit` bytes."""
     return ResponseTooLarge(
         f"the response's content has more than {limit:,} bytes (max_response_size); read it as a stream, or raise the"

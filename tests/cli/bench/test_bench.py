@@ -23,7 +23,7 @@ from headrace import Request, Response
 from headrace.cli.bench import place as bench_place
 from headrace.cli.bench import run as bench_run
 from headrace.cli.bench.alarm import LoopAlarm, make_alarm
-from headrace.cli.bench.result import Interval, Plan, Result
+from headrace.cli.bench.result import BenchResult, Interval, Plan
 from headrace.cli.errors import UsageError
 from headrace.cli.request_options import parse_seconds
 from headrace.client.connect.config import NetworkConfig
@@ -221,7 +221,7 @@ def outgoing(number: int, *, timeout_s: float = 10.0) -> Outgoing:
 
 async def load(
     number: int, plan: Plan, *, clock: Callable[[], float] | None = None, connect: bench_run.Connect | None = None
-) -> Result:
+) -> BenchResult:
     """Run `plan` over HTTP/2 against the port `number`."""
     connector = own_connector(NetworkConfig(http1=False, trust_env=False))
     request = outgoing(number, timeout_s=plan.timeout_s)

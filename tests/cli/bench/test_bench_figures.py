@@ -16,7 +16,7 @@ from headrace.cli.bench.chart import svg_chart, text_chart
 from headrace.cli.bench.display import LiveDisplay, sparkline
 from headrace.cli.bench.latency import Histogram
 from headrace.cli.bench.report import doubts, json_report, text_report
-from headrace.cli.bench.result import Interval, Plan, Result, Tally
+from headrace.cli.bench.result import BenchResult, Interval, Plan, Tally
 from headrace.cli.figures import count, duration, octets, printable
 from headrace.cli.terminal import CLEAR_LINE, Palette
 
@@ -155,11 +155,11 @@ def tally_of(seconds: int, per_second: int = 100, errors_at: int = -1) -> Tally:
     return tally
 
 
-def result_of(tally: Tally, **options: object) -> Result:
+def result_of(tally: Tally, **options: object) -> BenchResult:
     plan = Plan("http://example.test/a?b=<c>", connections=2, streams=10)
     given = {"seconds": 10.0, "cpu_s": 3.0, "http_version": "2", "loop": "asyncio", "answers": tally.answers,
              "content": tally.content}  # fmt: skip
-    return Result(plan, tally, **{**given, **options})  # type: ignore[arg-type]
+    return BenchResult(plan, tally, **{**given, **options})  # type: ignore[arg-type]
 
 
 def test_what_the_warm_up_counted_is_forgotten() -> None:
@@ -222,7 +222,7 @@ def test_the_other_doubts() -> None:
     tally.never_begun, tally.unfinished = 7, 8
     tally.lag.record(0.01)
     plan = Plan("http://a/", rate=100.0)
-    said = " ".join(doubts(Result(plan, tally, 0.5, 0.1, is_interrupted=True)))
+    said = " ".join(doubts(BenchResult(plan, tally, 0.5, 0.1, is_interrupted=True)))
     for part in (
         "7 requests were due",
         "8 requests were not answered",
@@ -237,7 +237,7 @@ def test_the_open_loop_reports_both_latencies() -> None:
     tally = tally_of(10)
     tally.service.record(0.002)
     plan = Plan("http://a/", rate=1000.0, is_poisson=True)
-    text = text_report(Result(plan, tally, 10.0, 1.0), Palette(False))
+    text = text_report(BenchResult(plan, tally, 10.0, 1.0), Palette(False))
     assert "open loop, 1,000/s at random (Poisson)" in text
     assert "from when it was due" in text
     assert "from when it was begun" in text

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace.cli.get.frames import FrameReader, Line
+from headrace.cli.get.frames import FrameReader, TraceLine
 from headrace.cli.get.tap import RECEIVED, SENT, Tap, Wire
 
 from tests.support import wire
@@ -16,7 +16,7 @@ from tests.support import wire
 REQUEST = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"example.test"), (b":path", b"/a")]
 
 
-def texts(lines: Iterable[Line]) -> list[str]:
+def texts(lines: Iterable[TraceLine]) -> list[str]:
     return [" ".join(line.text.split()) for line in lines]
 
 
@@ -141,7 +141,7 @@ class Told:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def __call__(self, direction: str, lines: list[Line]) -> None:
+    def __call__(self, direction: str, lines: list[TraceLine]) -> None:
         self.lines += [f"{direction} {text}" for text in texts(lines)]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.figures import octets
-from headrace.cli.get.progress import Progress
+from headrace.cli.get.progress import DownloadProgress
 from headrace.cli.terminal import CLEAR_LINE, is_terminal, wants_colour
 
 from tests.cli.command import environment
@@ -203,7 +203,7 @@ class Screen:
 
 def test_the_bar_has_share_speed_and_time_left() -> None:
     clock, screen = Clock(), Screen()
-    progress = Progress(screen, clock, 100)  # type: ignore[arg-type] # it writes and flushes
+    progress = DownloadProgress(screen, clock, 100)  # type: ignore[arg-type] # it writes and flushes
     progress.begin("file.bin", 10 * 2**20)
     for _ in range(5):
         clock.now += 1.0
@@ -217,7 +217,7 @@ def test_the_bar_has_share_speed_and_time_left() -> None:
 
 def test_the_bar_is_drawn_ten_times_a_second_at_most_and_fits() -> None:
     clock, screen = Clock(), Screen()
-    progress = Progress(screen, clock, 60)  # type: ignore[arg-type] # it writes and flushes
+    progress = DownloadProgress(screen, clock, 60)  # type: ignore[arg-type] # it writes and flushes
     progress.begin("a-very-long-name-of-a-file.bin", 2**40)
     for _ in range(1000):
         clock.now += 0.001
@@ -228,7 +228,7 @@ def test_the_bar_is_drawn_ten_times_a_second_at_most_and_fits() -> None:
 
 def test_several_downloads_are_one_line_and_an_unknown_length_has_no_bar() -> None:
     clock, screen = Clock(), Screen()
-    progress = Progress(screen, clock, 100)  # type: ignore[arg-type] # it writes and flushes
+    progress = DownloadProgress(screen, clock, 100)  # type: ignore[arg-type] # it writes and flushes
     progress.begin("a", 1000)
     progress.begin("b", 3000)
     clock.now += 1.0
@@ -244,7 +244,7 @@ def test_several_downloads_are_one_line_and_an_unknown_length_has_no_bar() -> No
 
 def test_nothing_is_drawn_of_nothing() -> None:
     screen = Screen()
-    Progress(screen, Clock(), 100).finish()  # type: ignore[arg-type] # it writes and flushes
+    DownloadProgress(screen, Clock(), 100).finish()  # type: ignore[arg-type] # it writes and flushes
     assert screen.text == ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.client.connect import addresses
-from headrace.client.connect.addresses import Address, open_socket, resolve
+from headrace.client.connect.addresses import SocketAddress, open_socket, resolve
 from headrace.client.connect.config import NetworkConfig
 from headrace.client.errors import ConnectError, DNSError, TLSError
 from headrace.client.interface import Origin
@@ -24,12 +24,12 @@ from tests.support.serving import Run
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
 
-def four(last: int) -> Address:
-    return Address(V4, (f"192.0.2.{last}", 80))
+def four(last: int) -> SocketAddress:
+    return SocketAddress(V4, (f"192.0.2.{last}", 80))
 
 
-def six(last: int) -> Address:
-    return Address(V6, (f"2001:db8::{last}", 80, 0, 0))
+def six(last: int) -> SocketAddress:
+    return SocketAddress(V6, (f"2001:db8::{last}", 80, 0, 0))
 
 
 # -- names
@@ -87,12 +87,12 @@ class Network:
     """Addresses that answer when the test says so."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tried: list[Address] = []
-        self.outcomes: dict[Address, asyncio.Future[socket.socket]] = {}
-        self.cancelled: list[Address] = []
+        self.tried: list[SocketAddress] = []
+        self.outcomes: dict[SocketAddress, asyncio.Future[socket.socket]] = {}
+        self.cancelled: list[SocketAddress] = []
         monkeypatch.setattr(addresses, "_open_one", self.open_one)
 
-    async def open_one(self, address: Address, local_address: str | None) -> socket.socket:
+    async def open_one(self, address: SocketAddress, local_address: str | None) -> socket.socket:
         self.tried.append(address)
         self.outcomes[address] = asyncio.get_running_loop().create_future()
         try:
@@ -179,12 +179,12 @@ def test_who_gives_up_leaves_nothing_open(run: Run, monkeypatch: pytest.MonkeyPa
 def test_a_real_socket_that_does_not_delay(run: Run) -> None:
     async def main() -> None:
         async with silence() as server:
-            sock = await open_socket([Address(V4, ("127.0.0.1", server.port))], 1.0, "127.0.0.2")
+            sock = await open_socket([SocketAddress(V4, ("127.0.0.1", server.port))], 1.0, "127.0.0.2")
             with sock:
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
                 assert sock.getsockname()[0] == "127.0.0.2"
             with pytest.raises(ConnectError, match=r"no connection to 127\.0\.0\.1:\d+: cannot assign"):
-                await open_socket([Address(V4, ("127.0.0.1", server.port))], 1.0, "192.0.2.1")
+                await open_socket([SocketAddress(V4, ("127.0.0.1", server.port))], 1.0, "192.0.2.1")
 
     run(main())
 
@@ -335,7 +335,11 @@ def test_names_in_a_certificate(names: tuple[str, ...], host: str, expected: boo
 
 def test_addresses_in_a_certificate() -> None:
     certificate = {
-        "subjectAltName": (("IP Address", "192.0.2.1"), ("IP Address", "2001:DB8:0:0:0:0:0:1"), ("DNS", "1.2.3.4"))
+        "subjectAltName": (
+            ("IP Address", "192.0.2.1"),
+            ("IP Address", "2001:DB8:0:0:0:0:0:1"),
+            ("DNS", "1.2.3.4"),
+        )
     }
     assert is_named(certificate, "192.0.2.1") and is_named(certificate, "2001:db8::1")
     assert not is_named(certificate, "192.0.2.2") and not is_named(certificate, "1.2.3.4")

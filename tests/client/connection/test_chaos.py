@@ -21,13 +21,13 @@ import psutil
 import pytest
 
 from headrace.client import Client, RequestError, Response, RetryPolicy, Timeouts
-from headrace.client.connect.addresses import Address, open_socket
+from headrace.client.connect.addresses import SocketAddress, open_socket
 from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.connector import _attach as attach
 from headrace.client.connection.driver import ClientDriver
-from headrace.client.connection.exchange import Exchange
+from headrace.client.connection.exchange import ClientExchange
 from headrace.client.connection.held_response import HeldResponse
-from headrace.client.connection.upload import ContentUpload, OctetsUpload
+from headrace.client.connection.upload import BytesUpload, ContentUpload
 from headrace.client.pool.network import NetworkTransport
 from headrace.engine.h2.stream import Stream
 
@@ -41,7 +41,7 @@ TIMEOUTS = Timeouts(pool=20.0, connect=5.0, headers=0.5, read=0.5, write=0.5)
 COMMON = {"right", "left", "cancelled", "ConnectionLost", "RemoteProtocolError", "HeadersTimeout", "ReadTimeout"}
 COMMON |= {"TruncatedBody", "BodyConsumed"}
 LOTS: dict[Any, dict[str, float]] = {H2Chaos: H2_LOTS, H1Chaos: H1_LOTS}
-KINDS = (ClientDriver, Exchange, HeldResponse, ContentUpload, OctetsUpload, Stream)
+KINDS = (ClientDriver, ClientExchange, HeldResponse, ContentUpload, BytesUpload, Stream)
 
 
 class Storm:
@@ -201,7 +201,7 @@ def test_a_connection_that_ends_at_once_does_not_close_somebody_elses_file(run: 
 
     async def main() -> None:
         server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
-        link = await open_socket([Address(socket.AF_INET, server.sockets[0].getsockname())], 1.0)
+        link = await open_socket([SocketAddress(socket.AF_INET, server.sockets[0].getsockname())], 1.0)
         await attach(link, Aborts())
         await asyncio.sleep(0)
         await settled(lambda: link.fileno() == -1)

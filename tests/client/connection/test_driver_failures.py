@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.client.connection.driver import ClientDriver
-from headrace.client.connection.exchange import Exchange
+from headrace.client.connection.exchange import ClientExchange
 from headrace.client.errors import (
     ConnectionLost,
     HeadersTimeout,
@@ -29,7 +29,7 @@ from tests.support import wire
 from tests.support.serving import Run
 
 
-async def error_of(exchange: Exchange) -> RequestError:
+async def error_of(exchange: ClientExchange) -> RequestError:
     """What reading the whole response ends in."""
     with pytest.raises(RequestError) as caught:
         await (await exchange.head_arrived()).read()

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from headrace.client.connection.driver import ClientDriver
-from headrace.client.connection.exchange import Exchange
+from headrace.client.connection.exchange import ClientExchange
 from headrace.client.errors import ConnectionLost, StreamReset
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError
 from headrace.engine.h2 import ClientConnection
@@ -42,7 +42,7 @@ def test_twenty_requests_where_the_server_takes_two_or_one(run: Run, protocol: A
             await driver.ready()
             waiting = [get(f"/{number}") for number in range(20)]
             most = 0
-            done: list[Exchange] = []
+            done: list[ClientExchange] = []
 
             def start(driver: ClientDriver) -> None:
                 nonlocal most
@@ -163,7 +163,7 @@ def test_abort_ends_everything_with_its_error_once(run: Run, protocol: Any) -> N
         async with listening(protocol) as server:
             driver, owner = await connect(server, protocol)
             peer = await server.accepted()
-            done: list[Exchange] = []
+            done: list[ClientExchange] = []
             kinds = [post(Pieces([b"x" * 1_000_000])), get(), get()] if protocol == "h2" else [get()]
             exchanges = [driver.begin(each, True, on_done=done.append) for each in kinds]
             await peer.request()
@@ -310,7 +310,7 @@ def test_a_thousand_requests_leave_nothing_behind(run: Run, protocol: Any) -> No
         async with listening(protocol, script=answer) as server:
             driver, owner = await connect(server, protocol)
             tasks = len(asyncio.all_tasks())
-            seen: weakref.WeakSet[Exchange] = weakref.WeakSet()
+            seen: weakref.WeakSet[ClientExchange] = weakref.WeakSet()
             for number in range(1_000):
                 exchange = driver.begin(get(), number % 2 == 0)
                 seen.add(exchange)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headrace.client.connection.driver import CLIENT_LIMITS
-from headrace.client.connection.exchange import Exchange
+from headrace.client.connection.exchange import ClientExchange
 from headrace.client.errors import ReadTimeout, StreamConsumed
 from headrace.client.timeouts import Timeouts
 
@@ -230,7 +230,7 @@ def test_a_response_that_is_dropped_unread_is_given_up_with_a_warning(run: Run) 
         async with listening() as server:
             driver, _ = await connect(server)
             peer = await server.accepted()
-            exchange: Exchange | None = driver.begin(get("/dropped"))
+            exchange: ClientExchange | None = driver.begin(get("/dropped"))
             request = await peer.request()
             peer.begin(request.stream_id)
             assert exchange is not None
@@ -274,7 +274,7 @@ def test_content_can_be_counted_and_the_end_told(run: Run) -> None:
         async with listening() as server:
             driver, _ = await connect(server)
             peer = await server.accepted()
-            done: list[Exchange] = []
+            done: list[ClientExchange] = []
             exchange = driver.begin(get(), on_done=done.append, discard=True)
             request = await peer.request()
             peer.credit(0, 1)

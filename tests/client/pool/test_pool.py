@@ -282,7 +282,7 @@ def test_a_websocket_over_http_1_takes_its_connection_and_does_not_count_against
     assert len(rig.opening) == 1 and rig.pool.open == 2
     rig.succeed(FakeMember("1.1"))
     tunnel.live.clear()  # the server refused it
-    rig.pool.came_back(tunnel)
+    rig.pool.return_connection(tunnel)
     rig.ask(PLAIN)
     assert len(tunnel.live) == 1
 
@@ -295,7 +295,7 @@ def test_a_connection_that_comes_back_after_its_origin_was_forgotten_is_found_ag
     rig.ask(PLAIN)
     other = rig.succeed(FakeMember("1.1"))
     member.live.clear()
-    rig.pool.came_back(member)
+    rig.pool.return_connection(member)
     rig.ask(PLAIN)
     assert len(member.live) == len(other.live) == 1
 
@@ -329,7 +329,7 @@ def test_connections_that_end_before_anything_can_begin_are_not_made_for_ever() 
         rig.opening.clear()
         place = rig.pool.place(A)
         place.attempts = 0
-        rig.pool.never_began(place)
+        rig.pool.record_barren(place)
         rig.lose(member)
     assert rig.refused == waiting
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.client.interface import Origin
-from headrace.client.pool.place import REQUEST, Place, Ticket
+from headrace.client.pool.place import REQUEST, OriginPlace, Ticket
 from headrace.client.pool.policy import Close, Open, Policy, Pool, Refuse, Start
 
 A = Origin("https", "a.example", 443)
@@ -49,7 +49,7 @@ class Rig:
             self.serve(place)
         return tickets
 
-    def serve(self, place: Place) -> None:
+    def serve(self, place: OriginPlace) -> None:
         """Carry out what the pool says, until it says nothing."""
         for _ in range(10_000):
             step = self.pool.next_step(place)
@@ -111,6 +111,6 @@ class Rig:
         member.live.clear()
         self.serve_many(self.pool.lost(member), starved=True)
 
-    def serve_many(self, places: list[Place], *, starved: bool) -> None:
+    def serve_many(self, places: list[OriginPlace], *, starved: bool) -> None:
         for place in self.pool.in_order(places, starved=starved):
             self.serve(place)

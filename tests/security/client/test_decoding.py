@@ -14,7 +14,7 @@ from headrace.client.interface import ResponseHead
 from headrace.client.message import streaming
 from headrace.client.message.decoding import MANY_MEMBERS, MEMBER_SIZE, STEP, TAKEN, ContentDecoder
 from headrace.client.message.incoming import Received
-from headrace.client.message.streaming import Streaming, decoded_whole
+from headrace.client.message.streaming import Streaming, decode_whole
 
 EMPTY_MEMBER = gzip.compress(b"", mtime=0)
 EMPTY_FRAME = bytes.fromhex("28b52ffd2000010000")  # zstd: a frame of one block that is raw, last and empty
@@ -49,7 +49,7 @@ def test_a_step_takes_a_bounded_part_of_what_has_come() -> None:
 @pytest.mark.parametrize("content", [_blocks(200_000), gzip.compress(bytes(40 * STEP))], ids=["no bytes", "many bytes"])
 def test_a_loop_turns_while_content_is_decoded_whole(content: bytes) -> None:
     headers = [(b"content-encoding", b"gzip")]
-    assert _turns(decoded_whole(headers, content, None)) >= 5
+    assert _turns(decode_whole(headers, content, None)) >= 5
 
 
 def test_a_loop_turns_while_content_is_read_as_a_stream() -> None:
@@ -65,7 +65,7 @@ def test_a_loop_turns_while_content_is_read_as_a_stream() -> None:
 
 def test_control_without_turns_the_loop_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "WORK_AT_ONCE", 1 << 60)
-    assert _turns(decoded_whole([(b"content-encoding", b"gzip")], _blocks(200_000), None)) <= 2
+    assert _turns(decode_whole([(b"content-encoding", b"gzip")], _blocks(200_000), None)) <= 2
 
 
 def _turns(work: object) -> int:

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from headrace.cli.bench.latency import Histogram
-from headrace.cli.bench.result import Interval, Result
+from headrace.cli.bench.result import BenchResult, Interval
 from headrace.cli.figures import count, duration, three_digits
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -57,7 +57,7 @@ def _bar(share: float, room: int) -> str:
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
-def svg_chart(result: Result) -> str:
+def svg_chart(result: BenchResult) -> str:
     """Return one SVG document: latency by percentile above, requests per second over time below. It is readable on
     light and dark backgrounds."""
     latency = result.tally.latency

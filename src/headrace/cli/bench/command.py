@@ -26,7 +26,7 @@ from headrace.cli.request_options import (
 )
 
 if TYPE_CHECKING:
-    from headrace.cli.bench.result import Plan, Result
+    from headrace.cli.bench.result import BenchResult, Plan
     from headrace.client.interface import Outgoing
 
 _DEFAULT_DURATION_S = 10.0
@@ -137,7 +137,7 @@ def _plan(url: str, options: dict[str, Any]) -> tuple[Plan, Outgoing]:
         raise UsageError(str(error)) from None
 
 
-def _run(plan: Plan, outgoing: Outgoing, connect: ConnectOptions, loop_name: str, *, is_quiet: bool) -> Result:
+def _run(plan: Plan, outgoing: Outgoing, connect: ConnectOptions, loop_name: str, *, is_quiet: bool) -> BenchResult:
     from headrace.cli.bench.display import LiveDisplay
     from headrace.cli.bench.report import environment
     from headrace.cli.bench.run import Run
@@ -158,7 +158,7 @@ def _run(plan: Plan, outgoing: Outgoing, connect: ConnectOptions, loop_name: str
     async def connected(owner: DriverOwner) -> ClientDriver:
         return await connector.connect(origin, owner, protocols=protocols, timeouts=outgoing.timeouts)
 
-    async def run() -> Result:
+    async def run() -> BenchResult:
         try:
             return await Run(plan, outgoing, connected, display).run()
         finally:
@@ -180,7 +180,7 @@ def _run(plan: Plan, outgoing: Outgoing, connect: ConnectOptions, loop_name: str
     return result
 
 
-def _report(result: Result, json_file: str | None, chart_file: str | None, *, is_quiet: bool) -> None:
+def _report(result: BenchResult, json_file: str | None, chart_file: str | None, *, is_quiet: bool) -> None:
     from headrace.cli.bench.chart import svg_chart
     from headrace.cli.bench.report import json_report, text_report
     from headrace.cli.terminal import Palette, wants_colour, width_of_terminal

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from headrace.cli.bench.result import Plan, Tally
     from headrace.client.connection.driver import ClientDriver, DriverOwner
-    from headrace.client.connection.exchange import Exchange
+    from headrace.client.connection.exchange import ClientExchange
     from headrace.client.interface import Outgoing
 
 _FIRST_PAUSE_S: Final = 0.05  # before a failed connection is tried again; doubled each time
@@ -32,14 +32,14 @@ class Bench(Protocol):
     is_running: bool
     is_stopped: bool
 
-    def offer(self, place: Place) -> None:
+    def offer(self, place: BenchPlace) -> None:
         """Begin requests: `place` may have room."""
 
     def on_change(self) -> None:
         """Handle that a connection has been made, or was lost."""
 
 
-class Place:
+class BenchPlace:
     """Has one connection at a time, and is its owner. A lost one is replaced while the run goes on."""
 
     __slots__ = ("_current", "_is_open_loop", "_pause", "_run", "_task", "began", "drivers", "index", "is_dead",
@@ -50,7 +50,7 @@ class Place:
         self.streams: int = run.plan.streams
         self.drivers: set[ClientDriver] = set()
         """Connections that are not lost, including those that take no further request."""
-        self.began: dict[Exchange, tuple[float, float]] = {}
+        self.began: dict[ClientExchange, tuple[float, float]] = {}
         """Requests under way: when each was due, and when it was begun."""
         self.is_dead: bool = False
         """True once no connection can be made here any more."""
@@ -81,12 +81,12 @@ class Place:
         self.began[exchange] = began
         return True
 
-    def _on_done(self, exchange: Exchange) -> None:
+    def _on_done(self, exchange: ClientExchange) -> None:
         began = self.began.pop(exchange, None)
         if began is not None:
             self._count(exchange, began)
 
-    def _count(self, exchange: Exchange, began: tuple[float, float]) -> None:
+    def _count(self, exchange: ClientExchange, began: tuple[float, float]) -> None:
         tally = self._run.tally
         error = exchange.error
         if error is not None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from headrace.cli.bench.chart import text_chart
 from headrace.cli.bench.latency import PERCENTILES, Histogram
-from headrace.cli.bench.result import Result
+from headrace.cli.bench.result import BenchResult
 from headrace.cli.figures import count, duration, octets, printable
 from headrace.cli.terminal import Palette
 from headrace.cli.version import engine_is_compiled, version
@@ -19,7 +19,7 @@ _SHORT_S: Final = 1.0
 _LATE_SHARE: Final = 0.1
 
 
-def doubts(result: Result) -> list[str]:
+def doubts(result: BenchResult) -> list[str]:
     """Return sentences that a reader of the figures must know, the most serious first."""
     tally, plan = result.tally, result.plan
     said = []
@@ -60,7 +60,7 @@ def doubts(result: Result) -> list[str]:
     return said
 
 
-def text_report(result: Result, palette: Palette, width: int = 80) -> str:
+def text_report(result: BenchResult, palette: Palette, width: int = 80) -> str:
     """Return the report, in lines of at most `width` columns where the figures allow."""
     tally, plan = result.tally, result.plan
     what = "connection" if plan.connections == 1 else "connections"
@@ -119,7 +119,7 @@ def _percentile_rows(histogram: Histogram) -> list[str]:
     return rows
 
 
-def _spread(result: Result) -> str:
+def _spread(result: BenchResult) -> str:
     """Return how evenly connections were served."""
     numbers = sorted(each.requests for each in result.tally.connections)
     middle = numbers[len(numbers) // 2]
@@ -140,7 +140,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def json_report(result: Result) -> dict[str, Any]:
+def json_report(result: BenchResult) -> dict[str, Any]:
     """Return all figures. Times are in seconds, content in bytes."""
     tally, plan = result.tally, result.plan
     return {

@@ -109,7 +109,7 @@ class Tally:
         if kind not in self.examples and len(self.examples) < _MOST_EXAMPLES:
             self.examples[kind] = message[:_LONGEST_EXAMPLE]
 
-    def waited_in_vain(self, seconds: float) -> None:
+    def record_unstarted(self, seconds: float) -> None:
         """Count a request that was due and never begun, with the time that it has waited at least."""
         self.never_begun += 1
         self.latency.record(seconds)
@@ -137,7 +137,7 @@ class Tally:
 
 
 @dataclass
-class Result:
+class BenchResult:
     """The result of a run."""
 
     plan: Plan

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.cli.bench.alarm import Alarm, make_alarm
 from headrace.cli.bench.arrivals import NEVER, Arrivals
-from headrace.cli.bench.place import Place
-from headrace.cli.bench.result import Interval, Plan, Result, Tally
+from headrace.cli.bench.place import BenchPlace
+from headrace.cli.bench.result import BenchResult, Interval, Plan, Tally
 
 if TYPE_CHECKING:
     from headrace.client.connection.driver import ClientDriver, DriverOwner
@@ -30,7 +30,7 @@ _AT_ONCE: Final = 64  # handshakes at the same time
 Connect = Callable[["DriverOwner"], Awaitable["ClientDriver"]]
 
 
-class Watcher(Protocol):
+class RunDisplay(Protocol):
     """Follows the progress of a run: the live display."""
 
     def warm_up(self, now: float) -> None:
@@ -48,7 +48,7 @@ class Run:
         plan: Plan,
         outgoing: Outgoing,
         connect: Connect,
-        watcher: Watcher,
+        watcher: RunDisplay,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,8 +66,8 @@ class Run:
         """True once no further connection is made either."""
         self._watcher = watcher
         self._left: float = 0
-        self._places = [Place(self, index) for index in range(plan.connections)]
-        self._free: deque[Place] = deque()
+        self._places = [BenchPlace(self, index) for index in range(plan.connections)]
+        self._free: deque[BenchPlace] = deque()
         self._alarm: Alarm | None = None
         self._is_armed = False
         self._changed: asyncio.Future[None] | None = None
@@ -75,14 +75,14 @@ class Run:
 
     # -- the run -----------------------------------------------------------------------------------------------
 
-    async def run(self) -> Result:
+    async def run(self) -> BenchResult:
         """Connect, warm up, measure, and return the result. When it is cancelled during the measurement, it returns the
         result so far, marked as interrupted.
 
         Raises RequestError when not a single connection can be made.
         """
         plan = self.plan
-        result = Result(plan, self.tally, 0.0, 0.0)
+        result = BenchResult(plan, self.tally, 0.0, 0.0)
         if plan.rate is not None:
             self._alarm = make_alarm(self.loop, self._on_time)
         try:
@@ -103,7 +103,7 @@ class Run:
     async def _connect_all(self) -> None:
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(place: Place) -> Exception | None:
+        async def one(place: BenchPlace) -> Exception | None:
             async with gate:
                 return await place.connect()
 
@@ -127,7 +127,7 @@ class Run:
         self.tally.begin_measuring()
         self.tally.connect = connects
 
-    async def _measure(self, result: Result) -> None:
+    async def _measure(self, result: BenchResult) -> None:
         plan, tally = self.plan, self.tally
         start = self._start = self.clock()
         cpu, queued = time.process_time(), waited_for_cpu_s()
@@ -227,7 +227,7 @@ class Run:
             self.offer(place)
         self._arm()
 
-    def offer(self, place: Place) -> None:
+    def offer(self, place: BenchPlace) -> None:
         """Begin the next requests on `place`, which may have room."""
         if not self.is_running:
             return
@@ -278,7 +278,7 @@ class Run:
         them the latencies would belong to a smaller load."""
         arrivals = self.arrivals
         while arrivals is not None and arrivals.next <= now:
-            self.tally.waited_in_vain(now - arrivals.take())
+            self.tally.record_unstarted(now - arrivals.take())
 
 
 def waited_for_cpu_s() -> float:

@@ -26,7 +26,7 @@ from headrace.cli.terminal import Palette, is_terminal, wants_colour, width_of_t
 from headrace.cli.version import version
 
 if TYPE_CHECKING:
-    from headrace.cli.get.fetch import Target
+    from headrace.cli.get.fetch import FetchTarget
     from headrace.cli.get.trace import Trace
     from headrace.client.client import Client
     from headrace.client.message.url import URL
@@ -138,7 +138,7 @@ async def _fetch(
 ) -> list[CommandError]:
     from headrace.cli.get.content import read_content
     from headrace.cli.get.fetch import Fetch, fetch_all
-    from headrace.cli.get.progress import Progress
+    from headrace.cli.get.progress import DownloadProgress
 
     if connect.h2c and len({each.scheme for each in urls}) > 1:
         raise UsageError("--h2c is for http:// URLs; with https:// ones among them, use --http2")
@@ -151,7 +151,7 @@ async def _fetch(
     headers = [pair for pair in content.headers if pair[0] not in named] + given
     progress = None
     if any(each.file for each in targets) and is_terminal(sys.stderr) and not (options["silent"] or trace):
-        progress = Progress(sys.stderr, time.monotonic, width_of_terminal())
+        progress = DownloadProgress(sys.stderr, time.monotonic, width_of_terminal())
     try:
         async with _client(urls[0].scheme, connect, options, removed, trace) as client:
             return await fetch_all(
@@ -257,8 +257,8 @@ def _client(
     return client
 
 
-def _targets(urls: list[URL], options: dict[str, Any]) -> list[Target]:
-    from headrace.cli.get.fetch import Target
+def _targets(urls: list[URL], options: dict[str, Any]) -> list[FetchTarget]:
+    from headrace.cli.get.fetch import FetchTarget
 
     if options["remote_name"] and options["output"]:
         raise UsageError("-o and -O exclude each other")
@@ -269,7 +269,7 @@ def _targets(urls: list[URL], options: dict[str, Any]) -> list[Target]:
         file = options["output"][index] if index < len(options["output"]) else None
         if options["remote_name"]:
             file = _remote_name(url)
-        targets.append(Target(url, None if file == "-" else file))
+        targets.append(FetchTarget(url, None if file == "-" else file))
     return targets
 
 

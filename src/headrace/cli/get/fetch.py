@@ -13,7 +13,7 @@ from headrace.cli.errors import CommandError, UsageError
 from headrace.cli.exits import EXIT_STATUS, FetchError, fetch_error
 from headrace.cli.figures import printable
 from headrace.cli.get.output import FileSink, Sink, StdoutSink
-from headrace.cli.get.progress import Progress
+from headrace.cli.get.progress import DownloadProgress
 from headrace.cli.get.trace import Trace
 from headrace.cli.terminal import Palette
 from headrace.client.errors import ClientError
@@ -27,7 +27,7 @@ MOST_AT_ONCE: Final = 50
 
 
 @dataclass(frozen=True)
-class Target:
+class FetchTarget:
     """One URL, and the file for its content; None is stdout."""
 
     url: URL
@@ -39,7 +39,7 @@ class Fetch:
     """The options that all requests share."""
 
     client: Client
-    targets: Sequence[Target]
+    targets: Sequence[FetchTarget]
     method: str = "GET"
     headers: list[tuple[str, str]] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Fetch:
     shows_binary: bool = False
     palette: Palette = field(default_factory=lambda: Palette(False))
     trace: Trace | None = None
-    progress: Progress | None = None
+    progress: DownloadProgress | None = None
 
 
 async def fetch_all(fetch: Fetch) -> list[CommandError]:
@@ -81,7 +81,7 @@ async def fetch_all(fetch: Fetch) -> list[CommandError]:
 
 async def _one(
     fetch: Fetch,
-    target: Target,
+    target: FetchTarget,
     gate: asyncio.Semaphore,
     before: asyncio.Future[None] | None,
     done: asyncio.Future[None],
@@ -108,7 +108,7 @@ def _set_done(done: asyncio.Future[None]) -> None:
         done.set_result(None)
 
 
-async def _fetch(fetch: Fetch, target: Target, before: asyncio.Future[None] | None) -> None:
+async def _fetch(fetch: Fetch, target: FetchTarget, before: asyncio.Future[None] | None) -> None:
     begin = time.monotonic()
     response = await _send(fetch, target)
     async with response:
@@ -143,7 +143,7 @@ def _failure(response: ClientResponse) -> FetchError:
     return FetchError(f"{said} ({response.url.without_userinfo()})", EXIT_STATUS)
 
 
-async def _send(fetch: Fetch, target: Target) -> ClientResponse:
+async def _send(fetch: Fetch, target: FetchTarget) -> ClientResponse:
     options: dict[str, Any] = {"follow_redirects": fetch.follows}
     if fetch.auth is not None:
         options["auth"] = fetch.auth
@@ -156,7 +156,7 @@ async def _send(fetch: Fetch, target: Target) -> ClientResponse:
         raise UsageError(str(error)) from None
 
 
-async def _write(fetch: Fetch, target: Target, response: ClientResponse, sink: Sink) -> int:
+async def _write(fetch: Fetch, target: FetchTarget, response: ClientResponse, sink: Sink) -> int:
     """Write the content. Return the number of bytes written."""
     count = 0
     progress = fetch.progress

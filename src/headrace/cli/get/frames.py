@@ -61,7 +61,7 @@ _LARGEST_TABLE: Final = 65_536
 _HIDDEN: Final = (b"authorization", b"proxy-authorization")
 
 
-class Line(NamedTuple):
+class TraceLine(NamedTuple):
     """One line of output. `style` is one of `headrace.cli.terminal.STYLES` or "". `depth` is 1 when the line belongs
     to the one before."""
 
@@ -85,9 +85,9 @@ class FrameReader:
         self._decoder: Decoder | None = Decoder(4096, 65_536, 1_000)
         self._table_limit = 4_096
 
-    def feed(self, data: bytes) -> list[Line]:
+    def feed(self, data: bytes) -> list[TraceLine]:
         """Return lines for the frames that `data` completes."""
-        lines: list[Line] = []
+        lines: list[TraceLine] = []
         position = 0
         if self._skip:
             position = min(self._skip, len(data))
@@ -99,7 +99,7 @@ class FrameReader:
                 return lines
             del buffer[: self._preface]
             self._preface = 0
-            lines.append(Line("connection preface", "bold"))
+            lines.append(TraceLine("connection preface", "bold"))
         at = 0
         while len(buffer) - at >= h2.HEADER_SIZE:
             length = int.from_bytes(buffer[at : at + 3], "big")
@@ -108,7 +108,7 @@ class FrameReader:
             start = at + h2.HEADER_SIZE
             here = len(buffer) - start
             if kind == h2.DATA or length > _MOST_KEPT:
-                lines.append(Line(head_of(kind, flags, stream_id, length), _style(kind)))
+                lines.append(TraceLine(head_of(kind, flags, stream_id, length), _style(kind)))
                 if kind in (h2.HEADERS, h2.CONTINUATION, h2.PUSH_PROMISE):
                     lines.append(self._lose("a block of this size is not kept"))
                 taken = min(length, here)
@@ -120,7 +120,7 @@ class FrameReader:
             payload = bytes(buffer[start : start + length])
             at = start + length
             head = head_of(kind, flags, stream_id, length)
-            lines.append(Line(head + self._detail(kind, flags, payload), _style(kind)))
+            lines.append(TraceLine(head + self._detail(kind, flags, payload), _style(kind)))
             self._fields(kind, flags, payload, lines)
         del buffer[:at]
         return lines
@@ -168,7 +168,7 @@ class FrameReader:
             self._table_limit = size
             self._decoder.set_max_table_size(size)
 
-    def _fields(self, kind: int, flags: int, payload: bytes, lines: list[Line]) -> None:
+    def _fields(self, kind: int, flags: int, payload: bytes, lines: list[TraceLine]) -> None:
         """Assemble a field block, and add lines for its fields with its last frame."""
         if kind in (h2.HEADERS, h2.PUSH_PROMISE):
             start = 1 if flags & h2.PADDED else 0
@@ -185,22 +185,22 @@ class FrameReader:
             block, self._block = bytes(self._block), None
             lines += self._decode(block)
 
-    def _decode(self, block: bytes) -> list[Line]:
+    def _decode(self, block: bytes) -> list[TraceLine]:
         if self._decoder is None:
             return []
         try:
             section = self._decoder.decode(block)
         except HPACKError as error:
             return [self._lose(str(error))]
-        lines = [Line(field_text(each.name, each.value), "", 1) for each in section.fields]
+        lines = [TraceLine(field_text(each.name, each.value), "", 1) for each in section.fields]
         if section.truncated:
-            lines.append(Line(f"and {section.count - len(section.fields):,} fields more", "dim", 1))
+            lines.append(TraceLine(f"and {section.count - len(section.fields):,} fields more", "dim", 1))
         return lines
 
-    def _lose(self, reason: str) -> Line:
+    def _lose(self, reason: str) -> TraceLine:
         self._block = None
         self._decoder = None
-        return Line(f"fields cannot be shown from here on: {reason}", "red", 1)
+        return TraceLine(f"fields cannot be shown from here on: {reason}", "red", 1)
 
 
 def head_of(kind: int, flags: int, stream_id: int, length: int) -> str:

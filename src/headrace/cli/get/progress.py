@@ -13,7 +13,7 @@ _BAR: Final = 24
 _SMOOTH: Final = 0.3  # weight of the latest interval in the speed that is shown
 
 
-class Progress:
+class DownloadProgress:
     """Several downloads together. It draws ten times a second at most; `finish` leaves a last line on the screen."""
 
     def __init__(self, stream: IO[str], clock: Callable[[], float], width: int = 80) -> None:

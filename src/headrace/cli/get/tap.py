@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from headrace.cli.figures import printable
-from headrace.cli.get.frames import FrameReader, Line, field_text
+from headrace.cli.get.frames import FrameReader, TraceLine, field_text
 from headrace.engine.h2.frames import PREFACE
 
 SENT: Final = ">"
 RECEIVED: Final = "<"
-Tell = Callable[[str, list[Line]], None]
+Report = Callable[[str, list[TraceLine]], None]
 """Called with the direction, SENT or RECEIVED, and lines that describe the bytes."""
 
 _LONGEST_HEAD: Final = 65_536
@@ -27,7 +27,7 @@ class Tap(asyncio.Protocol):
 
     __slots__ = ("_protocol", "_wire")
 
-    def __init__(self, protocol: asyncio.Protocol, tell: Tell) -> None:
+    def __init__(self, protocol: asyncio.Protocol, tell: Report) -> None:
         self._protocol = protocol
         self._wire = Wire(tell)
 
@@ -109,7 +109,7 @@ class Wire:
 
     __slots__ = ("_frames", "_heads", "_start", "_tell")
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Report) -> None:
         self._tell = tell
         self._start = b""
         self._frames: tuple[FrameReader, FrameReader] | None = None
@@ -140,14 +140,14 @@ class Wire:
         elif self._heads is not None:
             self._say(RECEIVED, self._heads.received(data))
         else:  # a server that speaks first does not speak HTTP/1.1
-            self._say(RECEIVED, [Line(f"{len(data):,} bytes before any request", "red")])
+            self._say(RECEIVED, [TraceLine(f"{len(data):,} bytes before any request", "red")])
 
     def ended(self) -> None:
         """Handle the end of the response, or of the connection."""
         if self._heads is not None:
             self._say(RECEIVED, self._heads.content_received())
 
-    def _say(self, direction: str, lines: list[Line]) -> None:
+    def _say(self, direction: str, lines: list[TraceLine]) -> None:
         if lines:
             self._tell(direction, lines)
 
@@ -174,15 +174,15 @@ class _HeadReader:
             return False
         return data[: data.find(b"\r\n") + 2].endswith(_REQUEST_ENDS)
 
-    def sent(self, data: bytes) -> list[Line]:
+    def sent(self, data: bytes) -> list[TraceLine]:
         if self.begins_request(data):
             self._awaits_response = True
             head, _, content = data.partition(b"\r\n\r\n")
             return [*_head_lines(head), *_content_line(len(content))]
         return _content_line(len(data))
 
-    def received(self, data: bytes) -> list[Line]:
-        lines: list[Line] = []
+    def received(self, data: bytes) -> list[TraceLine]:
+        lines: list[TraceLine] = []
         while self._awaits_response:
             data = self._head + data
             self._head = b""
@@ -202,20 +202,20 @@ class _HeadReader:
         self._received += len(data)
         return lines
 
-    def content_received(self) -> list[Line]:
+    def content_received(self) -> list[TraceLine]:
         """Return the line about received content, once it is complete: it comes in too many pieces for a line each."""
         count, self._received = self._received, 0
         return _content_line(count)
 
 
-def _content_line(count: int) -> list[Line]:
-    return [Line(f"{count:,} bytes of content")] if count else []
+def _content_line(count: int) -> list[TraceLine]:
+    return [TraceLine(f"{count:,} bytes of content")] if count else []
 
 
-def _head_lines(head: bytes) -> list[Line]:
+def _head_lines(head: bytes) -> list[TraceLine]:
     first, *fields = head.split(b"\r\n")
-    lines = [Line(printable(first), "bold")]
+    lines = [TraceLine(printable(first), "bold")]
     for each in fields:
         name, colon, value = each.partition(b":")
-        lines.append(Line(field_text(name, value.strip()) if colon else printable(each), "", 1))
+        lines.append(TraceLine(field_text(name, value.strip()) if colon else printable(each), "", 1))
     return lines

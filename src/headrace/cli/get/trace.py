@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final
 
 from headrace.cli.figures import duration, octets, printable
-from headrace.cli.get.frames import Line
+from headrace.cli.get.frames import TraceLine
 from headrace.cli.get.tap import SENT, Tap
 from headrace.cli.terminal import Palette
 
@@ -51,7 +51,7 @@ class Trace:
             f" content after {duration(whole_s)}"
         )
 
-    def _wire(self, number: int, direction: str, lines: list[Line]) -> None:
+    def _wire(self, number: int, direction: str, lines: list[TraceLine]) -> None:
         mark = f"#{number} " if self._connections > 1 else ""
         paint = self._palette.paint
         texts = []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 USER_AGENT: Final = "headrace"
 CACHED_TARGETS: Final = 1024
 
-Target = tuple[Origin, bytes, bytes, str]
+PlainTarget = tuple[Origin, bytes, bytes, str]
 """The target of a URL that was requested before: origin, authority, path, and its text for messages."""
 
 
@@ -56,7 +56,7 @@ class Defaults:
     def _settle(self) -> None:
         """Forget the prepared parts: a default has changed."""
         # Another thread that is preparing from the old defaults holds the old dictionary, and stores its result there.
-        self._targets: dict[str | URL, Target] = {}
+        self._targets: dict[str | URL, PlainTarget] = {}
         self._prepared: tuple[Pairs | None, Pairs] = None, []
         """The client's list of header fields, and the fields of a plain request that were made from it. One tuple,
         so that a thread stores and reads both in one step."""

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from headrace.client.calls.auth import Auth
-from headrace.client.calls.redirects import may_keep_credentials, redirected
+from headrace.client.calls.redirects import may_keep_credentials, redirect_request
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.errors import BodyConsumed, RequestError, TooManyRedirects
 from headrace.client.interface import Transport, in_this_context
 from headrace.client.message.base_response import REDIRECTS
 from headrace.client.message.content import as_content
-from headrace.client.message.incoming import no_incoming
+from headrace.client.message.incoming import no_incoming_error
 from headrace.client.message.jar import JarHolder
-from headrace.client.message.request import Call, ClientRequest, checked_request
+from headrace.client.message.request import ClientOutgoing, ClientRequest, checked_request
 from headrace.client.message.response import ClientResponse
-from headrace.client.message.streaming import Streaming, decoded_whole, told
+from headrace.client.message.streaming import Streaming, annotate_error, decode_whole
 from headrace.engine.message import parse_content_length
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SMALL: Final = 65_536
 """Most bytes of content that are read from a response that leads to another one, to keep its connection. Of a longer
 one nothing is kept."""
-PATIENCE_S: Final = 1.0
+SKIM_TIMEOUT_S: Final = 1.0
 """Seconds for reading that content."""
 _CHALLENGES: Final = frozenset((401, 407))
 
@@ -96,7 +96,7 @@ class Journey:
                         f"the request was redirected {len(history) + 1} times; max_redirects is {self._max_redirects}",
                         url=request.url.without_userinfo(),
                     )
-                following = redirected(request, response.status, response.headers["location"])
+                following = redirect_request(request, response.status, response.headers["location"])
             except RequestError as error:
                 error.came_after(response._incoming.head)
                 await response._close()
@@ -206,13 +206,13 @@ class Journey:
             try:
                 head = incoming.head
             except AttributeError:
-                raise no_incoming(incoming) from None
+                raise no_incoming_error(incoming) from None
             response = ClientResponse._received(incoming, call, head.status, None)
             response._request = request
             is_on_the_way = head.status in self._on_the_way
             if whole and not is_on_the_way:
                 content = await incoming.read()
-                response._content = await decoded_whole(head.headers, content, self._max_ratio, self._max_size)
+                response._content = await decode_whole(head.headers, content, self._max_ratio, self._max_size)
             else:
                 extra = Streaming(incoming, call, self._max_ratio, self._deadline)
                 if request.on_download is not None:
@@ -223,7 +223,7 @@ class Journey:
                     await response._read()
             response._elapsed_s = time.perf_counter() - started
         except RequestError as error:
-            told(error, call, incoming)
+            annotate_error(error, call, incoming)
             raise
         if any(name == b"set-cookie" for name, _ in head.headers):
             self._jar.extract(request.url, head.headers)
@@ -252,7 +252,7 @@ async def finish(response: ClientResponse, is_stream: bool) -> None:
         await response._close()
         return
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(SKIM_TIMEOUT_S):
             if await skim(response):
                 return
     except (RequestError, TimeoutError):
@@ -268,7 +268,7 @@ def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     return None
 
 
-def _add_cookie(call: Call, cookie: str) -> None:
+def _add_cookie(call: ClientOutgoing, cookie: str) -> None:
     """Append the jar's cookies to those that the caller gave for this request."""
     for at, (name, value) in enumerate(call.headers):
         if name == b"cookie":

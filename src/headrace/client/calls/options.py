@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack, cast
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.message.content import ContentLike, TrailersLike
 from headrace.client.message.headers import Headers, HeadersLike
-from headrace.client.message.request import ClientRequest, Progress
+from headrace.client.message.request import ClientRequest, ProgressCallback
 from headrace.client.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class RequestOptions(TypedDict, total=False):
     """A trailer section: fields as for `headers`, or a function that returns them when the content has been sent."""
     timeout: float | Timeouts | None
     """Seconds for each phase, a Timeouts, or None for no limit."""
-    on_upload: Progress | None
+    on_upload: ProgressCallback | None
     """Called with the bytes of content sent so far, and all bytes, or None when that is unknown."""
-    on_download: Progress | None
+    on_download: ProgressCallback | None
     """Called with the bytes of content received so far, and all bytes, or None when that is unknown."""
     on_informational: Callable[[int, Headers], None] | None
     """Called with status and headers of each interim (1xx) response, as it arrives."""

@@ -29,7 +29,7 @@ _OF_ORIGIN: Final = frozenset((*SECRET_NAMES, b"last-event-id"))
 """Fields for one origin alone, besides those whose names mark them as secrets."""
 
 
-def redirected(request: ClientRequest, status: int, location: str) -> ClientRequest:
+def redirect_request(request: ClientRequest, status: int, location: str) -> ClientRequest:
     """Return the request that a redirect asks for.
 
     POST becomes GET for 301 and 302, as in browsers, and every method but HEAD becomes GET for 303; else method and

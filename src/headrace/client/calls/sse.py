@@ -202,15 +202,15 @@ class EventSource:
                     for event in self._parser.feed(piece):
                         yield event
             except _TRANSIENT as error:
-                if not self._reconnect or not _comes_back(error):
+                if not self._reconnect or not _may_reconnect(error):
                     raise
             finally:
                 await pieces.aclose()
             if not self._reconnect:
                 return
-            await self._come_back()
+            await self._reconnect_stream()
 
-    async def _come_back(self) -> None:
+    async def _reconnect_stream(self) -> None:
         """Reconnect until it works or is refused; wait longer after each failure, as §9.2.3 allows."""
         failures = 0
         while not self._ended:
@@ -221,12 +221,12 @@ class EventSource:
             try:
                 await self._connect()
             except _TRANSIENT as error:
-                if not _comes_back(error):
+                if not _may_reconnect(error):
                     raise
                 failures += 1
             else:
                 return
 
 
-def _comes_back(error: RequestError) -> bool:
+def _may_reconnect(error: RequestError) -> bool:
     return not isinstance(error, (TLSError, TotalTimeout))

@@ -19,7 +19,7 @@ from headrace.client.errors import ConnectError, DNSError
 _FAMILIES: Final = (socket.AF_INET6, socket.AF_INET)
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """An address that a socket can connect to: the family, and the address in that family's form."""
 
     family: socket.AddressFamily
@@ -36,7 +36,7 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.sockaddr[1]}" if ":" in self.host else f"{self.host}:{self.sockaddr[1]}"
 
 
-async def resolve(host: str, port: int) -> list[Address]:
+async def resolve(host: str, port: int) -> list[SocketAddress]:
     """Return the addresses of `host`, in the order to try them (RFC 8305 §4): in the system's order, with families in
     turn.
 
@@ -52,23 +52,23 @@ async def resolve(host: str, port: int) -> list[Address]:
         raise DNSError(f"the host {host} cannot be found: {_lowered(error.strerror or str(error))}") from None
     except (UnicodeError, OSError) as error:
         raise DNSError(f"the host {host} cannot be looked up: {error}") from None
-    found = [Address(info[0], info[4]) for info in infos if info[0] in _FAMILIES]
+    found = [SocketAddress(info[0], info[4]) for info in infos if info[0] in _FAMILIES]
     if not found:
         raise DNSError(f"the host {host} has no address")
     return list(_in_turn(dict.fromkeys(found)))
 
 
-def _literal(host: str, port: int) -> Address | None:
+def _literal(host: str, port: int) -> SocketAddress | None:
     for family in _FAMILIES:
         try:
             socket.inet_pton(family, host)
         except (OSError, ValueError):
             continue
-        return Address(family, (host, port) if family == socket.AF_INET else (host, port, 0, 0))
+        return SocketAddress(family, (host, port) if family == socket.AF_INET else (host, port, 0, 0))
     return None
 
 
-def _in_turn(addresses: dict[Address, None]) -> Iterator[Address]:
+def _in_turn(addresses: dict[SocketAddress, None]) -> Iterator[SocketAddress]:
     """Yield the addresses with families in turn, beginning with the family of the first one."""
     first = next(iter(addresses)).family
     same = [each for each in addresses if each.family == first]
@@ -76,7 +76,9 @@ def _in_turn(addresses: dict[Address, None]) -> Iterator[Address]:
     return (each for each in chain.from_iterable(zip_longest(same, other)) if each is not None)
 
 
-async def open_socket(addresses: Sequence[Address], delay_s: float, local_address: str | None = None) -> socket.socket:
+async def open_socket(
+    addresses: Sequence[SocketAddress], delay_s: float, local_address: str | None = None
+) -> socket.socket:
     """Return a non-blocking socket that is connected to the first of `addresses` that answers.
 
     The next address is tried `delay_s` seconds after the one before, or as soon as that has failed. Raises
@@ -128,7 +130,7 @@ async def _take_back(tasks: set[asyncio.Task[socket.socket]]) -> None:
             outcome.close()
 
 
-async def _open_one(address: Address, local_address: str | None) -> socket.socket:
+async def _open_one(address: SocketAddress, local_address: str | None) -> socket.socket:
     try:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
     except OSError as error:

@@ -14,9 +14,9 @@ from headrace.client.connection.driver import CLIENT_LIMITS
 from headrace.client.interface import Origin
 from headrace.engine.limits import Limits
 
-Tap: TypeAlias = Callable[[asyncio.Protocol, Origin], asyncio.Protocol]
+TapFactory: TypeAlias = Callable[[asyncio.Protocol, Origin], asyncio.Protocol]
 OnStep: TypeAlias = Callable[[Origin, str, str], None]
-Address: TypeAlias = str | tuple[str, int]
+ResolveTo: TypeAlias = str | tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +74,12 @@ class NetworkConfig:
     """Path of a unix socket that all connections are made to; URLs give only scheme, name and path."""
     happy_eyeballs_delay_s: float = 0.25
     """Seconds before the next address of a host is tried beside those that have not answered (RFC 8305 §5)."""
-    resolve: Mapping[tuple[str, int], Address] = field(default_factory=dict)
+    resolve: Mapping[tuple[str, int], ResolveTo] = field(default_factory=dict)
     """Addresses to connect to instead: {(host, port): address or (address, port)}. Names in TLS and in requests stay.
     """
     limits: Limits = field(default_factory=lambda: CLIENT_LIMITS)
     """The engine's limits; `idle_timeout_s` and the two settings of keep-alive above take precedence."""
-    tap: Tap | None = None
+    tap: TapFactory | None = None
     """Called with each new connection and its origin; returns the protocol that stands between it and its transport."""
     on_step: OnStep | None = None
     """Called with the progress of a new connection: the origin; "resolved", "connected" or "tls"; and details for

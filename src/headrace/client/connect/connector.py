@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from headrace.client.connect.addresses import Address, open_socket, resolve
+from headrace.client.connect.addresses import SocketAddress, open_socket, resolve
 from headrace.client.connect.proxy import Proxy, ProxyRules
 from headrace.client.connect.socks import negotiate
 from headrace.client.connect.tls import ALPN, check_result, client_context, handshake_error, server_name
@@ -80,7 +80,7 @@ class Connector:
         *,
         protocols: Protocols = "any",
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        share: Callable[[Sequence[Address]], ClientDriver | None] | None = None,
+        share: Callable[[Sequence[SocketAddress]], ClientDriver | None] | None = None,
         on_handshake: Callable[[], None] | None = None,
     ) -> ClientDriver:
         """Return a connection to `origin` that is ready for requests.
@@ -145,11 +145,13 @@ class Connector:
 
     # -- reaching the other side -------------------------------------------------------------------------------
 
-    async def _reach(self, origin: Origin, share: Callable[[Sequence[Address]], ClientDriver | None] | None) -> Any:
+    async def _reach(
+        self, origin: Origin, share: Callable[[Sequence[SocketAddress]], ClientDriver | None] | None
+    ) -> Any:
         """Return a connected socket, a TunnelTransport, or an existing connection to share."""
         config = self.config
         if config.uds is not None:
-            unix = [Address(socket.AF_UNIX, os.fspath(config.uds))]
+            unix = [SocketAddress(socket.AF_UNIX, os.fspath(config.uds))]
             sock = await open_socket(unix, config.happy_eyeballs_delay_s)
             self._say(origin, "connected", str(unix[0]))
             return sock
@@ -177,7 +179,7 @@ class Connector:
         origin: Origin,
         host: str,
         port: int,
-        share: Callable[[Sequence[Address]], ClientDriver | None] | None = None,
+        share: Callable[[Sequence[SocketAddress]], ClientDriver | None] | None = None,
     ) -> socket.socket | ClientDriver:
         config = self.config
         instead = config.resolve.get((host, port))
@@ -191,7 +193,7 @@ class Connector:
                 return driver
         sock = await open_socket(addresses, config.happy_eyeballs_delay_s, config.local_address)
         if config.on_step is not None:
-            self._say(origin, "connected", str(Address(sock.family, sock.getpeername())))
+            self._say(origin, "connected", str(SocketAddress(sock.family, sock.getpeername())))
         return sock
 
     # -- TLS ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.client.connection import failures
-from headrace.client.connection.exchange import NEVER, STREAMED, Exchange
+from headrace.client.connection.exchange import NEVER, STREAMED, ClientExchange
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,7 +25,7 @@ class ExchangeTimeouts:
     __slots__ = ("_check_at", "_context", "_live", "_loop", "_shortest", "_timeouts", "_timer")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, context: contextvars.Context, live: dict[int, Exchange]
+        self, loop: asyncio.AbstractEventLoop, context: contextvars.Context, live: dict[int, ClientExchange]
     ) -> None:
         self._loop = loop
         self._context = context
@@ -40,7 +40,7 @@ class ExchangeTimeouts:
         """Return True while the timer runs."""
         return self._timer is not None
 
-    def watch(self, exchange: Exchange) -> None:
+    def watch(self, exchange: ClientExchange) -> None:
         """Start the first wait of an exchange."""
         timeouts = exchange.outgoing.timeouts
         if timeouts is not self._timeouts:  # usually the same object for all requests
@@ -68,7 +68,7 @@ class ExchangeTimeouts:
             if seconds is not None:
                 due = exchange.since + seconds
                 if due <= now + 0.001:  # a timer may fire one clock tick early
-                    exchange.fail(failures.timed_out(exchange))
+                    exchange.fail(failures.timeout_error(exchange))
                     continue
                 following = min(following, due)
             following = min(following, now + _shortest(exchange.outgoing.timeouts))  # its wait may change
@@ -83,7 +83,7 @@ class ExchangeTimeouts:
         self._check_at = NEVER
 
 
-def _limit(exchange: Exchange) -> float | None:
+def _limit(exchange: ClientExchange) -> float | None:
     """Return the limit of an exchange's present wait in seconds. None: it waits for its caller, or has no limit."""
     timeouts = exchange.outgoing.timeouts
     if exchange.is_sending:

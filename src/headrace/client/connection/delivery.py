@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.client.connection import failures
-from headrace.client.connection.exchange import STREAMED, WHOLE, Exchange
-from headrace.client.errors import too_large
+from headrace.client.connection.exchange import STREAMED, WHOLE, ClientExchange
+from headrace.client.errors import too_large_error
 from headrace.client.interface import ResponseHead
 from headrace.engine.events import ACCEPTED, DATA, INFORMATIONAL, RESET, RESPONSE, TRAILERS
 
@@ -20,7 +20,7 @@ _tuple: Final = tuple.__new__  # makes a NamedTuple in half the time
 class Delivers(failures.Fate, Protocol):
     """A connection as the delivery of its events sees it: see `ClientDriver`."""
 
-    live: dict[int, Exchange]
+    live: dict[int, ClientExchange]
     now: float
 
     def on_connection_event(self, event: Any) -> None:
@@ -74,7 +74,7 @@ def deliver(driver: Delivers, events: Sequence[Any]) -> None:
                 if exchange.buffer is not None:
                     exchange.buffer.write(event.data)
                     if exchange.most and exchange.buffer.tell() > exchange.most:
-                        exchange.fail(too_large(exchange.most))
+                        exchange.fail(too_large_error(exchange.most))
                         continue
                 elif not exchange.chunks:
                     exchange.chunks.append(event.data)
@@ -97,7 +97,7 @@ def deliver(driver: Delivers, events: Sequence[Any]) -> None:
             exchange = live.pop(event.stream_id, None)
             if exchange is not None:
                 failed += 1
-                exchange.on_failed(failures.stream_failed(driver, exchange, event))
+                exchange.on_failed(failures.stream_error(driver, exchange, event))
         elif kind == TRAILERS:
             exchange = live.pop(event.stream_id, None)
             if exchange is not None:
@@ -111,8 +111,8 @@ def deliver(driver: Delivers, events: Sequence[Any]) -> None:
             if exchange is not None:
                 if exchange.upload is not None:
                     exchange.upload.on_accepted()
-                elif exchange.way_out is not None:
-                    exchange.way_out.on_accepted()
+                elif exchange.tunnel_writer is not None:
+                    exchange.tunnel_writer.on_accepted()
         elif kind == INFORMATIONAL:
             exchange = live.get(event.stream_id)
             if exchange is not None:
@@ -123,7 +123,7 @@ def deliver(driver: Delivers, events: Sequence[Any]) -> None:
         driver.on_exchanges_ended(completed)
 
 
-def _on_head(exchange: Exchange) -> None:
+def _on_head(exchange: ClientExchange) -> None:
     """Handle the head of a response when a task waits for it, or when the request is not a plain one."""
     if exchange.has_content and exchange.outgoing.method == b"CONNECT":
         if exchange.status < 300:
@@ -134,7 +134,7 @@ def _on_head(exchange: Exchange) -> None:
         exchange.wake()
 
 
-def _on_informational(exchange: Exchange, event: Any) -> None:
+def _on_informational(exchange: ClientExchange, event: Any) -> None:
     if event.never_indexed is not None:
         exchange.note_never_indexed(event.never_indexed)
     if event.status == 100 and exchange.upload is not None:

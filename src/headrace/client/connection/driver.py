@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from headrace.client.connection import failures
 from headrace.client.connection.deadlines import ExchangeTimeouts
 from headrace.client.connection.delivery import deliver
-from headrace.client.connection.exchange import COUNTED, STREAMED, WHOLE, Exchange
+from headrace.client.connection.exchange import COUNTED, STREAMED, WHOLE, ClientExchange
 from headrace.client.connection.owner import CLIENT_LIMITS, Owner
 from headrace.client.connection.state import DriverState
 from headrace.client.connection.upload import begin_upload
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from headrace.engine.contract import ClientEngine
     from headrace.engine.limits import Limits
 
-__all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "Protocols"]
+__all__ = ["CLIENT_LIMITS", "ClientDriver", "DriverOwner", "DriverProtocols"]
 
-Protocols = Literal["alpn", "h2", "http/1.1"]
+DriverProtocols = Literal["alpn", "h2", "http/1.1"]
 DriverOwner: TypeAlias = Owner["ClientDriver"]
 
 H1_WINDOW: Final = 524_288
@@ -79,7 +79,7 @@ class ClientDriver(DriverState):
     completed: int
     engine: ClientEngine
     goaway_text: str
-    heard: int
+    bytes_before_idle: int
     http_version: str
     idle_since: float
     local: Any
@@ -95,7 +95,7 @@ class ClientDriver(DriverState):
         limits: Limits = CLIENT_LIMITS,
         *,
         origin: Origin,
-        protocols: Protocols,
+        protocols: DriverProtocols,
         owner: DriverOwner,
         wait_for_settings: bool = False,
     ) -> None:
@@ -116,9 +116,9 @@ class ClientDriver(DriverState):
         outgoing: Outgoing,
         whole: bool = False,
         *,
-        on_done: Callable[[Exchange], None] | None = None,
+        on_done: Callable[[ClientExchange], None] | None = None,
         discard: bool = False,
-    ) -> Exchange:
+    ) -> ClientExchange:
         """Send a request; call it only when `has_room`. Await `head_arrived` on the result, or pass `on_done`, which is
         called at the end. With `whole` the exchange collects the response. With `discard` it counts the content and
         forgets it.
@@ -162,7 +162,7 @@ class ClientDriver(DriverState):
                 content_length=length,
                 never_indexed=never_indexed,
             )
-        exchange = Exchange(self, outgoing, stream_id, COUNTED if discard else WHOLE if whole else STREAMED)
+        exchange = ClientExchange(self, outgoing, stream_id, COUNTED if discard else WHOLE if whole else STREAMED)
         if on_done is not None:
             exchange.is_plain = False
             exchange.on_done = on_done
@@ -188,9 +188,9 @@ class ClientDriver(DriverState):
     def give_up(self, stream_id: int, code: int) -> None:
         """Reset the stream of an exchange that our side has ended, and forget the exchange."""
         self.engine.reset_stream(stream_id, code)
-        self.let_go(stream_id)
+        self.forget_exchange(stream_id)
 
-    def let_go(self, stream_id: int) -> None:
+    def forget_exchange(self, stream_id: int) -> None:
         """Forget an exchange that has ended outside of a batch of input."""
         exchange = self.live.pop(stream_id, None)
         if exchange is None:
@@ -267,7 +267,7 @@ class ClientDriver(DriverState):
             self._drain_timer = None
         # The engine has ended every exchange. Should one be left, it must not wait for ever.
         for exchange in list(self.live.values()):
-            exchange.on_failed(failures.connection_failed(self, exchange, "it was lost"))
+            exchange.on_failed(failures.connection_lost_error(self, exchange, "it was lost"))
         self.live.clear()
         self._wake_ready()
         self._end_pings()
@@ -324,7 +324,7 @@ class ClientDriver(DriverState):
         if not self.live:
             self.idle_since = now
             if isinstance(self.engine, H1ClientConnection):
-                self.heard = self.engine.octets_in
+                self.bytes_before_idle = self.engine.octets_in
             if self._is_draining:
                 self.close()
                 return

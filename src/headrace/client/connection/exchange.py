@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.connection.heap import LARGE, expect
 from headrace.client.connection.held_response import HeldResponse
-from headrace.client.errors import RequestError, StreamConsumed, too_large
+from headrace.client.errors import RequestError, StreamConsumed, too_large_error
 from headrace.engine.errors import CANCEL
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from headrace.client.connection.interface import Link, Receiver, Sending, WayOut
+    from headrace.client.connection.interface import Link, Receiver, Sending, TunnelWriter
     from headrace.client.interface import Incoming, Outgoing, Pairs, ResponseHead
     from headrace.websocket.tunnel import Tunnel
 
@@ -38,7 +38,7 @@ _GATHERED: Final = 4_096  # size up to which pieces are joined, so that no byte 
 _FORESIGHT: Final = 64  # room made at once, as a multiple of the bytes that have come
 
 
-class Exchange:
+class ClientExchange:
     """A response on its way, for the one task that waits for it. `ClientDriver.begin` makes it."""
 
     # Each request makes one, so values that few requests change stand in the class; see server/connection/exchange.py.
@@ -68,9 +68,9 @@ class Exchange:
     """True when the request has content, or asks for a tunnel: it may be open when the response has ended."""
     is_tunnel: bool = False
     """True once a request for a tunnel was granted: the bytes that arrive are the peer's, not content."""
-    on_done: Callable[[Exchange], None] | None = None
+    on_done: Callable[[ClientExchange], None] | None = None
     """Called once when the exchange is over, from within the driver; must be quick."""
-    way_out: WayOut | None = None
+    tunnel_writer: TunnelWriter | None = None
     peer_ended: bool = False
     """True once the peer of a tunnel has ended its side."""
     _is_closed: bool = False
@@ -113,7 +113,7 @@ class Exchange:
                 raise self.error
             return self
         if not self.status:
-            raise self._why_nothing()
+            raise self._end_error()
         return HeldResponse(self)
 
     async def receive(self) -> bytes:
@@ -126,9 +126,9 @@ class Exchange:
         while not self.chunks:
             if self.is_over or self.peer_ended:
                 if self.error is not None or self._is_closed:
-                    raise self._why_nothing()
+                    raise self._end_error()
                 return b""
-            await self._news()
+            await self._wait_for_change()
         return self._take()
 
     async def read(self) -> bytes:
@@ -139,15 +139,15 @@ class Exchange:
                 self.mode = WHOLE  # collected as it arrives, without waking this task for each piece
                 self._give_credit()
                 try:
-                    await self._news()
+                    await self._wait_for_change()
                 except BaseException:
                     self.mode = STREAMED
                     self._empty_buffer()
                     raise
             else:
-                await self._news()
+                await self._wait_for_change()
         if self.error is not None or self._is_closed:
-            raise self._why_nothing()
+            raise self._end_error()
         if self.buffer is not None:
             self._empty_buffer()
         return self._take() if self.chunks else b""
@@ -155,7 +155,7 @@ class Exchange:
     def close(self) -> None:
         """Give up the rest: RST_STREAM(CANCEL), or the end of an HTTP/1.1 connection. Do nothing after the end."""
         if self.is_over:
-            self.let_be()
+            self.drop_content()
         else:
             self._is_closed = True
             self.owed = 0
@@ -183,8 +183,8 @@ class Exchange:
         if self.mode == COUNTED:
             self.received += len(data)
             self.driver.engine.acknowledge_data(self.stream_id, owed)
-        elif self.way_out is not None:
-            self.way_out.on_octets(data, owed)
+        elif self.tunnel_writer is not None:
+            self.tunnel_writer.on_octets(data, owed)
         else:
             if data:
                 chunks = self.chunks
@@ -204,7 +204,7 @@ class Exchange:
         come = sum(map(len, self.chunks)) + len(data)
         if most is not None:
             if come > most:
-                self.fail(too_large(most))
+                self.fail(too_large_error(most))
                 return False
             self.most = most
         buffer = self.buffer = io.BytesIO()
@@ -212,7 +212,7 @@ class Exchange:
         for name, value in self.head.headers:
             if name == b"content-length":
                 if most is not None and int(value) > most:
-                    self.fail(too_large(most))
+                    self.fail(too_large_error(most))
                     return False
                 self.most = 0  # no more arrives than was announced
                 room = min(int(value), room)
@@ -231,8 +231,8 @@ class Exchange:
     def on_peer_ended(self) -> None:
         """Handle that the tunnel's peer sends no more; our side stays open."""
         self.peer_ended = True
-        if self.way_out is not None:
-            self.way_out.on_peer_ended()
+        if self.tunnel_writer is not None:
+            self.tunnel_writer.on_peer_ended()
         self.wake()
 
     def on_complete(self) -> None:
@@ -288,7 +288,7 @@ class Exchange:
         owed = self.owed
         self.chunks = []
         if self.is_over:
-            self.let_be()
+            self.drop_content()
         self.owed = 0
         return data, owed
 
@@ -303,12 +303,12 @@ class Exchange:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        if self.way_out is not None:
-            self.way_out.on_over()
+        if self.tunnel_writer is not None:
+            self.tunnel_writer.on_over()
         if self.on_done is not None:
             self.on_done(self)
 
-    async def _news(self) -> None:
+    async def _wait_for_change(self) -> None:
         """Wait until something has happened; the caller checks the state."""
         if self._waiter is not None:
             raise RuntimeError("somebody waits for this response already; one task may at a time")
@@ -336,12 +336,12 @@ class Exchange:
     def _hold(self) -> None:
         """Count the unread content of a stream that has ended, until a caller takes it. Otherwise responses that end
         within their windows could pile up beside those that do not."""
-        if self.way_out is not None:
+        if self.tunnel_writer is not None:
             self.owed = 0
         else:
             self.driver.engine.hold_data(self.owed)
 
-    def let_be(self) -> None:
+    def drop_content(self) -> None:
         """Drop the rest of a response that has ended: no caller will take it."""
         if self.owed:
             self.driver.engine.hold_data(-self.owed)
@@ -360,7 +360,7 @@ class Exchange:
         if owed:
             driver.acknowledge(self.stream_id, owed)
 
-    def _why_nothing(self) -> Exception:
+    def _end_error(self) -> Exception:
         if self.error is not None:
             return self.error
         return StreamConsumed(f"the response of {self.outgoing.url or 'this request'} was closed before its end")

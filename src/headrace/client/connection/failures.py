@@ -32,7 +32,7 @@ from headrace.engine.errors import NO_ERROR, REFUSED_STREAM, error_name
 from headrace.engine.h1 import H1ClientConnection
 
 if TYPE_CHECKING:
-    from headrace.client.connection.exchange import Exchange
+    from headrace.client.connection.exchange import ClientExchange
     from headrace.engine import events
     from headrace.engine.contract import ClientEngine
 
@@ -46,36 +46,36 @@ class Fate(Protocol):
     completed: int
     engine: ClientEngine
     goaway_text: str
-    heard: int
+    bytes_before_idle: int
     http_version: str
 
 
-def stream_failed(driver: Fate, exchange: Exchange, event: events.StreamReset) -> RequestError:
+def stream_error(driver: Fate, exchange: ClientExchange, event: events.StreamReset) -> RequestError:
     """Return the error for a StreamReset of the engine."""
     cause = event.cause
     if cause == RESET_BY_PEER:
         return _reset_by_server(event.code, exchange.status > 0)
     if cause == NOT_PROCESSED:
         if exchange.status:  # the server says so of a request that it has answered
-            return connection_failed(driver, exchange, event.reason)
+            return connection_lost_error(driver, exchange, event.reason)
         why = driver.goaway_text or event.reason
         return ConnectionLost(f"the server did not process the request: {why}; {_SENT_AGAIN}", retryable=True)
     if cause in (CONNECTION_LOST, CLOSED):
-        return connection_failed(driver, exchange, event.reason)
+        return connection_lost_error(driver, exchange, event.reason)
     if cause == TIMED_OUT:
         if exchange.status == 0 or exchange.is_sending:
             return WriteTimeout(f"the server accepted none of the request's content: {event.reason}")
         return ReadTimeout(f"the response did not go on: {event.reason}")
     if cause == CONTENT_TOO_SHORT:
         if driver.cause and event.initiator == "remote":  # over HTTP/1.1: the transport has failed
-            return connection_failed(driver, exchange, event.reason)
+            return connection_lost_error(driver, exchange, event.reason)
         if exchange.status:
-            return TruncatedBody(f"the response's content is cut off: {_told(driver, event)}")
+            return TruncatedBody(f"the response's content is cut off: {_reason_of(driver, event)}")
     is_unsent = True if event.code == REFUSED_STREAM and not exchange.status else None
-    return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}", retryable=is_unsent)
+    return RemoteProtocolError(f"the server broke the protocol: {_reason_of(driver, event)}", retryable=is_unsent)
 
 
-def _told(driver: Fate, event: events.StreamReset | events.ConnectionEnded) -> str:
+def _reason_of(driver: Fate, event: events.StreamReset | events.ConnectionEnded) -> str:
     """Return the engine's reason, with the code where HTTP/2 has one, and the section."""
     where = [error_name(event.code)] if driver.http_version == "2" else []
     if event.section:
@@ -99,13 +99,13 @@ def _reset_by_server(code: int, is_answered: bool) -> StreamReset:
     return StreamReset(f"the server reset the request with {name} (RFC 9113 §6.4)", code=code)
 
 
-def connection_failed(driver: Fate, exchange: Exchange, reason: str) -> ConnectionLost:
+def connection_lost_error(driver: Fate, exchange: ClientExchange, reason: str) -> ConnectionLost:
     """Return the error of an exchange whose connection is lost."""
     when = "was complete" if exchange.status else "came"
     why = _joined(reason, driver.cause, driver.goaway_text)
     error = ConnectionLost(f"the connection ended before the response {when}: {why}")
     engine = driver.engine
-    if isinstance(engine, H1ClientConnection) and driver.completed and engine.octets_in == driver.heard:
+    if isinstance(engine, H1ClientConnection) and driver.completed and engine.octets_in == driver.bytes_before_idle:
         error.is_stale = True
     return error
 
@@ -115,7 +115,7 @@ def connection_error(driver: Fate, event: events.ConnectionEnded) -> RequestErro
     if event.initiator == "local":
         if event.code == NO_ERROR:
             return None
-        return RemoteProtocolError(f"the server broke the protocol: {_told(driver, event)}")
+        return RemoteProtocolError(f"the server broke the protocol: {_reason_of(driver, event)}")
     return ConnectionLost("the connection ended: " + _joined(event.reason, driver.cause, driver.goaway_text))
 
 
@@ -126,7 +126,7 @@ def goaway_text(code: int, debug: bytes) -> str:
     return f"the server had said GOAWAY({error_name(code)}){f': {said!r}' if said else ''} (RFC 9113 §6.8)"
 
 
-def timed_out(exchange: Exchange) -> RequestError:
+def timeout_error(exchange: ClientExchange) -> RequestError:
     """Return the error for an exchange whose timeout is over."""
     timeouts = exchange.outgoing.timeouts
     upload = exchange.upload

@@ -41,27 +41,27 @@ class HeldResponse:
         return self._exchange.info
 
     async def receive(self) -> bytes:
-        """See `Exchange.receive`."""
+        """See `ClientExchange.receive`."""
         return await self._exchange.receive()
 
     async def read(self) -> bytes:
-        """See `Exchange.read`."""
+        """See `ClientExchange.read`."""
         return await self._exchange.read()
 
     def close(self) -> None:
-        """See `Exchange.close`."""
+        """See `ClientExchange.close`."""
         self._exchange.close()
 
     def tunnel(self, receiver: Receiver) -> Tunnel:
-        """See `Exchange.tunnel`. From now on the caller must end the tunnel, and may drop this object."""
+        """See `ClientExchange.tunnel`. From now on the caller must end the tunnel, and may drop this object."""
         return self._exchange.tunnel(receiver)
 
     def __del__(self) -> None:
         exchange = self._exchange
-        if exchange.is_over or exchange.way_out is not None:
+        if exchange.is_over or exchange.tunnel_writer is not None:
             if exchange.owed and not exchange.driver.loop.is_closed():
                 # The reader has read only the head.
-                exchange.driver.loop.call_soon_threadsafe(exchange.let_be, context=exchange.driver.context.copy())
+                exchange.driver.loop.call_soon_threadsafe(exchange.drop_content, context=exchange.driver.context.copy())
             return
         loop = exchange.driver.loop
         if not loop.is_closed():

@@ -41,7 +41,7 @@ class Link(Protocol):
     def give_up(self, stream_id: int, code: int) -> None:
         """Reset a stream, and let go of its exchange."""
 
-    def let_go(self, stream_id: int) -> None:
+    def forget_exchange(self, stream_id: int) -> None:
         """Forget an exchange that has ended."""
 
 
@@ -58,7 +58,7 @@ class Receiver(Protocol):
         """Handle that the last write is accepted."""
 
 
-class WayOut(Tunnel, Protocol):
+class TunnelWriter(Tunnel, Protocol):
     """The sending side of a tunnel; the exchange notifies it of input: see `headrace.client.connection.tunnel`."""
 
     def on_octets(self, data: bytes, owed: int) -> None:
@@ -84,7 +84,7 @@ class Granted(Protocol):
     is_tunnel: bool
     peer_ended: bool
     error: Exception | None
-    way_out: WayOut | None
+    tunnel_writer: TunnelWriter | None
 
     def take_early(self) -> tuple[bytes, int]:
         """Return the bytes that arrived before the tunnel was opened, and their share of the window."""
@@ -104,7 +104,7 @@ class Streamed(Protocol):
     outgoing: Outgoing
     owed: int
     trailers: Pairs
-    way_out: WayOut | None
+    tunnel_writer: TunnelWriter | None
 
     @property
     def info(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class Streamed(Protocol):
     def close(self) -> None:
         """Give up the rest."""
 
-    def let_be(self) -> None:
+    def drop_content(self) -> None:
         """Drop the rest of a response that has ended."""
 
     def tunnel(self, receiver: Receiver) -> Tunnel:

@@ -13,7 +13,7 @@ from headrace.transport.connection import Connection
 if TYPE_CHECKING:
     import asyncio
 
-    from headrace.client.connection.exchange import Exchange
+    from headrace.client.connection.exchange import ClientExchange
     from headrace.client.interface import Origin
     from headrace.engine.contract import ClientEngine
     from headrace.engine.limits import Limits
@@ -33,10 +33,10 @@ class DriverState(Connection):
         "_ready_waiters",
         "_tls",
         "announced_origins",
+        "bytes_before_idle",
         "cause",
         "completed",
         "goaway_text",
-        "heard",
         "http_version",
         "idle_since",
         "is_ready",
@@ -54,7 +54,7 @@ class DriverState(Connection):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, origin: Origin) -> None:
         super().__init__(loop, limits.stalled_send_timeout_s)
-        self.live: dict[int, Exchange] = {}
+        self.live: dict[int, ClientExchange] = {}
         """Exchanges that are not over, by stream."""
         self.now: float = loop.time()
         """The event loop's time at the last input."""
@@ -76,7 +76,7 @@ class DriverState(Connection):
         """The entries of ORIGIN frames, None before the first frame (RFC 8336 §2.3)."""
         self.peer: Any = None
         self.local: Any = None
-        self.heard: int = 0
+        self.bytes_before_idle: int = 0
         """Bytes that arrived over HTTP/1.1 before `live` was last empty."""
         self.cause: str = ""
         """The operating system's reason for the end of the connection."""

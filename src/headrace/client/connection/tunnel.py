@@ -109,7 +109,7 @@ class ExchangeTunnel:
     def _end_if_both(self) -> None:
         exchange = self._exchange
         if self._ended and exchange.peer_ended and not exchange.is_over:
-            exchange.driver.let_go(exchange.stream_id)
+            exchange.driver.forget_exchange(exchange.stream_id)
 
     def _wake(self) -> None:
         waiters = self._waiters
@@ -131,15 +131,15 @@ def open_tunnel(exchange: Granted, receiver: Receiver) -> ExchangeTunnel:
     when the tunnel is lost already."""
     if exchange.error is not None:
         raise exchange.error
-    if not exchange.is_tunnel or exchange.way_out is not None:
+    if not exchange.is_tunnel or exchange.tunnel_writer is not None:
         raise RuntimeError("no tunnel is open here: the request asked for none, or the server did not grant it")
     if exchange.is_over:
         raise ConnectionLost("the tunnel was closed", url=exchange.outgoing.url)
-    way_out = ExchangeTunnel(exchange, receiver)
+    tunnel_writer = ExchangeTunnel(exchange, receiver)
     data, owed = exchange.take_early()
-    exchange.way_out = way_out
+    exchange.tunnel_writer = tunnel_writer
     if data or owed:
         receiver.on_octets(data, owed, False)
     if exchange.peer_ended:
-        way_out.on_peer_ended()
-    return way_out
+        tunnel_writer.on_peer_ended()
+    return tunnel_writer

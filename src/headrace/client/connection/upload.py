@@ -18,7 +18,7 @@ from headrace.engine.errors import LocalError, StreamClosedError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from headrace.client.connection.exchange import Exchange
+    from headrace.client.connection.exchange import ClientExchange
     from headrace.client.interface import Content, Pairs
 
 PIECE: Final = 65_536  # bytes given to the engine at once
@@ -26,12 +26,12 @@ CONTINUE_S: Final = 1.0  # seconds to wait for 100 (Continue); then the content 
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
-class Upload:
+class RequestUpload:
     """Base of both kinds. `begin` starts the upload, `stop` ends it for good; the driver calls the other methods."""
 
     __slots__ = ("_exchange", "_timer", "is_blocked")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: ClientExchange) -> None:
         self._exchange = exchange
         self._timer: asyncio.TimerHandle | None = None
         self.is_blocked: bool = False
@@ -84,12 +84,12 @@ class Upload:
         exchange.since = exchange.driver.loop.time()
 
 
-class OctetsUpload(Upload):
+class BytesUpload(RequestUpload):
     """Content that is all there. `_sent` counts the bytes that the engine has."""
 
     __slots__ = ("_content", "_sent")
 
-    def __init__(self, exchange: Exchange, content: bytes) -> None:
+    def __init__(self, exchange: ClientExchange, content: bytes) -> None:
         super().__init__(exchange)
         self._content = content
         self._sent = 0
@@ -120,12 +120,12 @@ class OctetsUpload(Upload):
         self._exchange.on_sent()
 
 
-class ContentUpload(Upload):
+class ContentUpload(RequestUpload):
     """Content from an async iterator."""
 
     __slots__ = ("_content", "_context", "_task", "_waiter")
 
-    def __init__(self, exchange: Exchange, content: Content) -> None:
+    def __init__(self, exchange: ClientExchange, content: Content) -> None:
         super().__init__(exchange)
         self._content = content
         self._context = contextvars.copy_context()  # the caller's context: the iterator is the caller's code
@@ -213,21 +213,21 @@ class ContentUpload(Upload):
                 self._waiter = None
 
 
-def begin_upload(exchange: Exchange, content: bytes | Content) -> None:
+def begin_upload(exchange: ClientExchange, content: bytes | Content) -> None:
     """Begin to send a request's content. Small content goes to the engine at once, without an Upload."""
     outgoing = exchange.outgoing
     waits = awaits_continue(outgoing.headers)
-    upload: Upload
+    upload: RequestUpload
     if not isinstance(content, bytes):
         upload = exchange.upload = ContentUpload(exchange, content)
         upload.begin(waits)
     elif waits or len(content) > PIECE or outgoing.on_sent is not None:
-        upload = exchange.upload = OctetsUpload(exchange, content)
+        upload = exchange.upload = BytesUpload(exchange, content)
         upload.begin(waits)
     elif exchange.driver.engine.send_data(exchange.stream_id, content, True):
         exchange.on_sent()
     else:
-        octets = exchange.upload = OctetsUpload(exchange, content)
+        octets = exchange.upload = BytesUpload(exchange, content)
         octets.wait_for_all()
 
 

@@ -8,22 +8,22 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from headrace.client.errors import HTTPStatusError, StreamConsumed, too_large
+from headrace.client.errors import HTTPStatusError, StreamConsumed, too_large_error
 from headrace.client.interface import Incoming, ResponseHead
 from headrace.client.message.decoding import MAX_RATIO
 from headrace.client.message.encode import encode_content
 from headrace.client.message.headers import Headers, HeadersLike
 from headrace.client.message.incoming import Received
-from headrace.client.message.request import Call, ClientRequest
+from headrace.client.message.request import ClientOutgoing, ClientRequest
 from headrace.client.message.streaming import (
     Streaming,
-    again,
-    decoded_at_once,
-    decoded_text,
-    lines_of,
-    pieces_of,
-    sized,
-    told,
+    annotate_error,
+    cut_pieces,
+    decode_at_once,
+    decode_text,
+    iterate_pieces,
+    split_bytes,
+    split_text,
 )
 from headrace.client.message.text import charset_by_mark, charset_of, is_text_codec
 from headrace.client.message.url import URL
@@ -57,7 +57,7 @@ class BaseResponse:
 
     # `_received` and the constructor set these. The other attributes are made when they are first read: most never are.
     _incoming: Incoming
-    _call: Call | None
+    _call: ClientOutgoing | None
     _content: bytes | None  # decoded; None until it is read
     _elapsed_s: float
     status: int
@@ -94,7 +94,7 @@ class BaseResponse:
         self._incoming = Received(ResponseHead(status, fields.raw, http_version), octets, Headers(trailers).raw)
         self._call = None
         self._elapsed_s = 0.0
-        self._content = decoded_at_once(fields.raw, octets, MAX_RATIO)
+        self._content = decode_at_once(fields.raw, octets, MAX_RATIO)
         if request is not None:
             if not isinstance(request, ClientRequest):
                 raise TypeError(f"a response to the client has a headrace.ClientRequest, not {kind_of(request)}")
@@ -102,7 +102,7 @@ class BaseResponse:
 
     @classmethod
     def _received(
-        cls, incoming: Incoming, call: Call, status: int, content: bytes | None, elapsed_s: float = 0.0
+        cls, incoming: Incoming, call: ClientOutgoing, status: int, content: bytes | None, elapsed_s: float = 0.0
     ) -> Self:
         """Return the response that `incoming` brings, for the client. `content` is None until it is read."""
         response = cls.__new__(cls)
@@ -346,8 +346,8 @@ class BaseResponse:
             most = extra.call.max_size
             if not await extra.collect(most):
                 assert most is not None
-                error = too_large(most)
-                told(error, extra.call, extra.incoming)
+                error = too_large_error(most)
+                annotate_error(error, extra.call, extra.incoming)
                 await self._close()
                 raise error
             self._content = b"".join(extra.collected)
@@ -357,18 +357,18 @@ class BaseResponse:
     def _iter_raw(self, chunk_size: int | None) -> AsyncGenerator[bytes, None]:
         if not hasattr(self, "_extra"):
             raise StreamConsumed("the response is whole, and its codings are taken off: see content")
-        return sized(self._extra.raw(), chunk_size)
+        return cut_pieces(self._extra.raw(), chunk_size)
 
     def _iter_bytes(self, chunk_size: int | None) -> AsyncGenerator[bytes, None]:
         if self._content is not None:
-            return again(pieces_of(self._content, chunk_size))
-        return sized(self._extra.decoded(), chunk_size)
+            return iterate_pieces(split_bytes(self._content, chunk_size))
+        return cut_pieces(self._extra.decoded(), chunk_size)
 
     def _iter_text(self, chunk_size: int | None) -> AsyncGenerator[str, None]:
-        return decoded_text(self._iter_bytes(chunk_size), self.encoding)
+        return decode_text(self._iter_bytes(chunk_size), self.encoding)
 
     def _iter_lines(self) -> AsyncGenerator[str, None]:
-        return lines_of(self._iter_text(None))
+        return split_text(self._iter_text(None))
 
     async def _close(self) -> None:
         if hasattr(self, "_extra"):

@@ -35,7 +35,7 @@ _ALIASES: Final = {"x-gzip": "gzip"}  # RFC 9110 §8.4.1.3
 _ZSTD_WINDOW_LOG: Final = 23  # 8 MiB: a decoder for the web needs no more (RFC 9659 §3)
 
 
-class Decoder(Protocol):
+class CodingDecoder(Protocol):
     """Removes one content coding."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -69,7 +69,7 @@ class _Malformed(Exception):
     pass
 
 
-class _Zlib:
+class _ZlibDecoder:
     """gzip, of any number of members (RFC 1952 §2.2); or deflate, with its zlib wrapper as RFC 9110 §8.4.1.2 has it, or
     bare, as several servers send it."""
 
@@ -119,7 +119,7 @@ class _Zlib:
             raise _Malformed("it ends in the middle")
 
 
-class _Brotli:
+class _BrotliDecoder:
     def __init__(self) -> None:
         module = _module("br")
         assert module is not None
@@ -148,7 +148,7 @@ class _Brotli:
             raise _Malformed("it ends in the middle")
 
 
-class _Zstd:
+class _ZstdDecoder:
     def __init__(self) -> None:
         self._module: Any = _module("zstd")
         self._inflate = self._new()
@@ -216,7 +216,7 @@ class ContentDecoder:
         if len(codings) > MAX_CODINGS:
             raise DecodingError(f"the response has {len(codings)} content codings; at most {MAX_CODINGS} are taken off")
         self._codings = ", ".join(codings)
-        self._chain: list[Decoder] = [_decoder(coding) for coding in reversed(codings)]
+        self._chain: list[CodingDecoder] = [_decoder(coding) for coding in reversed(codings)]
         self._max_ratio = max_ratio
         self._taken = 0
         self._given = [0] * len(codings)
@@ -264,12 +264,12 @@ class ContentDecoder:
         return DecodingError(f"the response's content is not {self._codings}, as its content-encoding says: {fault}")
 
 
-def _decoder(coding: str) -> Decoder:
+def _decoder(coding: str) -> CodingDecoder:
     if coding == "br":
-        return _Brotli()
+        return _BrotliDecoder()
     if coding == "zstd":
-        return _Zstd()
-    return _Zlib(coding == "gzip")
+        return _ZstdDecoder()
+    return _ZlibDecoder(coding == "gzip")
 
 
 def codings_of(content_encoding: str) -> list[str]:

@@ -8,7 +8,7 @@ from headrace.client.interface import Pairs, ResponseHead
 from headrace.transport.kinds import kind_of
 
 
-def no_incoming(answer: object) -> TypeError:
+def no_incoming_error(answer: object) -> TypeError:
     """Return the error for a transport's answer that has no head."""
     return TypeError(f"a transport answers with a headrace.client.Incoming, not with {kind_of(answer)}")
 

@@ -16,7 +16,7 @@ from headrace.engine.fields import is_authority, is_token
 from headrace.engine.message import parse_content_length
 from headrace.transport.kinds import kind_of
 
-Progress: TypeAlias = Callable[[int, int | None], None]
+ProgressCallback: TypeAlias = Callable[[int, int | None], None]
 """A function that is called with the bytes so far, and with the bytes in all, or None when that is unknown."""
 
 KEPT_INFORMATIONAL: Final = 32  # for one response: the caller is notified of more, and they are not kept
@@ -37,7 +37,7 @@ _METHODS: Final = {
 }
 
 
-class Call(Outgoing):
+class ClientOutgoing(Outgoing):
     """A request in the form that the client hands to its transport. It keeps the interim responses."""
 
     __slots__ = ("informational", "notify")
@@ -120,8 +120,8 @@ class ClientRequest:
         json: Any = None,
         trailers: TrailersLike | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        on_upload: Progress | None = None,
-        on_download: Progress | None = None,
+        on_upload: ProgressCallback | None = None,
+        on_download: ProgressCallback | None = None,
         on_informational: Callable[[int, Headers], None] | None = None,
     ) -> None:
         self.method: str = check_method(method)
@@ -135,8 +135,8 @@ class ClientRequest:
         if media_type is not None and "content-type" not in self.headers:
             self.headers["content-type"] = media_type
         self.timeouts: Timeouts = timeouts
-        self.on_upload: Progress | None = on_upload
-        self.on_download: Progress | None = on_download
+        self.on_upload: ProgressCallback | None = on_upload
+        self.on_download: ProgressCallback | None = on_download
         self.on_informational: Callable[[int, Headers], None] | None = on_informational
         self.extensions: dict[str, Any] = {}
 
@@ -159,7 +159,7 @@ class ClientRequest:
         new.extensions = self.extensions.copy()
         return new
 
-    def outgoing(self) -> Call:
+    def outgoing(self) -> ClientOutgoing:
         """Return the request in the form that a transport takes. Raises InvalidURL for a URL that requests cannot go
         to, and ValueError for headers that belong to the connection."""
         url = self.url
@@ -179,7 +179,9 @@ class ClientRequest:
             else:
                 raise ValueError(f"the header {name.decode()} belongs to the connection, not to a request")
         method = _METHODS.get(self.method) or self.method.encode()
-        call = Call(method, url.origin, authority, url.raw_path, fields, content, url.without_userinfo(), self.timeouts)
+        call = ClientOutgoing(
+            method, url.origin, authority, url.raw_path, fields, content, url.without_userinfo(), self.timeouts
+        )
         if self.on_upload is not None:
             counter = _Counter(self.on_upload, len(content) if isinstance(content, bytes) else content.length)
             call.on_sent = in_this_context(counter)
@@ -199,16 +201,16 @@ def checked_request(request: object) -> ClientRequest:
 class _Counter:
     """Adds up the bytes sent, and notifies the caller."""
 
-    __slots__ = ("_sent", "_tell", "_total")
+    __slots__ = ("_notify", "_sent", "_total")
 
-    def __init__(self, tell: Progress, total: int | None) -> None:
-        self._tell = tell
+    def __init__(self, notify: ProgressCallback, total: int | None) -> None:
+        self._notify = notify
         self._total = total
         self._sent = 0
 
     def __call__(self, count: int) -> None:
         self._sent += count
-        self._tell(self._sent, self._total)
+        self._notify(self._sent, self._total)
 
 
 def check_method(method: str) -> str:

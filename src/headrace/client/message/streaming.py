@@ -7,11 +7,11 @@ import codecs
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Final
 
-from headrace.client.deadline import until
-from headrace.client.errors import RequestError, StreamConsumed, too_large
+from headrace.client.deadline import await_until
+from headrace.client.errors import RequestError, StreamConsumed, too_large_error
 from headrace.client.interface import Incoming, Pairs
 from headrace.client.message.decoding import ContentDecoder, codings_of
-from headrace.client.message.request import Call
+from headrace.client.message.request import ClientOutgoing
 from headrace.client.message.text import LineSplitter
 
 MAX_RESPONSE_SIZE: Final = 268_435_456
@@ -43,9 +43,9 @@ class Streaming:
         "total",
     )
 
-    def __init__(self, incoming: Incoming, call: Call, max_ratio: int | None, deadline: float | None) -> None:
+    def __init__(self, incoming: Incoming, call: ClientOutgoing, max_ratio: int | None, deadline: float | None) -> None:
         self.incoming: Incoming = incoming
-        self.call: Call = call
+        self.call: ClientOutgoing = call
         self.decoder: ContentDecoder | None = None
         self.deadline: float | None = deadline
         self.downloaded: int = 0
@@ -60,7 +60,7 @@ class Streaming:
             self.decoder = decoder_for(incoming.head.headers, max_ratio)
         except RequestError as error:
             incoming.close()
-            told(error, call, incoming)
+            annotate_error(error, call, incoming)
             raise
 
     async def raw(self) -> AsyncGenerator[bytes, None]:
@@ -76,7 +76,7 @@ class Streaming:
                 yield piece
             self.is_ended = True
         except RequestError as error:
-            told(error, self.call, self.incoming)
+            annotate_error(error, self.call, self.incoming)
             raise
         finally:
             if not self.is_ended:
@@ -85,7 +85,7 @@ class Streaming:
     async def _receive(self) -> bytes:
         if self.deadline is None:
             return await self.incoming.receive()
-        return await until(self.deadline, self.incoming.receive(), self.call.url)
+        return await await_until(self.deadline, self.incoming.receive(), self.call.url)
 
     async def decoded(self) -> AsyncGenerator[bytes, None]:
         """Yield the content without its codings."""
@@ -107,7 +107,7 @@ class Streaming:
                         await asyncio.sleep(0)
             decoder.finish()
         except RequestError as error:
-            told(error, self.call, self.incoming)
+            annotate_error(error, self.call, self.incoming)
             raise
         finally:
             await raw.aclose()
@@ -148,7 +148,7 @@ class Streaming:
             self.incoming.close()
 
 
-async def sized(source: AsyncGenerator[bytes, None], size: int | None) -> AsyncGenerator[bytes, None]:
+async def cut_pieces(source: AsyncGenerator[bytes, None], size: int | None) -> AsyncGenerator[bytes, None]:
     """Yield the bytes of an async generator in pieces of `size`, the last one shorter. It is closed with this one."""
     held = bytearray()
     try:
@@ -166,7 +166,7 @@ async def sized(source: AsyncGenerator[bytes, None], size: int | None) -> AsyncG
         await source.aclose()
 
 
-async def decoded_text(source: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[str, None]:
+async def decode_text(source: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[str, None]:
     """Yield the text of an async generator of bytes. It is closed with this one."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     try:
@@ -179,7 +179,7 @@ async def decoded_text(source: AsyncGenerator[bytes, None], encoding: str) -> As
         await source.aclose()
 
 
-async def lines_of(source: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+async def split_text(source: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
     """Yield the lines of an async generator of text, without their ends. It is closed with this one."""
     splitter = LineSplitter()
     try:
@@ -192,13 +192,13 @@ async def lines_of(source: AsyncGenerator[str, None]) -> AsyncGenerator[str, Non
         await source.aclose()
 
 
-async def again(pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+async def iterate_pieces(pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
     """Yield pieces that are already there."""
     for piece in pieces:
         yield piece
 
 
-def pieces_of(content: bytes, size: int | None) -> Sequence[bytes]:
+def split_bytes(content: bytes, size: int | None) -> Sequence[bytes]:
     """Return bytes in pieces of `size`."""
     if size is None:
         return [content] if content else []
@@ -215,11 +215,11 @@ def decoder_for(headers: Pairs, max_ratio: int | None) -> ContentDecoder | None:
     return ContentDecoder(codings, max_ratio) if codings else None
 
 
-async def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None, most: int | None = None) -> bytes:
+async def decode_whole(headers: Pairs, content: bytes, max_ratio: int | None, most: int | None = None) -> bytes:
     """Return whole content without its codings; let other tasks run when that is much work. Raises DecodingError,
     and ResponseTooLarge for more than `most` bytes."""
     if most is not None and len(content) > most:
-        raise too_large(most)
+        raise too_large_error(most)
     decoder = decoder_for(headers, max_ratio)
     if decoder is None or not content:
         return content
@@ -229,7 +229,7 @@ async def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None, m
         pieces.append(piece)
         size += len(piece)
         if most is not None and size > most:
-            raise too_large(most)
+            raise too_large_error(most)
         work += len(piece) + WORK_OF_A_STEP
         if work > WORK_AT_ONCE:
             work = 0
@@ -238,7 +238,7 @@ async def decoded_whole(headers: Pairs, content: bytes, max_ratio: int | None, m
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def decoded_at_once(headers: Pairs, content: bytes, max_ratio: int | None) -> bytes:
+def decode_at_once(headers: Pairs, content: bytes, max_ratio: int | None) -> bytes:
     """Return the content of a response that a program has made itself, without its codings. Raises DecodingError."""
     decoder = decoder_for(headers, max_ratio)
     if decoder is None or not content:
@@ -248,7 +248,7 @@ def decoded_at_once(headers: Pairs, content: bytes, max_ratio: int | None) -> by
     return decoded
 
 
-def told(error: RequestError, call: Call, incoming: Incoming | None = None) -> None:
+def annotate_error(error: RequestError, call: ClientOutgoing, incoming: Incoming | None = None) -> None:
     """Add the URL and the head of the response to an error that has none."""
     if not error.url:
         error.url = call.url

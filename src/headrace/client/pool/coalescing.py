@@ -13,12 +13,12 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.client.connect.addresses import Address
+    from headrace.client.connect.addresses import SocketAddress
     from headrace.client.connection.driver import ClientDriver
     from headrace.client.interface import Origin
 
 
-def may_share(driver: ClientDriver, made_for: Origin, other: Origin, addresses: Sequence[Address]) -> bool:
+def may_share(driver: ClientDriver, made_for: Origin, other: Origin, addresses: Sequence[SocketAddress]) -> bool:
     """Return True when requests for `other`, whose addresses are `addresses`, may use `driver`, which was made for
     `made_for`."""
     if driver.http_version != "2" or not driver.is_usable or made_for.scheme != "https" or other.scheme != "https":

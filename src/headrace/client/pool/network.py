@@ -2,9 +2,9 @@
 certainly not processed.
 
 A request that finds room goes straight to its connection: no task, no timer, one future. All others wait in their
-origin's queue for a connection with room: one future each, and one timer per origin for their timeouts (`patience`). A
-task of the pool makes a connection, not a request's task, so a caller that gives up, or has little time, takes nothing
-from others.
+origin's queue for a connection with room: one future each, and one timer per origin for their timeouts (`wait_clock`).
+A task of the pool makes a connection, not a request's task, so a caller that gives up, or has little time, takes
+nothing from others.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from headrace.client.connect.config import NetworkConfig
 from headrace.client.connect.connector import Connector
 from headrace.client.connection.delivery import MISDIRECTED
 from headrace.client.connection.driver import ClientDriver
-from headrace.client.connection.exchange import Exchange
+from headrace.client.connection.exchange import ClientExchange
 from headrace.client.connection.held_response import HeldResponse
 from headrace.client.errors import ConnectError, PoolError, RequestError, RequestTimeout
 from headrace.client.interface import Incoming, Outgoing
 from headrace.client.pool.coalescing import is_announced
 from headrace.client.pool.http_proxies import HTTPProxies
 from headrace.client.pool.opening import ConnectionOpener, Connects
-from headrace.client.pool.patience import Attempt, Patience, Waiter
-from headrace.client.pool.place import CONNECT, REQUEST, WEBSOCKET, Place
+from headrace.client.pool.place import CONNECT, REQUEST, WEBSOCKET, OriginPlace
 from headrace.client.pool.policy import Close, Open, Policy, Pool, Refuse, Start
 from headrace.client.pool.pooled_connection import PooledConnection
 from headrace.client.pool.replay import is_replayable, may_replay
 from headrace.client.pool.stats import PoolStats, stats_of
+from headrace.client.pool.wait_clock import Attempt, WaitClock, Waiter
 
 
 def own_connector(config: NetworkConfig) -> Connector:
@@ -53,7 +53,7 @@ class NetworkTransport:
         self.links: dict[ClientDriver, PooledConnection] = {}
         """Connections whose transport is open, also those that the pool no longer counts."""
         self._opening = ConnectionOpener(self, connector if own is None else own, own)
-        self._patience: dict[Place, Patience] = {}
+        self._clocks: dict[OriginPlace, WaitClock] = {}
         self._is_closed = False
         self._all_gone: asyncio.Future[None] | None = None
 
@@ -113,7 +113,7 @@ class NetworkTransport:
                 continue
             return incoming
 
-    def _may_redirect(self, exchange: Exchange) -> bool:
+    def _may_redirect(self, exchange: ClientExchange) -> bool:
         """Return True when a request that got 421 should be sent once more on another connection (RFC 9110 §15.5.20).
         Then this origin no longer uses the connection that answered 421."""
         outgoing, driver = exchange.outgoing, cast("ClientDriver", exchange.driver)  # the pool has only ClientDrivers
@@ -132,7 +132,7 @@ class NetworkTransport:
         driver.drain(driver.loop.time() + self.config.drain_timeout_s)
         return True
 
-    async def _wait(self, outgoing: Outgoing, whole: bool, kind: int, is_again: bool) -> Exchange:
+    async def _wait(self, outgoing: Outgoing, whole: bool, kind: int, is_again: bool) -> ClientExchange:
         """Begin the request on a connection with room, now or as soon as there is one."""
         pool = self.pool
         if self._is_closed:
@@ -146,7 +146,7 @@ class NetworkTransport:
         self._serve(place)
         future = waiter.future
         if not future.done():
-            self._patience_of(place).joined(waiter)
+            self._clock_of(place).joined(waiter)
         try:
             return await future
         except BaseException:
@@ -156,30 +156,30 @@ class NetworkTransport:
         finally:
             self._settle(place)
 
-    def _patience_of(self, place: Place) -> Patience:
-        patience = self._patience.get(place)
-        if patience is None:
-            patience = self._patience[place] = Patience(place, self.pool, self)
-        return patience
+    def _clock_of(self, place: OriginPlace) -> WaitClock:
+        clock = self._clocks.get(place)
+        if clock is None:
+            clock = self._clocks[place] = WaitClock(place, self.pool, self)
+        return clock
 
-    def _settle(self, place: Place) -> None:
+    def _settle(self, place: OriginPlace) -> None:
         """Drop an origin's clock when no request waits and no attempt is under way."""
         if not (place.requests or place.tunnels or place.attempts or place.spare_attempts):
-            patience = self._patience.pop(place, None)
-            if patience is not None:
-                patience.stop()
+            clock = self._clocks.pop(place, None)
+            if clock is not None:
+                clock.stop()
 
-    def attempts_of(self, place: Place) -> list[PooledConnection]:
-        """See `patience.Attempts`."""
+    def attempts_of(self, place: OriginPlace) -> list[PooledConnection]:
+        """See `wait_clock.Attempts`."""
         return self._opening.attempts_of(place)
 
     def give_up(self, waiter: Waiter, error: RequestTimeout) -> None:
-        """See `patience.Attempts`."""
+        """See `wait_clock.Attempts`."""
         if self._remove(waiter):
             waiter.fail(error)
 
     def abandon(self, attempt: Attempt, error: RequestTimeout) -> None:
-        """See `patience.Attempts`."""
+        """See `wait_clock.Attempts`."""
         assert isinstance(attempt, PooledConnection)
         self.failed(attempt, error)
         if attempt.task is not None:
@@ -187,7 +187,7 @@ class NetworkTransport:
 
     # -- carrying out what the pool decides --------------------------------------------------------------------
 
-    def _serve(self, place: Place) -> None:
+    def _serve(self, place: OriginPlace) -> None:
         next_step = self.pool.next_step
         while (step := next_step(place)) is not None:
             if isinstance(step, Start):
@@ -216,7 +216,7 @@ class NetworkTransport:
         assert isinstance(driver, ClientDriver)
         link = self.links[driver]
         if waiter.future.done():  # its caller has given up, and has not yet removed it
-            self.pool.came_back(driver)
+            self.pool.return_connection(driver)
             return
         link.has_begun = True
         link.is_tunnel = waiter.kind != REQUEST and driver.http_version != "2"
@@ -224,11 +224,11 @@ class NetworkTransport:
             exchange = waiter.context.run(driver.begin, waiter.outgoing, waiter.whole)
         except Exception as error:  # such as a field that must not be sent: only the caller is at fault
             waiter.fail(error)
-            self.pool.came_back(driver)
+            self.pool.return_connection(driver)
         else:
             waiter.future.set_result(exchange)
 
-    def _serve_many(self, places: Sequence[Place], *, starved: bool) -> None:
+    def _serve_many(self, places: Sequence[OriginPlace], *, starved: bool) -> None:
         """Serve the requests that wait at `places`; with `starved`, also those that need a new connection."""
         for place in self.pool.in_order(places, starved=starved):
             self._serve(place)
@@ -257,15 +257,15 @@ class NetworkTransport:
         self.attempt_ended(link.place)
         self._serve_many((), starved=True)
 
-    def attempt_ended(self, place: Place) -> None:
+    def attempt_ended(self, place: OriginPlace) -> None:
         """Serve the waiting requests. For those that still wait, another limit counts now."""
         self._serve(place)
-        self._patience_of(place).changed()
+        self._clock_of(place).changed()
         self._settle(place)
 
-    def attempt_changed(self, place: Place) -> None:
+    def attempt_changed(self, place: OriginPlace) -> None:
         """Handle that an attempt has begun or reached TLS: another limit counts for the waiting requests."""
-        self._patience_of(place).changed()
+        self._clock_of(place).changed()
 
     def has_room(self, driver: ClientDriver) -> None:
         """Serve the requests that `driver` may have room for. Called only while a request waits."""
@@ -295,7 +295,7 @@ class NetworkTransport:
         if self.links.pop(driver, None) is None:
             return
         if not link.has_begun:
-            self.pool.never_began(link.place)
+            self.pool.record_barren(link.place)
         places = self.pool.lost(driver)
         if not self._is_closed:
             self._serve_many(places, starved=True)

@@ -14,12 +14,12 @@ from headrace.client.timeouts import NO_TIMEOUTS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.client.connect.addresses import Address
+    from headrace.client.connect.addresses import SocketAddress
     from headrace.client.connect.config import NetworkConfig
     from headrace.client.connect.connector import Connector
     from headrace.client.connection.driver import ClientDriver, DriverOwner
     from headrace.client.interface import Origin
-    from headrace.client.pool.place import Place
+    from headrace.client.pool.place import OriginPlace
     from headrace.client.pool.policy import Open
 
 
@@ -40,7 +40,7 @@ class Opens(Keeper, Protocol):
     def failed(self, link: PooledConnection, error: Exception) -> None:
         """Fail the requests that depended on an attempt."""
 
-    def attempt_ended(self, place: Place) -> None:
+    def attempt_ended(self, place: OriginPlace) -> None:
         """Serve the waiting requests: an attempt has ended."""
 
 
@@ -76,7 +76,7 @@ class ConnectionOpener:
         }
         if self._own is not None and self._may_share(step):
 
-            def share(addresses: Sequence[Address]) -> ClientDriver | None:
+            def share(addresses: Sequence[SocketAddress]) -> ClientDriver | None:
                 return self._shareable(place, addresses)
 
             options["share"] = share
@@ -101,7 +101,7 @@ class ConnectionOpener:
         config = self._network.config
         return config.coalesce and config.http2 and not step.is_spare and not step.place.is_alone
 
-    def _shareable(self, place: Place, addresses: Sequence[Address]) -> ClientDriver | None:
+    def _shareable(self, place: OriginPlace, addresses: Sequence[SocketAddress]) -> ClientDriver | None:
         if not place.is_waited_for:
             return None
         for driver, link in self._network.links.items():
@@ -111,11 +111,11 @@ class ConnectionOpener:
                 return driver
         return None
 
-    def _is_proxied(self, place: Place) -> bool:
+    def _is_proxied(self, place: OriginPlace) -> bool:
         own = self._own
         return own is None or self._network.config.uds is not None or own.proxy_for(place.origin) is not None
 
-    def attempts_of(self, place: Place) -> list[PooledConnection]:
+    def attempts_of(self, place: OriginPlace) -> list[PooledConnection]:
         """Return the attempts that are under way for an origin."""
         return [
             link

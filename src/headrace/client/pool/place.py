@@ -52,21 +52,21 @@ class Ticket:
 
     __slots__ = ("kind", "place", "serial")
 
-    def __init__(self, place: Place, kind: int, serial: int) -> None:
-        self.place: Place = place
+    def __init__(self, place: OriginPlace, kind: int, serial: int) -> None:
+        self.place: OriginPlace = place
         self.kind: int = kind
         self.serial: int = serial
 
 
 class Known(NamedTuple):
-    """The facts that the pool keeps about an origin without connections; see `Place`."""
+    """The facts that the pool keeps about an origin without connections; see `OriginPlace`."""
 
     speaks: str | None
     websockets_over_h2: bool | None
     is_alone: bool
 
 
-class Place:
+class OriginPlace:
     """One origin: its connections, those under way, and the waiting requests."""
 
     __slots__ = (

@@ -5,9 +5,9 @@ The owner reports events to the pool (`enqueue`, `opened`, `failed`, `unusable`,
 `next_step` returns one at a time, until there is nothing to do. The owner carries the steps out. So each decision can
 be read from a table, and a test needs neither a socket nor a clock.
 
-Each origin has a `Place` with one queue: first come, first served. WebSockets stand in the same order, but in a queue
-of their own, because existing connections may be of no use to them. Then they wait, and no other request waits for
-them.
+Each origin has an `OriginPlace` with one queue: first come, first served. WebSockets stand in the same order, but in a
+queue of their own, because existing connections may be of no use to them. Then they wait, and no other request waits
+for them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from headrace.client.interface import Origin
-from headrace.client.pool.place import REQUEST, WEBSOCKET, Known, Member, Place, Ticket
+from headrace.client.pool.place import REQUEST, WEBSOCKET, Known, Member, OriginPlace, Ticket
 
 if TYPE_CHECKING:
     from headrace.client.connect.config import NetworkConfig
@@ -61,7 +61,7 @@ class Start(NamedTuple):
 class Open(NamedTuple):
     """Open a connection, then call `opened`, `shared` or `failed`."""
 
-    place: Place
+    place: OriginPlace
     protocols: Protocols
     is_spare: bool
     """True for a connection for a WebSocket that the origin does not accept over HTTP/2."""
@@ -88,10 +88,10 @@ class Pool:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.places: dict[Origin, Place] = {}
-        self.homes: dict[Member, list[Place]] = {}
+        self.places: dict[Origin, OriginPlace] = {}
+        self.homes: dict[Member, list[OriginPlace]] = {}
         """Each connection that is not lost, with the origins that it serves; it was made for the first of them."""
-        self.starved: dict[Place, None] = {}
+        self.starved: dict[OriginPlace, None] = {}
         """Places that need a connection, in order, while `max_connections` are open."""
         self.waiting: int = 0
         self._attempts = 0
@@ -109,12 +109,12 @@ class Pool:
         """Return the number of connections under way."""
         return self._attempts
 
-    def place(self, origin: Origin) -> Place:
+    def place(self, origin: Origin) -> OriginPlace:
         """Return the origin's place; make it when there is none."""
         place = self.places.get(origin)
         if place is None:
             known = self._known.get(origin) or Known(self._only_choice(origin), None, False)
-            place = self.places[origin] = Place(origin, known)
+            place = self.places[origin] = OriginPlace(origin, known)
         return place
 
     def _only_choice(self, origin: Origin) -> str | None:
@@ -186,7 +186,7 @@ class Pool:
         place.speaks = "2"
         place.members.append(member)
 
-    def unshare(self, place: Place, member: Member) -> None:
+    def unshare(self, place: OriginPlace, member: Member) -> None:
         """Let `place` no longer use this connection; for the other places nothing changes."""
         homes = self.homes.get(member)
         if homes is not None and place in homes[1:]:
@@ -231,12 +231,12 @@ class Pool:
                 place.spare.remove(member)
             self._forget(place)
 
-    def lost(self, member: Member) -> list[Place]:
+    def lost(self, member: Member) -> list[OriginPlace]:
         """Forget a lost connection. Return the places that it served."""
         self.unusable(member)
         return self.homes.pop(member, [])
 
-    def came_back(self, member: Member) -> None:
+    def return_connection(self, member: Member) -> None:
         """Use an HTTP/1.1 connection again on which a WebSocket was refused."""
         homes = self.homes.get(member)
         if homes is not None and member.is_usable:
@@ -244,12 +244,12 @@ class Pool:
             if member not in place.members and member not in place.spare:
                 (place.spare if place.speaks == "2" else place.members).append(member)
 
-    def never_began(self, place: Place) -> None:
+    def record_barren(self, place: OriginPlace) -> None:
         """Count a connection of `place` that ended before a request could begin on it, while one waits."""
         if place.is_waited_for:
             place.barren += 1
 
-    def _forget(self, place: Place) -> None:
+    def _forget(self, place: OriginPlace) -> None:
         if place.is_empty and self.places.get(place.origin) is place:
             del self.places[place.origin]
             self.starved.pop(place, None)
@@ -264,7 +264,7 @@ class Pool:
         """Return True when a request needs a connection, and an idle one could be replaced."""
         return bool(self.starved) and self._victim() is not None
 
-    def in_order(self, places: Iterable[Place], *, starved: bool) -> list[Place]:
+    def in_order(self, places: Iterable[OriginPlace], *, starved: bool) -> list[OriginPlace]:
         """Return those of `places` where a request waits, first come first. With `starved` (a connection has become
         idle, or was lost) also places that need one, so a busy origin does not keep the room of another."""
         waiting = {place: None for place in places if place.is_waited_for}
@@ -274,7 +274,7 @@ class Pool:
 
     # -- what follows ------------------------------------------------------------------------------------------
 
-    def next_step(self, place: Place) -> Step | None:
+    def next_step(self, place: OriginPlace) -> Step | None:
         """Return one thing to do for the requests at `place`; the pool has already changed accordingly."""
         if not place.is_waited_for:
             self.starved.pop(place, None)
@@ -305,7 +305,7 @@ class Pool:
             place.attempts += 1
         return step
 
-    def _start(self, place: Place) -> Start | None:
+    def _start(self, place: OriginPlace) -> Start | None:
         """Start the first request for which there is a connection with room."""
         member = tunnel_member = None
         if place.requests:
@@ -322,10 +322,10 @@ class Pool:
         self.waiting -= 1
         place.barren = 0
         if ticket.kind != REQUEST and member.http_version != "2":
-            self.unusable(member)  # it is a tunnel from now on; see `came_back`
+            self.unusable(member)  # it is a tunnel from now on; see `return_connection`
         return Start(ticket, member)
 
-    def _wanted(self, place: Place) -> Open | None:
+    def _wanted(self, place: OriginPlace) -> Open | None:
         """Return the connection that is missing, or None when none should be opened."""
         count = len(place.requests)
         if place.tunnels:
@@ -354,7 +354,7 @@ class Pool:
             return "h2"
         return "any" if self.policy.http2 else "http/1.1"
 
-    def _websocket_way(self, place: Place) -> Literal["any", "http/1.1", "wait"]:
+    def _websocket_way(self, place: OriginPlace) -> Literal["any", "http/1.1", "wait"]:
         """Return how a WebSocket that waits at `place` gets a connection: by one more of the usual kind ("any"), by one
         that speaks HTTP/1.1 only, or by waiting for the existing ones ("wait")."""
         if place.speaks == "1.1":
@@ -382,7 +382,7 @@ class Pool:
         ]
         return min(idle, key=lambda each: each.idle_since, default=None)
 
-    def _refuse(self, place: Place, reason: str) -> Refuse:
+    def _refuse(self, place: OriginPlace, reason: str) -> Refuse:
         ticket = (place.requests or place.tunnels).popleft()
         self.waiting -= 1
         if not place.is_waited_for:
@@ -390,7 +390,7 @@ class Pool:
             self._forget(place)
         return Refuse(ticket, reason)
 
-    def _refuse_websocket(self, place: Place) -> Refuse | None:
+    def _refuse_websocket(self, place: OriginPlace) -> Refuse | None:
         if self.policy.http1 or not place.tunnels or self._websocket_way(place) != "http/1.1":
             return None
         self.waiting -= 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from headrace.client.pool.patience import CONNECT as CONNECTING
-from headrace.client.pool.patience import TLS
+from headrace.client.pool.wait_clock import CONNECT as CONNECTING
+from headrace.client.pool.wait_clock import TLS
 
 if TYPE_CHECKING:
     from headrace.client.connection.driver import ClientDriver
     from headrace.client.errors import RequestError
-    from headrace.client.pool.place import Place
+    from headrace.client.pool.place import OriginPlace
     from headrace.client.pool.policy import Open, Pool
 
 
@@ -20,7 +20,7 @@ class Keeper(Protocol):
 
     pool: Pool
 
-    def attempt_changed(self, place: Place) -> None:
+    def attempt_changed(self, place: OriginPlace) -> None:
         """Handle that an attempt has begun or reached TLS: another limit counts for the waiting requests."""
 
     def opened(self, link: PooledConnection, driver: ClientDriver) -> None:
@@ -59,7 +59,7 @@ class PooledConnection:
     def __init__(self, network: Keeper, step: Open, is_proxied: bool, now: float) -> None:
         self.network: Keeper = network
         self.step: Open = step
-        self.place: Place = step.place
+        self.place: OriginPlace = step.place
         self.is_proxied: bool = is_proxied
         self.is_open: bool = False
         self.has_failed: bool = False
@@ -83,7 +83,7 @@ class PooledConnection:
         """See `DriverOwner`. Called once per request, so it first checks whether a request waits."""
         if self.is_tunnel and driver.has_room:
             self.is_tunnel = False
-            self.network.pool.came_back(driver)
+            self.network.pool.return_connection(driver)
         if self.network.pool.waiting and self.is_open:
             self.network.has_room(driver)
 

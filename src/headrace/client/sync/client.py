@@ -25,7 +25,7 @@ from headrace.client.message.cookies import Cookies
 from headrace.client.message.headers import Headers
 from headrace.client.message.request import ClientRequest, checked_request
 from headrace.client.message.response import ClientResponse
-from headrace.client.message.streaming import pieces_of
+from headrace.client.message.streaming import split_bytes
 from headrace.client.message.text import split_lines
 from headrace.client.message.url import URL
 from headrace.client.sync.streams import SyncEventSource, SyncWebSocket
@@ -68,7 +68,7 @@ class SyncResponse(BaseResponse):
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Yield the content without its codings, in pieces of `chunk_size` bytes, or as they come."""
         if self._content is not None:
-            return iter(pieces_of(self._content, chunk_size))
+            return iter(split_bytes(self._content, chunk_size))
         return self._thread.iterate(self._iter_bytes(chunk_size))
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:

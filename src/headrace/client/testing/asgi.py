@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from headrace.client.interface import Outgoing
 from headrace.client.testing.asgi_response import ASGIResponse, ClientGone
 from headrace.client.testing.asgi_websocket import ASGIHandshake
-from headrace.client.testing.lifespan import ASGIApp, Lifespan, LifespanError
+from headrace.client.testing.lifespan import AppLifespan, ASGIApp, LifespanError
 
 _SPEC: Final = {"version": "3.0", "spec_version": "2.5"}
 
@@ -49,7 +49,7 @@ class ASGITransport:
         self.running: set[asyncio.Task[None]] = set()
         """Calls of the application that have not returned."""
         self._lifespan_mode = lifespan
-        self._lifespan: Lifespan | None = None
+        self._lifespan: AppLifespan | None = None
         self._state: dict[str, Any] | None = None
         self._has_started = lifespan == "off"
         self._context = contextvars.copy_context()
@@ -81,7 +81,7 @@ class ASGITransport:
         if self._has_started:
             return
         if self._lifespan is None:
-            self._lifespan = Lifespan(self.app, self._lifespan_mode == "on", self._context)
+            self._lifespan = AppLifespan(self.app, self._lifespan_mode == "on", self._context)
         self._state = await self._lifespan.startup()
         self._has_started = True
 

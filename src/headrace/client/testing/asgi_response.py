@@ -14,10 +14,10 @@ from headrace.client.errors import (
     RequestTimeout,
     StreamReset,
     TruncatedBody,
-    too_large,
+    too_large_error,
 )
 from headrace.client.interface import Outgoing, Pairs, ResponseHead
-from headrace.client.testing.lifespan import ASGIApp, Message
+from headrace.client.testing.lifespan import ASGIApp, ASGIMessage
 from headrace.engine.errors import INTERNAL_ERROR
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
 
@@ -204,7 +204,7 @@ class ASGIResponse:
             scope["headers"].append((b"content-length", b"%d" % length))
         return scope
 
-    async def _receive(self) -> Message:
+    async def _receive(self) -> ASGIMessage:
         """Return the next message to the application: ASGI's `receive`."""
         if not self._is_read and not self._is_gone:
             content = self._outgoing.content
@@ -230,13 +230,13 @@ class ASGIResponse:
             await self._until_woken()
         return {"type": "http.disconnect"}
 
-    def _uploaded(self, piece: bytes, is_more: bool) -> Message:
+    def _uploaded(self, piece: bytes, is_more: bool) -> ASGIMessage:
         on_sent = self._outgoing.on_sent
         if on_sent is not None and piece:
             on_sent(len(piece))
         return {"type": "http.request", "body": piece, "more_body": is_more}
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: ASGIMessage) -> None:
         """Take a message of the application: ASGI's `send`. Raises ClientGone, an OSError, once the response was
         given up."""
         kind = message["type"]
@@ -270,7 +270,7 @@ class ASGIResponse:
             self._held += len(body)
             most = self._outgoing.max_size
             if self._whole and most is not None and self._held > most:
-                error = self._error = too_large(most)
+                error = self._error = too_large_error(most)
                 error.url = self._outgoing.url
                 self._is_gone = True
                 self._pieces.clear()

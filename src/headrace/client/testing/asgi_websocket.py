@@ -16,7 +16,7 @@ from headrace.websocket.connection import WebSocket
 from headrace.websocket.tunnel import Tunnel, WebSocketClosed
 
 if TYPE_CHECKING:
-    from headrace.client.testing.lifespan import Message
+    from headrace.client.testing.lifespan import ASGIMessage
 
 error_log: Final = get_logger("headrace.error")
 _DENIAL: Final = {
@@ -142,7 +142,7 @@ class ASGIHandshake(ASGIResponse):
             error_log.error("the ASGI application failed in a WebSocket", exc_info=error)
             self.socket.give_up(INTERNAL_ERROR)
 
-    async def _receive(self) -> Message:
+    async def _receive(self) -> ASGIMessage:
         if not self.is_announced:
             self.is_announced = True
             return {"type": "websocket.connect"}
@@ -156,7 +156,7 @@ class ASGIHandshake(ASGIResponse):
             return {"type": "websocket.disconnect", "code": closed.code, "reason": closed.reason}
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: ASGIMessage) -> None:
         kind = message["type"]
         socket = self.socket
         if socket is None:
@@ -174,7 +174,7 @@ class ASGIHandshake(ASGIResponse):
         else:
             raise RuntimeError(f"unexpected ASGI message '{kind}': expected are 'websocket.send' and 'websocket.close'")
 
-    async def _answer(self, kind: str, message: Message) -> None:
+    async def _answer(self, kind: str, message: ASGIMessage) -> None:
         if kind == "websocket.accept" and self._progress == BEFORE:
             if self._is_gone:
                 raise ClientGone("the client has given up the request")
@@ -187,7 +187,7 @@ class ASGIHandshake(ASGIResponse):
         else:
             raise RuntimeError(f"unexpected ASGI message '{kind}' for the handshake of a WebSocket")
 
-    def _accept(self, message: Message) -> None:
+    def _accept(self, message: ASGIMessage) -> None:
         headers = pairs(message.get("headers") or ())
         subprotocol = message.get("subprotocol")
         if subprotocol is not None:

@@ -7,9 +7,10 @@ import contextvars
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-Message = MutableMapping[str, Any]
+ASGIMessage = MutableMapping[str, Any]
 ASGIApp = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+    [MutableMapping[str, Any], Callable[[], Awaitable[ASGIMessage]], Callable[[ASGIMessage], Awaitable[None]]],
+    Awaitable[None],
 ]
 
 SHUTDOWN_S: Final = 5.0
@@ -19,7 +20,7 @@ class LifespanError(RuntimeError):
     """The application's start or shutdown failed."""
 
 
-class Lifespan:
+class AppLifespan:
     """One task in which the application has its whole lifespan.
 
     With `is_required` False, an application that raises when it is called with a lifespan scope is used without one.
@@ -30,7 +31,7 @@ class Lifespan:
         self._app = app
         self._is_required = is_required
         self._state: dict[str, Any] = {}
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._inbox: asyncio.Queue[ASGIMessage] = asyncio.Queue()
         self._started = asyncio.Event()
         self._stopped = asyncio.Event()
         self._is_supported = False
@@ -86,7 +87,7 @@ class Lifespan:
             self._started.set()
             self._stopped.set()
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: ASGIMessage) -> None:
         kind = message["type"]
         if kind == "lifespan.startup.complete" and not self._started.is_set():
             self._is_supported = True

@@ -17,7 +17,7 @@ from headrace.client.errors import RequestError
 from headrace.client.interface import Incoming, Origin, Outgoing
 from headrace.client.pool.network import NetworkTransport
 from headrace.client.testing.memory import MemoryTransport
-from headrace.client.testing.mock_server import Handler, MockConnection, MockRequest
+from headrace.client.testing.mock_server import MockConnection, MockHandler, MockRequest
 from headrace.client.testing.script import (
     Answer,
     Drain,
@@ -49,7 +49,7 @@ class MockTransport:
 
     def __init__(
         self,
-        answers: Handler | Iterable[Answer | Fault],
+        answers: MockHandler | Iterable[Answer | Fault],
         *,
         http_version: Literal["1.1", "2"] = "2",
         attempts: Iterable[Exception | None] = (),
@@ -60,7 +60,7 @@ class MockTransport:
         """Every request that has reached the server, in order. One that is sent again is listed twice."""
         self.connections: int = 0
         """Number of connections that were made."""
-        self._handler: Handler = answers if callable(answers) else _script(answers)
+        self._handler: MockHandler = answers if callable(answers) else _script(answers)
         self._protocol: Literal["h2", "http/1.1"] = "h2" if http_version == "2" else "http/1.1"
         self._attempts = iter(attempts)
         self._limits = limits if limits is not None else Limits()
@@ -113,7 +113,7 @@ class MockTransport:
         return driver
 
 
-def _script(answers: Iterable[Answer | Fault]) -> Handler:
+def _script(answers: Iterable[Answer | Fault]) -> MockHandler:
     left = list(answers)
     count = len(left)
     for each in left:

@@ -30,7 +30,7 @@ from headrace.engine.message import is_bodiless
 from headrace.transport.connection import Connection
 from headrace.transport.kinds import kind_of
 
-Handler = Callable[["MockRequest"], Answer | Fault | Awaitable[Answer | Fault]]
+MockHandler = Callable[["MockRequest"], Answer | Fault | Awaitable[Answer | Fault]]
 
 
 class MockRequest:
@@ -127,7 +127,7 @@ class MockConnection(Connection):
         origin: Origin,
         protocol: str,
         limits: Limits,
-        handler: Handler,
+        handler: MockHandler,
         on_request: Callable[[MockRequest], None],
         on_error: Callable[[int, Exception], None],
     ) -> None:

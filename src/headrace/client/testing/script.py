@@ -10,7 +10,7 @@ from typing import Any
 from headrace.client.interface import Pairs
 from headrace.engine.errors import ENHANCE_YOUR_CALM, INTERNAL_ERROR
 
-Fields = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
+AnswerFields = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,13 @@ class Answer:
     def __init__(
         self,
         status: int = 200,
-        headers: Fields = (),
+        headers: AnswerFields = (),
         content: bytes = b"",
         *,
         text: str | None = None,
         json: Any = None,
-        trailers: Fields = (),
-        early_hints: Fields = (),
+        trailers: AnswerFields = (),
+        early_hints: AnswerFields = (),
         fault: Fault | None = None,
     ) -> None:
         if bool(content) + (text is not None) + (json is not None) > 1:
@@ -116,7 +116,7 @@ class Answer:
         self.fault: Fault | None = fault
 
 
-def pairs(fields: Fields) -> Pairs:
+def pairs(fields: AnswerFields) -> Pairs:
     """Return fields as bytes, with names in lower case."""
     items: Iterable[tuple[Any, Any]] = fields.items() if isinstance(fields, Mapping) else fields
     return [(_octets(name).lower(), _octets(value)) for name, value in items]

@@ -33,7 +33,7 @@ _ERRORS: Final[list[tuple[type[Exception], str]]] = [
     (LocalError, "LocalProtocolError"),
 ]
 HANDLED: Final = (errors.ClientError, LocalError)
-"""Errors that `mapped` turns into an error of the other library."""
+"""Errors that `map_error` turns into an error of the other library."""
 
 # `authority`, `content` and the connection replace these.
 _NOT_SENT: Final = frozenset(
@@ -48,7 +48,7 @@ _origins: dict[tuple[bytes, bytes, int | None], Origin] = {}
 _timeouts: dict[tuple[Any, ...], Timeouts] = {}
 
 
-class Upload:
+class BridgeContent:
     """Content from a stream of the other library."""
 
     def __init__(self, stream: Any, length: int | None) -> None:
@@ -74,7 +74,7 @@ class Upload:
         return []
 
 
-def outgoing_of(request: Any, api: ModuleType, upload: type[Upload]) -> Outgoing:
+def to_outgoing(request: Any, api: ModuleType, upload: type[BridgeContent]) -> Outgoing:
     """Return the library's request as an Outgoing. Raises the library's UnsupportedProtocol for a URL that is
     neither http nor https."""
     url = request.url
@@ -165,7 +165,7 @@ class ReadyResponse:
         return content
 
 
-def response_of(incoming: Incoming, stream: Any, kind: type[Any]) -> Any:
+def to_response(incoming: Incoming, stream: Any, kind: type[Any]) -> Any:
     """Return the response as the library's class `kind`. `extensions` has `http_version` and `trailers`, a function
     that returns them once the content has been read."""
     head = incoming.head
@@ -177,7 +177,7 @@ def response_of(incoming: Incoming, stream: Any, kind: type[Any]) -> Any:
     )
 
 
-def mapped(error: Exception, api: ModuleType) -> Exception:
+def map_error(error: Exception, api: ModuleType) -> Exception:
     """Return the library's exception for an error. Our own is its `__cause__`, and says whether a retry is safe."""
     for ours, name in _ERRORS:
         if isinstance(error, ours):
@@ -202,15 +202,15 @@ class AsyncBridge:
         """Send a request; an AsyncClient calls it for each one."""
         api = self.api
         try:
-            incoming = await self.transport.send(outgoing_of(request, api, Upload))
+            incoming = await self.transport.send(to_outgoing(request, api, BridgeContent))
             if getattr(incoming, "is_complete", False):
                 stream = api.ByteStream(await incoming.read())
-                response = response_of(incoming, stream, self.response_type)
+                response = to_response(incoming, stream, self.response_type)
                 response.ready = stream
                 return response
         except HANDLED as error:
-            raise mapped(error, api) from error
-        return response_of(incoming, self.stream_type(incoming), self.response_type)
+            raise map_error(error, api) from error
+        return to_response(incoming, self.stream_type(incoming), self.response_type)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -231,14 +231,14 @@ class AsyncContent:
             while data := await receive():
                 yield data
         except HANDLED as error:
-            raise mapped(error, self.api) from error
+            raise map_error(error, self.api) from error
 
     async def aclose(self) -> None:
         """Give up the rest."""
         self._incoming.close()
 
 
-class SyncUpload(Upload):
+class SyncBridgeContent(BridgeContent):
     """Content from a plain iterator, which may block: it is asked in threads."""
 
     def open(self) -> AsyncIterator[bytes]:
@@ -269,11 +269,11 @@ class SyncBridge:
         """Send a request; a Client calls it for each one."""
         api = self.api
         try:
-            incoming, content = self._thread.run(self._send(outgoing_of(request, api, SyncUpload)))
+            incoming, content = self._thread.run(self._send(to_outgoing(request, api, SyncBridgeContent)))
         except HANDLED as error:
-            raise mapped(error, api) from error
+            raise map_error(error, api) from error
         stream = self.stream_type(self._thread, incoming) if content is None else api.ByteStream(content)
-        return response_of(incoming, stream, api.Response)
+        return to_response(incoming, stream, api.Response)
 
     async def _send(self, outgoing: Outgoing) -> tuple[Incoming, bytes | None]:
         """Return the response, and its content when that has arrived, too: so a small one costs one change of
@@ -301,7 +301,7 @@ class SyncContent:
             while data := self._thread.run(self._incoming.receive()):
                 yield data
         except HANDLED as error:
-            raise mapped(error, self.api) from error
+            raise map_error(error, self.api) from error
 
     def close(self) -> None:
         """Give up the rest."""

@@ -18,13 +18,13 @@ import math
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.client.errors import ConnectTimeout, PoolTimeout, RequestError, RequestTimeout, TLSTimeout
-from headrace.client.pool.place import WEBSOCKET, Place, Ticket
+from headrace.client.pool.place import WEBSOCKET, OriginPlace, Ticket
 from headrace.client.timeouts import DEFAULT_TIMEOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.client.connection.exchange import Exchange
+    from headrace.client.connection.exchange import ClientExchange
     from headrace.client.interface import Outgoing
     from headrace.client.pool.policy import Pool
     from headrace.client.timeouts import Timeouts
@@ -48,18 +48,18 @@ class Waiter(Ticket):
 
     def __init__(
         self,
-        place: Place,
+        place: OriginPlace,
         kind: int,
         serial: int,
         outgoing: Outgoing,
         whole: bool,
-        future: asyncio.Future[Exchange],
+        future: asyncio.Future[ClientExchange],
     ) -> None:
         super().__init__(place, kind, serial)
         self.context: contextvars.Context = contextvars.copy_context()
         self.outgoing: Outgoing = outgoing
         self.whole: bool = whole
-        self.future: asyncio.Future[Exchange] = future
+        self.future: asyncio.Future[ClientExchange] = future
         self.since: Sums | None = None
         """The sums of its place's clock at its start; None until it is counted."""
 
@@ -87,7 +87,7 @@ class Attempt(Protocol):
 class Attempts(Protocol):
     """Makes connections, and has the waiting requests."""
 
-    def attempts_of(self, place: Place) -> Sequence[Attempt]:
+    def attempts_of(self, place: OriginPlace) -> Sequence[Attempt]:
         """Return the attempts that are under way for an origin."""
         ...
 
@@ -100,14 +100,14 @@ class Attempts(Protocol):
         ...
 
 
-class Patience:
+class WaitClock:
     """The clock of one origin, and the timer that ends waits. Call `changed` when an attempt changes, `joined` for each
     new waiter."""
 
     __slots__ = (
         "_again",
         "_due",
-        "_is_looking",
+        "_is_checking",
         "_loop",
         "_owner",
         "_phase",
@@ -118,7 +118,7 @@ class Patience:
         "_timer",
     )
 
-    def __init__(self, place: Place, pool: Pool, owner: Attempts) -> None:
+    def __init__(self, place: OriginPlace, pool: Pool, owner: Attempts) -> None:
         self._place = place
         self._pool = pool
         self._owner = owner
@@ -128,7 +128,7 @@ class Patience:
         self._sums = [0.0, 0.0, 0.0]
         self._timer: asyncio.TimerHandle | None = None
         self._due = NEVER
-        self._is_looking = False
+        self._is_checking = False
         self._again = False
 
     def joined(self, waiter: Waiter) -> None:
@@ -136,7 +136,7 @@ class Patience:
         waiter.since = self._read(self._loop.time())
         limit = _limit(waiter.outgoing.timeouts, self._phase)
         if limit is not None:
-            self._look_by(self._loop.time() + limit)
+            self._check_by(self._loop.time() + limit)
 
     def changed(self) -> None:
         """Handle that an attempt has begun, reached TLS or ended: another limit may count for the waiting requests."""
@@ -145,7 +145,7 @@ class Patience:
         if phase != self._phase:
             self._read(self._loop.time())
             self._phase = phase
-        self._look()
+        self._check()
 
     def stop(self) -> None:
         """Stop the timer: no request waits, and no attempt is under way."""
@@ -161,7 +161,7 @@ class Patience:
         self._since = now
         return sums[0], sums[1], sums[2]
 
-    def _look_by(self, when: float) -> None:
+    def _check_by(self, when: float) -> None:
         if when >= self._due:
             return
         if self._timer is not None:
@@ -172,24 +172,24 @@ class Patience:
     def _on_timer(self) -> None:
         self._timer = None
         self._due = NEVER
-        self._look()
+        self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """End the waits that have lasted too long, and set the time of the next check."""
-        if self._is_looking:
+        if self._is_checking:
             self._again = True  # a check may begin and end attempts
             return
-        self._is_looking = True
+        self._is_checking = True
         try:
             while True:
                 self._again = False
-                self._look_once()
+                self._check_once()
                 if not self._again:
                     return
         finally:
-            self._is_looking = False
+            self._is_checking = False
 
-    def _look_once(self) -> None:
+    def _check_once(self) -> None:
         place = self._place
         now = self._loop.time()
         sums = self._read(now)
@@ -246,7 +246,7 @@ class Patience:
                 else:
                     following = min(following, attempt.phase_since + grace)
         if following < NEVER:
-            self._look_by(following)
+            self._check_by(following)
 
     def _timed_out(self, waiter: Waiter, phase: int) -> RequestTimeout:
         limits = waiter.outgoing.timeouts
@@ -267,7 +267,7 @@ def _limit(timeouts: Timeouts, phase: int) -> float | None:
     return timeouts.tls if phase == TLS else timeouts.pool
 
 
-def _has_other_hope(place: Place, waiter: Waiter) -> bool:
+def _has_other_hope(place: OriginPlace, waiter: Waiter) -> bool:
     """Return True when an open connection may come to have room for `waiter`."""
     if waiter.kind != WEBSOCKET:
         return bool(place.members)
