@@ -1,4 +1,4 @@
-"""The server and the client both have a request and a response: to hand one where the other belongs is told."""
+"""The server and the client both have a request and a response: the wrong one raises a TypeError that says so."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SRC = Path(headrace.__file__).parent
 
 
 class GivesResponses:
-    """A transport of somebody who took the wrong class."""
+    """A transport whose author took the wrong class."""
 
     def __init__(self, given: Any) -> None:
         self._given = given
@@ -172,7 +172,7 @@ def is_tuple(node: ast.expr) -> bool:
 
 
 def changes_a_class(tree: ast.AST) -> list[int]:
-    """The lines where an object gets another class, or is made without its constructor outside of its class."""
+    """Return the lines where an object gets another class, or is made without its constructor outside of its class."""
     inside = {id(node) for each in ast.walk(tree) if isinstance(each, ast.ClassDef) for node in ast.walk(each)}
     found = []
     for node in ast.walk(tree):
@@ -186,7 +186,7 @@ def changes_a_class(tree: ast.AST) -> list[int]:
 
 @pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=lambda path: str(path.relative_to(SRC)))
 def test_no_class_is_swapped(path: Path) -> None:
-    """Whoever reads the class has to know how its objects are made, and what they can be."""
+    """A reader of the class must know how its objects are made, and what they can be."""
     assert changes_a_class(ast.parse(path.read_text())) == []
 
 

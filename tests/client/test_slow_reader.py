@@ -1,4 +1,4 @@
-"""A response that is read slowly stops its server, and goes on when it is read: over each protocol."""
+"""A slow reader of a response stops its server, which goes on when the reader does: over each protocol."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIECES = 1_024
 
 
 def test_a_download_stops_and_goes_on(run: Run, wire: Wire) -> None:
-    """Reading had paused, and nothing made it resume: HTTP/1.1 has no window update to be written."""
+    """Reading had paused, and nothing resumed it: HTTP/1.1 has no window update to write."""
     sent = 0
 
     async def app(request: Request) -> StreamResponse:

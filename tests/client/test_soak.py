@@ -22,9 +22,9 @@ from tests.support.serving import Run, port, serving
 pytestmark = pytest.mark.slow
 
 ROUND = 1_600
-MOST_OCTETS = 20_000  # that a round adds; the smallest object for each request would be 50,000
+MOST_OCTETS = 20_000  # allowed growth of a round; the smallest object for each request would be 50,000
 
-# A date of its own: heads are remembered, within bounds, and one that changes each second takes long to fill them.
+# A date of its own: heads are remembered, within limits, and a date that changes each second takes long to fill them.
 FIELDS = [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("set-cookie", "a=b")]
 
 
@@ -34,7 +34,7 @@ async def answer(request: Any) -> Response:
 
 
 async def go_through(client: Client, url: str, count: int) -> None:
-    """One request after the other by ten tasks: plain, with its own path, with content, and as a stream."""
+    """Ten tasks send one request after the other: plain, with a path of its own, with content, and as a stream."""
     numbers = iter(range(count))
 
     async def work() -> None:

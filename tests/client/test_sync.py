@@ -1,4 +1,4 @@
-"""The client for code that is not asynchronous: the same answers, from any thread, and nothing that hangs."""
+"""The client for synchronous code: the same answers, from any thread, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_timeouts(thread: LoopThread) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to threads here")
 def test_an_interrupted_call_is_cancelled(thread: LoopThread) -> None:
-    """Ctrl-C in the thread that waits: the request ends, and the next one works."""
+    """Ctrl-C in the waiting thread: the request ends, and the next one works."""
     started, cancelled = threading.Event(), threading.Event()
 
     async def never() -> None:
@@ -299,7 +299,7 @@ def test_errors_do_not_keep_the_callers_frame(thread: LoopThread) -> None:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """The URL of a real server, on a loop of its own."""
+    """Return the URL of a real server, on a loop of its own."""
 
     async def app(request: headrace.Request) -> headrace.Response:
         if request.path == "/cookie":
@@ -327,7 +327,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def api() -> Iterator[None]:
-    """Closes what the module's functions share, so that no connection is left over."""
+    """Close the shared client of the module's functions, so that no connection is left."""
     yield
     if api_module._client is not None:
         api_module._client.close()
@@ -361,7 +361,7 @@ def test_over_the_network(server: str, thread: LoopThread, http1: bool) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_after_a_fork_the_child_makes_its_own(server: str) -> None:
-    """In a process of its own, as forking one with threads is what is tested, and warned of."""
+    """In a process of its own, because it forks one with threads, which Python warns of."""
     script = f"""
 import os, warnings
 warnings.simplefilter("ignore")

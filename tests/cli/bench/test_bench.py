@@ -1,4 +1,4 @@
-"""`headrace bench` against servers: our own, and such as fail, go away or do not answer."""
+"""`headrace bench` against servers: our own, and servers that fail, disappear or do not answer."""
 
 from __future__ import annotations
 
@@ -282,8 +282,8 @@ def test_a_closed_loop_has_as_many_under_way_as_it_says(run: LoopRun) -> None:
 
 
 def test_the_open_loop_counts_from_when_a_request_was_due(run: LoopRun) -> None:
-    """One place, and a server that holds the first request back: those due meanwhile begin late, and say so. Without
-    that, they would look as quick as they are once they are begun: coordinated omission."""
+    """One place, and a server that holds the first request back: those due meanwhile begin late, and their latency
+    counts from the due time. Otherwise they would look fast: coordinated omission."""
 
     async def check() -> None:
         async with gated() as (gate, number):
@@ -419,7 +419,7 @@ def test_the_warm_up_is_not_counted(run: LoopRun) -> None:
                 plan = Plan("http://a/", warm_up_s=0.1, requests=10, duration_s=None, rate=rate)
                 result = await load(port(server), plan)
                 assert begun > 10
-                assert 10 <= result.tally.answers <= 11  # the last one of the warm-up may end within
+                assert 10 <= result.tally.answers <= 11  # the last one of the warm-up may end within the measurement
 
     run(check())
 

@@ -1,4 +1,4 @@
-"""The arithmetic of `headrace bench`: percentiles, when requests are due, what is said of it; time is an argument."""
+"""The arithmetic of `headrace bench`: percentiles, due times, the report; time is an argument."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_counts_and_what_is_printable() -> None:
 
 @pytest.mark.parametrize("spread", [0.5, 2.0, 4.0])
 def test_percentiles_are_right_to_a_thousandth(spread: float) -> None:
-    """Against sorting all values, over durations from nanoseconds to minutes."""
+    """Compare with sorting all values, over durations from nanoseconds to minutes."""
     chance = random.Random(7)
     values = sorted(math.exp(chance.gauss(-7.0, spread)) for _ in range(20_000))
     made = histogram(values)
@@ -129,7 +129,7 @@ def test_poisson_arrivals_have_their_rate_and_are_repeatable() -> None:
     assert len(one) == pytest.approx(20_000, rel=0.03)
     gaps = [b - a for a, b in itertools.pairwise(one)]
     mean = sum(gaps) / len(gaps)
-    # Exponential gaps spread as wide as they are long; even ones would not spread at all.
+    # Exponential gaps vary as much as their mean; even ones would not vary at all.
     assert math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) == pytest.approx(mean, rel=0.05)
 
 

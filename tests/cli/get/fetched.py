@@ -1,4 +1,4 @@
-"""What the tests of `headrace get` and `headrace bench` fetch."""
+"""The resources that the tests of `headrace get` and `headrace bench` fetch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ app.takes_websockets = True  # type: ignore[attr-defined] # a function may have 
 
 
 async def echo(request: Request) -> Response:
-    """The request as JSON."""
+    """Return the request as JSON."""
     content = await request.read()
     told = {
         "method": request.method,

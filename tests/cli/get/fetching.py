@@ -1,4 +1,4 @@
-"""`headrace get` and `headrace bench` in this process, and servers that answer with the octets that a test gives."""
+"""`headrace get` and `headrace bench` in this process, and servers that answer with a test's bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE_S = 20.0
 
 
 class Done(NamedTuple):
-    """How a command has ended."""
+    """The end of a command: exit code and output."""
 
     code: int
     out: str
@@ -29,7 +29,7 @@ Run = Callable[..., Done]
 
 
 def runner(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line to its end. stdin is whatever the tests' is."""
+    """Run a command line to its end. stdin is that of the tests."""
 
     def run_it(*arguments: str) -> Done:
         capfd.readouterr()
@@ -42,7 +42,8 @@ def runner(capfd: pytest.CaptureFixture[str]) -> Run:
 
 @contextlib.contextmanager
 def answering(*pieces: bytes, closes: bool = True, until: bytes = b"\r\n\r\n") -> Iterator[str]:
-    """An HTTP server of one trick, as often as it is asked: reads up to `until`, writes `pieces`, closes or waits."""
+    """An HTTP server with one script for each connection: it reads up to `until`, writes `pieces`, then closes or
+    waits."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(PATIENCE_S)
     is_over = threading.Event()
@@ -77,12 +78,12 @@ def answering(*pieces: bytes, closes: bool = True, until: bytes = b"\r\n\r\n") -
 
 
 def h2_answer(*frames: bytes) -> bytes:
-    """What a server of HTTP/2 says, its SETTINGS first."""
+    """Return the output of an HTTP/2 server, beginning with its SETTINGS."""
     return wire.settings({}) + b"".join(frames)
 
 
 def unused_port() -> int:
-    """A port at which nobody listens."""
+    """Return a port on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""`headrace get` against our own server: what it sends, what it writes, and every exit code."""
+"""`headrace get` against our own server: requests, output, and every exit code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def echo(server: Served, get: Run) -> Any:
-    """What a request looked like to the server."""
+    """A request as the server saw it."""
 
     def ask(*arguments: str, path: str = "/echo") -> Any:
         done = get(*arguments, server.url(path))
@@ -301,7 +301,7 @@ def test_silent_says_nothing(server: Served, get: Run) -> None:
 
 
 def fails(done: Done, code: int, sentence: str) -> None:
-    """The command has ended with `code` and one sentence."""
+    """Assert that the command ended with `code` and one sentence."""
     assert done.code == code, done
     lines = done.err.splitlines()
     assert len(lines) == 1, done

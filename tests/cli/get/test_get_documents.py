@@ -1,4 +1,4 @@
-"""What docs/reference/client-commands.md says of options and exit codes is what there is."""
+"""The options and exit codes in docs/reference/client-commands.md exist, and all are there."""
 
 from __future__ import annotations
 

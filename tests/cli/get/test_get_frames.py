@@ -1,4 +1,4 @@
-"""What `headrace get -v` tells of a connection, read from octets that another frame writer made."""
+"""The lines of `headrace get -v` about a connection, read from bytes of another frame writer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def texts(lines: Iterable[TraceLine]) -> list[str]:
 
 
 def told(data: bytes, expects_preface: bool = False) -> list[str]:
-    """What is told of `data`, and that it is the same however `data` is cut."""
+    """Return the lines about `data`; they are the same however `data` is cut."""
     whole = FrameReader(expects_preface).feed(data)
     reader = FrameReader(expects_preface)
     assert [line for at in range(len(data)) for line in reader.feed(data[at : at + 1])] == whole

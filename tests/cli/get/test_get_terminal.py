@@ -1,4 +1,4 @@
-"""`headrace get` as a person sees it, on a pseudo-terminal; and what becomes of it when its reader or person leaves."""
+"""`headrace get` on a pseudo-terminal, as a person sees it; and its end when its reader or the person leaves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def server() -> Iterator[Served]:
 
 
 class Terminal:
-    """A process on a terminal of its own: what it shows, what is typed."""
+    """A process on a terminal of its own: its screen, and its keyboard."""
 
     def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
         self.process = process
@@ -49,14 +49,14 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def until(self, pattern: str) -> str:
-        """Everything shown until the pattern is found in it."""
+        """Return everything shown until the pattern is found in it."""
         end = time.monotonic() + PATIENCE_S
         while not re.search(pattern.encode(), self.shown):
             assert self._read(end), (pattern, self.shown)
         return self.shown.decode("utf-8", "replace")
 
     def wait(self) -> tuple[int, str]:
-        """The exit code, and everything shown."""
+        """Return the exit code, and everything shown."""
         end = time.monotonic() + PATIENCE_S
         while self._read(end):
             pass
@@ -68,7 +68,7 @@ class Terminal:
             return False
         try:
             octets_shown = os.read(self.master, 65_536)
-        except OSError:  # Linux: nobody has the other side open any more
+        except OSError:  # Linux: the other side is closed
             return False
         self.shown += octets_shown
         return bool(octets_shown)
@@ -76,7 +76,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(*arguments: str, extra: Mapping[str, str] | None = None, piped: str = "") -> Iterator[Terminal]:
-    """Runs `headrace get` with all three streams on a terminal, but for the one that is `piped`."""
+    """Run `headrace get` with all three streams on a terminal, except the one that is `piped`."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     streams = {name: subprocess.PIPE if name == piped else slave for name in ("stdin", "stdout", "stderr")}
@@ -185,7 +185,7 @@ class Clock:
 
 
 class Screen:
-    """Keeps what is drawn."""
+    """Keeps all that is drawn."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -269,7 +269,7 @@ def test_a_reader_that_has_seen_enough_is_not_told_of_it(server: Served) -> None
 
 @pytest.mark.parametrize("path", ["/slow", "/trickle", "/large"])
 def test_ctrl_c_ends_it_with_one_line(server: Served, path: str) -> None:
-    """Before the answer, within it, and while a reader of ours takes nothing."""
+    """Before the answer, within it, and while our reader takes nothing."""
     with terminal("-v", server.url(path), piped="stdout") as shown:
         shown.until("GET /" if path == "/slow" else "HTTP/1.1 200 OK")
         shown.process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""`headrace get --ws` in a pipe: lines in, messages out, and how it ends."""
+"""`headrace get --ws` in a pipe: lines in, messages out, and the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def server() -> Iterator[Served]:
 
 
 def talk(*arguments: str, lines: bytes = b"", stdin: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Runs `headrace get ARGUMENTS` with `lines`, or a file, on stdin."""
+    """Run `headrace get ARGUMENTS` with `lines`, or a file, on stdin."""
     command = [sys.executable, "-m", "headrace", "get", *arguments]
     if stdin is None:
         return subprocess.run(command, input=lines, capture_output=True, env=environment(), timeout=PATIENCE_S)
@@ -97,7 +97,7 @@ def test_the_server_ends_it_with_a_code_of_its_own(server: Served) -> None:
 
 
 def test_the_connection_is_lost() -> None:
-    """The handshake's answer is right for no key, so it is a scripted refusal to go on."""
+    """A fixed answer to the handshake fits no key, so the script refuses it."""
     with answering() as url:
         done = talk("--ws", url, lines=b"one\n")
     assert done.returncode == 56, done

@@ -1,4 +1,4 @@
-"""Credentials: basic, bearer, digest, netrc, of a URL, and flows of one's own."""
+"""Credentials: basic, bearer, digest, netrc, those of a URL, and a program's own flows."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_function(run: Run) -> None:
 
 
 class Token(Auth):
-    """Learns a token from the body of a 401."""
+    """A flow that learns a token from the content of a 401."""
 
     requires_response_body = True
 
@@ -213,7 +213,7 @@ def test_the_example_of_the_rfc(run: Run, algorithm: str, proof: str) -> None:
 
 
 class DigestServer:
-    """Checks digests by the formula of RFC 7616 §3.4.1, written down once more."""
+    """Check digests by the formula of RFC 7616 §3.4.1, written again here."""
 
     def __init__(self, algorithm: str = "SHA-256", qop: str = "auth", more: str = "") -> None:
         self.algorithm = algorithm
@@ -285,8 +285,8 @@ def test_the_nonce_is_used_again_and_counted(run: Run) -> None:
 
 
 class StrictServer(DigestServer):
-    """Refuses a count that it has seen with the nonce (RFC 7616 §3.4: a replay), and waits with its first answers until
-    all of `at_once` requests have come."""
+    """A server that refuses a count which it has seen with the nonce (RFC 7616 §3.4: a replay), and delays its first
+    answers until all of `at_once` requests have come."""
 
     def __init__(self, at_once: int, nonces: int = 1) -> None:
         super().__init__()
@@ -362,7 +362,7 @@ def test_what_is_remembered_of_nonces_is_bounded() -> None:
 
 
 def test_an_origin_pushes_out_no_nonces_of_another() -> None:
-    """With one bound for all, a server that made up nonces had the client say a count to another server twice."""
+    """With one limit for all origins, a server that made up nonces made the client repeat a count elsewhere."""
     auth = DigestAuth("me", "secret")
     good, evil = (Request("GET", f"https://{name}.example/").url.origin for name in ("good", "evil"))
     assert [auth._count(good, "nonce") for _ in range(3)] == [1, 2, 3]
@@ -414,7 +414,7 @@ def test_a_server_whose_nonce_is_always_stale(run: Run) -> None:
 
 
 def test_content_that_was_used_up_by_the_first_try(run: Run) -> None:
-    """An iterator that the first try used up is not sent again empty: the error says so."""
+    """An iterator that the first attempt used up is not sent again empty: the error explains it."""
     with pytest.raises(BodyConsumed, match="401 asks for the request once more"):
         digest(run, DigestServer(), content=iter([b"a"]))
     assert digest(run, DigestServer(), content=[b"a"]) == ([200], 2)
@@ -453,6 +453,6 @@ def test_challenges_as_they_come() -> None:
 
 
 def test_credentials_after_a_redirect(run: Run) -> None:
-    """Within the origin they go along, by the flow itself; elsewhere they do not, see tests/security."""
+    """Within the origin the flow sends them along; elsewhere they are left out, see tests/security."""
     _, transport = go(run, redirect("/x"), Answer(), auth=("a", "b"))
     assert [basic(sent.field("authorization")) for sent in transport.sent] == ["a:b", "a:b"]

@@ -1,4 +1,4 @@
-"""Redirects (RFC 9110 §15.4): methods, content, limits; what leaks is in tests/security/client/test_types.py."""
+"""Redirects (RFC 9110 §15.4): methods, content, limits; leaks are in tests/security/client/test_types.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HERE = "https://example.org/a/b?x#top"
 
 
 def go(run: Run, *answers: Any, method: str = "GET", **options: Any) -> Any:
-    """The response, and what was sent."""
+    """Return the response, and the requests that were sent."""
 
     async def main() -> Any:
         transport = FakeTransport(*answers)
@@ -138,7 +138,7 @@ def test_a_location_that_is_no_url(run: Run, location: str) -> None:
 
 
 def test_content_of_an_iterator_is_not_sent_on(run: Run) -> None:
-    """Replay of a request whose body was a consumed iterator: refuse, and say why."""
+    """A request whose iterator is used up is refused, with the reason."""
 
     async def once() -> AsyncIterator[bytes]:
         yield b"content"

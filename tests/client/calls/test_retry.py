@@ -1,4 +1,4 @@
-"""Retries: what is sent again and after how long, with time, chance and sleep turned by hand."""
+"""Retries: which requests are sent again and after how long; tests control time, chance and sleep."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOW = 1_800_000_000.0
 
 
 def go(run: Run, *answers: Any, method: str = "GET", content: Any = None, **policy: Any) -> Any:
-    """The response or the error, how often it was sent, and the waits between."""
+    """Return the response or the error, how often the request was sent, and the waits between."""
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -161,7 +161,8 @@ def test_a_budget_that_is_empty_ends_it(run: Run) -> None:
 
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_each_origin_has_a_budget_of_its_own(run: Run, is_shared: bool) -> None:
-    """One that always fails took the retries of all others; a budget that is given is shared, as it says."""
+    """An origin that always failed took the retries of all others. A budget that the caller gives is shared, as
+    documented."""
 
     async def main() -> None:
         seen: set[str] = set()

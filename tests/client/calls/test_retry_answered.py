@@ -1,4 +1,4 @@
-"""A request whose response had begun was processed: no policy sends it again, whatever the server says afterwards."""
+"""A request whose response had begun was processed: no policy sends it again, whatever the server sends afterwards."""
 
 from __future__ import annotations
 

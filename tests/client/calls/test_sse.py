@@ -1,4 +1,4 @@
-"""Server-sent events as a browser reads them (WHATWG HTML §9.2.5-6), and streams that come back (§9.2.3-4)."""
+"""Server-sent events as a browser parses them (WHATWG HTML §9.2.5-6), and streams that reconnect (§9.2.3-4)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ E = ServerSentEvent
          [E("first event", id="1"), E("second event")]),
         (b"data\n\ndata\ndata\n\ndata:", [E(""), E("\n")]),
         (b"data:test\n\ndata: test\n\n", [E("test"), E("test")]),
-        # And what they do not show.
+        # Cases that they do not show.
         (b"event: add\ndata: 73857293\n\ndata: x\n\n", [E("73857293", "add"), E("x")]),
         (b"data: a\r\n\r\ndata: b\r\rdata: c\n\n", [E("a"), E("b"), E("c")]),
         (b"\xef\xbb\xbfdata: a\n\n", [E("a")]),
@@ -90,7 +90,7 @@ def test_size_is_that_of_one_event() -> None:
 
 
 def go(run: Run, transport: FakeTransport, **options: Any) -> Any:
-    """The events and the waits between connections."""
+    """Return the events and the waits between connections."""
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""WebSockets of the client: to our own server over every wire, to others, and when things go wrong."""
+"""WebSockets of the client: to our own server over every protocol, to other servers, and with faults."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_slow_reader_holds_up_itself_alone(run: Run, wire: Wire) -> None:
             client_of(wire) as client,
             client.websocket(address(wire, server), compression=False) as slow,
         ):
-            await settled(lambda: slow.waiting > 1)  # of 16 at most, and of what the window lets through
+            await settled(lambda: slow.waiting > 1)  # of 16 at most, and those within the window
             last = -1
             while last != sent:
                 last = sent
@@ -282,7 +282,7 @@ def test_a_refusal_has_the_response(run: Run, wire: Wire) -> None:
                     pass
             assert raised.value.headers["x-why"] == "because"
             assert raised.value.content == b"n" * REFUSAL_CONTENT
-            async with client.websocket(address(wire, server)) as ws:  # and the client is as good as before
+            async with client.websocket(address(wire, server)) as ws:  # and the client still works
                 await ws.send("x")
                 assert await ws.receive() == "x"
 
@@ -321,7 +321,7 @@ def test_the_clients_credentials_and_defaults_go_along(run: Run, wire: Wire) -> 
 
 
 def switching(head: bytes, *fields: bytes, accept: bytes | None = None) -> bytes:
-    """101 to a handshake of HTTP/1.1."""
+    """Return 101 for a handshake of HTTP/1.1."""
     from websockets.utils import accept_key
 
     key = next(line[18:].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
@@ -389,7 +389,7 @@ def test_extensions_that_were_not_offered(run: Run) -> None:
 
 
 def test_frames_right_behind_the_handshake_are_not_lost(run: Run) -> None:
-    """Nothing is lost: 101 and the first message in one read."""
+    """101 and the first message come in one read, and nothing is lost."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(switching(await reader.readuntil(b"\r\n\r\n")) + b"\x81\x05hello\x88\x02\x03\xe8")
@@ -406,7 +406,7 @@ def test_frames_right_behind_the_handshake_are_not_lost(run: Run) -> None:
 
 @pytest.mark.parametrize("frame", [b"\x81\x81\0\0\0\0x", b"\xf1\x00", b"\x83\x00", b"\x81\x02\xff\xff"])
 def test_frames_that_break_the_rules_close_with_their_code(run: Run, frame: bytes) -> None:
-    """RFC 6455 §5.1: a client closes when a server masks; reserved bits, opcodes, text that is not UTF-8."""
+    """RFC 6455 §5.1: a client closes for masked frames, reserved bits and opcodes, and text that is not UTF-8."""
     seen = bytearray()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""One new connection: names and addresses, Happy Eyeballs, and what is left of a connection that is given up."""
+"""One new connection: names and addresses, Happy Eyeballs, and the remains of an abandoned connection."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_name_without_an_address(monkeypatch: pytest.MonkeyPatch, outcome: Any
 
 
 class Network:
-    """Addresses that answer when the test says so."""
+    """Addresses that answer when the test allows it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tried: list[SocketAddress] = []
@@ -274,8 +274,8 @@ def test_a_tap_that_fails_leaves_nothing_open(run: Run) -> None:
 
 @pytest.mark.parametrize("when", ["before", "when", "after"])
 def test_a_connection_whose_making_is_cancelled_is_lost(run: Run, when: str) -> None:
-    """Before the driver has its transport, while it gets it, or right after: uvloop says nothing of its end then, and
-    whoever waits for the driver would wait for ever."""
+    """Before the driver has its transport, while it gets it, or right after. uvloop reports no end then, and a
+    caller that awaits the driver would wait for ever."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -287,7 +287,7 @@ def test_a_connection_whose_making_is_cancelled_is_lost(run: Run, when: str) -> 
             return driver
 
         def wait_for_it() -> None:
-            """Cancel as soon as the driver is ready; or one turn of the loop after another before that."""
+            """Cancel as soon as the driver is ready, or one turn of the loop after another before that."""
             driver = drivers[0]
             if when == "before":
                 making.cancel()
@@ -303,7 +303,7 @@ def test_a_connection_whose_making_is_cancelled_is_lost(run: Run, when: str) -> 
             making = asyncio.ensure_future(connector.connect(Origin("http", "127.0.0.1", server.port), Owner()))
             await asyncio.wait((making,))
             [driver] = drivers
-            if not making.cancelled():  # it was too late: the connection is there
+            if not making.cancelled():  # too late: the connection is made
                 making.result().abort()
             await settled(lambda: driver.transport is None and not driver.is_usable)
             await server.closed.wait()

@@ -1,4 +1,4 @@
-"""Proxies: the variables of the environment, CONNECT over HTTP/1.1 and HTTP/2, plain http forwarded, SOCKS5."""
+"""Proxies: the variables of the environment, CONNECT over HTTP/1.1 and HTTP/2, forwarded requests, SOCKS5."""
 
 from __future__ import annotations
 

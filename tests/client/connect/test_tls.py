@@ -1,4 +1,4 @@
-"""TLS of a client: who is believed, what is said when nobody is, client certificates, and what HTTP/2 asks for."""
+"""TLS of a client: trust, error messages, client certificates, and the rules of HTTP/2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.serving import Run
 
 
 async def answer(peer: Any) -> None:
-    """Answer the first request with what was spoken."""
+    """Answer the first request with the protocol and TLS version in use."""
     request = await peer.request()
     if request.stream_id:
         peer.respond(request.stream_id, b"h2")
@@ -32,7 +32,7 @@ async def answer(peer: Any) -> None:
 
 
 async def fetch_from(server: Any, host: str = "localhost", **config: Any) -> bytes:
-    """One request on a connection of its own."""
+    """Send one request on a connection of its own."""
     async with network(**config) as transport:
         return await fetch(transport, ask(server.port, scheme="https", host=host))
 
@@ -140,7 +140,7 @@ def test_a_failed_handshake_is_a_sentence(tls: Any, config: dict[str, Any], mess
 
 
 def run_quietly(coroutine: Any) -> None:
-    """On asyncio, whose server tells the loop of each handshake that fails: that is not the client's."""
+    """On asyncio, whose server reports each failed handshake to the loop: those reports are not the client's."""
     with asyncio.Runner() as runner:
         runner.get_loop().set_exception_handler(lambda *_: None)
         runner.run(asyncio.wait_for(coroutine, 60.0))
@@ -235,7 +235,8 @@ def test_files_that_cannot_be_used(
 
 
 def write_identity(folder: Path) -> None:
-    """cert.pem with its key.pem, locked.key with the password "right", and other.key, which belongs to nothing here."""
+    """Write cert.pem with its key.pem, locked.key with the password "right", and other.key, which belongs to nothing
+    here."""
     from cryptography.hazmat.primitives import serialization
 
     leaf = authority().issue_cert("client.example")
@@ -275,7 +276,7 @@ def test_a_client_certificate(run: Run, tmp_path: Path, cert: Any) -> None:
 
 
 def test_a_missing_client_certificate() -> None:
-    """In TLS 1.3 the server says so after the handshake; to the client the connection is there by then."""
+    """In TLS 1.3 the server refuses after the handshake; the client has a connection by then."""
 
     async def main() -> None:
         context = server_tls()

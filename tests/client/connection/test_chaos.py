@@ -45,7 +45,7 @@ KINDS = (ClientDriver, ClientExchange, HeldResponse, ContentUpload, BytesUpload,
 
 
 class Storm:
-    """The requests of one test, and how each has ended."""
+    """The requests of one test, and the end of each."""
 
     def __init__(self, seed: int, base: str, ledger: Ledger) -> None:
         self.seed = seed
@@ -54,7 +54,7 @@ class Storm:
         self.ends: Counter[int] = Counter()
         self.kinds: Counter[str] = Counter()
         self.lies: list[str] = []
-        """What a response or an error says that is not so."""
+        """False statements of responses and errors."""
         self.told = ""
 
     async def work(self, client: Client, numbers: Any) -> None:
@@ -99,7 +99,7 @@ class Storm:
             return "right"
         async with client.stream(method, url, content=content) as response:
             if lot.random() < 0.1:
-                return "left"  # by the end of the block
+                return "left"  # closed by the end of the block
             if lot.random() < 0.3:
                 await asyncio.sleep(lot.random() * 0.005)
             await response.aread()
@@ -125,12 +125,12 @@ async def pieces(whole: bytes) -> AsyncIterator[bytes]:
 
 def live() -> Counter[str]:
     gc.collect()
-    # isinstance would ask proxies for the class of what they stand for, such as Django's settings.
+    # isinstance would ask proxies, such as Django's settings, for the class of the object that they stand for.
     return Counter(type(each).__name__ for each in gc.get_objects() if issubclass(type(each), KINDS))
 
 
 async def storm(kind: type[H2Chaos | H1Chaos], count: int, **options: Any) -> Storm:
-    """So many requests; everything about leaks is asserted here."""
+    """Send so many requests; all checks for leaks are here."""
     loop = asyncio.get_running_loop()
     if not isinstance(loop, asyncio.BaseEventLoop):
         count //= 3
@@ -148,7 +148,7 @@ async def storm(kind: type[H2Chaos | H1Chaos], count: int, **options: Any) -> St
         await asyncio.gather(*(it.work(client, numbers) for _ in range(AT_ONCE)))
         it.told = f"seed {SEED}, {dict(it.kinds)}; the server: {next(serials)} connections, {dict(ledger.done)}"
         print(it.told)
-        # While connections are open, none of them holds anything of a request that is over.
+        # While connections are open, none of them keeps anything of a request that is over.
         assert transport.pool.waiting == 0
         driver = None
         for driver in transport.links:
@@ -171,7 +171,7 @@ def check(it: Storm) -> None:
     assert it.ledger.wrong == [], it.told
     assert it.lies == [], it.told
     assert it.kinds["right"] > count // 2, it.told
-    if count > 3_000:  # of fewer, the rare ones may be left out by lot
+    if count > 3_000:  # with fewer, the rare cases may be missing by chance
         assert set(it.ledger.done) == {"dropped at once", *it.ledger.names}, it.told
         assert set(it.kinds) >= COMMON, it.told
 
@@ -185,15 +185,15 @@ def test_10000_requests_end_once_and_leave_nothing(run: Run, kind: Any, count: i
 
 @pytest.mark.parametrize("kind", [H2Chaos, H1Chaos], ids=["HTTP/2", "HTTP/1.1"])
 def test_control_the_ledger_notices_what_is_sent_again_after_it_was_processed(run: Run, kind: Any) -> None:
-    """The same with a policy that retries whatever the method: it is told of."""
+    """The same with a policy that retries every method: the test accounts for it."""
     bold = RetryPolicy(methods={"GET", "POST", "PUT"}, backoff_s=0.0, budget=None)
     it = run(storm(kind, 500, retry=bold))
     assert any("came again, after it was processed" in each for each in it.ledger.wrong), it.told
 
 
 def test_a_connection_that_ends_at_once_does_not_close_somebody_elses_file(run: Run) -> None:
-    """uvloop closes a descriptor that a socket object may still think it owns: once collected, the object closed
-    whatever had got the number meanwhile. (Found by the storm, as an unclosed socket now and then.)"""
+    """uvloop closes a descriptor that a socket object may still own. When that object was collected, it closed
+    another file that had the number by then. (Found by the storm, as an unclosed socket now and then.)"""
 
     class Aborts(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:

@@ -1,4 +1,4 @@
-"""How a request ends when its server or connection fails: one typed error, a sentence, and whether it may be resent."""
+"""The end of a request when its server or connection fails: one typed error, a sentence, `retryable` or not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.serving import Run
 
 
 async def error_of(exchange: ClientExchange) -> RequestError:
-    """What reading the whole response ends in."""
+    """Return the error of reading the whole response."""
     with pytest.raises(RequestError) as caught:
         await (await exchange.head_arrived()).read()
     assert exchange.stream_id not in exchange.driver.live  # type: ignore[attr-defined]  # exchanges know less of it
@@ -38,7 +38,7 @@ async def error_of(exchange: ClientExchange) -> RequestError:
 
 
 async def still_serves(driver: ClientDriver, peer: H2Peer) -> None:
-    """The connection is as good as before."""
+    """Assert that the connection still works."""
     exchange = driver.begin(get("/after"), True)
     request = await peer.request()
     peer.respond(request.stream_id, b"fine")
@@ -186,13 +186,13 @@ def _raise(error: BaseException | None) -> None:
 
 @pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
 def test_a_request_that_was_never_written_may_be_sent_again(run: Run, protocol: Any) -> None:
-    """The connection ends in the turn of the loop in which the request was to leave."""
+    """The connection ends in the same turn of the loop in which the request should leave."""
 
     async def main() -> None:
         async with listening(protocol) as server:
             driver, owner = await connect(server, protocol)
             await server.accepted()
-            driver.flush_due = True  # as it is within a batch of input
+            driver.flush_due = True  # as within a batch of input
             exchange = driver.begin(get(), True)
             assert driver.transport is not None
             driver.transport.abort()
@@ -207,7 +207,7 @@ def test_a_request_that_was_never_written_may_be_sent_again(run: Run, protocol: 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n"], ids=["nothing", "half a head"])
 def test_a_stale_http_1_connection_is_told_apart(run: Run, said: bytes) -> None:
-    """RFC 9112 §9.3.1: a server that closes an idle connection just as the next request leaves. It is not certain that
+    """RFC 9112 §9.3.1: a server closes an idle connection just as the next request leaves. It is not certain that
     the request was not processed, so it is not retryable by itself."""
 
     async def main() -> None:
@@ -329,7 +329,7 @@ def test_http_1_content_that_is_cut_off(run: Run, octets: bytes) -> None:
 
 @pytest.mark.parametrize("how", ["end", "reset of TCP"])
 def test_http_1_content_that_ends_with_the_connection(run: Run, how: str) -> None:
-    """RFC 9112 §6.3 and §8: complete with its orderly end, and with that alone."""
+    """RFC 9112 §6.3 and §8: the content is complete only with an orderly end."""
 
     async def main() -> None:
         async with listening("http/1.1") as server:
@@ -365,7 +365,7 @@ def test_octets_that_are_no_http(run: Run) -> None:
                 peer.send(octets)
                 error = await error_of(exchange)
                 assert isinstance(error, RemoteProtocolError)
-                assert "0x" not in str(error)  # no code of HTTP/2's in the words of HTTP/1.1, nor an unknown one
+                assert "0x" not in str(error)  # HTTP/1.1 messages have no code of HTTP/2, and no unknown one
                 await owner.lost.wait()
 
     run(main())
@@ -402,7 +402,7 @@ def test_a_silent_server(run: Run, protocol: Any, begun: bool) -> None:
 
 
 class Turned:
-    """The event loop with its clock put forward."""
+    """The event loop with its clock set forward."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -451,7 +451,7 @@ def test_each_piece_begins_the_read_timeout_anew(run: Run, whole: bool) -> None:
 
 
 class HandClock:
-    """An event loop whose time and timers are turned by hand; all else is the loop's."""
+    """An event loop whose time and timers the test controls; the rest is the real loop's."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -470,7 +470,7 @@ class HandClock:
         return SimpleNamespace(cancel=lambda: self.timers.remove(timer) if timer in self.timers else None)
 
     def to_next(self) -> float:
-        """Run the one timer that there is, at its time. Returns how far away that was."""
+        """Run the one timer that is set, at its time. Return the seconds until then."""
         ((when, callback),) = self.timers
         self.timers.clear()
         passed, self._now = when - self._now, when
@@ -511,7 +511,7 @@ def test_a_silent_peer_is_found_out_by_ping(run: Run) -> None:
             driver, owner = await connect(server, limits=Limits(keepalive_ping_s=0.05, keepalive_ack_s=0.05))
             peer = await server.accepted()
             await settled(lambda: driver.settings_seen)
-            peer.is_mute = True  # from here on it answers nothing
+            peer.is_mute = True  # from here on it does not answer
             exchange = driver.begin(get(), True)
             error = await error_of(exchange)
             assert isinstance(error, ConnectionLost)
@@ -567,7 +567,7 @@ def test_a_connection_that_is_lost_before_it_is_ready(run: Run) -> None:
 
 
 class Fake(asyncio.Transport):
-    """A transport that goes nowhere."""
+    """A transport without a peer."""
 
     def __init__(self, driver: ClientDriver) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A connection from its first request to its end: room, readiness, drain, abort, and what its owner is told."""
+"""A connection from its first request to its end: room, readiness, drain, abort, and the notices to its owner."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROTOCOLS = pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
 
 @PROTOCOLS
 def test_twenty_requests_where_the_server_takes_two_or_one(run: Run, protocol: Any) -> None:
-    """The owner's queue is played by a list: `on_room` starts what fits, on the same connection."""
+    """A list plays the owner's queue: `on_room` starts waiting requests on the same connection."""
 
     async def main() -> None:
         async def answer(peer: Any) -> None:
@@ -172,13 +172,13 @@ def test_abort_ends_everything_with_its_error_once(run: Run, protocol: Any) -> N
             rooms: list[bool] = []
             owner.when_room = lambda driver: rooms.append(driver.has_room)
             driver.abort(ConnectionLost("the test has had enough"))
-            assert not any(rooms)  # nobody begins what would be ended with the rest
+            assert not any(rooms)  # no request begins that would end with the rest
             for exchange in [*exchanges[:-1]]:
                 with pytest.raises(ConnectionLost, match="had enough"):
                     await exchange.head_arrived()
             with pytest.raises(ConnectionLost, match="had enough"):
                 await waiting
-            assert len({id(each.error) for each in exchanges}) == len(exchanges)  # each has one of its own
+            assert len({id(each.error) for each in exchanges}) == len(exchanges)  # each has an error of its own
             await owner.lost.wait()
             driver.abort()
             assert sorted(done, key=id) == sorted(exchanges, key=id)
@@ -344,7 +344,7 @@ FATES = ("read", "received", "half received", "closed", "dropped", "read late", 
 
 @pytest.mark.parametrize("fate", FATES)
 def test_what_is_unread_is_counted_until_somebody_has_taken_it_or_nobody_will(run: Run, fate: str) -> None:
-    """Also of a response that has ended: the windows of its siblings depend on the sum (ADR 0026)."""
+    """This also holds for a response that has ended: the windows of the other streams depend on the sum (ADR 0026)."""
 
     async def main() -> None:
         async with listening() as server:

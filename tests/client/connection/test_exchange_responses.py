@@ -89,7 +89,7 @@ def test_a_streamed_response_comes_piece_by_piece(run: Run, protocol: Any) -> No
 @pytest.mark.parametrize("length", [32_769, 300_000, 2_000_000])
 @pytest.mark.parametrize("is_announced", [True, False], ids=["announced", "not announced"])
 def test_a_large_whole_response(run: Run, length: int, is_announced: bool) -> None:
-    """Room is made for it beforehand, or for a part of it, where it is much more than what has come."""
+    """Room is reserved for it, or for a part of it when it is much more than the bytes that have come."""
     content = (bytes(range(251)) * (length // 251 + 1))[:length]
 
     async def main() -> None:
@@ -217,7 +217,7 @@ def test_a_closed_response_frees_its_place(run: Run, protocol: Any) -> None:
             if protocol == "h2":
                 assert await peer.reset_of(request) == 8
                 assert driver.has_room
-            else:  # there is no other way to stop it (RFC 9112 §9.6)
+            else:  # nothing else can stop it (RFC 9112 §9.6)
                 assert not driver.has_room
                 await peer.until_closed()
                 await owner.lost.wait()
@@ -333,7 +333,7 @@ def test_a_small_credit_window_is_given_back_only_as_content_is_taken(run: Run) 
 
 @pytest.mark.parametrize("verb", ["receive", "read"])
 def test_over_http_1_reading_stops_for_a_slow_reader_and_goes_on(run: Run, verb: str) -> None:
-    """There is no credit to be written that would do it by the way."""
+    """There is no credit to write, so nothing else would resume reading."""
     size = 4 * CLIENT_LIMITS.initial_stream_window
 
     async def main() -> None:
@@ -355,7 +355,7 @@ def test_over_http_1_reading_stops_for_a_slow_reader_and_goes_on(run: Run, verb:
 
 
 def test_a_reader_that_is_late_is_no_read_timeout(run: Run) -> None:
-    """The timeout is of the server, and runs while there is room for it and nothing to take."""
+    """The timeout is for the server: it runs while there is room for content and none to take."""
 
     async def main() -> None:
         async with listening() as server:

@@ -1,4 +1,4 @@
-"""Tunnels: WebSockets and CONNECT, over both protocols, as a receiver and as a WebSocket see them."""
+"""Tunnels, WebSockets and CONNECT, over both protocols, with a receiver and with a WebSocket."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def say(peer: Any, protocol: str, asked: Any, octets: bytes, end: bool = False) 
 
 
 async def opened(server: Any, protocol: Any, kind: str) -> Any:
-    """The driver, the peer, the request as it came, and the granted response."""
+    """The driver, the peer, the request that arrived, and the granted response."""
     driver, owner = await connect(server, protocol, wait_for_settings=True)
     await driver.ready()
     assert driver.takes_websockets is True
@@ -120,7 +120,7 @@ def test_octets_go_both_ways_and_each_side_ends_its_own(run: Run, protocol: Any,
             tunnel.consumed(15)
             tunnel.write(b"the other way", False)
             await peer.until(lambda: came(peer, protocol, asked) == b"the other way")
-            del response  # the tunnel is what has to be ended now
+            del response  # from now on the tunnel must be ended
             say(peer, protocol, asked, b"", end=True)
             await settled(lambda: receiver.ended)
             if protocol == "h2":  # over HTTP/1.1 the connection is the tunnel, and has ended with it

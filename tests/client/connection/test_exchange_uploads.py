@@ -1,4 +1,4 @@
-"""Requests with content: octets and iterators, within the server's windows, and what ends them early."""
+"""Requests with content: bytes and iterators, within the server's windows, and their early ends."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_upload_keeps_to_the_servers_windows_and_to_what_may_wait(run: Run) -
             request = await peer.request()
             await peer.round_trip()
             assert request.content == b""
-            assert asked == 4  # 65,536 octets, and what pieces are charged: the fourth is not accepted
+            assert asked == 4  # 65,536 bytes, and the overhead of pieces: the fourth is not accepted
             peer.credit(0, 2**21)
             peer.credit(request.stream_id, 10_000)
             await peer.until(lambda: len(request.content) == 10_000)
@@ -183,7 +183,7 @@ def test_a_response_before_the_upload_ends_stops_it_and_the_connection_lives_on(
 
 
 def test_a_small_request_that_waits_for_a_window_is_let_go_by_its_response(run: Run) -> None:
-    """All of it is accepted, so nothing of ours waits; but the stream would keep its place for ever."""
+    """The engine has accepted everything, so no timeout of ours runs; but the stream would keep its place for ever."""
 
     async def main() -> None:
         async with listening(settings={INITIAL_WINDOW_SIZE: 0}) as server:
@@ -226,7 +226,7 @@ def test_over_http_1_an_early_response_ends_the_connection_after_it(run: Run) ->
 @PROTOCOLS
 @pytest.mark.parametrize("answer", [100, 200, 417, None], ids=["100", "200", "417", "silence"])
 def test_expect_100_continue(run: Run, protocol: Any, answer: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RFC 9110 §10.1.1: the content waits for 100, for a final response, or for a second (less, for this test)."""
+    """RFC 9110 §10.1.1: the content waits for 100, for a final response, or for a second (less in this test)."""
     monkeypatch.setattr("headrace.client.connection.upload.CONTINUE_S", 30.0 if answer else 0.01)
 
     async def main() -> None:
@@ -330,7 +330,7 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run, kind: str) -> 
 
     async def main() -> None:
         async with listening(settings={INITIAL_WINDOW_SIZE: 0}) as server:
-            # Small octets are accepted at once where 65,536 may wait.
+            # Small pieces are accepted at once where 65,536 bytes may wait.
             limits = replace(CLIENT_LIMITS, max_connection_send_buffer=50_000 if kind == "small octets" else 1_048_576)
             driver, _ = await connect(server, limits=limits, wait_for_settings=True)
             await driver.ready()
@@ -347,7 +347,7 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run, kind: str) -> 
 
 
 def test_the_write_timeout_is_one_of_progress(run: Run) -> None:
-    """And the headers timeout begins with the last octet of the request, not with the first."""
+    """The headers timeout begins with the last byte of the request, not with the first."""
 
     async def main() -> None:
         async with listening(settings={INITIAL_WINDOW_SIZE: 0}) as server:

@@ -1,4 +1,4 @@
-"""What is done so that large content costs no page faults over and over."""
+"""Large content does not cause page faults again and again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults")
 def test_the_block_is_never_touched() -> None:
-    """It would have 4,096 pages; what the interpreter does meanwhile needs a few of its own. In a process of its own:
-    one that has freed as large a block before takes it from the heap, and clears it."""
+    """It would have 4,096 pages; the interpreter needs a few of its own meanwhile. The test runs in a process of its
+    own: one that has freed as large a block before takes it from the heap, and clears it."""
     done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 400

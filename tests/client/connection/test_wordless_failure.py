@@ -1,4 +1,4 @@
-"""A transport fails with an exception that says nothing."""
+"""A transport fails with an exception without text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.serving import Run
 
 
 def test_a_failure_without_words_does_not_make_content_whole(run: Run) -> None:
-    """RFC 9112 §8: an exception whose text is empty is as much of a failure as another."""
+    """RFC 9112 §8: an exception with empty text is a failure like any other."""
 
     async def main() -> None:
         driver = ClientDriver(asyncio.get_running_loop(), origin=get().origin, protocols="http/1.1", owner=Owner())

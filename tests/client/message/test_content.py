@@ -1,4 +1,4 @@
-"""The content of requests: octets, forms, files and iterables; what their length is, and what can be sent again."""
+"""The content of requests: bytes, forms, files and iterables; their length, and whether they can be sent again."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_iterables_of_all_kinds(run: Run) -> None:
 
 
 def test_a_consumed_iterator_is_not_sent_again(run: Run) -> None:
-    """Replay of a request whose body was a consumed iterator: refuse, and say why."""
+    """A request whose iterator is used up is refused, with the reason."""
 
     async def several() -> AsyncIterator[bytes]:
         yield b"a"
@@ -203,7 +203,7 @@ def test_trailers(run: Run) -> None:
 
 
 def parts_of(media_type: str, content: bytes) -> list[Any]:
-    """Read by the standard library's e-mail package: not by us."""
+    """Parsed by the standard library's e-mail package, not by our code."""
     message = message_from_bytes(b"content-type: " + media_type.encode() + b"\r\n\r\n" + content)
     assert message.is_multipart()
     return message.get_payload()  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Cookies: kept and sent where they belong (RFC 6265), and nowhere else."""
+"""Cookies are kept and sent where they belong (RFC 6265), and nowhere else."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_where_a_cookie_goes(set_by: str, set_cookie: str, asked: str, expected:
 
 
 def test_one_cookie_never_costs_another(recwarn: pytest.WarningsRecorder) -> None:
-    """With `Max-Age` and no value all cookies of the response were lost, with a warning (RFC 6265 §5.2.2: ignored)."""
+    """With `Max-Age` and no value, all cookies of the response were lost, with a warning (RFC 6265 §5.2.2: ignored)."""
     cookies = kept("https://a.example/", "a=1", "b=2; Max-Age", "c=3; Expires; Domain; Path; Port=x; Version=y", "d=4")
     assert dict(cookies) == {"a": "1", "b": "2", "c": "3", "d": "4"}
     assert not recwarn.list
@@ -103,7 +103,7 @@ def test_one_cookie_never_costs_another(recwarn: pytest.WarningsRecorder) -> Non
         ("s=good; secure; path=/x", "http://a.example/", "s=1; path=/xy", "https://a.example/xy", "s=1"),
         ("s=good; secure; path=/x", "http://a.example/", "s=1; path=/", "https://a.example/x", "s=good; s=1"),
         ("s=good; secure", "http://a.example/", "t=1", "https://a.example/", "s=good; t=1"),
-        ("s=good; secure", "http://b.a.example/", "s=1", "https://b.a.example/", ""),  # as the draft has it
+        ("s=good; secure", "http://b.a.example/", "s=1", "https://b.a.example/", ""),  # as the draft says
         ("s=good; secure", "http://b.example/", "s=1", "https://b.example/", "s=1"),
         ("s=good; secure; max-age=0", "http://a.example/", "s=1", "https://a.example/", "s=1"),
         ("s=good", "http://a.example/", "s=1", "https://a.example/", "s=1"),
@@ -113,7 +113,7 @@ def test_one_cookie_never_costs_another(recwarn: pytest.WarningsRecorder) -> Non
 def test_cleartext_leaves_secure_cookies_alone(
     secure: str, set_by: str, cleartext: str, asked: str, expected: str
 ) -> None:
-    """Whoever is in the way of cleartext could log the caller in as somebody else, over https."""
+    """An attacker on a cleartext connection could log the caller in as another user, over https."""
     cookies = kept("https://a.example/", secure)
     cookies.extract(URL(set_by), [(b"set-cookie", cleartext.encode())])
     assert cookies.header_for(URL(asked)) == expected
@@ -151,7 +151,7 @@ COOKIES = st.builds(
 @given(values=st.lists(COOKIES, max_size=4), after=COOKIES)
 @tries(300)
 def test_whatever_stands_in_set_cookie(values: list[str], after: str) -> None:
-    """It never raises, never warns, never costs another cookie, and becomes a field that can be sent."""
+    """Any value never raises, never warns, never costs another cookie, and becomes a field that can be sent."""
     url = URL("https://b.a.example/x/y")
     cookies = kept(str(url), "kept=1; path=/; domain=a.example", "own=1")
     headers = [(b"set-cookie", value.encode("utf-8", "replace")) for value in (*values, after)]
@@ -167,7 +167,7 @@ def test_whatever_stands_in_set_cookie(values: list[str], after: str) -> None:
 
 
 def test_a_jar_that_is_read_while_responses_come() -> None:
-    """A SyncClient's jar is filled in its loop's thread, and looked at in any other."""
+    """A SyncClient's jar is filled in its loop's thread, and read in any other."""
     cookies = Cookies()
     is_over = threading.Event()
 

@@ -39,7 +39,7 @@ def decode(codings: list[str], pieces: list[bytes], max_ratio: int | None = 100)
     made = []
     for piece in pieces:
         for each in decoder.feed(piece):
-            assert len(each) <= 2 * STEP  # brotli's last block may go beyond
+            assert len(each) <= 2 * STEP  # brotli's last block may exceed it
             made.append(each)
     decoder.finish()
     return b"".join(made)
@@ -62,7 +62,7 @@ def test_octet_by_octet(coding: str) -> None:
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_empty_content_needs_no_coding(coding: str) -> None:
-    """Of a HEAD or a 304, and servers that send nothing where they would send an empty gzip file."""
+    """The content of a HEAD or a 304, and of servers that send nothing in place of an empty gzip file."""
     assert decode([coding], []) == b""
     assert decode([coding], [CODINGS[coding](b"")]) == b""
 
@@ -112,7 +112,7 @@ def test_codings_upon_codings() -> None:
 
 
 def test_what_compresses_well_is_no_bomb() -> None:
-    """16 MiB may be zeros; beyond that a hundredth is where trust ends, unless the caller says so."""
+    """16 MiB may be zeros. Beyond that, content may shrink to a hundredth, unless the caller sets another limit."""
     zeros = bytes(16 * 1_048_576)
     assert decode(["gzip"], [gzip.compress(zeros)]) == zeros
     more = gzip.compress(bytes(64 * 1_048_576))

@@ -1,4 +1,4 @@
-"""Header fields: a multi-dict without case, that nothing can be smuggled through (RFC 9110 §5)."""
+"""Header fields: a multi-dict without case, through which nothing can be smuggled (RFC 9110 §5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses: what is known with their head, their content whole and as a stream, as octets, text, lines and JSON."""
+"""Responses: the facts in their head; their content, whole and as a stream, as bytes, text, lines and JSON."""
 
 from __future__ import annotations
 

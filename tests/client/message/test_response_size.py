@@ -1,4 +1,4 @@
-"""How much of a response is kept: `max_response_size`, and answers that only lead to another."""
+"""The size of kept content: `max_response_size`, and responses that only lead to another one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def app(request: Request) -> Served:
 @pytest.mark.parametrize("size", [0, 10, 65_536, 65_537, 3_000_000])
 @pytest.mark.parametrize("way", ["plain", "with options", "with a hook"])
 def test_redirects(run: Run, http2: bool, size: int, way: str) -> None:
-    """What is small is read, and the connection goes on; of what is large nothing is kept, and nothing pretends."""
+    """Small content is read, and the connection goes on. Large content is dropped, and no part passes for the whole."""
 
     async def main() -> None:
         hooks = {"response": [lambda _: None]} if way == "with a hook" else None
@@ -171,7 +171,7 @@ def test_the_plain_client() -> None:
 
 
 def test_a_part_is_never_the_whole(run: Run) -> None:
-    """After an error, and after it was given up, what had come is not the content."""
+    """After an error, and after it was given up, the part that has come is not the content."""
 
     async def main() -> None:
         transport = FakeTransport(Answer(content=[b"part", TruncatedBody("cut")]))

@@ -1,4 +1,4 @@
-"""URLs: RFC 3986, what browsers let people write, and what is refused because two readers could read it in two ways."""
+"""URLs: RFC 3986, the leniency of browsers, and refused text that two parsers could read in two ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transport over the network: bursts, limits, waiting, giving up, ends. Servers are scripted, or our own."""
+"""The transport over the network: bursts, limits, waits, cancellation, ends. Servers are scripted, or our own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def echo(request: Request) -> Response:
 
 
 async def answer_all(peer: Any) -> None:
-    """Answer each request with its path, until the client goes."""
+    """Answer each request with its path, until the client closes."""
     answered = 0
     while True:
         await peer.until(lambda: peer.closed or sum(each.ended for each in peer.requests) > answered)  # noqa: B023
@@ -200,7 +200,7 @@ def test_a_reset_makes_room_for_who_waits(run: Run) -> None:
 
 
 def test_the_next_request_needs_nothing_but_its_connection(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fast path: no queue, no timer of the pool's, no task."""
+    """The fast path uses no queue, no timer of the pool, and no task."""
 
     async def main() -> None:
         async with serving(echo) as server, network(**H2C) as transport:
@@ -306,7 +306,7 @@ def test_making_a_connection_does_not_count_as_waiting_for_a_place(run: Run) -> 
             task = asyncio.create_task(fetch(transport, ask(server.port, timeouts=Timeouts(pool=0.001))))
             peer = await server.accepted()
             await peer.until(lambda: bool(peer.frames))
-            await asyncio.sleep(0.05)  # what must not happen could only happen now
+            await asyncio.sleep(0.05)  # a wrong action could only happen now
             assert not task.done()
             peer.send(wire.settings())
             request = await peer.request()

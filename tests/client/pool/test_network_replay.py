@@ -1,4 +1,4 @@
-"""What is sent again, and what is not: only where the server has certainly not processed it, or the method allows."""
+"""Requests are sent again only when the server has certainly not processed them, or the method allows it."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def test_an_origin_frame_says_who_is_served(run: Run, origin: bytes, connections
 
 @pytest.mark.parametrize("entries", [b"", b"\x00\x00", b"\x00\x09not an or"], ids=["none", "empty", "nonsense"])
 def test_an_origin_frame_without_entries_is_for_its_own_origin_alone(run: Run, entries: bytes) -> None:
-    """RFC 8336 §2.3: the first frame makes the Origin Set, with the connection's own origin in it and nothing else."""
+    """RFC 8336 §2.3: the first frame makes the Origin Set, which holds the connection's own origin and no other."""
 
     async def main() -> None:
         async def announce(peer: H2Peer) -> None:
@@ -367,7 +367,7 @@ def test_an_origin_frame_without_entries_is_for_its_own_origin_alone(run: Run, e
 
 @pytest.mark.parametrize("announced", [b"", b"https://c.example"], ids=["nobody", "somebody else"])
 def test_an_origin_frame_that_comes_late_ends_what_is_shared_already(run: Run, announced: bytes) -> None:
-    """RFC 8336 §2.4: what is not in the set is not asked for any more; what runs goes on. A second frame adds."""
+    """RFC 8336 §2.4: origins outside of the set get no more requests; running ones go on. A frame can add some."""
 
     async def main() -> None:
         async with listening(tls=server_tls(*NAMES)) as server:

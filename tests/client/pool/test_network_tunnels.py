@@ -1,4 +1,4 @@
-"""Tunnels by the transport: which connection a WebSocket gets, and what it takes from others, which is nothing."""
+"""Tunnels by the transport: the choice of connection for a WebSocket, which takes nothing from other requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.serving import Run, port, serving
 
 
 class Receiver:
-    """Keeps what comes through a tunnel."""
+    """Keeps the bytes of a tunnel."""
 
     def __init__(self) -> None:
         self.octets = bytearray()
@@ -47,7 +47,7 @@ def websocket(number: int, path: str = "/ws", **options: Any) -> Outgoing:
 
 
 async def upgrade(peer: H1Peer) -> None:
-    """Grant the upgrade that is asked for."""
+    """Grant the upgrade that the request asks for."""
     import base64
     import hashlib
 
@@ -63,7 +63,8 @@ async def upgrade(peer: H1Peer) -> None:
 
 @pytest.mark.parametrize("is_kept", [True, False])
 def test_a_handshake_goes_once_more_where_a_kept_connection_ends_without_an_answer(run: Run, is_kept: bool) -> None:
-    """It is a GET (RFC 6455 §4.1), and so idempotent (RFC 9112 §9.3.1). On a new connection the end is the answer."""
+    """The handshake is a GET (RFC 6455 §4.1), and so idempotent (RFC 9112 §9.3.1). On a new connection the end is
+    the answer."""
 
     async def main() -> None:
         async with listening("http/1.1") as server, network() as transport:

@@ -1,4 +1,4 @@
-"""The pool's policy, read off tables: which connection a request goes to, who waits, what is opened."""
+"""The pool's policy, read from tables: the connection of a request, the queue, and the connections that are opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_cold_burst_shares_one_handshake() -> None:
 @pytest.mark.parametrize(
     ("origin", "policy", "opened", "protocols"),
     [
-        (A, {}, 1, "any"),  # ALPN will say
+        (A, {}, 1, "any"),  # ALPN decides
         (PLAIN, {}, 20, "any"),  # cleartext is HTTP/1.1
         (PLAIN, {"http1": False}, 1, "h2"),  # prior knowledge
         (A, {"http1": False}, 1, "h2"),
@@ -236,7 +236,7 @@ def test_a_connection_is_used_for_another_origin() -> None:
     [
         (True, []),  # it goes over HTTP/2
         (False, ["http/1.1"]),  # RFC 8441 is not offered
-        (None, []),  # the server's SETTINGS will say
+        (None, []),  # the server's SETTINGS decide
     ],
 )
 def test_how_a_websocket_finds_its_connection(takes: bool | None, opened: list[str]) -> None:

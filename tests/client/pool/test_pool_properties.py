@@ -1,4 +1,4 @@
-"""The pool under anything that may happen, in any order: what must hold at every moment."""
+"""The pool under any events, in any order: its invariants hold at every moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORIGINS = st.sampled_from([A, B, PLAIN])
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """Requests come, are given up and end; connections are made, fail, go away, are lost."""
+    """Requests come, are given up and end; connections are made, fail, drain, are lost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def who_waits_has_a_reason(self) -> None:
-        """No lost wake-up: a request waits only while nothing has room, and something is under way or a limit holds."""
+        """No lost wake-up: a request waits only while nothing has room, and an attempt is under way or a limit
+        holds."""
         pool = self.rig.pool
         for place in pool.places.values():
             if place.requests:

@@ -22,13 +22,13 @@ LATE_S = 0.005
 
 
 def content_of(number: int) -> bytes:
-    """The right answer to a request: most are small, some are not, a few are empty."""
+    """Return the right answer to a request: most are small, some are large, a few are empty."""
     size = (0, 12, 300, 1_000, 5_000, 40_000)[number % 6]
     return hashlib.shake_128(b"answer %d" % number).digest(size)
 
 
 def upload_of(number: int) -> bytes:
-    """The content of a request that has some."""
+    """Return the content of a request that has some."""
     size = (1, 700, 9_000, 150_000)[number % 4]
     return hashlib.shake_128(b"upload %d" % number).digest(size)
 
@@ -38,25 +38,25 @@ def digest(content: bytes) -> bytes:
 
 
 class Ledger:
-    """What the server did, whichever connection it was on."""
+    """The server's actions, on all connections."""
 
     def __init__(self, seed: int, lots: dict[str, float]) -> None:
         self.seed = seed
         self.came: Counter[int] = Counter()
         self.processed: Counter[int] = Counter()
-        """A request is processed once its answer, or the failure of it, is begun; not when it is refused."""
+        """A request is processed once its answer, or the failure of it, has begun; not when it is refused."""
         self.excused: set[int] = set()
         """Idempotent ones whose HTTP/1.1 connection had served before, and ended after the request was processed and
         before an octet of the answer: they may come once more (RFC 9112 §9.3.1)."""
         self.done: Counter[str] = Counter()
         self.wrong: list[str] = []
-        """What no client may do."""
+        """Actions that no client may do."""
         self.open: dict[asyncio.Transport, Chaos] = {}
         self.names = list(lots)
         self._weights = list(lots.values())
 
     def draw(self, number: int) -> str:
-        """A request has come: what to do to it."""
+        """Choose what to do with a request that has come."""
         self.came[number] += 1
         if self.processed[number] > (number in self.excused):
             self.wrong.append(f"request {number} came again, after it was processed")
@@ -69,7 +69,7 @@ class Ledger:
         self.processed[number] += 1
 
     def end_the_deaf(self) -> None:
-        """Close the connections on which we stopped reading: we do not see that the client has."""
+        """Close the connections on which we stopped reading: we cannot see that the client has closed them."""
         for transport, chaos in self.open.items():
             if chaos.is_deaf:
                 transport.abort()
@@ -86,7 +86,7 @@ class Stream:
         self.content = bytearray()
         self.ended = False
         self.is_begun = False
-        """True once it is certain that it is processed, or promised to be."""
+        """True once the request is certainly processed, or GOAWAY has promised it."""
 
 
 class Chaos(asyncio.Protocol):
@@ -127,12 +127,12 @@ class Chaos(asyncio.Protocol):
         self.timers.add(timer)
 
     def stop_reading(self) -> None:
-        """From now on not even the client's end is noticed; see `Ledger.end_the_deaf`."""
+        """Stop reading, so that even the client's end is not noticed; see `Ledger.end_the_deaf`."""
         self.is_deaf = True
         self.transport.pause_reading()
 
     def drop(self) -> None:
-        """End the connection with a reset of TCP."""
+        """End the connection with a TCP reset."""
         sock = self.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
@@ -147,7 +147,7 @@ H2_LOTS = {
     "refused late": 2.0,  # when all of it has come
     "reset": 3.0,
     "reset in the middle": 3.0,
-    "short": 2.0,  # fewer octets than announced
+    "short": 2.0,  # fewer bytes than announced
     "silent": 1.0,
     "silent in the middle": 1.0,
     "early": 3.0,  # an answer before the request has ended
@@ -206,7 +206,7 @@ class H2Chaos(Chaos):
     def on_request(self, one: wire.Frame) -> None:
         fields = self.frames.fields(one)
         if self.last is not None and one.stream_id > self.last:
-            return  # it was under way when we said that we go
+            return  # it was under way when we sent GOAWAY
         self.highest = one.stream_id
         number = int(dict(fields)[b":path"][1:])
         stream = Stream(one.stream_id, fields, self.ledger.draw(number), number)
@@ -286,7 +286,7 @@ class H2Chaos(Chaos):
                 self.end(stream, self.body(stream))
 
     def go_on(self, stream: Stream) -> None:
-        """The second half."""
+        """Send the second half."""
         stream_id, kind = stream.stream_id, stream.kind
         if self.streams.get(stream_id) is not stream:
             return

@@ -12,7 +12,7 @@ H1_LOTS = {
     "until the end": 4.0,  # no length: it ends with the connection
     "close": 4.0,
     "answer, then drop": 1.5,
-    "answer, then more": 0.7,  # octets that nobody has asked for
+    "answer, then more": 0.7,  # bytes that no request asked for
     "refused": 2.0,  # 503 is an answer like others
     "early": 3.0,
     "ends unanswered": 2.0,
@@ -30,7 +30,7 @@ H1_LOTS = {
 
 
 class H1Chaos(Chaos):
-    """One connection over HTTP/1.1. A request is read whole before the next one is looked at."""
+    """One connection over HTTP/1.1. It reads a request whole before the next one."""
 
     def begin(self) -> None:
         self.rest = b""
@@ -103,7 +103,7 @@ class H1Chaos(Chaos):
         self.send(b"HTTP/", version, b" ", status, b"\r\ncontent-length: %d\r\n" % size, extra, b"\r\n")
 
     def done(self) -> None:
-        """The answer is out; the next request may come."""
+        """The answer is sent; the next request may come."""
         self.answered += 1
         self.number = -1
         self.data_received(b"")

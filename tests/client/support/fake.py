@@ -1,4 +1,4 @@
-"""A transport that answers as a test says, without a network, and keeps what the client handed down."""
+"""A transport without a network that answers as a test says, and keeps the client's requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headrace.client.interface import Incoming, Outgoing, Pairs, ResponseHead
 
 
 class Answer:
-    """An Incoming out of pieces; an error among them is raised in its place."""
+    """An Incoming made of pieces; an error among them is raised in its place."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Answer:
 
 
 class Sent:
-    """A request as the transport got it, with its content read."""
+    """A request as the transport received it, with its content read."""
 
     def __init__(self, outgoing: Outgoing, content: bytes, trailers: Pairs, whole: bool) -> None:
         self.outgoing = outgoing
@@ -76,8 +76,8 @@ Respond = Callable[[Sent], Any]
 
 
 class FakeTransport:
-    """Answers each request with the next of `answers`, or with what a function makes of it: an Answer, an error to
-    raise, or an awaitable of either."""
+    """Answers each request with the next of `answers`, or with a function's result: an Answer, an error to raise, or
+    an awaitable of either."""
 
     def __init__(self, *answers: Any, respond: Respond | None = None) -> None:
         self._answers = iter(answers)
@@ -114,5 +114,5 @@ class FakeTransport:
 
 
 def redirect(location: str, status: int = 302, **options: Any) -> Answer:
-    """An answer that leads elsewhere."""
+    """Return an answer that redirects."""
     return Answer(status, [("location", location)], **options)

@@ -1,4 +1,4 @@
-"""A NetworkTransport for one test, requests to give it, certificates, and a look at what it left behind."""
+"""A NetworkTransport for one test, requests for it, certificates, and checks for leaks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ H2C = {"http1": False}
 
 @contextlib.asynccontextmanager
 async def network(**config: Any) -> AsyncIterator[NetworkTransport]:
-    """A transport that leaves nothing behind: no waiter, no connection, no task."""
+    """Give a transport, and assert that it leaves no waiter, no connection and no task."""
     config.setdefault("trust_env", False)
     before = asyncio.all_tasks()
     transport = NetworkTransport(NetworkConfig(**config))
@@ -37,7 +37,7 @@ async def network(**config: Any) -> AsyncIterator[NetworkTransport]:
 
 
 def ask(port: int, path: str = "/", method: str = "GET", content: Any = b"", **options: Any) -> Outgoing:
-    """A request to 127.0.0.1, or to `host`; `scheme` is "http" if not given."""
+    """Return a request to 127.0.0.1, or to `host`; `scheme` is "http" by default."""
     scheme = options.pop("scheme", "http")
     host = options.pop("host", "127.0.0.1")
     options.setdefault("timeouts", PATIENT)
@@ -56,7 +56,7 @@ def ask(port: int, path: str = "/", method: str = "GET", content: Any = b"", **o
 
 
 async def fetch(transport: NetworkTransport, outgoing: Outgoing) -> bytes:
-    """The content of a response that has to be a 200."""
+    """Return the content of a response, which must be a 200."""
     incoming: Incoming = await transport.send(outgoing, whole=True)
     assert incoming.head.status == 200
     return await incoming.read()
@@ -64,12 +64,12 @@ async def fetch(transport: NetworkTransport, outgoing: Outgoing) -> bytes:
 
 @cache
 def authority() -> trustme.CA:
-    """Who signs the tests' certificates; nobody else trusts it."""
+    """The authority of the tests' certificates; nobody else trusts it."""
     return trustme.CA()
 
 
 def server_tls(*names: str, alpn: tuple[str, ...] = ("h2", "http/1.1")) -> ssl.SSLContext:
-    """A server's context with a certificate for `names`."""
+    """Return a server's context with a certificate for `names`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority().issue_cert(*(names or ("localhost", "127.0.0.1"))).configure_cert(context)
     if alpn:
@@ -78,14 +78,14 @@ def server_tls(*names: str, alpn: tuple[str, ...] = ("h2", "http/1.1")) -> ssl.S
 
 
 def trusting() -> ssl.SSLContext:
-    """A client's context that trusts the tests' authority."""
+    """Return a client's context that trusts the tests' authority."""
     context = ssl.create_default_context()
     authority().configure_trust(context)
     return context
 
 
 class Silent:
-    """A server that reads and says nothing."""
+    """A server that reads and sends nothing."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -95,7 +95,7 @@ class Silent:
 
 @contextlib.asynccontextmanager
 async def silence() -> AsyncIterator[Silent]:
-    """One that listens on 127.0.0.1 for as long as the context is open."""
+    """Give one that listens on 127.0.0.1 for as long as the context is open."""
     found = Silent()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -26,14 +26,14 @@ from typing import Any, TypeVar
 
 from tests.support import wire
 
-LIMIT_S = 10.0  # how long a test waits for what must come; it only ever waits that long when it fails
+LIMIT_S = 10.0  # longest wait of a test; it waits that long only when it fails
 
 Fields = Sequence[tuple[bytes, bytes]]
 P = TypeVar("P", bound="Peer")
 
 
 class Request:
-    """A request as it came in."""
+    """A request that has arrived."""
 
     def __init__(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
         self.stream_id = stream_id
@@ -75,7 +75,7 @@ class Peer:
     # -- waiting
 
     async def until(self, is_true: Callable[[], bool]) -> None:
-        """Wait until something that the client sends makes `is_true` so; fails when the connection ends before."""
+        """Wait until the client's input makes `is_true` return True. Fail when the connection ends before."""
         async with self._changed:
             await asyncio.wait_for(
                 self._changed.wait_for(lambda: is_true() or self.closed or self.fault is not None), LIMIT_S
@@ -85,20 +85,20 @@ class Peer:
         assert is_true(), "the client closed the connection before"
 
     async def until_closed(self) -> None:
-        """Wait until the client has closed the connection, by an end or a reset of TCP."""
+        """Wait until the client has closed the connection, properly or by a TCP reset."""
         async with self._changed:
             await asyncio.wait_for(self._changed.wait_for(lambda: self.closed), LIMIT_S)
         if self.fault is not None:
             raise self.fault
 
     async def request(self) -> Request:
-        """The next request, once its head is here."""
+        """Return the next request, once its head is here."""
         await self.until(lambda: len(self.requests) > self._given)
         self._given += 1
         return self.requests[self._given - 1]
 
     async def whole_request(self) -> Request:
-        """The next request, once all of it is here."""
+        """Return the next request, once all of it is here."""
         request = await self.request()
         await self.until(lambda: request.ended)
         return request
@@ -106,11 +106,11 @@ class Peer:
     # -- writing
 
     def send(self, *octets: bytes) -> None:
-        """Write octets as they are, in one piece."""
+        """Write bytes as they are, in one piece."""
         self.writer.write(b"".join(octets))
 
     def stop_reading(self) -> None:
-        """Take nothing more from the socket, once what has come is read, so that the client's writes come to a halt."""
+        """Read no more from the socket after the input that is there, so that the client's writes stop."""
         self._resumed.clear()
         transport: Any = self.writer.transport
         with contextlib.suppress(RuntimeError):
@@ -125,15 +125,15 @@ class Peer:
     # -- ends
 
     def close(self) -> None:
-        """End the connection in order, after what was sent."""
+        """End the connection properly, after all output."""
         self.writer.close()
 
     def end_writing(self) -> None:
-        """Say that no more comes, and go on reading."""
+        """End the output, and go on reading."""
         self.writer.write_eof()
 
     def drop(self) -> None:
-        """End the connection with a reset of TCP."""
+        """End the connection with a TCP reset."""
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -171,7 +171,7 @@ class Peer:
 
 class H2Peer(Peer):
     """A server of HTTP/2. By itself it sends its SETTINGS, acknowledges the client's, and answers PINGs; with
-    `is_mute` not even that. It gives no credit back, nor keeps to any of the client's: that is the script's part."""
+    `is_mute` not even that. It gives no credit, and ignores the client's windows: that is the script's part."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class H2Peer(Peer):
         is_mute: bool = False,
     ) -> None:
         self.frames: list[wire.Frame] = []
-        """Every frame that came, in order."""
+        """Every frame that arrived, in order."""
         self.goaways: list[wire.Frame] = []
         self.is_mute = is_mute
         self._reader_of_frames = wire.FrameReader(expect_preface=True)
@@ -192,8 +192,7 @@ class H2Peer(Peer):
             self.send(wire.settings(settings or {}))
 
     async def frame(self, kind: int, stream_id: int | None = None) -> wire.Frame:
-        """The next frame of a type, and of a stream if that is given, which no call like this has returned yet.
-        Acknowledgements of SETTINGS and PING are not among them; for those see `round_trip`."""
+        """Return the next frame of a type, and of a stream if that is given, which no such call has returned yet."""
         key = (kind, stream_id)
         at = self._seen.get(key, 0)
 
@@ -209,7 +208,7 @@ class H2Peer(Peer):
         return matching()[at]
 
     async def round_trip(self) -> None:
-        """When this returns, the client has read all that was sent before, and what it wrote on that is here."""
+        """Wait until the client has read all earlier output, and its reaction is here."""
         opaque = b"test" + len(self.frames).to_bytes(4, "big")
         self.send(wire.ping(opaque))
         await self.until(
@@ -217,7 +216,7 @@ class H2Peer(Peer):
         )
 
     async def reset_of(self, request: Request) -> int:
-        """The code with which the client resets a request, once it has."""
+        """Return the code with which the client resets a request, once it has."""
         await self.until(lambda: request.reset is not None)
         assert request.reset is not None
         return request.reset
@@ -225,7 +224,7 @@ class H2Peer(Peer):
     def respond(
         self, stream_id: int, content: bytes = b"", status: int = 200, fields: Fields = (), trailers: Fields = ()
     ) -> None:
-        """A whole response, its content in frames of 16,384 octets."""
+        """Send a whole response, with its content in frames of 16,384 bytes."""
         self.begin(stream_id, status, fields, end=not content and not trailers)
         if content:
             self.content(stream_id, content, end=not trailers)
@@ -233,15 +232,15 @@ class H2Peer(Peer):
             self.respond_trailers(stream_id, trailers)
 
     def respond_trailers(self, stream_id: int, fields: Fields) -> None:
-        """A trailer section, which ends the response."""
+        """Send a trailer section, which ends the response."""
         self.send(wire.headers(stream_id, fields, end_stream=True))
 
     def begin(self, stream_id: int, status: int = 200, fields: Fields = (), *, end: bool = False) -> None:
-        """A response's head."""
+        """Send a response's head."""
         self.send(wire.response(stream_id, b"%d" % status, extra=fields, end_stream=end))
 
     def content(self, stream_id: int, content: bytes, *, end: bool = False) -> None:
-        """A piece of content."""
+        """Send a piece of content."""
         pieces = [content[at : at + 16_384] for at in range(0, len(content), 16_384)] or [b""]
         for piece in pieces[:-1]:
             self.send(wire.data(stream_id, piece))
@@ -280,13 +279,13 @@ class H2Peer(Peer):
 
 
 class H1Peer(Peer):
-    """A server of HTTP/1.1. It takes requests apart, also chunked ones, and answers nothing by itself."""
+    """A server of HTTP/1.1. It parses requests, also chunked ones, and answers nothing by itself."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.octets = bytearray()
-        """Everything that came."""
+        """All input."""
         self.tunnel = bytearray()
-        """What came after `take_tunnel`."""
+        """Input after `take_tunnel`."""
         self._rest = b""
         self._left = 0
         self._chunked = False
@@ -294,13 +293,13 @@ class H1Peer(Peer):
         super().__init__(reader, writer)
 
     def respond(self, content: bytes = b"", status: int = 200, fields: Fields = ()) -> None:
-        """A whole response with a content-length."""
+        """Send a whole response with a content-length."""
         lines = [b"HTTP/1.1 %d Some Reason" % status, *(name + b": " + value for name, value in fields)]
         lines.append(b"content-length: %d" % len(content))
         self.send(b"\r\n".join(lines) + b"\r\n\r\n" + content)
 
     def take_tunnel(self) -> None:
-        """From here on what comes is a tunnel's, kept in `tunnel`."""
+        """Treat further input as a tunnel's, and keep it in `tunnel`."""
         self._is_tunnel = True
         self.tunnel += self._rest
         self._rest = b""
@@ -375,20 +374,21 @@ class H1Peer(Peer):
 
 
 class Listening:
-    """A listening socket and the connections that came."""
+    """A listening socket and its connections."""
 
     def __init__(self) -> None:
         self.port = 0
         self.peers: list[Any] = []
-        """Connections in the order that they came; `H2Peer` or `H1Peer`."""
+        """Connections in order; `H2Peer` or `H1Peer`."""
         self.losses: list[asyncio.Event] = []
-        """Set when a driver that connected to it is told of its end. Not the driver: tests look for who keeps that."""
+        """Set when a connected driver is notified of its end. The driver itself is not kept: tests look for
+        references to it."""
         self.tls = False
         self._given = 0
         self._changed = asyncio.Condition()
 
     async def accepted(self) -> Any:
-        """The next connection that no call like this has returned yet."""
+        """Return the next connection that no such call has returned yet."""
         async with self._changed:
             await asyncio.wait_for(self._changed.wait_for(lambda: len(self.peers) > self._given), LIMIT_S)
         self._given += 1
@@ -409,8 +409,8 @@ async def listening(
     is_mute: bool = False,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Listening]:
-    """A server on a free port of 127.0.0.1 for as long as the context is open. `protocol` is "h2" or "http/1.1"; over
-    `tls` what ALPN chooses goes first. `script` is run for each connection."""
+    """Give a server on a free port of 127.0.0.1 for as long as the context is open. `protocol` is "h2" or
+    "http/1.1"; over `tls`, ALPN's choice goes first. `script` runs for each connection."""
     found = Listening()
     found.tls = tls is not None
     scripts: list[asyncio.Task[object]] = []
@@ -436,7 +436,7 @@ async def listening(
             await peer.finish()
         # A driver learns of it some turns later. Where the loop is closed before, the collector finds an open socket,
         # which fails whatever test it is that runs then.
-        with contextlib.suppress(asyncio.TimeoutError):  # one that does not read is never told
+        with contextlib.suppress(asyncio.TimeoutError):  # a driver that does not read is never notified
             async with asyncio.timeout(1.0):
                 for loss in found.losses:
                     await loss.wait()

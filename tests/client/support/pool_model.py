@@ -31,7 +31,7 @@ class FakeMember:
 
 
 class Rig:
-    """A pool and what came of its steps."""
+    """A pool and the results of its steps."""
 
     def __init__(self, **policy: Any) -> None:
         self.pool = Pool(Policy(**policy))
@@ -50,7 +50,7 @@ class Rig:
         return tickets
 
     def serve(self, place: OriginPlace) -> None:
-        """Carry out what the pool says, until it says nothing."""
+        """Carry out the pool's steps until there are no more."""
         for _ in range(10_000):
             step = self.pool.next_step(place)
             if step is None:
@@ -73,14 +73,14 @@ class Rig:
         raise AssertionError("the pool never comes to an end")
 
     def succeed(self, member: FakeMember, at: int = 0) -> FakeMember:
-        """A connection that was to be opened is there."""
+        """Report that a connection is made."""
         step = self.opening.pop(at)
         self.pool.opened(step, member)
         self.serve(step.place)
         return member
 
     def fail(self, at: int = 0) -> list[Ticket]:
-        """A connection that was to be opened cannot be made."""
+        """Report that a connection cannot be made."""
         step = self.opening.pop(at)
         losers = self.pool.failed(step)
         self.serve(step.place)
@@ -88,25 +88,25 @@ class Rig:
         return losers
 
     def end(self, member: FakeMember, serial: int | None = None) -> None:
-        """A request on `member` ends, the oldest when none is named."""
+        """End a request on `member`, the oldest by default."""
         member.live.pop(next(iter(member.live)) if serial is None else serial)
         self.serve_many(self.pool.homes.get(member, []), starved=not member.live)
 
     def give_up(self, ticket: Ticket) -> bool:
-        """Whoever waits there does so no longer."""
+        """Take all waiting requests out of the queue."""
         found = self.pool.remove(ticket)
         self.serve(ticket.place)
         return found
 
     def go_away(self, member: FakeMember) -> None:
-        """It takes nothing new."""
+        """Report that it takes no new request."""
         member.is_usable = False
         places = list(self.pool.homes.get(member, ()))
         self.pool.unusable(member)
         self.serve_many(places, starved=False)
 
     def lose(self, member: FakeMember) -> None:
-        """It is gone, with what was on it."""
+        """Report that it is lost, with the requests on it."""
         member.is_usable = False
         member.live.clear()
         self.serve_many(self.pool.lost(member), starved=True)

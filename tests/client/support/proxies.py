@@ -16,7 +16,7 @@ Serve = Callable[["TestProxy", asyncio.StreamReader, asyncio.StreamWriter], Awai
 
 
 class TestProxy:
-    """What a proxy was asked for."""
+    """A request to a proxy."""
 
     __test__ = False
 
@@ -33,7 +33,7 @@ class TestProxy:
 async def proxy(
     serve: Serve, *, reply: bytes = b"", password: bytes | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[TestProxy]:
-    """A proxy on 127.0.0.1. `reply` is what it answers instead of doing as it is told."""
+    """A proxy on 127.0.0.1. `reply` replaces its normal answer."""
     found = TestProxy(reply, password)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,7 +81,7 @@ async def relay(
 
 
 async def http_connect(found: TestProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """CONNECT over HTTP/1.1, and requests in absolute-form, one a connection."""
+    """Serve CONNECT over HTTP/1.1, and requests in absolute-form, one for each connection."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     method, target, _ = lines[0].split(" ")
@@ -103,7 +103,7 @@ async def http_connect(found: TestProxy, reader: asyncio.StreamReader, writer: a
 
 
 async def h2_connect(found: TestProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """CONNECT over HTTP/2: every stream a tunnel."""
+    """Serve CONNECT over HTTP/2: every stream is a tunnel."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
     connection.initiate_connection()
     writer.write(connection.data_to_send())
@@ -162,7 +162,7 @@ async def h2_connect(found: TestProxy, reader: asyncio.StreamReader, writer: asy
 
 
 async def socks5(found: TestProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """RFC 1928, with RFC 1929 when it has a password, b"name:password"."""
+    """Serve RFC 1928, with RFC 1929 when it has a password, b"name:password"."""
     version, count = await reader.readexactly(2)
     assert version == 5
     methods = await reader.readexactly(count)

@@ -1,4 +1,4 @@
-"""A driver on a real connection, an owner that keeps what it is told, and requests to give it."""
+"""A driver on a real connection, an owner that keeps its notices, and requests for it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from headrace.transport.tls_transport import TLSTransport
 from tests.client.support.peer import Listening
 
 PATIENT = Timeouts.of(None)
-"""No timeout at all: for tests that are not of timeouts."""
+"""No timeouts: for tests of other things."""
 
 
 class Owner:
-    """Keeps what a driver tells its owner."""
+    """Keeps the notices of a driver to its owner."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -57,7 +57,7 @@ async def connect(
     wait_for_settings: bool = False,
     tls: ssl.SSLContext | None = None,
 ) -> tuple[ClientDriver, Owner]:
-    """A driver that is connected to the scripted server."""
+    """Give a driver that is connected to the scripted server."""
     loop = asyncio.get_running_loop()
     owner = Owner()
     origin = Origin("https" if tls else "http", "127.0.0.1", server.port)
@@ -82,7 +82,7 @@ async def connect(
 
 
 class Pieces:
-    """Content out of an iterable of pieces, or out of an async generator function; with trailers, if given."""
+    """Content from an iterable of pieces, or from an async generator function; with trailers, if given."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Pieces:
 
 
 def request(method: str = "GET", path: str = "/", content: Any = b"", **options: Any) -> Outgoing:
-    """A request to the scripted server. `headers` and the rest of the options are Outgoing's."""
+    """Return a request to the scripted server. `headers` and the other options are Outgoing's."""
     options.setdefault("timeouts", PATIENT)
     headers = options.pop("headers", [])
     origin = Origin("http", "127.0.0.1", 80)
@@ -138,14 +138,14 @@ def post(content: Any, path: str = "/", **options: Any) -> Outgoing:
 
 
 async def settled(is_true: Callable[[], bool]) -> None:
-    """Give the event loop its turns until `is_true`, which must become so by what is under way already."""
+    """Run turns of the event loop until `is_true` returns True, as work under way must make it."""
     async with asyncio.timeout(10.0):
         while not is_true():
             await asyncio.sleep(0.001)
 
 
 async def seen(is_true: Callable[[], bool]) -> None:
-    """Look at each turn of the event loop until `is_true`: for a state that may last for less than a millisecond."""
+    """Check at each turn of the event loop until `is_true`: for a state that may last less than a millisecond."""
     async with asyncio.timeout(10.0):
         while not is_true():
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""An application in memory is called as a server would call it; its faults are told, and nothing is left over."""
+"""An application in memory is called as by a server; its faults are reported, and nothing is left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORIGIN = Origin("https", "example.org", 443)
 
 
 class Pieces:
-    """Content that comes as `pieces`, with trailers that no ASGI application can see."""
+    """Content in `pieces`, with trailers that no ASGI application can see."""
 
     is_replayable = False
     length = None
@@ -54,7 +54,7 @@ def request(path: str = "/", method: str = "GET", content: Any = b"", **more: An
 
 
 def messages(*given: dict[str, Any]) -> Any:
-    """An application that sends just these."""
+    """Return an application that sends just these messages."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in given:
@@ -552,7 +552,7 @@ def test_a_websocket_whose_client_does_not_read_stops_the_application(run: Run) 
         carrier = transport(app)
         answer = await carrier.tunnel(handshake())
         ws = opened(answer)
-        await settled(lambda: ws.waiting > 1)  # of 16 at most, and of what the tunnel lets through
+        await settled(lambda: ws.waiting > 1)  # of 16 at most, and those within the tunnel's window
         await asyncio.sleep(0.01)
         before = sent
         await asyncio.sleep(0.01)

@@ -36,7 +36,7 @@ CODED = {"/gzip": gzip.compress(b"Hello, " * 100), "/no-gzip": b"Hello"}
 
 
 async def app(request: Request) -> Any:
-    """What httpx's tests have for a server."""
+    """The server of httpx's own tests."""
     path = request.path
     if path.startswith("/status/"):
         return Response.text("", int(path.removeprefix("/status/")))
@@ -81,12 +81,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
 
 
 def version(server: RunningServer) -> str:
-    """What is spoken there, in httpx's words."""
+    """Return the protocol in use, in httpx's words."""
     return "HTTP/2" if "h2" in server._server.config.protocols else "HTTP/1.1"
 
 
 class Kit:
-    """One library, async or plain: the same calls for the tests."""
+    """One library, async or synchronous: the same calls for the tests."""
 
     def __init__(self, name: str, is_async: bool) -> None:
         self.api: ModuleType = APIS[name][0]
@@ -102,7 +102,7 @@ class Kit:
         return self.ours.AsyncTransport(**options) if self.is_async else self.ours.Transport(**options)
 
     def run(self, use: Callable[[Any], Any], server: RunningServer | None = None, **options: Any) -> Any:
-        """Call `use` with a client of `Both`, and return what it does. `transport` is the transport's options."""
+        """Call `use` with a client of `Both`, and return its result. `transport` has the transport's options."""
         transport = options.pop("transport", {})
         if self.is_async:
 
@@ -117,7 +117,7 @@ class Kit:
 
 
 class Both:
-    """A client whose calls can be awaited, whichever it is."""
+    """A client whose calls can be awaited, async or not."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -133,7 +133,7 @@ class Both:
         return call
 
     async def stream(self, *arguments: Any, take: int = -1, **options: Any) -> tuple[Any, bytes]:
-        """The response of a stream, with `take` octets or more of it, -1 for all."""
+        """Return the response of a stream, with `take` bytes or more of it, -1 for all."""
         content = b""
         if self.is_async:
             async with self.client.stream(*arguments, **options) as response:
@@ -150,7 +150,7 @@ class Both:
         return response, content
 
     def pieces(self, *pieces: bytes) -> Any:
-        """Content that comes piece by piece."""
+        """Content in pieces."""
 
         async def coming() -> AsyncIterator[bytes]:
             for piece in pieces:
@@ -245,7 +245,7 @@ def test_a_stream_that_is_not_read_has_no_content(kit: Kit, server: RunningServe
 
 
 def test_content_that_came_with_its_head_is_read_like_any_other(kit: Kit, server: RunningServer) -> None:
-    """It is read in a shorter way; nobody can tell by the response."""
+    """The shorter way of reading it makes no difference to the response."""
 
     async def use(client: Both) -> None:
         response = await client.get(server.url + "/gzip")
@@ -310,7 +310,7 @@ def test_100_continue(kit: Kit, server: RunningServer) -> None:
 
 
 def test_redirects_cookies_and_digest(kit: Kit, server: RunningServer) -> None:
-    """What needs more than one request: httpx does it, over the same transport."""
+    """Cases of several requests: httpx sends them over the same transport."""
 
     async def use(client: Both) -> None:
         response = await client.get(server.url + "/redirect", follow_redirects=True)
@@ -399,7 +399,7 @@ def test_write_timeout(kit: Kit, server: RunningServer) -> None:
 
 
 def test_connect_timeout(kit: Kit) -> None:
-    """A TLS server that says nothing: httpx counts the handshake as part of connecting."""
+    """A TLS server that sends nothing: httpx counts the handshake as part of connecting."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
 
@@ -476,7 +476,7 @@ def reached(server: RunningServer) -> Callable[[Both], Any]:
     ],
 )
 def test_faults_of_the_server(kit: Kit, http_version: Any, fault: Any, name: str) -> None:
-    if http_version == "1.1":  # one connection, one request: the end of one is the end of the other
+    if http_version == "1.1":  # one connection, one request: both end together
         name = {"Reset": "ReadError", "GoAway": "RemoteProtocolError"}.get(type(fault).__name__, name)
 
     async def use(client: Both) -> None:

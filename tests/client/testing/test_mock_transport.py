@@ -1,4 +1,4 @@
-"""The server that exists only in tests: it answers, and each of its faults is what it is on a network."""
+"""The server that exists only in tests: it answers, and each of its faults has the same effect as on a network."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ ENDS: list[tuple[Fault, Version, type[RequestError]]] = [
     (Lost(), "1.1", ConnectionLost),
     (GoAway(processed=True), "2", ConnectionLost),
     (Truncated(), "1.1", ConnectionLost),
-    (Raw(octets=b"\0\0\1\1\4\0\0\0\1\xff"), "2", RemoteProtocolError),  # HEADERS that HPACK cannot read
+    (Raw(octets=b"\0\0\1\1\4\0\0\0\1\xff"), "2", RemoteProtocolError),  # HEADERS that HPACK cannot decode
     (Raw(octets=b"nonsense\r\n\r\n"), "1.1", RemoteProtocolError),
 ]
 
@@ -210,7 +210,7 @@ def test_a_reset_has_its_code(run: Run) -> None:
 
 @pytest.mark.parametrize("fault", [Refused(), GoAway()])
 def test_what_was_not_processed_is_sent_again(run: Run, fault: Fault) -> None:
-    """RFC 9113 §8.7: whatever the method is."""
+    """RFC 9113 §8.7: with any method."""
 
     async def main() -> None:
         transport = MockTransport([fault, Answer(text="second")])
@@ -284,7 +284,7 @@ def test_connections_that_fail(run: Run) -> None:
 
 
 def test_a_retry_policy_against_a_script(run: Run) -> None:
-    """What it is for: one's own code, and how it copes."""
+    """Its purpose: to test a program's own code under faults."""
 
     async def main() -> None:
         transport = MockTransport([Answer(503), Lost(), Answer(200)])
@@ -315,7 +315,7 @@ def test_a_fault_of_one_connection_is_no_fault_of_another(run: Run) -> None:
 
 @VERSIONS
 def test_large_content_both_ways(run: Run, version: Version) -> None:
-    """Further than any window: the pair in memory has back-pressure."""
+    """More than any window: the pair in memory has back-pressure."""
 
     async def main() -> None:
         content = bytes(20_000_000)
