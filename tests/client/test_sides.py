@@ -137,7 +137,7 @@ def test_inside_middleware_too(given: Any) -> None:
         return await following(request)
 
     router = Router([Route("/", lambda request: given, middleware=[pass_on])])
-    with pytest.raises(TypeError, match=f"returned the client's {type(given).__name__}, which is no response"):
+    with pytest.raises(TypeError, match=f"returned the client's {type(given).__name__}, which is not a response"):
         answer(router, request("/"))
 
 

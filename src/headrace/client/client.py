@@ -16,6 +16,7 @@ from headrace.client.calls.options import CallOptions, NetworkOptions, SendOptio
 from headrace.client.calls.redirects import MAX_REDIRECTS
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.calls.sse import MAX_EVENT_SIZE, EventSource
+from headrace.client.calls.streamed_response import StreamedResponse
 from headrace.client.deadline import await_until
 from headrace.client.errors import PoolError, RequestError
 from headrace.client.interface import Transport
@@ -180,13 +181,12 @@ class Client(Defaults):
         close_timeout_s: float = 5.0,
         **options: Unpack[CallOptions],
     ) -> WebSocketSession:
-        """Open a WebSocket: `async with client.websocket("wss://example.org/chat") as ws`; awaited, the caller closes
-        it.
+        """Open a WebSocket: `async with client.websocket("wss://example.org/chat") as ws`, or await it and close it.
 
-        It runs over HTTP/2 where the server accepts it there (RFC 8441), else by HTTP/1.1's upgrade. Credentials,
-        cookies and hooks are those of a request; only `follow_redirects=True` follows redirects. The other options are
-        explained by `headrace.client.calls.websocket.WebSocketOptions`. Raises WebSocketRefused when the server answers
-        with an ordinary response, and as `request` does.
+        It runs over HTTP/2 where the server accepts that (RFC 8441), else by HTTP/1.1 upgrade. Credentials, cookies and
+        hooks are those of a request; only `follow_redirects=True` follows redirects. Other options: see
+        `headrace.client.calls.websocket.WebSocketOptions`. Raises WebSocketRefused for an ordinary response, else as
+        `request`.
         """
         from headrace.client.calls.websocket import WebSocketOptions, session
 
@@ -277,7 +277,17 @@ class Client(Defaults):
             return None
         origin, host, path, text = target
         on_the_way = self._on_the_way
-        call = ClientOutgoing(b"GET", origin, host, path, fields, b"", text, self._timeouts, self._max_size, on_the_way)
+        call = ClientOutgoing(
+            b"GET",
+            origin,
+            host,
+            path,
+            fields,
+            url=text,
+            timeouts=self._timeouts,
+            max_size=self._max_size,
+            on_the_way=on_the_way,
+        )
         started = perf_counter()
         try:
             incoming = await self.transport.send(call, whole=True)
@@ -368,29 +378,6 @@ def _transport(network: NetworkConfig | None, options: NetworkOptions) -> Transp
     elif options:
         network = replace(network, **options)
     return NetworkTransport(network)
-
-
-class StreamedResponse:
-    """The result of `Client.stream`: a block in which the response is read. It can be used once."""
-
-    __slots__ = ("_client", "_method", "_options", "_response", "_url")
-
-    def __init__(self, client: Client, method: str, url: URL | str, options: CallOptions) -> None:
-        self._client = client
-        self._method = method
-        self._url = url
-        self._options = options
-        self._response: ClientResponse | None = None
-
-    async def __aenter__(self) -> ClientResponse:
-        making, sending = split(self._options)
-        request = self._client.build_request(self._method, self._url, **making)
-        self._response = await self._client._send(request, True, sending)
-        return self._response
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._response is not None:
-            await self._response.aclose()
 
 
 class ForgetfulClient(Client):

@@ -121,7 +121,9 @@ class Outgoing:
         self.url: str = url
         self.timeouts: Timeouts = timeouts
         self.protocol: bytes | None = protocol
-        self._on_informational = None if on_informational is None else in_this_context(on_informational)
+        self._on_informational: Callable[[int, Any], None] | None = (
+            None if on_informational is None else in_this_context(on_informational)
+        )
         self.on_sent: Callable[[int], None] | None = None if on_sent is None else in_this_context(on_sent)
         self.max_size: int | None = max_size
         self.on_the_way: Collection[int] = on_the_way

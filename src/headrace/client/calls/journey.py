@@ -13,7 +13,7 @@ from headrace.client.calls.auth import Auth
 from headrace.client.calls.redirects import may_keep_credentials, redirect_request
 from headrace.client.calls.retry import RetryPolicy
 from headrace.client.errors import BodyConsumed, RequestError, TooManyRedirects
-from headrace.client.interface import Transport, in_this_context
+from headrace.client.interface import Transport
 from headrace.client.message.base_response import REDIRECTS
 from headrace.client.message.content import as_content
 from headrace.client.message.incoming import no_incoming_error
@@ -195,7 +195,7 @@ class Journey:
         if cookie := self._jar.header_for(request.url, self._is_led_away):
             _add_cookie(call, cookie)
         if request.on_informational is not None:
-            call.notify = in_this_context(request.on_informational)
+            call.notify(request.on_informational)
         call.max_size = self._max_size
         call.on_the_way = self._on_the_way
         whole = not self._stream and request.on_download is None

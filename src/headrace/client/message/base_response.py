@@ -158,8 +158,7 @@ class BaseResponse:
     @property
     def informational(self) -> list[tuple[int, Headers]]:
         """Return the interim (1xx) responses that came before this one, each with its status."""
-        found = self._call.informational if self._call is not None else None
-        return [] if found is None else list(found)
+        return [] if self._call is None else self._call.informational
 
     @property
     def early_hints(self) -> list[Headers]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeAlias
 
-from headrace.client.interface import Content, Origin, Outgoing, Pairs, in_this_context
+from headrace.client.interface import Content, Outgoing, Pairs, in_this_context
 from headrace.client.message.content import ContentLike, ContentWith, TrailersLike
 from headrace.client.message.encode import FilesLike, FormLike, encode_content
 from headrace.client.message.headers import Headers, HeadersLike
@@ -40,49 +40,36 @@ _METHODS: Final = {
 class ClientOutgoing(Outgoing):
     """A request in the form that the client hands to its transport. It keeps the interim responses."""
 
-    __slots__ = ("informational", "notify")
+    __slots__ = ("_interim",)
 
     _copies_headers: ClassVar[bool] = False
     """The client changes none of its lists; an engine recognises the list that plain requests share."""
+    _interim: list[tuple[int, Headers]]
 
-    def __init__(
-        self,
-        method: bytes,
-        origin: Origin,
-        authority: bytes,
-        path: bytes,
-        headers: Pairs,
-        content: bytes | Content,
-        url: str,
-        timeouts: Timeouts,
-        max_size: int | None = None,
-        on_the_way: Collection[int] = (),
-    ) -> None:
-        super().__init__(
-            method,
-            origin,
-            authority,
-            path,
-            headers,
-            content,
-            url=url,
-            timeouts=timeouts,
-            max_size=max_size,
-            on_the_way=on_the_way,
-        )
-        self.informational: list[tuple[int, Headers]] | None = None
-        self.notify: Callable[[int, Headers], None] | None = None
+    @property
+    def informational(self) -> list[tuple[int, Headers]]:
+        """Return a copy of the interim responses so far."""
+        try:
+            return list(self._interim)
+        except AttributeError:
+            return []
+
+    def notify(self, callback: Callable[[int, Headers], None]) -> None:
+        """Call `callback` with each interim response, in a copy of the present context."""
+        self._on_informational = in_this_context(callback)
 
     def on_informational(self, status: int, headers: Pairs) -> None:
         """Keep a 1xx response, and notify the caller. A method, not an attribute, so that a call without 1xx makes no
         object."""
-        if self.informational is None:
-            self.informational = []
         found = Headers.received(headers)
-        if len(self.informational) < KEPT_INFORMATIONAL:
-            self.informational.append((status, found))
-        if self.notify is not None:
-            self.notify(status, found)
+        try:
+            kept = self._interim
+        except AttributeError:
+            kept = self._interim = []
+        if len(kept) < KEPT_INFORMATIONAL:
+            kept.append((status, found))
+        if self._on_informational is not None:
+            self._on_informational(status, found)
 
 
 class ClientRequest:
@@ -180,7 +167,14 @@ class ClientRequest:
                 raise ValueError(f"the header {name.decode()} belongs to the connection, not to a request")
         method = _METHODS.get(self.method) or self.method.encode()
         call = ClientOutgoing(
-            method, url.origin, authority, url.raw_path, fields, content, url.without_userinfo(), self.timeouts
+            method,
+            url.origin,
+            authority,
+            url.raw_path,
+            fields,
+            content,
+            url=url.without_userinfo(),
+            timeouts=self.timeouts,
         )
         if self.on_upload is not None:
             counter = _Counter(self.on_upload, len(content) if isinstance(content, bytes) else content.length)
