@@ -353,7 +353,7 @@ class Client(Defaults):
             await finish(response, False)
         return await journey.follow(request, response)
 
-    # -- its end -----------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         """Let running requests finish for a while, then close all connections. Idempotent."""

@@ -191,7 +191,7 @@ def test_only_some_examples_of_errors_are_kept_and_cut() -> None:
     assert len(tally.examples["kind 0"]) == 300
 
 
-# -- what is said ----------------------------------------------------------------------------------------------------
+# -- messages --------------------------------------------------------------------------------------------------------
 
 
 def test_the_report_says_what_there_is_to_know() -> None:

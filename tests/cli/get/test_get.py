@@ -116,7 +116,7 @@ def test_connect_to_leads_elsewhere(server: Served, get: Run) -> None:
     assert (done.code, done.out) == (0, "hello you\n"), done
 
 
-# -- what is sent ----------------------------------------------------------------------------------------------------
+# -- requests that are sent ------------------------------------------------------------------------------------------
 
 
 def test_a_plain_request(echo: Any) -> None:
@@ -205,7 +205,7 @@ def test_a_name_and_password(server: Served, get: Run, user: str) -> None:
     assert (done.code, done.out) == (0, "found\n")
 
 
-# -- what is written -------------------------------------------------------------------------------------------------
+# -- output ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_head_of_every_response_on_the_way(server: Served, get: Run) -> None:
@@ -263,7 +263,7 @@ def test_codings_are_taken_off_only_when_asked_for(get: Run, tmp_path: Path) -> 
         assert get(url, "--compressed").out == "content"
 
 
-# -- how it tells ----------------------------------------------------------------------------------------------------
+# -- output ----------------------------------------------------------------------------------------------------------
 
 
 def test_verbose_tells_frames_fields_and_times_without_colour(server: Served, get: Run) -> None:

@@ -255,7 +255,7 @@ def test_who_is_a_terminal() -> None:
     assert not is_terminal(nowhere)
 
 
-# -- who reads leaves, or who watches --------------------------------------------------------------------------------
+# -- readers and watchers that leave ---------------------------------------------------------------------------------
 
 
 def test_a_reader_that_has_seen_enough_is_not_told_of_it(server: Served) -> None:

@@ -78,7 +78,7 @@ async def opened(wire: Wire, handler: Handler = echo, path: str = "/", **options
         yield ws
 
 
-# -- what goes well ----------------------------------------------------------------------------------------------------
+# -- successes ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("compression", [False, True])

@@ -311,7 +311,7 @@ def test_a_connection_whose_making_is_cancelled_is_lost(run: Run, when: str) -> 
     run(main())
 
 
-# -- whether a connection may be shared
+# -- sharing a connection
 
 
 @pytest.mark.parametrize(

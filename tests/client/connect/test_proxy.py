@@ -32,7 +32,7 @@ async def app(request: Request) -> Response:
     return Response(200, (), BIG if request.path == "/big" else request.path.encode())
 
 
-# -- which proxy, if any
+# -- choosing a proxy
 
 
 @pytest.mark.parametrize(

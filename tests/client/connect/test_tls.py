@@ -44,7 +44,7 @@ def ca_file(tmp_path: Path) -> Path:
     return path
 
 
-# -- who is believed
+# -- trust
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "localhost."])
@@ -103,7 +103,7 @@ def test_a_python_that_does_not_know_the_systems_store_finds_it(ca_file: Path, m
     assert client_context().cert_store_stats()["x509_ca"] == 1
 
 
-# -- what is said when it fails
+# -- error messages
 
 
 def expired() -> ssl.SSLContext:
@@ -289,7 +289,7 @@ def test_a_missing_client_certificate() -> None:
     run_quietly(main())
 
 
-# -- what HTTP/2 asks for
+# -- rules of HTTP/2
 
 
 @pytest.mark.parametrize(

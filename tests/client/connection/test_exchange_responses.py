@@ -297,9 +297,9 @@ def test_two_tasks_cannot_read_one_response(run: Run) -> None:
             response = await exchange.head_arrived()
             first = asyncio.ensure_future(response.receive())
             await asyncio.sleep(0)
-            with pytest.raises(RuntimeError, match="one task may at a time"):
+            with pytest.raises(RuntimeError, match="only one may at a time"):
                 await response.receive()
-            with pytest.raises(RuntimeError, match="one task may at a time"):
+            with pytest.raises(RuntimeError, match="only one may at a time"):
                 await response.read()
             peer.content(request.stream_id, b"for the first", end=True)
             assert await first == b"for the first"

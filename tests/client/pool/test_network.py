@@ -346,7 +346,7 @@ def test_what_must_not_be_sent_is_its_callers_mistake_alone(run: Run) -> None:
     run(main())
 
 
-# -- connections that cannot be made
+# -- failed connections
 
 
 def test_a_failed_connection_fails_all_who_wait_each_with_its_own_url(run: Run) -> None:

@@ -164,7 +164,7 @@ def kit(request: pytest.FixtureRequest) -> Kit:
     return Kit(*request.param)
 
 
-# -- what clients do ---------------------------------------------------------------------------------------------------
+# -- clients -----------------------------------------------------------------------------------------------------------
 
 
 def test_get(kit: Kit, server: RunningServer) -> None:

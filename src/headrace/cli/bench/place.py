@@ -148,7 +148,7 @@ class BenchPlace:
         for driver in list(self.drivers):
             driver.close()
 
-    # -- what a driver tells its owner -------------------------------------------------------------------------
+    # -- callbacks of the driver -------------------------------------------------------------------------------
 
     def on_ready(self, driver: ClientDriver) -> None:
         """See DriverOwner."""

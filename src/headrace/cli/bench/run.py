@@ -217,7 +217,7 @@ class Run:
         cipher = tls["cipher"][0] if tls and tls["cipher"] else ""
         return driver.http_version, address, f"{tls['version']} {cipher}" if tls else ""
 
-    # -- what is begun when ------------------------------------------------------------------------------------
+    # -- beginning requests ------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         self.is_running = True

@@ -143,7 +143,7 @@ class Connector:
         """End the connections to proxies."""
         await self.proxies.aclose()
 
-    # -- reaching the other side -------------------------------------------------------------------------------
+    # -- sockets and tunnels -----------------------------------------------------------------------------------
 
     async def _reach(
         self, origin: Origin, share: Callable[[Sequence[SocketAddress]], ClientDriver | None] | None

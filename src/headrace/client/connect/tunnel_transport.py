@@ -59,7 +59,7 @@ class TunnelTransport(asyncio.Transport):
         protocol.connection_made(self)
         self.resume_reading()
 
-    # -- what the tunnel tells ---------------------------------------------------------------------------------
+    # -- callbacks of the tunnel -------------------------------------------------------------------------------
 
     def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
         """Take bytes that have arrived."""
@@ -90,7 +90,7 @@ class TunnelTransport(asyncio.Transport):
         """Handle the loss of the tunnel."""
         self._over(None if self._is_closing else ConnectionResetError(f"the tunnel through the proxy ended: {reason}"))
 
-    # -- what the protocol above calls -------------------------------------------------------------------------
+    # -- methods for the protocol above ------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes. Bytes that the tunnel does not accept wait."""

@@ -86,7 +86,7 @@ class ClientExchange:
         self.trailers: Pairs = []
         self.chunks: list[bytes] = []
 
-    # -- what the caller asks ----------------------------------------------------------------------------------
+    # -- methods for the caller --------------------------------------------------------------------------------
 
     def note_never_indexed(self, names: frozenset[bytes]) -> None:
         """Remember names of fields that arrived as never-indexed literals: a proxy forwards them in the same way."""
@@ -176,7 +176,7 @@ class ClientExchange:
         """See `Incoming.info`."""
         return {"http_version": self.driver.http_version, "stream_id": self.stream_id, **self.driver.info}
 
-    # -- what the driver and the upload tell -------------------------------------------------------------------
+    # -- callbacks of the driver and the upload ----------------------------------------------------------------
 
     def on_data(self, data: bytes, owed: int) -> None:
         """Take a piece of streamed content that cost `owed` bytes of the stream's window."""
@@ -311,7 +311,7 @@ class ClientExchange:
     async def _wait_for_change(self) -> None:
         """Wait until something has happened; the caller checks the state."""
         if self._waiter is not None:
-            raise RuntimeError("somebody waits for this response already; one task may at a time")
+            raise RuntimeError("another task already waits for this response; only one may at a time")
         waiter = self._waiter = self.driver.loop.create_future()
         try:
             await waiter

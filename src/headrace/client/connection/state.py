@@ -93,7 +93,7 @@ class DriverState(Connection):
     def before_input(self, now: float) -> None:
         self.now = now
 
-    # -- what the owner asks -----------------------------------------------------------------------------------
+    # -- questions of the owner --------------------------------------------------------------------------------
 
     @property
     def has_room(self) -> bool:
@@ -179,7 +179,7 @@ class DriverState(Connection):
             raise ConnectionLost("the connection ended before the PING was acknowledged")
         return time.perf_counter() - began
 
-    # -- what becomes of it ------------------------------------------------------------------------------------
+    # -- waiters -----------------------------------------------------------------------------------------------
 
     def _wake_ready(self) -> None:
         waiters = self._ready_waiters

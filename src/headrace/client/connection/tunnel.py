@@ -41,7 +41,7 @@ class ExchangeTunnel:
             share = driver.websocket_share = ConnectionShare(driver.loop, driver.limits.max_connection_messages_size)
         return share
 
-    # -- the way out -------------------------------------------------------------------------------------------
+    # -- the sending side --------------------------------------------------------------------------------------
 
     async def unblocked(self) -> None:
         """Wait until the last write is accepted. Raises ConnectionLost when the tunnel is lost."""
@@ -79,7 +79,7 @@ class ExchangeTunnel:
         """End the tunnel in both directions at once. Do nothing when it has ended."""
         self._exchange.close()
 
-    # -- what the exchange tells -------------------------------------------------------------------------------
+    # -- callbacks of the exchange -----------------------------------------------------------------------------
 
     def on_octets(self, data: bytes, owed: int) -> None:
         """Pass bytes to the receiver."""

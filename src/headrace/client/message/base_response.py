@@ -124,7 +124,7 @@ class BaseResponse:
             if hasattr(other, name):
                 setattr(self, name, getattr(other, name))
 
-    # -- its head ----------------------------------------------------------------------------------------------
+    # -- the head ----------------------------------------------------------------------------------------------
 
     @property
     def status_code(self) -> int:
@@ -215,7 +215,7 @@ class BaseResponse:
             self._cookies.extract(self.url, self._incoming.head.headers)
             return self._cookies
 
-    # -- what its status says (RFC 9110 §15) -------------------------------------------------------------------
+    # -- the meaning of the status (RFC 9110 §15) --------------------------------------------------------------
 
     @property
     def is_informational(self) -> bool:
@@ -270,7 +270,7 @@ class BaseResponse:
 
         return {link.get("rel") or link["url"]: link for link in parse_links(self.headers.get_list("link"))}
 
-    # -- its content -------------------------------------------------------------------------------------------
+    # -- the content -------------------------------------------------------------------------------------------
 
     @property
     def content(self) -> bytes:
@@ -337,7 +337,7 @@ class BaseResponse:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{self.status}{' ' + self.reason_phrase if self.reason_phrase else ''}]>"
 
-    # -- its content as a stream; the public names differ by how they are waited for ---------------------------
+    # -- the content as a stream; subclasses have the public names, async or not -------------------------------
 
     async def _read(self) -> bytes:
         if self._content is None:

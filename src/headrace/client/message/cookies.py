@@ -143,7 +143,7 @@ class Cookies(MutableMapping[str, str]):
         shown = [f"{cookie.name} for {cookie.domain or 'any site'}" for cookie in self._all()]
         return f"Cookies({', '.join(shown)})"
 
-    # -- what the client does with them ------------------------------------------------------------------------
+    # -- methods for the client --------------------------------------------------------------------------------
 
     def extract(self, url: URL, headers: Pairs) -> None:
         """Keep the cookies that a response from this URL sets, as far as the policy allows."""

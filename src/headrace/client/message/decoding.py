@@ -130,7 +130,7 @@ class _BrotliDecoder:
     def feed(self, data: bytes) -> Iterator[bytes]:
         inflate = self._inflate
         self._is_empty = False
-        if data and inflate.is_finished():  # `process` says the same of what follows the end in one piece with it
+        if data and inflate.is_finished():  # `process` raises for bytes behind the end in the same piece
             raise _Malformed("more follows its end")
         while not inflate.is_finished():
             try:

@@ -178,7 +178,7 @@ class URL:
             raise InvalidURL(f"the scheme of {self!r} is not http, https, ws or wss")
         return self._origin
 
-    # -- others made of it -------------------------------------------------------------------------------------
+    # -- copies with changes -----------------------------------------------------------------------------------
 
     def copy_with(self, **components: Any) -> URL:
         """Return a copy with some parts replaced; None removes a part. Raises as `URL` does."""

@@ -185,7 +185,7 @@ class NetworkTransport:
         if attempt.task is not None:
             attempt.task.cancel()
 
-    # -- carrying out what the pool decides --------------------------------------------------------------------
+    # -- carrying out the pool's steps -------------------------------------------------------------------------
 
     def _serve(self, place: OriginPlace) -> None:
         next_step = self.pool.next_step

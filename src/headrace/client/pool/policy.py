@@ -124,7 +124,7 @@ class Pool:
             return "2"
         return "1.1" if origin.scheme == "http" or not self.policy.http2 else None
 
-    # -- those who wait ----------------------------------------------------------------------------------------
+    # -- waiting requests --------------------------------------------------------------------------------------
 
     def next_serial(self, *, again: bool = False) -> int:
         """Return the next serial; with `again`, one in front of all requests that have not been sent yet."""
@@ -163,7 +163,7 @@ class Pool:
         self._forget(ticket.place)
         return True
 
-    # -- what became of connections ----------------------------------------------------------------------------
+    # -- events of connections ---------------------------------------------------------------------------------
 
     def opened(self, step: Open, member: Member) -> None:
         """Add a connection that has been made."""
@@ -272,7 +272,7 @@ class Pool:
             waiting.update(self.starved)
         return list(waiting) if len(waiting) < 2 else sorted(waiting, key=lambda place: place.head_serial)
 
-    # -- what follows ------------------------------------------------------------------------------------------
+    # -- next steps --------------------------------------------------------------------------------------------
 
     def next_step(self, place: OriginPlace) -> Step | None:
         """Return one thing to do for the requests at `place`; the pool has already changed accordingly."""

@@ -136,7 +136,7 @@ class SyncClient:
     def _as_sync(self, response: ClientResponse) -> SyncResponse:
         return SyncResponse._of(response, self._thread)
 
-    # -- what every request has unless it says otherwise -------------------------------------------------------
+    # -- defaults of requests ----------------------------------------------------------------------------------
 
     @property
     def headers(self) -> Headers:
@@ -225,7 +225,7 @@ class SyncClient:
         _auth_in_threads(options)
         return SyncWebSocket(self._thread, self._client.websocket(url, **options))
 
-    # -- its end -----------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Let running requests finish for a while, then close all connections. Idempotent."""

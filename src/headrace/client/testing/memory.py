@@ -121,7 +121,7 @@ class MemoryTransport(asyncio.Transport):
             self._waiting.clear()
             self._protocol.connection_lost(error)
 
-    # -- what asyncio's protocols ask about --------------------------------------------------------------------
+    # -- other methods of asyncio's transports -----------------------------------------------------------------
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         assert isinstance(protocol, asyncio.Protocol)
