@@ -183,8 +183,10 @@ class Session(session.Session):
             app.unread -= count
 
     def app_look(self) -> None:
-        """The questions that an owner asks."""
+        """The questions that an owner asks; what it knows itself is answered right."""
         conn = self.conn
+        if self.app is not None and not self.app.over:
+            assert conn.stats()["unread"] == self.app.unread
         answers = (conn.bodies_queued, conn.work_due, conn.open_streams, self.written(), conn.aborted)
         self.say(f"{answers} {self.stats()}")
 

@@ -7,7 +7,7 @@ from typing import Any
 from headrace.engine import events as ev
 from headrace.engine.h2 import ClientConnection
 
-from tests.fuzz.h2.ledger import StreamBook
+from tests.fuzz.h2.ledger import MAX_WINDOW, StreamBook
 from tests.fuzz.h2.peer import PeerSession
 from tests.fuzz.h2.session import FIELDS, AppStream
 from tests.fuzz.source import Source
@@ -27,6 +27,7 @@ class ClientSession(PeerSession):
         self.deadline = self.conn.deadline
         self.answered: dict[int, list[tuple[bytes, bytes]]] = {}
         self.pings = 0
+        self.refused_above = MAX_WINDOW
         first = source.pick(((), ((3, 2),), ((4, 0), (8, 1)), ((4, 1_000), (1, 0)), ((5, 100_000), (4, 2**31 - 1))))
         self.ledger.sends_settings(list(first))
         self.connects = (8, 1) in first
@@ -153,8 +154,16 @@ class ClientSession(PeerSession):
 
     # -- events ------------------------------------------------------------------------------------------------
 
+    def noted(self) -> None:
+        """What the server will not process is over (RFC 9113 §6.8)."""
+        super().noted()
+        left = [app for app in self.apps.values() if app.stream_id > self.refused_above and not app.over]
+        assert not left, f"the server processes up to {self.refused_above}, and open are {left}"
+
     def note_head(self, event: Any) -> None:
         """A response, which is the one that the server sent."""
+        if event.kind == ev.GOAWAY:
+            self.refused_above = min(self.refused_above, event.last_stream_id)
         if event.kind not in (ev.RESPONSE, ev.INFORMATIONAL):
             return
         app = self.alive(event)

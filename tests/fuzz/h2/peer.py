@@ -95,6 +95,11 @@ class PeerSession(Session):
         if ledger.exact and not self.conn.closed:
             assert ledger.receive_window * 2 >= window, "nothing is unread, and the connection's credit does not come"
             assert ledger.receive_window <= window
+        window = min(ledger.receive_initial, ledger.counted_initial)
+        for app in self.apps.values():
+            if ledger.exact and not app.over and app.book.can_send and not app.unread:
+                left = window + app.book.credited - app.book.used
+                assert left * 2 >= window, f"stream {app.stream_id}: nothing is unread, and its credit does not come"
 
     def content_counts(self, app: AppStream) -> bool:
         """Tell whether what the application sent on a stream has to reach the peer."""

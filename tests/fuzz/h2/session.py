@@ -228,7 +228,10 @@ class Session(session.Session):
             app.book.consumed += count
 
     def app_look(self) -> None:
-        """The questions that an owner asks."""
+        """The questions that an owner asks; what it knows itself is answered right."""
         conn = self.conn
+        unread = sum(app.unread for app in self.apps.values() if not app.over)
+        assert conn.stats()["unread"] == unread, f"{conn.stats()['unread']} bytes are unread, and not {unread}"
+        assert conn.open_streams == sum(not app.over for app in self.apps.values())
         answers = (conn.needs_attention, conn.bodies_queued, conn.read_paused, conn.work_due, conn.open_streams)
         self.say(f"{answers} {self.written()} {self.stats()}")

@@ -226,6 +226,7 @@ class WebSocketSession:
         cuts = self.source.below(4)
         if not self.can_send():
             return
+        is_due = not any(isinstance(event, (CloseReceived, Failed)) for event in self.got)
         self.expected.append(("TEXT" if is_text else "BINARY", data))
         size = max(1, -(-len(data) // (cuts + 1)))
         parts = pieces(data, size) if data else [b""]
@@ -240,6 +241,9 @@ class WebSocketSession:
             if not fin and self.source.flag(4):
                 self.peer.send_ping(b"between")
         self.flush_peer()
+        if is_due and data:  # each fragment of a fragmented message is charged 256 bytes more
+            charge = len(data) + (256 * len(parts) if len(parts) > 1 else 0)
+            assert self.conn.is_done == (charge > self.most), f"a message of {charge} bytes, charges counted"
 
     def peer_ping(self) -> None:
         """A ping or a pong."""

@@ -36,6 +36,11 @@ from headrace.server.files.ranges import MAX_RANGES, NEAR, content_range, parse_
         ("bytes=10-", 10, []),
         ("bytes=10-20", 10, []),
         ("bytes=99999999999999999999999-", 10, []),
+        # Numbers may have any length, and leading zeros mean nothing. (Found by tests/fuzz.)
+        ("bytes=00000000000000000000002-00000000000000000000004", 10, [(2, 3)]),
+        ("bytes=-00000000000000000000003", 10, [(7, 3)]),
+        ("bytes=99999999999999999999999-99999999999999999999998", 10, None),
+        ("bytes=99999999999999999999998-99999999999999999999999", 10, []),
         ("bytes=-0", 10, []),
         ("bytes=0-", 0, []),
         ("bytes=0-0", 0, []),

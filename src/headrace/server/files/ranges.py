@@ -44,7 +44,7 @@ def parse_ranges(value: str, size: int) -> list[Range] | None:
                     return None  # the last bytes of an empty content are all of it, which content-range cannot express
                 continue
         else:
-            if last is not None and last < first:
+            if last is not None and _order(match[2]) < _order(match[1]):
                 return None
             start = first
             length = (size if last is None else min(last + 1, size)) - first
@@ -63,7 +63,14 @@ def content_range(part: Range, size: int) -> bytes:
 def _number(digits: str) -> int | None:
     if not digits:
         return None
+    digits = digits.lstrip("0") or "0"
     return int(digits) if len(digits) <= 18 else _BEYOND
+
+
+def _order(digits: str) -> tuple[int, str]:
+    """Return a key by which numbers compare, however many digits they have."""
+    digits = digits.lstrip("0")
+    return len(digits), digits
 
 
 def _joined(ranges: list[Range]) -> list[Range]:

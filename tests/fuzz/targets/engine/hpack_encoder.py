@@ -7,6 +7,7 @@ that may not be indexed never are, credentials among them. A block that was reme
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import hpack
@@ -81,7 +82,9 @@ def value(source: Source) -> bytes:
 
 def seeds() -> list[bytes]:
     """Return sections that repeat, and sections that do not."""
+    rnd = random.Random(7541)
+    long = [b"\0" + bytes(rnd.choice((0, 2, 3, 40, rnd.randrange(256))) for _ in range(600)) for _ in range(10)]
     found = []
     for step in range(1, 13):
         found.append(bytes((step % 4, *((step * n * 7) % 61 if n % 3 else n % 6 for n in range(60)))))
-    return found
+    return [*found, *long]

@@ -7,6 +7,8 @@ Cookies of a domain, and of all, stay within their bounds.
 
 from __future__ import annotations
 
+from http.cookiejar import Cookie
+
 from headrace.client.message.cookies import MAX_COOKIES_PER_DOMAIN, Cookies
 from headrace.client.message.url import URL
 from headrace.engine.fields import is_field_value
@@ -45,15 +47,24 @@ def target(data: bytes) -> None:
             check(cookies, url, field, set_by)
             continue
         value = value_from(source)
+        secure = {identity(cookie) for cookie in cookies.jar if cookie.secure}
         Meter(data, calls_a_byte=20, bytes_a_byte=200).run(
             cookies.extract, url, [(b"set-cookie", value)], size=len(value)
         )
+        if url.scheme == "http":
+            now = {identity(cookie) for cookie in cookies.jar if cookie.secure}
+            assert now == secure, "a cookie over cleartext became a secure one, or took the place of one"
         name, equals, content = value.partition(b";")[0].partition(b"=")
         if equals:
             set_by.setdefault(name.strip(b" \t").decode("latin-1"), []).append(content.strip(b" \t").decode("latin-1"))
     domains = [cookie.domain for cookie in cookies.jar]
     assert all(domains.count(domain) <= MAX_COOKIES_PER_DOMAIN for domain in set(domains))
     repr(cookies)
+
+
+def identity(cookie: Cookie) -> tuple[str, str, str, str | None]:
+    """Return what makes a cookie this one."""
+    return cookie.domain, cookie.path, cookie.name, cookie.value
 
 
 def value_from(source: Source) -> bytes:
