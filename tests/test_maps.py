@@ -77,7 +77,7 @@ def test_the_architecture_is_read_in_ten_minutes() -> None:
     ("row", "wrong"),
     [
         ("| x | `budget.py`, `Budget.spend` | `tests/test_docs.py`: `test_a_claim_without_a_test_is_found` |", []),
-        ("| x | `h2/credit.py`, `Credit.acknowledge_data` | `tests/engine/h2` |", []),
+        ("| x | `h2/connection.py`, `Connection.acknowledge_data` | `tests/engine/h2` |", []),
         ("| x | `limits.py`, `BYTES_A_FRAME` and `NO_SUCH_LIMIT` | |", ["NO_SUCH_LIMIT"]),
         ("| x | `budget.py`, `no_such_function` | |", ["no_such_function"]),
         ("| x | `no_such_file.py` | |", ["no_such_file.py"]),

@@ -39,7 +39,7 @@ class ClassShape:
     module: str
     base_names: list[str]
     defined: list[str] = field(default_factory=list)
-    """Attributes that `__init__` assigns, in order."""
+    """Attributes that have a default in the class body, or that `__init__` assigns, in order."""
     written: set[str] = field(default_factory=set)
     reached: set[str] = field(default_factory=set)
     """Attributes of a part that it writes past the part's methods, as "part.attribute"."""
@@ -107,6 +107,8 @@ def read_class(node: ast.ClassDef, name: str, module: str) -> ClassShape:
                 shape.written.add(attribute.attr)
                 if item.name == "__init__" and attribute.attr not in shape.defined:
                     shape.defined.append(attribute.attr)
+        elif isinstance(item, ast.AnnAssign) and item.value is not None and isinstance(item.target, ast.Name):
+            shape.defined.append(item.target.id)  # a default in the class body
         elif isinstance(item, ast.Assign):
             shape.members |= {target.id: True for target in item.targets if isinstance(target, ast.Name)}
     return shape

@@ -86,6 +86,22 @@ class TimedEngine:
             return True
         return False
 
+    @final
+    def _end_here(self) -> None:
+        """Read nothing more, and wait for nothing."""
+        self.closed = True
+        self.deadline = NEVER
+
+    @final
+    def _look_again(self, due: float) -> None:
+        """Make `due`, which is computed anew from all that is waited for, the next deadline."""
+        self.deadline = due
+
+    @final
+    def _count_work(self, work: int) -> None:
+        """Set the work of the last input."""
+        self.work = work
+
     def _stamp(self) -> float:
         """Return the time, or -1 when it is not known: a worker that sends between two inputs brings no clock."""
         if self._now_is_fresh:

@@ -226,7 +226,7 @@ def test_a_connection_whose_identifiers_are_used_up(run: Run) -> None:
             driver, owner = await connect(server)
             peer = await server.accepted()
             assert isinstance(driver.engine, ClientConnection)
-            driver.engine.next_stream_id = 2**31 - 1
+            driver.engine._streams.next_id = 2**31 - 1
             exchange = driver.begin(get(), True)
             assert (driver.is_usable, driver.has_room) == (False, False)
             assert owner.told.count("unusable") == 1

@@ -159,7 +159,7 @@ def test_client_limit_counts_until_the_answer_is_whole() -> None:
 def test_client_runs_out_of_ids() -> None:
     """§5.1.1 A client that is unable to establish a new stream identifier raises instead of wrapping around."""
     rig = ClientRig()
-    rig.conn.next_stream_id = 2**31 - 1
+    rig.conn._streams.next_id = 2**31 - 1
     assert rig.send() == 2**31 - 1
     with pytest.raises(errors.LocalError):
         rig.send()

@@ -14,8 +14,9 @@ import pytest
 
 from headrace.engine import errors, fields
 from headrace.engine.events import RequestReceived
-from headrace.engine.h2 import ServerConnection, connection, frames, server
+from headrace.engine.h2 import ServerConnection, control, frames, reading, server
 from headrace.engine.h2.heads import response as heads
+from headrace.engine.h2.parts.send_window import SendWindows
 from headrace.engine.hpack import decoder, encoder, integer
 from headrace.engine.limits import MAX_WINDOW
 from headrace.engine.message import UNKNOWN
@@ -65,24 +66,25 @@ def push_promise_is_unknown(patch: pytest.MonkeyPatch) -> None:
 def settings_cost_by_the_stream(patch: pytest.MonkeyPatch) -> None:
     """INITIAL_WINDOW_SIZE is applied to each open stream at once."""
 
-    def changed(self: Any, old_window: int) -> None:
-        for stream in self._streams.values():
-            if self.peer.initial_window_size + stream.send_credit > MAX_WINDOW:
+    def set_initial(self: Any, size: int, streams: Any) -> None:
+        self.initial = size
+        for stream in streams.values():
+            if size + stream.send_credit > MAX_WINDOW:
                 raise AssertionError("not in this test")
 
-    patch.setattr(connection.Connection, "_initial_window_changed", changed)
+    patch.setattr(SendWindows, "set_initial", set_initial)
 
 
 def ended_connections_are_kept(patch: pytest.MonkeyPatch) -> None:
     """Something holds on to each connection that has ended."""
     kept: list[Any] = []
-    end = connection.Connection.receive_eof
+    end = ServerConnection.receive_eof
 
     def receive_eof(self: Any, now: float) -> list[Any]:
         kept.append(self)
         return end(self, now)
 
-    patch.setattr(connection.Connection, "receive_eof", receive_eof)
+    patch.setattr(ServerConnection, "receive_eof", receive_eof)
 
 
 # --- HPACK --------------------------------------------------------------------------------------------------------
@@ -138,14 +140,15 @@ def huffman_is_not_checked(patch: pytest.MonkeyPatch) -> None:
 
 def resets_refund_twice(patch: pytest.MonkeyPatch) -> None:
     """What a reset stream had not read goes back to the connection's window a second time."""
-    receive = connection.Connection._recv_rst_stream
+    receive = control.recv_rst_stream
 
-    def recv_rst_stream(self: Any, stream_id: int, start: int, end: int) -> None:
-        stream = self._streams.get(stream_id)
-        self._connection_credit += stream.unread if stream is not None else 0
-        receive(self, stream_id, start, end)
+    def recv_rst_stream(conn: Any, stream_id: int, data: bytes, start: int, end: int) -> None:
+        stream = conn._streams.open.get(stream_id)
+        if stream is not None and stream.window is not None:
+            conn._windows.connection.credit += stream.window.unread
+        receive(conn, stream_id, data, start, end)
 
-    patch.setattr(connection.Connection, "_recv_rst_stream", recv_rst_stream)
+    patch.setattr(reading, "recv_rst_stream", recv_rst_stream)
 
 
 def secrets_are_indexed(patch: pytest.MonkeyPatch) -> None:

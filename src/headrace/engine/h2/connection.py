@@ -1,573 +1,399 @@
-"""Everything that is read: frames in order, each checked against RFC 9113 §6 and answered at the scope it names.
+"""What the connections of both roles have in common: their parts, the verbs of both, and the ends of streams.
 
-`receive_data` walks the input once. A frame handler gets the octets and two offsets, so nothing is copied that is not
-kept. It raises StreamFault or ConnectionFault; both end in `receive_data`, where a stream fault becomes RST_STREAM and
-the walk goes on, with HPACK state and windows as the frame left them.
-
-`server.py` and `client.py` add what a field section means to their role.
+A part owns its numbers and knows nothing of the connection (`parts/`). What touches several of them stands here, each
+at one place: the end of a stream, and that of the connection. `reading.py` takes frames in, `waiting.py` looks after
+deadlines: functions over this record, whose attributes are shared inside the package. `server.py` and `client.py` add
+the messages of their role.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Any
 
 from headrace.engine import causes, errors
-from headrace.engine.errors import ConnectionFault, StreamFault
-from headrace.engine.events import (
-    DataReceived,
-    Event,
-    GoAwayReceived,
-    PingAcknowledged,
-    SettingsChanged,
-    StreamReset,
-)
+from headrace.engine.errors import ConnectionFault, LocalProtocolError, StreamClosedError, error_name
+from headrace.engine.events import ConnectionEnded, DrainBegan, PeerFault, StreamReset
+from headrace.engine.fields import check_outgoing
+from headrace.engine.fixed_fields import fixed_fields
 from headrace.engine.h2 import frames, settings
-from headrace.engine.h2.credit import Credit
-from headrace.engine.h2.faults import MOST_FREE_FRAMES, length_fault
-from headrace.engine.h2.output import DRAINING, OPEN, SETTINGS
-from headrace.engine.h2.priority import parse_priority
-from headrace.engine.h2.states import (
-    CLOSED,
-    CLOSED_BY_PEER,
-    RECV_DATA,
-    RECV_DATA_END,
-    RECV_RST,
-    RECV_WINDOW_UPDATE,
-    next_state,
-)
+from headrace.engine.h2.heads.response import Heads
+from headrace.engine.h2.parts.allowance import FRAMES_UNDER_WAY, Allowance
+from headrace.engine.h2.parts.closed_streams import ClosedStreams
+from headrace.engine.h2.parts.drain import DRAIN_PING, Drain
+from headrace.engine.h2.parts.field_blocks import FieldBlocks
+from headrace.engine.h2.parts.frame_reader import FrameReader
+from headrace.engine.h2.parts.origins import Origins
+from headrace.engine.h2.parts.output_buffer import OutputBuffer
+from headrace.engine.h2.parts.receive_window import ReceiveWindow, ReceiveWindows
+from headrace.engine.h2.parts.send_window import SendWindows
+from headrace.engine.h2.parts.sender import Sender
+from headrace.engine.h2.parts.stream_table import StreamTable
+from headrace.engine.h2.parts.timers import Timers
+from headrace.engine.h2.phases import phase
+from headrace.engine.h2.priority import EarlyPriorities
+from headrace.engine.h2.settings import Settings
+from headrace.engine.h2.states import CLOSED, CLOSED_BY_US, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE
 from headrace.engine.h2.stream import Stream
-from headrace.engine.limits import BYTES_A_FRAME, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, DRIP, MAX_WINDOW, Limits
-from headrace.engine.timed import NEVER
-
-if TYPE_CHECKING:
-    from mypy_extensions import i64
-
-_METHOD_OF_PREFACE: Final = 3  # octets of the method that the preface begins with
-_LARGE_READ: Final = 16_384
-_SMALL: Final = 256  # DATA below this is charged as much
-_CRUMB: Final = 256  # a WINDOW_UPDATE below this is odd
-_MOST_FREE_CRUMBS: Final = 100
-# Frames that a PING takes of those that DATA has paid for, four a frame. gRPC measures bandwidth with a PING a round
-# trip, and a WINDOW_UPDATE before it, as long as content comes.
-_PING_COST: Final = 2
+from headrace.engine.limits import MAX_STREAM_ID, Limits
+from headrace.engine.message import octets_of
+from headrace.engine.timed import TimedEngine
 
 
-class Connection(Credit):
+class Connection(TimedEngine):
     """A connection in memory, for either role; see ServerConnection and ClientConnection."""
 
-    frames_in: int
-    phase: int
-    send_window: int
+    def __init__(self, limits: Limits, is_server: bool, own_settings: list[tuple[int, int]], now: float) -> None:
+        super().__init__(now)
+        self.limits = limits
+        self.is_server = is_server
+        self.peer: Settings = Settings()
+        # in
+        self._reader = FrameReader(is_server)
+        self._blocks = FieldBlocks(limits)
+        self._windows = ReceiveWindows(limits)
+        # out
+        self._output = OutputBuffer()
+        self._heads = Heads()
+        self._send_windows = SendWindows()
+        self._allowance = Allowance(limits, now)
+        self._sender = Sender(limits, self.peer, self._heads.encoder, self._output, self._send_windows, self._allowance)
+        # streams and time
+        self._streams = StreamTable(is_server)
+        self._closed_streams = ClosedStreams(limits)
+        self._early_priorities = EarlyPriorities(limits.max_concurrent_streams)
+        self._origins: Origins | None = None if is_server else Origins()
+        self._timers = Timers(limits, now)
+        self._drain = Drain()
+        self._at_latest(self._timers.first_due())
+        self._output.write_opening(settings.opening(limits, own_settings, is_server))
 
-    def __init__(self, limits: Limits, is_server: bool, now: float) -> None:
-        super().__init__(limits, is_server, now)
-        self._position: int = 0
-        self._preface_left: bytes = frames.PREFACE if is_server else b""
-        self._settings_seen = False
-        self._largest_credit: int = 0
-        self._goaway_received = False
-        self._early_priorities: dict[int, bytes] | None = None
-        self._announce()
+    # -- what the owner asks about -----------------------------------------------------------------------------
 
-    def _announce(self) -> None:
-        """Queue our SETTINGS and the connection's window. They count once acknowledged (RFC 9113 §6.5.3)."""
-        limits = self.limits
-        entries = self._own_settings()
-        if limits.header_table_size != 4_096:
-            entries.append((settings.HEADER_TABLE_SIZE, limits.header_table_size))
-        if limits.initial_stream_window != DEFAULT_WINDOW:
-            entries.append((settings.INITIAL_WINDOW_SIZE, limits.initial_stream_window))
-        if limits.max_frame_size != DEFAULT_FRAME_SIZE:
-            entries.append((settings.MAX_FRAME_SIZE, limits.max_frame_size))
-        entries.append((settings.MAX_HEADER_LIST_SIZE, limits.max_field_section_size))
-        if not self.is_server:
-            self._out.append(frames.PREFACE)
-        self._out.append(frames.write_settings(entries))
-        more = limits.initial_connection_window - DEFAULT_WINDOW
-        if more > 0:
-            self._out.append(frames.write_window_update(0, more))
-        self._connection_window = limits.initial_connection_window
+    @property
+    def phase(self) -> int:
+        """How far the connection has come: PREFACE, SETTINGS, OPEN, DRAINING or ENDED."""
+        return phase(self._reader.awaits_preface(), self.peer.received, self._drain.has_begun, self.closed)
 
-    def _own_settings(self) -> list[tuple[int, int]]:
-        """Return the SETTINGS entries that only this role announces."""
-        raise NotImplementedError
-
-    # -- input -------------------------------------------------------------------------------------------------
+    @property
+    def open_streams(self) -> int:
+        """Streams that count against the concurrency limit (RFC 9113 §5.1.2)."""
+        return len(self._streams.open)
 
     @property
     def input_pending(self) -> bool:
         """True when `receive_data` stopped at `frames_per_turn`: call it again, with b"", in a later turn."""
-        return self._position > 0 and not self.closed
+        return self._reader.is_stopped() and not self.closed
 
     @property
     def work_due(self) -> int:
         """Work that the end of a field block would bring, which is decoded whole."""
-        return self._block_size // BYTES_A_FRAME if self._block_parts is not None else 0
+        return self._blocks.work_due()
 
-    def receive_data(self, data: bytes, now: float) -> list[Event]:
-        """Take octets from the peer and return what happened, in order. Never raises for what the peer sent.
+    @property
+    def output_pending(self) -> bool:
+        """True when `take_output` would return bytes now."""
+        return not self._output.is_empty() or self._sender.is_ready()
 
-        `now` is the time in seconds on the clock that the owner uses for `deadline`. With `frames_per_turn` set, stops
-        after that many frames and leaves `input_pending` True. After ConnectionEnded further input is ignored.
+    @property
+    def read_paused(self) -> bool:
+        """True while the owner must not read: our control frames pile up (limit `control_queue_pause`)."""
+        return self._output.control_frames > self.limits.control_queue_pause
+
+    @property
+    def needs_attention(self) -> bool:
+        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
+        return self.closed or len(self._events) > 0 or self.output_pending or self.read_paused
+
+    @property
+    def bodies_queued(self) -> bool:
+        """True when streams have content that waits for its turn: `take_buffers` is then the cheaper way out."""
+        return self._sender.has_turns()
+
+    def has_stream(self, stream_id: int) -> bool:
+        """Tell whether a stream is open or half-closed, so that verbs on it do not raise StreamClosedError."""
+        return stream_id in self._streams.open
+
+    def stats(self) -> dict[str, Any]:
+        """Return a snapshot for people: frames, streams and windows of this connection."""
+        return {
+            "protocol": "HTTP/2",
+            "frames_in": self._reader.frames,
+            "frames_out": self._output.frames,
+            "streams_opened": self._streams.opened,
+            "open_streams": len(self._streams.open),
+            "send_window": self._send_windows.connection,
+            "receive_window": self._windows.available(),
+            "send_queued": self._sender.queued - self._sender.held,
+            "send_waiting": self._sender.held,
+            "unread": self._windows.connection.unread,
+            "peer_initial_window": self.peer.initial_window_size,
+            "peer_max_frame_size": self.peer.max_frame_size,
+        }
+
+    # -- output ------------------------------------------------------------------------------------------------
+
+    def take_output(self, limit: int = 262_144, now: float = -1.0) -> bytes:
+        """Return what is to be written now, about `limit` bytes of DATA at most; b"" when there is nothing.
+
+        Call it while `output_pending`, but not while the transport refuses more: what stays here is what makes workers
+        wait. Look at `take_events` afterwards: queued sends may have been accepted.
+
+        `now`, where the owner has it, dates what was sent since the last input: idle time and stalls count from there.
+        Without it they count from the next deadline on.
         """
-        self._enter(now)
-        self._heard_at = now
-        if self.closed:
-            return self.take_events()
-        turns = self.turns
-        turn = self.limits.frames_per_turn if turns is None else turns.frames
-        if turn == 0:
-            turn = -1
-        self.work: int = 0
-        try:
-            if not self._input:
-                self._input = data
-                self._position = 0
-            elif not data:
-                pass  # a further turn: it goes on where the last one stopped
-            elif len(data) < _LARGE_READ or self._position > 0 or self._preface_left:
-                self._input = self._input[self._position :] + data
-                self._position = 0
-            else:
-                turn = self._take_torn_frame(data, turn)
-            if turn != 0 and (not self._preface_left or self._take_preface()):
-                self._take_frames(turn)
-        except ConnectionFault as fault:
-            self._fail(fault)
-            self._input = b""
-        self._leave()
-        return self.take_events()
+        self._write_queued(limit, now)
+        return self._output.take()
 
-    def receive_eof(self, now: float) -> list[Event]:
-        """The peer is gone: open streams end with a StreamReset event each, then ConnectionEnded."""
-        self._enter(now)
-        self._end(errors.NO_ERROR, "remote", "the peer closed the connection", "", causes.CONNECTION_LOST)
-        self._input = b""
-        return self.take_events()
+    def take_buffers(self, limit: int = 262_144, now: float = -1.0) -> list[Any]:
+        """Return what `take_output` would as a list of bytes and memoryviews, for a vectored write (`writelines`).
 
-    def _take_preface(self) -> bool:
-        """Consume the client's preface, octet by octet if need be (RFC 9113 §3.4); False while it is incomplete."""
-        size = min(len(self._preface_left), len(self._input))
-        if self._input[:size] != self._preface_left[:size]:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, self._what_it_is_instead(), "RFC 9113 §3.4")
-        self._preface_left = self._preface_left[size:]
-        self._input = self._input[size:]
-        if self._preface_left:
-            return False
-        self.phase = SETTINGS
-        return True
+        What is small is joined; DATA from queued bodies is not copied: at 1 MiB a response, joining cost as much again
+        as all else together, most of it page faults of the kernel.
+        """
+        small = self._output.position()
+        self._write_queued(limit, now)
+        return self._output.take_buffers(small)
 
-    def _what_it_is_instead(self) -> str:
-        """Say what a wrong preface looks like: judged by its octets up to the first that differs, since in another cut
-        no more may have come."""
-        at = 0
-        while self._input[at] == self._preface_left[at]:
-            at += 1
-        octet = self._input[at]
-        place = len(frames.PREFACE) - len(self._preface_left) + at
-        if place == 0 and octet == 0x16:  # the content type of a handshake message (RFC 8446 §5.1)
-            return "a TLS handshake on a cleartext port"
-        if place <= _METHOD_OF_PREFACE and (0x41 <= octet <= 0x5A or octet == 0x20):
-            return "a method of HTTP/1.1 where only HTTP/2 is served"
-        return "the client's preface is wrong"
+    def _write_queued(self, limit: int, now: float) -> None:
+        """Write queued content by turns, and finish the streams whose messages end with it."""
+        if self._learns(now):
+            self._set_dates(now)
+        sender = self._sender
+        if sender.has_turns():
+            while (stream := sender.write_queued(limit)) is not None:
+                self._finish(stream)
+            sender.accept_waiting(self._events)
 
-    def _take_torn_frame(self, data: bytes, turn: int) -> int:
-        """Complete the frame that the last read ended within, and take it alone: a large body comes in large reads, and
-        putting each behind what was left of the one before copied all of it once more. Returns what is left of the
-        turn; what is left of the input then starts at `_position`."""
-        torn = self._input
-        if len(torn) < 9:
-            self._input = torn + data
-            return turn
-        missing = 9 + int.from_bytes(torn[:3], "big") - len(torn)
-        if missing > len(data):
-            self._input = torn + data
-            return turn
-        self._input = torn + data[:missing]
-        self._take_frames(turn)
-        if not self.closed:
-            self._input = data
-            self._position = missing
-        return turn - 1 if turn > 0 else turn
+    def _set_dates(self, now: float) -> None:
+        """Date with `now` what began since the last input."""
+        self._timers.date(now)
+        for stream in self._streams.open.values():
+            stream.date(now)
 
-    def _take_frames(self, turn: int) -> None:
-        """Walk through whole frames, `turn` at most (-1: all); what is left of the input starts the next call."""
-        left = turn
-        while True:
-            before = self.frames_in
-            try:
-                left = self._walk(left)
-            except StreamFault as fault:
-                self._reset_for(fault)
-                if left > 0:
-                    left = max(0, left - (self.frames_in - before))
-                if left != 0 and not self.closed:
-                    continue
-            break
-        if turn > 0:
-            self.work += turn - left
-        if self._control_queued > self.limits.control_queue_end and not self.closed:
-            raise ConnectionFault(
-                errors.ENHANCE_YOUR_CALM, "our answers are not read", "RFC 9113 §10.5", "control_queue_end"
-            )
+    # -- the verbs that both roles have ------------------------------------------------------------------------
 
-    def _walk(self, turn: int) -> int:
-        data = self._input
-        position: i64 = self._position
-        total: i64 = len(data)
-        left: i64 = turn
-        end: i64
-        length: i64
-        b0: i64
-        b1: i64
-        b2: i64
-        frame_limit: i64 = self._frame_limit
-        while total - position >= 9:
-            b0 = data[position]
-            b1 = data[position + 1]
-            b2 = data[position + 2]
-            length = (b0 << 16) | (b1 << 8) | b2
-            if length > frame_limit:  # on the header, before anything is stored
-                raise ConnectionFault(errors.FRAME_SIZE_ERROR, "a frame above MAX_FRAME_SIZE", "RFC 9113 §4.2")
-            end = position + 9 + length
-            if end > total:
-                break
-            if left == 0:
-                return 0
-            left -= 1
-            kind = data[position + 3]
-            flags = data[position + 4]
-            b0 = data[position + 5]
-            b1 = data[position + 6]
-            b2 = data[position + 7]
-            stream_id: i64 = ((b0 & 0x7F) << 24) | (b1 << 16) | (b2 << 8)
-            b0 = data[position + 8]
-            stream_id = stream_id | b0
-            start: i64 = position + 9
-            position = end
-            self._position = end  # before the handler: a fault in this frame must not make it come again
-            self.frames_in += 1
-            if self._block_parts is not None and kind != frames.CONTINUATION:
-                raise ConnectionFault(
-                    errors.PROTOCOL_ERROR, "a frame between HEADERS and its CONTINUATION", "RFC 9113 §6.10"
-                )
-            if not self._settings_seen and kind != frames.SETTINGS:
-                raise ConnectionFault(errors.PROTOCOL_ERROR, "the first frame is not SETTINGS", "RFC 9113 §3.4")
-            if kind == frames.HEADERS:
-                self._recv_headers(flags, stream_id, start, end)
-                if left > 0:
-                    left -= length // BYTES_A_FRAME
-                    if left < 0:
-                        left = 0
-            elif kind == frames.DATA:
-                self._recv_data(flags, stream_id, start, end)
-            elif kind == frames.WINDOW_UPDATE:
-                self._recv_window_update(stream_id, start, end)
-            elif kind == frames.RST_STREAM:
-                self._recv_rst_stream(stream_id, start, end)
-            elif kind == frames.SETTINGS:
-                self._recv_settings(flags, stream_id, start, end)
-                frame_limit = self._frame_limit
-            elif kind == frames.PING:
-                self._recv_ping(flags, stream_id, start, end)
-            elif kind == frames.CONTINUATION:
-                self._recv_continuation(flags, stream_id, start, end)
-                if left > 0:
-                    left -= length // BYTES_A_FRAME
-                    if left < 0:
-                        left = 0
-            elif kind == frames.PRIORITY:
-                self._recv_priority(stream_id, start, end)
-            elif kind == frames.GOAWAY:
-                self._recv_goaway(stream_id, start, end)
-            elif kind == frames.PUSH_PROMISE:
-                raise ConnectionFault(errors.PROTOCOL_ERROR, "PUSH_PROMISE, which is refused", "RFC 9113 §8.4")
-            elif kind == frames.PRIORITY_UPDATE:
-                self._recv_priority_update(stream_id, start, end)
-            else:
-                self._recv_extension(kind, stream_id, start, end)
-            if self.closed:
-                return 0
-        self._input = b"" if position == total else data[position:]
-        self._position = 0
-        return int(left)
+    def _set_drops(self, drops: bool) -> None:
+        self._heads.cache.set_drops(drops)
 
-    # -- DATA and windows --------------------------------------------------------------------------------------
-
-    def _recv_data(self, flags: int, stream_id: int, start: int, end: int) -> None:
-        """DATA (RFC 9113 §6.1). Padding counts towards both windows (RFC 9113 §6.9.1)."""
-        if stream_id == 0:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "DATA on stream 0", "RFC 9113 §6.1")
-        flow_length = end - start
-        if flags & frames.PADDED:
-            if start >= end:
-                raise ConnectionFault(errors.FRAME_SIZE_ERROR, "padded DATA without a length", "RFC 9113 §6.1")
-            end -= self._input[start]
-            start += 1
-            if start > end:
-                raise ConnectionFault(errors.PROTOCOL_ERROR, "padding longer than the frame", "RFC 9113 §6.1")
-        self._connection_used += flow_length
-        if self._connection_used > self._connection_window:
-            raise ConnectionFault(errors.FLOW_CONTROL_ERROR, "DATA beyond the connection's window", "RFC 9113 §6.9.1")
-        self._connection_credit += flow_length
-        stream = self._streams.get(stream_id)
-        end_stream = flags & frames.END_STREAM != 0
-        step = RECV_DATA_END if end_stream else RECV_DATA
+    def _stream(self, stream_id: int) -> Stream:
+        """Return an open stream. Raises StreamClosedError."""
+        stream = self._streams.open.get(stream_id)
         if stream is None:
-            self._credit_connection()  # nobody will consume it
-            self._refuse_step(stream_id, self._state_of(stream_id), step, "DATA")
-            self._count_late_data(flow_length)
-            if end - start < _SMALL:  # what was under way of a cancelled upload is mostly full frames, and free
-                self._spend_free(1)
+            reason = "the connection has ended" if self.closed else self._closed_streams.reason(stream_id)
+            raise StreamClosedError(stream_id, reason)
+        return stream
+
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> bool:
+        """Send a piece of content, and with `end_stream` the end of the message.
+
+        Returns True when it is accepted: written, or waiting within the limits `max_stream_send_buffer` and
+        `max_connection_send_buffer`. After False wait for SendAccepted before sending more: one pending write a stream.
+
+        Raises StreamClosedError when the stream is gone, LocalProtocolError when the message's head is not sent yet,
+        has ended, or when the bytes do not match its content-length: too many are refused, too few reset the stream
+        with INTERNAL_ERROR, so that no peer takes a short message for a whole one.
+        """
+        stream = self._stream(stream_id)
+        stream.check_sending()
+        size = octets_of(data)
+        if stream.bodiless:
+            size = 0
+        else:
+            self._count_sent(stream, size, end_stream)
+        if size == 0:
+            return self._end_content(stream, None) if end_stream else True
+        stream.end_queued = end_stream
+        return self._send_content(stream, data, size, end_stream)
+
+    def send_trailers(
+        self, stream_id: int, headers: Sequence[tuple[bytes, bytes]], never_indexed: frozenset[bytes] | None = None
+    ) -> bool:
+        """Send the trailer section, which ends the message (RFC 9113 §8.1). Returns and raises as `send_data` does.
+
+        Raises InvalidFieldError for a field that must not be sent. Where the response has no content (HEAD, 204, 304)
+        the trailers are left out with it.
+        """
+        stream = self._stream(stream_id)
+        stream.check_sending()
+        checked, _ = check_outgoing(fixed_fields(headers), self._drops)
+        self._count_sent(stream, 0, True)
+        stream.never_indexed = never_indexed
+        return self._end_content(stream, None if stream.bodiless or not checked else checked)
+
+    def _count_sent(self, stream: Stream, size: int, end_stream: bool) -> None:
+        """Count content against its content-length; what falls short of it resets the stream."""
+        if not stream.count_sent(size, end_stream):
+            stream_id = stream.stream_id
+            self.reset_stream(stream_id, errors.INTERNAL_ERROR)
+            sent = f"{stream.sent} octets for a content-length of {stream.send_length}"
+            raise LocalProtocolError(f"stream {stream_id}: {sent}: reset")
+
+    def _send_content(self, stream: Stream, data: bytes, size: int, end_stream: bool) -> bool:
+        """Write content at once where there is room for it, else queue it; return True when it is accepted."""
+        if self._sender.send_now(stream, data, size, end_stream):
+            if end_stream:
+                self._finish(stream)
+            return True
+        if self._sender.add(stream, data):
+            stream.stalled_at = self._stamp()
+            stream.stalled_mark = stream.written
+            self._at_latest(self._now + self.limits.stalled_send_timeout_s)
+        return self._sender.accept(stream, size)
+
+    def _end_content(self, stream: Stream, trailers: list[tuple[bytes, bytes]] | None) -> bool:
+        """End a message behind what is queued of it; return True when it is accepted."""
+        if self._sender.end(stream, trailers):
+            self._finish(stream)
+            return True
+        return self._sender.accept(stream, 0)
+
+    def reset_stream(self, stream_id: int, code: int) -> None:
+        """Send RST_STREAM and forget what the stream had queued; no event follows. A no-op when the stream is gone."""
+        stream = self._streams.open.get(stream_id)
+        if stream is not None:
+            self._drop(stream, CLOSED_BY_US)
+            self._allowance.pay(FRAMES_UNDER_WAY)
+            self._output.write_control(frames.write_rst_stream(stream_id, code))
+
+    def acknowledge_data(self, stream_id: int, count: int) -> None:
+        """Count `count` bytes (of DataReceived.flow_length) as consumed: credit goes back, in big steps.
+
+        A no-op on a stream that is gone, whose credit has gone back already. Raises LocalProtocolError for more bytes
+        than are unread.
+        """
+        stream = self._streams.open.get(stream_id)
+        if stream is None:
             return
-        state = next_state(stream.state, step)
-        if state > CLOSED:
-            self._refuse_step(stream_id, stream.state, step, "DATA")
-        self._check_message_data(stream)
-        stream.recv_used += flow_length
-        if stream.recv_used > self._local_window and flow_length > 0:  # windows that shrink may be below 0 (§6.9.2)
-            raise StreamFault(
-                stream_id, errors.FLOW_CONTROL_ERROR, "DATA beyond the stream's window", "RFC 9113 §6.9.1"
-            )
-        size = end - start
-        stream.received += size
-        declared = stream.recv_length
-        if declared >= 0 and (stream.received > declared or (end_stream and stream.received != declared)):
-            raise length_fault(stream)
-        if size == 0 and not end_stream:
-            stream.consumed += flow_length  # padding alone: nobody will consume it
-            self._credit_stream(stream)
-            self._credit_connection()
-            self._spend_odd(1)
+        window = stream.check_consumed(count)
+        if window is None:
             return
-        stream.unread += flow_length
-        self._unread += flow_length
-        if self._is_shrunk or self._unread >= self.limits.max_unread:
-            self._fit_windows()
-        # What an open tunnel brings is kept in one piece, so its small frames cost no more than their bytes.
-        if size < _SMALL and not end_stream and not (stream.is_tunnel and stream.headers_sent):
-            stream.small_charge += _SMALL
-            if size < DRIP:
-                stream.drips += 1
-            if stream.small_charge > self.limits.small_data_budget:
-                raise StreamFault(
-                    stream_id,
-                    errors.ENHANCE_YOUR_CALM,
-                    "small DATA frames pile up unread (small_data_budget)",
-                    "RFC 9113 §10.5",
-                )
+        self._windows.consume(window, count)
+        if stream.small_charge and window.unread == 0:
+            stream.small_charge = 0
+        self._credit_stream(stream, window)
         self._credit_connection()
-        self._events.append(DataReceived(stream_id, self._input[start:end], flow_length, end_stream))
-        if end_stream:
-            self._peer_ended(stream, state)
 
-    def _count_late_data(self, flow_length: int) -> None:
-        """DATA has come on a stream that we have reset; the client has a limit for it."""
-
-    def _check_message_data(self, stream: Stream) -> None:
-        """Raise when DATA is out of place in the message; the client adds its rule."""
-
-    def _peer_ended(self, stream: Stream, state: int) -> None:
-        if state == CLOSED:
-            self._drop(stream, CLOSED)
-        else:
-            stream.state = state
-
-    def _recv_window_update(self, stream_id: int, start: int, end: int) -> None:
-        """WINDOW_UPDATE (RFC 9113 §6.9)."""
-        if end - start != 4:
-            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets", "RFC 9113 §6.9")
-        increment = self._u32(start) & 0x7FFFFFFF
-        stream = self._streams.get(stream_id)
-        window = self.send_window if stream is None else self.peer.initial_window_size + stream.send_credit
-        # Crumbs are odd while something waits for a window that is next to closed, but for those between larger pieces:
-        # HAProxy gives back credit as it reads, small for a small piece, also while more is queued.
-        is_crumb = increment < _CRUMB and window < _CRUMB and self._queued > 0
-        if self._free_frames <= 0 or (is_crumb and self._free_crumbs <= 0):
-            self._spend_odd(1)
-        else:
-            self._free_frames = min(self._free_frames - 1, MOST_FREE_FRAMES)
-            if is_crumb:
-                self._free_crumbs -= 1
-            elif increment >= _CRUMB:
-                self._free_crumbs = min(self._free_crumbs + increment // _CRUMB, _MOST_FREE_CRUMBS)
-        if stream_id == 0:
-            if increment == 0:
-                raise ConnectionFault(errors.PROTOCOL_ERROR, "WINDOW_UPDATE of 0", "RFC 9113 §6.9")
-            self.send_window += increment
-            if self.send_window > MAX_WINDOW:
-                raise ConnectionFault(errors.FLOW_CONTROL_ERROR, "connection window above 2^31-1", "RFC 9113 §6.9.1")
-            return
-        if stream is None:
-            self._refuse_step(stream_id, self._state_of(stream_id), RECV_WINDOW_UPDATE, "WINDOW_UPDATE")
-            return
-        if increment == 0:
-            raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "WINDOW_UPDATE of 0", "RFC 9113 §6.9")
-        stream.send_credit += increment
-        window = self.peer.initial_window_size + stream.send_credit
-        if window > MAX_WINDOW:
-            raise StreamFault(stream_id, errors.FLOW_CONTROL_ERROR, "stream window above 2^31-1", "RFC 9113 §6.9.1")
-        if stream.send_credit > self._largest_credit:
-            self._largest_credit = stream.send_credit
-        if stream.queued and window > 0:
-            self._scheduler.add(stream)
-
-    # -- control frames ----------------------------------------------------------------------------------------
-
-    def _recv_settings(self, flags: int, stream_id: int, start: int, end: int) -> None:
-        """SETTINGS (RFC 9113 §6.5): entries count in order, then the acknowledgement goes out."""
-        length = end - start
-        if stream_id != 0:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "SETTINGS on a stream", "RFC 9113 §6.5")
-        if flags & frames.ACK:
-            if length:
-                raise ConnectionFault(
-                    errors.FRAME_SIZE_ERROR, "a SETTINGS acknowledgement with entries", "RFC 9113 §6.5"
-                )
-            if not self._settings_seen:
-                raise ConnectionFault(errors.PROTOCOL_ERROR, "the first frame is not SETTINGS", "RFC 9113 §3.4")
-            if self._settings_due == NEVER:
-                self._spend_odd(1)
-            self._own_settings_count()
-            return
-        if length % 6:
-            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "SETTINGS is not a multiple of 6 octets", "RFC 9113 §6.5")
-        if length > self.limits.max_settings * 6:
-            raise ConnectionFault(errors.ENHANCE_YOUR_CALM, "too many SETTINGS", "RFC 9113 §10.5", "max_settings")
-        if self._settings_seen:
-            self._spend_odd(1)
-        old_window = self.peer.initial_window_size
-        old_table = self.peer.header_table_size
-        while start < end:
-            key = self._input[start] << 8 | self._input[start + 1]
-            self.peer.apply(key, self._u32(start + 2), not self.is_server)
-            if key == settings.HEADER_TABLE_SIZE and self.peer.header_table_size != old_table:
-                self._heads.encoder.set_max_table_size(self.peer.header_table_size)
-                old_table = self.peer.header_table_size
-            start += 6
-        if self.peer.initial_window_size != old_window:
-            self._initial_window_changed(old_window)
-        self._settings_seen = True
-        if self.phase == SETTINGS:
-            self.phase = OPEN
-            self._idle_since = self._now
-            self._at_latest(self._now + self.limits.idle_timeout_s)
-        self._write_control(frames.SETTINGS_ACK)
-        self._events.append(SettingsChanged())
-
-    def _initial_window_changed(self, old_window: int) -> None:
-        """All stream windows shift with INITIAL_WINDOW_SIZE (RFC 9113 §6.9.2), by arithmetic; only an overflow looks
-        at each stream, and only a raise wakes the streams that wait."""
-        new_window = self.peer.initial_window_size
-        if new_window + self._largest_credit > MAX_WINDOW:
-            for stream in self._streams.values():
-                if new_window + stream.send_credit > MAX_WINDOW:
-                    raise ConnectionFault(
-                        errors.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE lifts a window above 2^31-1", "RFC 9113 §6.9.2"
-                    )
-        if new_window > old_window and self._queued:
-            for stream in self._streams.values():
-                if stream.queued and new_window + stream.send_credit > 0:
-                    self._scheduler.add(stream)
-
-    def _recv_ping(self, flags: int, stream_id: int, start: int, end: int) -> None:
-        """PING (RFC 9113 §6.7)."""
-        if stream_id != 0:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "PING on a stream", "RFC 9113 §6.7")
-        if end - start != 8:
-            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "PING is not 8 octets", "RFC 9113 §6.7")
-        opaque = self._input[start:end]
-        if flags & frames.ACK:
-            if not self._on_ping_ack(opaque):
-                self._spend_odd(1)
-                self._events.append(PingAcknowledged(opaque))
-            return
-        self._spend_free(_PING_COST)
-        self._write_control(frames.write_ping(opaque, True))
+    def hold_data(self, count: int) -> None:
+        """Count `count` bytes of streams that have ended as still unread, or below 0 so many fewer."""
+        self._windows.hold(count)
 
     def send_ping(self, opaque: bytes) -> None:
-        """Send a PING with eight octets of the caller's; PingAcknowledged follows (RFC 9113 §6.7). Raises ValueError
-        for any other number."""
+        """Send a PING (RFC 9113 §6.7); PingAcknowledged follows. Raises ValueError for other than eight bytes."""
         if len(opaque) != 8:
             raise ValueError("a PING carries exactly 8 octets")
         if not self.closed:
-            self._write_control(frames.write_ping(opaque, False))
+            self._output.write_control(frames.write_ping(opaque, False))
 
-    def _recv_rst_stream(self, stream_id: int, start: int, end: int) -> None:
-        """RST_STREAM (RFC 9113 §6.4)."""
-        if stream_id == 0:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "RST_STREAM on stream 0", "RFC 9113 §6.4")
-        if end - start != 4:
-            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "RST_STREAM is not 4 octets", "RFC 9113 §6.4")
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            self._refuse_step(stream_id, self._state_of(stream_id), RECV_RST, "RST_STREAM")
-            self._spend_free(1)
+    # -- credit ------------------------------------------------------------------------------------------------
+
+    def _credit_connection(self) -> None:
+        """Give back connection credit that is due."""
+        increment = self._windows.take_connection_increment()
+        if increment:
+            self._output.write_control(frames.write_window_update(0, increment))
+
+    def _credit_stream(self, stream: Stream, window: ReceiveWindow) -> None:
+        """Give back stream credit that is due; none to a peer that has ended its stream."""
+        if stream.peer_is_open():
+            increment = self._windows.take_stream_increment(window)
+            if increment:
+                self._output.write_control(frames.write_window_update(stream.stream_id, increment))
+                stream.upload_at = self._stamp()
+                stream.upload_mark = stream.received
+                stream.quiet_since = -1.0
+
+    # -- ends of streams ---------------------------------------------------------------------------------------
+
+    def _finish(self, stream: Stream) -> None:
+        """END_STREAM is written: the slot is free if the peer has ended too."""
+        if stream.waiting:
+            self._sender.finish(stream, self._events)
+        if stream.state == HALF_CLOSED_REMOTE:
+            self._drop(stream, CLOSED)
+        elif self.is_server:
+            # An early final response: what is still under way of the request is not wanted (RFC 9113 §8.1).
+            self._drop(stream, CLOSED_BY_US)
+            self._streams.count_answer(True)
+            self._allowance.pay(FRAMES_UNDER_WAY)
+            self._output.write_control(frames.write_rst_stream(stream.stream_id, errors.NO_ERROR))
+        else:
+            stream.state = HALF_CLOSED_LOCAL
+
+    def _drop(self, stream: Stream, state: int) -> None:
+        """Forget a stream. What its application has not consumed goes back to the connection's account, once."""
+        self._streams.remove(stream, state)
+        stream.state = state
+        if stream.queue is not None and self._sender.forget(stream) and not self.closed:
+            self._sender.accept_waiting(self._events)  # no window has to open for those whom this one kept waiting
+        window = stream.window
+        if window is not None and window.unread:
+            self._windows.release(window)
+            if not self.closed:
+                self._credit_connection()
+        if state != CLOSED:
+            self._closed_streams.remember(stream.stream_id, state)
+            if state == CLOSED_BY_US:
+                self._closed_streams.expect_data(0 if window is None else window.used)
+        if not self._streams.open:
+            self._timers.begin_idle(self._stamp())
+            if self._drain.ends_when_empty:
+                self._end(errors.NO_ERROR, "local", "drained", "")
+
+    # -- end of the connection ---------------------------------------------------------------------------------
+
+    def close(self, code: int = errors.NO_ERROR, reason: str = "") -> None:
+        """End the connection now with GOAWAY that carries the true last stream id (RFC 9113 §6.8). Idempotent.
+
+        Open streams end with a StreamReset event each; the owner flushes `take_output` and closes the transport.
+        """
+        if self.closed:
             return
-        code = self._u32(start)
-        early = self.is_server and not stream.headers_sent
-        self._drop(stream, CLOSED_BY_PEER)
-        reason = "the peer reset the stream"
-        self._events.append(StreamReset(stream_id, code, "remote", reason, "RFC 9113 §6.4", causes.RESET_BY_PEER))
-        if early:
-            self._spend_early(stream)
+        debug = reason.encode("ascii", "replace")[:256]
+        self._output.write_last(frames.write_goaway(self._streams.last_taken_id, code, debug))
+        self._end(code, "local", reason or error_name(code), "RFC 9113 §6.8")
 
-    def _recv_priority(self, stream_id: int, start: int, end: int) -> None:
-        """PRIORITY (RFC 9113 §6.3): checked and ignored; no tree is built (RFC 9113 §5.3.2)."""
-        if stream_id == 0:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY on stream 0", "RFC 9113 §6.3")
-        if end - start != 5 or self._u32(start) & 0x7FFFFFFF == stream_id:
-            wrong_size = end - start != 5
-            code = errors.FRAME_SIZE_ERROR if wrong_size else errors.PROTOCOL_ERROR
-            reason = "PRIORITY is not 5 octets" if wrong_size else "a stream that depends on itself"
-            if stream_id not in self._streams and self._is_idle(stream_id):
-                raise ConnectionFault(code, reason, "RFC 9113 §6.3")  # RST_STREAM cannot be sent on an idle stream
-            raise StreamFault(stream_id, code, reason, "RFC 9113 §6.3")
-        self._spend_free(1)
+    def _fail(self, fault: ConnectionFault) -> None:
+        """Answer a connection error: GOAWAY with the last stream id and the code, then the end (RFC 9113 §5.4.1)."""
+        if self.closed:
+            return
+        self._events.append(PeerFault(fault.code, "connection", 0, fault.reason, fault.section, fault.budget))
+        debug = (fault.budget or fault.reason).encode("ascii", "replace")
+        self._output.write_last(frames.write_goaway(self._streams.last_taken_id, fault.code, debug))
+        self._end(fault.code, "local", fault.reason, fault.section, fault.cause)
 
-    def _recv_goaway(self, stream_id: int, start: int, end: int) -> None:
-        """GOAWAY (RFC 9113 §6.8): no new streams; those that run go on, the connection ends with the last."""
-        if stream_id != 0:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "GOAWAY on a stream", "RFC 9113 §6.8")
-        if end - start < 8:
-            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "GOAWAY shorter than 8 octets", "RFC 9113 §6.8")
-        if self._goaway_received:
-            self._spend_odd(1)
-        last = self._u32(start) & 0x7FFFFFFF
-        self._goaway_received = True
-        self._events.append(GoAwayReceived(last, self._u32(start + 4), self._input[start + 8 : end][:1_024]))
-        self._on_goaway(last)
-        if not self.closed and self.phase != DRAINING:
-            self._end_when_empty = True
-            if not self._streams:
-                self.close(errors.NO_ERROR)
+    def _end(self, code: int, initiator: str, reason: str, section: str, cause: str = causes.CLOSED) -> None:
+        """Move to ENDED: the one place that does."""
+        if self.closed:
+            return
+        self._end_here()
+        for stream_id in list(self._streams.open):
+            self._drop(self._streams.open[stream_id], CLOSED_BY_US)
+            self._events.append(StreamReset(stream_id, code, initiator, reason, section, cause))
+        self._events.append(ConnectionEnded(code, initiator, reason, section, cause))
 
-    def _on_goaway(self, last_stream_id: int) -> None:
-        """What a GOAWAY means to the role's own streams."""
+    def begin_drain(self, now: float, deadline: float | None = None) -> None:
+        """Begin the graceful end (RFC 9113 §6.8); idempotent.
 
-    def _recv_extension(self, kind: int, stream_id: int, start: int, end: int) -> None:
-        """A type that RFC 9113 does not know: ignored (RFC 9113 §4.1), and odd."""
-        self._spend_odd(1)
+        GOAWAY(2^31-1, NO_ERROR) and a PING go out at once. When it is acknowledged, or after a second, GOAWAY with the
+        true last stream id follows, later streams get REFUSED_STREAM, and the connection ends with its last stream.
+        Streams left at `deadline` (`drain_timeout_s` from `now` when None) get RST_STREAM(CANCEL).
+        """
+        if self.closed or self._drain.has_begun:
+            return
+        if not self.peer.received:  # nothing has been asked yet, and the peer may retry whatever is under way
+            self.close(errors.NO_ERROR, "drained")
+            return
+        due = self._drain.begin(now, now + self.limits.drain_timeout_s if deadline is None else deadline)
+        self._output.write_control(frames.write_goaway(MAX_STREAM_ID, errors.NO_ERROR, b""))
+        self._output.write_control(frames.write_ping(DRAIN_PING, False))
+        self._at_latest(due)
+        self._events.append(DrainBegan())
 
-    def _recv_priority_update(self, stream_id: int, start: int, end: int) -> None:
-        """PRIORITY_UPDATE (RFC 9218 §7.1)."""
-        if stream_id != 0 or not self.is_server:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY_UPDATE out of place", "RFC 9218 §7.1")
-        if end - start < 4:
-            raise ConnectionFault(errors.FRAME_SIZE_ERROR, "PRIORITY_UPDATE shorter than 4 octets", "RFC 9218 §7.1")
-        target = self._u32(start) & 0x7FFFFFFF
-        if target % 2 == 0:
-            raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY_UPDATE for no request", "RFC 9218 §7.1")
-        self._spend_free(1)
-        value = self._input[start + 4 : end]
-        stream = self._streams.get(target)
-        if stream is not None:
-            urgency, incremental = parse_priority(value)
-            self._scheduler.change(stream, urgency, incremental)
-        elif self._is_idle(target):
-            early = self._early_priorities
-            if early is None:
-                early = {}
-                self._early_priorities = early
-            if target in early or len(early) < self.limits.max_concurrent_streams:
-                early[target] = value[:64]
+    def _finish_drain(self) -> None:
+        """Send the second GOAWAY: from here on, later streams are refused."""
+        last_id = self._streams.last_taken_id
+        self._drain.finish(last_id)
+        self._output.write_control(frames.write_goaway(last_id, errors.NO_ERROR, b""))
+        if not self._streams.open:
+            self._end(errors.NO_ERROR, "local", "drained", "RFC 9113 §6.8")

@@ -1,7 +1,7 @@
 """Frame layout (RFC 9113 §4.1 and §6): types, flags, and the writers of small frames.
 
 Reading is done in place by the connection, which knows the offsets; DATA and HEADERS are written from remembered
-prefixes (length, type, flags) and the stream's four id octets, which is cheaper than packing nine octets a frame.
+prefixes (length, type, flags) and the stream's identifier of four bytes, which is cheaper than packing nine a frame.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from mypy_extensions import i64
 
 DATA: Final = 0x0
 HEADERS: Final = 0x1
@@ -40,7 +42,7 @@ _RST: Final = Struct(">HBBBLL")
 _GOAWAY: Final = Struct(">LL")
 _ENTRY: Final = Struct(">HL")
 
-# Lengths repeat (the same answer again and again), so the five octets before the stream id are remembered, process-wide
+# Lengths repeat (the same answer again and again), so the five bytes before the stream id are remembered, process-wide
 # and bounded: a dict lookup is some 25 ns where packing is 150.
 _REMEMBERED: Final = 4_096
 _data_prefixes: Final[dict[int, bytes]] = {}
@@ -48,22 +50,36 @@ _last_data_prefixes: Final[dict[int, bytes]] = {}
 
 
 def write_header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
-    """Return a frame header of nine octets (RFC 9113 §4.1)."""
+    """Return a frame header of nine bytes (RFC 9113 §4.1)."""
     return _HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id)
 
 
 def write_id(stream_id: int) -> bytes:
-    """Return the four octets of a stream identifier."""
+    """Return the four bytes of a stream identifier."""
     return _ID.pack(stream_id)
 
 
+def read_u32(data: bytes, position: i64) -> i64:
+    """Return the unsigned integer of four bytes that stands at `position`."""
+    b0: i64 = data[position]
+    b1: i64 = data[position + 1]
+    b2: i64 = data[position + 2]
+    b3: i64 = data[position + 3]
+    return (b0 << 24) | (b1 << 16) | (b2 << 8) | b3
+
+
+def read_id(data: bytes, position: i64) -> i64:
+    """Return the 31 bits that stand at `position`, behind a reserved one: a stream identifier, or an increment."""
+    return read_u32(data, position) & 0x7FFFFFFF
+
+
 def write_prefix(length: int, kind: int, flags: int) -> bytes:
-    """Return the five octets of a frame header that come before the stream identifier."""
+    """Return the five bytes of a frame header that come before the stream identifier."""
     return _HEADER.pack(length >> 8, length & 0xFF, kind, flags, 0)[:5]
 
 
 def data_prefix(length: int, end_stream: bool) -> bytes:
-    """Return the first five octets of a DATA frame's header."""
+    """Return the first five bytes of a DATA frame's header."""
     cache = _last_data_prefixes if end_stream else _data_prefixes
     prefix = cache.get(length)
     if prefix is None:
@@ -84,7 +100,7 @@ def write_window_update(stream_id: int, increment: int) -> bytes:
 
 
 def write_ping(opaque: bytes, ack: bool) -> bytes:
-    """Return a PING frame with eight octets of opaque data (RFC 9113 §6.7)."""
+    """Return a PING frame with eight bytes of opaque data (RFC 9113 §6.7)."""
     return _HEADER.pack(0, 8, PING, ACK if ack else 0, 0) + opaque
 
 

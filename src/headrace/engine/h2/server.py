@@ -6,13 +6,23 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from headrace.engine import errors
-from headrace.engine.errors import ConnectionFault, InvalidFieldError, LocalProtocolError, RequestRefused, StreamFault
+from headrace.engine.errors import (
+    ConnectionFault,
+    InvalidFieldError,
+    LocalProtocolError,
+    ProtocolError,
+    RequestRefused,
+    StreamFault,
+)
 from headrace.engine.events import ConnectReceived, Event, PeerFault, RequestReceived, StreamRefused, TrailersReceived
 from headrace.engine.fields import RequestHead, parse_request, parse_trailers
-from headrace.engine.h2 import frames, settings
+from headrace.engine.h2 import frames, reading, settings, waiting
 from headrace.engine.h2.connection import Connection
-from headrace.engine.h2.faults import length_fault
+from headrace.engine.h2.content import peer_ended
+from headrace.engine.h2.faults import answer_fault, receive_closed
 from headrace.engine.h2.heads.response import EncodedHead
+from headrace.engine.h2.parts.closed_streams import raise_fault
+from headrace.engine.h2.parts.stream_deadlines import upload_check_s
 from headrace.engine.h2.priority import DEFAULT_URGENCY, parse_priority
 from headrace.engine.h2.states import (
     CLOSED,
@@ -28,7 +38,6 @@ from headrace.engine.hpack.field import FieldSection
 from headrace.engine.limits import Limits
 from headrace.engine.message import octets_of
 
-_REMEMBERED_GAPS: Final = 64
 _GRPC: Final = b"application/grpc"
 _RESOURCE_EXHAUSTED: Final = (  # a response of trailers alone (gRPC over HTTP2)
     (b"content-type", b"application/grpc"),
@@ -51,8 +60,6 @@ class ServerConnection(Connection):
     once `closed` is True and the output is written. `phase` and `stats` are for people.
     """
 
-    streams_opened: int
-
     def __init__(
         self,
         limits: Limits | None = None,
@@ -61,78 +68,94 @@ class ServerConnection(Connection):
         now: float = 0.0,
         scheme: bytes = b"http",
     ) -> None:
+        limits = limits if limits is not None else Limits()
         self.enable_connect_protocol = enable_connect_protocol
         self._scheme = scheme
-        self._highest_id: int = 0
-        self._skipped: list[tuple[int, int]] | None = None
         self.streams_refused: int = 0
-        super().__init__(limits if limits is not None else Limits(), True, now)
-
-    def receive_failure(self, now: float, reason: str) -> list[Event]:
-        """End like `receive_eof`: in HTTP/2 no content ends with the connection."""
-        return self.receive_eof(now)
+        own_settings = [(settings.MAX_CONCURRENT_STREAMS, limits.max_concurrent_streams)]
+        if enable_connect_protocol:
+            own_settings.append((settings.ENABLE_CONNECT_PROTOCOL, 1))
+        own_settings.append((settings.NO_RFC7540_PRIORITIES, 1))
+        super().__init__(limits, True, own_settings, now)
 
     def stats(self) -> dict[str, Any]:
         """As for any connection, and `streams_refused`."""
         return {**super().stats(), "streams_refused": self.streams_refused}
 
-    def _own_settings(self) -> list[tuple[int, int]]:
-        entries = [(settings.MAX_CONCURRENT_STREAMS, self.limits.max_concurrent_streams)]
-        if self.enable_connect_protocol:
-            entries.append((settings.ENABLE_CONNECT_PROTOCOL, 1))
-        entries.append((settings.NO_RFC7540_PRIORITIES, 1))
-        return entries
+    # -- input and time ----------------------------------------------------------------------------------------
 
-    def _is_idle(self, stream_id: int) -> bool:
-        return stream_id > self._highest_id or stream_id % 2 == 0
+    def receive_data(self, data: bytes, now: float) -> list[Event]:
+        """Take bytes from the peer and return what happened, in order. Never raises for what the peer sent.
 
-    def _was_skipped(self, stream_id: int) -> bool:
-        """Tell whether a lower identifier was passed over by a higher one, so never opened (RFC 9113 §5.1.1)."""
-        return self._skipped is not None and any(low <= stream_id <= high for low, high in self._skipped)
+        `now` is the time in seconds on the clock that the owner uses for `deadline`. With `frames_per_turn` set, stops
+        after that many frames and leaves `input_pending` True. After ConnectionEnded further input is ignored.
+        """
+        reading.begin(self, data, now)
+        while reading.read(self):
+            try:
+                blocks = self._blocks
+                self._take_block(blocks.stream_id, blocks.end_stream, blocks.take())
+            except ProtocolError as fault:
+                answer_fault(self, fault)
+        return reading.finish(self)
 
-    def _note_skipped(self, stream_id: int) -> None:
-        """Remember the gap below a new stream, for a right answer to whoever goes back to it; bounded."""
-        if self._skipped is None:
-            self._skipped = []
-        if len(self._skipped) < _REMEMBERED_GAPS:
-            self._skipped.append((self._highest_id + 1, stream_id - 1))
+    def receive_eof(self, now: float) -> list[Event]:
+        """The peer is gone: open streams end with a StreamReset event each, then ConnectionEnded."""
+        return reading.receive_eof(self, now)
+
+    def receive_failure(self, now: float, reason: str) -> list[Event]:
+        """End like `receive_eof`: in HTTP/2 no content ends with the connection."""
+        return self.receive_eof(now)
+
+    def handle_deadline(self, now: float) -> list[Event]:
+        """Do what has become due at `now` and set the next deadline. Early calls are harmless."""
+        return waiting.handle_deadline(self, now)
+
+    def allow_pauses(self, stream_id: int, longest_s: float) -> None:
+        """Let the content of a request pause for `longest_s` seconds between any two pieces (0: for as long as it
+        likes), in place of what the limits say; a no-op when the stream is gone."""
+        stream = self._streams.open.get(stream_id)
+        if stream is not None:
+            stream.pause_s = longest_s
+            self._at_latest(self._now + upload_check_s(self.limits))
+            if longest_s > 0:
+                self._at_latest(self._now + longest_s)
 
     # -- requests ----------------------------------------------------------------------------------------------
 
     def _take_block(self, stream_id: int, end_stream: bool, block: bytes) -> None:
-        section = self._decode(block)
-        stream = self._streams.get(stream_id)
+        """Take a field block that is whole: a request, or the trailers of one."""
+        section = reading.decode(self, block)
+        streams = self._streams
+        stream = streams.open.get(stream_id)
         if stream is not None:
-            self._check_dependency(stream_id)
+            self._blocks.check_dependency()
             self._take_trailers(stream, section, end_stream)
             return
         if stream_id % 2 == 0:
             raise ConnectionFault(errors.PROTOCOL_ERROR, "a client's stream with an even identifier", "RFC 9113 §5.1.1")
-        if stream_id <= self._highest_id:
-            if self._was_skipped(stream_id):
+        if stream_id <= streams.highest_id:
+            if streams.was_skipped(stream_id):
                 raise ConnectionFault(
                     errors.PROTOCOL_ERROR, "a stream identifier that does not rise", "RFC 9113 §5.1.1"
                 )
-            step = RECV_HEADERS_END if end_stream else RECV_HEADERS
-            self._refuse_step(stream_id, self._state_of(stream_id), step, "HEADERS")
-            self._spend_free(1)
+            receive_closed(self, stream_id, RECV_HEADERS_END if end_stream else RECV_HEADERS, "HEADERS")
+            self._allowance.spend(1, self._now)
             return
-        if stream_id > self._highest_id + 2:
-            self._note_skipped(stream_id)
-        self._highest_id = stream_id
-        if stream_id > self._refuse_above:
+        streams.use(stream_id)
+        if stream_id > self._drain.refuse_above:
             self._refuse(stream_id)
             return
-        self._last_peer_id = stream_id
-        self._check_dependency(stream_id)
-        if len(self._streams) >= self.limits.max_concurrent_streams:
+        streams.take(stream_id)
+        self._blocks.check_dependency()
+        if len(streams.open) >= self.limits.max_concurrent_streams:
             self._refuse(stream_id)
             return
         if section.truncated:
             self._answer_oversize(stream_id, end_stream, section, len(block))
             return
-        if self._fields_size + section.size > self.limits.max_connection_fields_size:
-            self._free_frames += 1  # which pays for the refusal: nobody has told the client of this limit
+        if streams.fields_size + section.size > self.limits.max_connection_fields_size:
+            self._allowance.pay(1)  # which pays for the refusal: nobody has told the client of this limit
             self._refuse(stream_id)
             return
         head: RequestHead
@@ -153,7 +176,9 @@ class ServerConnection(Connection):
         self._open(stream_id, head, section.size, end_stream)
 
     def _open(self, stream_id: int, head: RequestHead, size: int, end_stream: bool) -> None:
-        stream = Stream(stream_id, self._id_octets(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN)
+        id_octets = self._blocks.id_octets(self._reader.data)
+        stream = Stream(stream_id, id_octets, HALF_CLOSED_REMOTE if end_stream else OPEN)
+        stream.head_received = True
         stream.opened_at = self._now
         if head.method == b"HEAD":
             stream.is_head = True
@@ -164,29 +189,23 @@ class ServerConnection(Connection):
         if end_stream:
             if head.content_length > 0:
                 stream.recv_length = head.content_length
-                raise length_fault(stream)
+                raise stream.length_fault()
         else:
             if not stream.is_tunnel:
                 stream.recv_length = head.content_length
             stream.awaits_continue = head.expect_continue
             stream.upload_at = self._now
-            self._at_latest(self._now + self.upload_check_s)
+            self._at_latest(self._now + upload_check_s(self.limits))
         urgency = DEFAULT_URGENCY
         incremental = False
-        early = self._early_priorities
-        if early is not None and stream_id in early:
-            urgency, incremental = parse_priority(early.pop(stream_id))
-            stream.urgency = urgency
-            stream.incremental = incremental
-        elif head.priority:
-            urgency, incremental = parse_priority(head.priority)
+        early = self._early_priorities.take(stream_id)
+        if early is not None or head.priority:
+            urgency, incremental = parse_priority(head.priority if early is None else early)
             stream.urgency = urgency
             stream.incremental = incremental
         stream.fields_size = size
-        self._fields_size += size
-        self._streams[stream_id] = stream
-        self.streams_opened += 1
-        self._free_frames += 2
+        self._streams.add(stream)
+        self._allowance.pay(2)
         if stream.is_tunnel:
             self._events.append(ConnectReceived(stream_id, head, end_stream, urgency, incremental))
             return
@@ -197,16 +216,16 @@ class ServerConnection(Connection):
         """REFUSED_STREAM: not processed, safe to send again (RFC 9113 §8.7). Remembered, as more may be coming."""
         self.streams_refused += 1
         self._events.append(StreamRefused(stream_id))
-        self._remember_closed(stream_id, CLOSED_BY_US)
-        self._write_control(frames.write_rst_stream(stream_id, errors.REFUSED_STREAM))
-        self._spend_free(1)
+        self._closed_streams.remember(stream_id, CLOSED_BY_US)
+        self._output.write_control(frames.write_rst_stream(stream_id, errors.REFUSED_STREAM))
+        self._allowance.spend(1, self._now)
 
     def refuse_stream(self, stream_id: int) -> None:
         """Refuse a request that has been announced but not begun: RST_STREAM(REFUSED_STREAM); a no-op when it is gone.
 
         The request has paid for it: a client within its limit of streams cannot know that our handlers are slow to end.
         """
-        stream = self._streams.get(stream_id)
+        stream = self._streams.open.get(stream_id)
         if stream is None:
             return
         self._drop(stream, CLOSED_BY_US)
@@ -218,7 +237,7 @@ class ServerConnection(Connection):
     def _answer_oversize(self, stream_id: int, end_stream: bool, section: FieldSection, size: int) -> None:
         """431 for a field section beyond the limits (RFC 6585 §5); to gRPC, which knows no 431, RESOURCE_EXHAUSTED.
 
-        It is charged by the octets of its block, which are what it has cost.
+        It is charged by the bytes of its block, which are its cost.
         """
         cost = 1 + size // _OVERSIZE_UNIT
         limit = "max_fields" if section.count > self.limits.max_fields else "max_field_section_size"
@@ -240,24 +259,22 @@ class ServerConnection(Connection):
     ) -> None:
         """Answer a request with `status`, `headers` and no content, without asking the application; it costs as many
         frames."""
-        self._streams[stream_id] = Stream(
-            stream_id, frames.write_id(stream_id), HALF_CLOSED_REMOTE if end_stream else OPEN
-        )
-        self.streams_opened += 1
+        state = HALF_CLOSED_REMOTE if end_stream else OPEN
+        self._streams.add(Stream(stream_id, frames.write_id(stream_id), state))
         self._events.append(fault)
         if headers:
             self.send_headers(stream_id, status, headers, True)
         else:
             self.send_response(stream_id, status, (), b"")
-        self._unanswered += 1  # answered, but by no work of a handler: it earns nothing
-        self._spend_free(cost)
+        self._streams.count_answer(False)  # answered, but by no work of a handler: it earns nothing
+        self._allowance.spend(cost, self._now)
 
     def _take_trailers(self, stream: Stream, section: FieldSection, end_stream: bool) -> None:
         stream_id = stream.stream_id
         step = RECV_HEADERS_END if end_stream else RECV_HEADERS
         state = next_state(stream.state, step)
         if state > CLOSED:
-            self._refuse_step(stream_id, stream.state, step, "HEADERS")
+            raise_fault(stream_id, state, "HEADERS")
         if not end_stream:
             raise StreamFault(stream_id, errors.PROTOCOL_ERROR, "trailers without END_STREAM", "RFC 9113 §8.1")
         if stream.is_tunnel:
@@ -266,19 +283,9 @@ class ServerConnection(Connection):
             raise StreamFault(stream_id, errors.ENHANCE_YOUR_CALM, "trailers beyond the limits", "RFC 9113 §10.5.1")
         trailers = parse_trailers(stream_id, section, self.drop_underscore_fields)
         if stream.recv_length >= 0 and stream.received != stream.recv_length:
-            raise length_fault(stream)
+            raise stream.length_fault()
         self._events.append(TrailersReceived(stream_id, trailers, section.never_indexed))
-        self._peer_ended(stream, state)
-
-    def allow_pauses(self, stream_id: int, longest_s: float) -> None:
-        """Let the content of a request pause for `longest_s` seconds between any two pieces (0: for as long as it
-        likes), in place of what the limits say; a no-op when the stream is gone."""
-        stream = self._streams.get(stream_id)
-        if stream is not None:
-            stream.pause_s = longest_s
-            self._at_latest(self._now + self.upload_check_s)
-            if longest_s > 0:
-                self._at_latest(self._now + longest_s)
+        peer_ended(self, stream, state)
 
     # -- responses ---------------------------------------------------------------------------------------------
 
@@ -288,6 +295,11 @@ class ServerConnection(Connection):
         Pairs of lowercase name and value, not checked. What was remembered of earlier heads is forgotten.
         """
         self._heads.cache.set_default_fields(default_fields)
+
+    def written(self, stream_id: int) -> int:
+        """Return the bytes of a stream's content that the peer's windows have let go; 0 when it is over."""
+        stream = self._streams.open.get(stream_id)
+        return 0 if stream is None else stream.written
 
     def _begin_response(
         self,
@@ -327,10 +339,10 @@ class ServerConnection(Connection):
             size = 0
         stream.end_queued = True
         if size == 0:
-            self._write_head(stream, head, True)
+            self._sender.write_head(stream, head, True)
             self._finish(stream)
             return True
-        self._write_head(stream, head, False)
+        self._sender.write_head(stream, head, False)
         stream.sent = size
         return self._send_content(stream, body, size, True)
 
@@ -347,7 +359,7 @@ class ServerConnection(Connection):
         Fields of the names in `never_indexed` become never-indexed literals (RFC 7541 §6.2.3)."""
         stream = self._stream(stream_id)
         head = self._begin_response(stream, status, headers, -1, never_indexed)
-        self._write_head(stream, head, end_stream)
+        self._sender.write_head(stream, head, end_stream)
         if end_stream:
             stream.end_queued = True
             self._finish(stream)
@@ -383,4 +395,4 @@ class ServerConnection(Connection):
             stream.upload_at = self._stamp()
             stream.quiet_since = -1.0
         head = self._heads.response(status, headers, -1, never_indexed)
-        self._write_head(stream, head, False)
+        self._sender.write_head(stream, head, False)

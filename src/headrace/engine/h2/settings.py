@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.engine.errors import FLOW_CONTROL_ERROR, PROTOCOL_ERROR, ConnectionFault
-from headrace.engine.limits import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST_FRAME_SIZE, MAX_WINDOW
+from headrace.engine.h2 import frames
+from headrace.engine.limits import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST_FRAME_SIZE, MAX_WINDOW, Limits
 
 HEADER_TABLE_SIZE: Final = 0x1
 ENABLE_PUSH: Final = 0x2
@@ -17,13 +18,34 @@ ENABLE_CONNECT_PROTOCOL: Final = 0x8
 NO_RFC7540_PRIORITIES: Final = 0x9
 
 UNLIMITED: Final = 2**32 - 1
+DEFAULT_TABLE_SIZE: Final = 4_096  # RFC 9113 §6.5.2
+
+
+def opening(limits: Limits, own: list[tuple[int, int]], is_server: bool) -> bytes:
+    """Return the connection preface (RFC 9113 §3.4): SETTINGS, with the entries of the role, `own`, before those that
+    both have, and the connection's window. They count once acknowledged (RFC 9113 §6.5.3)."""
+    entries = [*own]
+    if limits.header_table_size != DEFAULT_TABLE_SIZE:
+        entries.append((HEADER_TABLE_SIZE, limits.header_table_size))
+    if limits.initial_stream_window != DEFAULT_WINDOW:
+        entries.append((INITIAL_WINDOW_SIZE, limits.initial_stream_window))
+    if limits.max_frame_size != DEFAULT_FRAME_SIZE:
+        entries.append((MAX_FRAME_SIZE, limits.max_frame_size))
+    entries.append((MAX_HEADER_LIST_SIZE, limits.max_field_section_size))
+    octets = frames.write_settings(entries)
+    more = limits.initial_connection_window - DEFAULT_WINDOW
+    if more > 0:
+        octets += frames.write_window_update(0, more)
+    return octets if is_server else frames.PREFACE + octets
 
 
 class Settings:
     """The values in force for one side, from the defaults of RFC 9113 §6.5.2 on. A frame changes what it names only."""
 
     def __init__(self) -> None:
-        self.header_table_size: int = 4_096
+        self.received = False
+        """The first SETTINGS have come, and all of their entries count."""
+        self.header_table_size: int = DEFAULT_TABLE_SIZE
         self.enable_push: int = 1
         self.max_concurrent_streams: int = UNLIMITED
         self.initial_window_size: int = DEFAULT_WINDOW
@@ -31,6 +53,10 @@ class Settings:
         self.max_header_list_size: int = UNLIMITED  # advisory (RFC 9113 §6.5.2): kept for the owner, never enforced
         self.enable_connect_protocol: int = 0
         self.no_rfc7540_priorities: int = -1
+
+    def complete(self) -> None:
+        """Note that all entries of a frame count."""
+        self.received = True
 
     def apply(self, key: int, value: int, from_server: bool) -> None:
         """Check one entry and make it count. Unknown settings are ignored (RFC 9113 §6.5.2).

@@ -2,7 +2,7 @@
 
 Lower urgency numbers go first. Within one urgency, incremental streams take turns, streams that asked for the contrary
 (`i=?0`, or a priority without `i`) go one after the other by stream id, and the two groups alternate so that neither
-starves. Only streams that have octets and a window of their own stand here, so a turn never searches.
+starves. Only streams that have content and a window of their own stand here, so a turn never searches.
 """
 
 from __future__ import annotations
