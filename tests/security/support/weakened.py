@@ -14,6 +14,7 @@ import pytest
 
 from headrace.engine import errors, fields
 from headrace.engine.events import RequestReceived
+from headrace.engine.fields import grammar, kinds, received
 from headrace.engine.h2 import ServerConnection, control, frames, reading, server
 from headrace.engine.h2.heads import response as heads
 from headrace.engine.h2.parts.send_window import SendWindows
@@ -41,8 +42,8 @@ def weakened(weaken: Weakening) -> Iterator[None]:
 
 def empty_names_pass(patch: pytest.MonkeyPatch) -> None:
     """A field name may be empty."""
-    sound = fields.is_field_name
-    patch.setattr(fields, "is_field_name", lambda name: not name or sound(name))
+    sound = grammar.is_field_name
+    patch.setattr(kinds, "is_field_name", lambda name: not name or sound(name))
 
 
 def list_size_is_enforced(patch: pytest.MonkeyPatch) -> None:
@@ -178,7 +179,8 @@ def fields_are_believed(patch: pytest.MonkeyPatch) -> None:
 
 def lengths_are_not_compared(patch: pytest.MonkeyPatch) -> None:
     """content-length is a field like any other, which nobody compares with DATA."""
-    patch.setattr(fields, "parse_content_length", lambda value: UNKNOWN)
+    for module in (kinds, received):
+        patch.setattr(module, "parse_content_length", lambda value: UNKNOWN)
 
 
 def lengths_are_reserved(patch: pytest.MonkeyPatch) -> None:
@@ -199,10 +201,10 @@ def answers_are_not_checked(patch: pytest.MonkeyPatch) -> None:
 
 def values_are_text(patch: pytest.MonkeyPatch) -> None:
     """Field values are decoded as ASCII, as if nobody ever sent anything else."""
-    received = RequestReceived.__init__
+    sound = RequestReceived.__init__
 
     def init(self: Any, *arguments: Any) -> None:
-        received(self, *arguments)
+        sound(self, *arguments)
         self.text = [(name.decode("ascii"), value.decode("ascii")) for name, value in self.headers]
 
     patch.setattr(RequestReceived, "__init__", init)
