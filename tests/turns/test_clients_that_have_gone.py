@@ -21,7 +21,7 @@ from tests.support.serving import Run, live_handlers, port, run, serving, settle
 
 __all__ = ["run"]
 
-CLIENTS = 20
+CLIENTS = 5
 ROUNDS = 30
 REQUEST = wire.literals(wire.request_fields())
 LIMITS = {"early_reset_burst": 10**6, "max_concurrent_streams": 100}
