@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from headrace.engine.events import Event
 from headrace.engine.h1 import H1ClientConnection
-from headrace.engine.h2 import ClientConnection, ServerConnection, frames
+from headrace.engine.h2 import H2ClientConnection, H2ServerConnection, frames
 from headrace.engine.hpack import Decoder, Encoder
 from headrace.engine.limits import Limits
 
@@ -138,7 +138,7 @@ class Clock:
 class _UnderTest:
     """One side of an HTTP/2 connection; the test writes the other's frames."""
 
-    connection: ServerConnection | ClientConnection
+    connection: H2ServerConnection | H2ClientConnection
 
     def __init__(self, clock: Clock | None) -> None:
         self.clock: Clock = clock if clock is not None else Clock()
@@ -178,7 +178,7 @@ class _UnderTest:
 
 
 def _advance(
-    connection: ServerConnection | ClientConnection | H1ClientConnection, clock: Clock, seconds: float
+    connection: H2ServerConnection | H2ClientConnection | H1ClientConnection, clock: Clock, seconds: float
 ) -> list[Event]:
     until = clock.now + seconds
     events: list[Event] = []
@@ -202,7 +202,7 @@ class ServerUnderTest(_UnderTest):
         self, limits: Limits | None = None, *, clock: Clock | None = None, enable_connect_protocol: bool = False
     ) -> None:
         super().__init__(clock)
-        self.connection: ServerConnection = ServerConnection(
+        self.connection: H2ServerConnection = H2ServerConnection(
             limits, enable_connect_protocol=enable_connect_protocol, now=self.clock.now
         )
 
@@ -254,7 +254,7 @@ class ClientUnderTest(_UnderTest):
 
     def __init__(self, limits: Limits | None = None, *, clock: Clock | None = None) -> None:
         super().__init__(clock)
-        self.connection: ClientConnection = ClientConnection(limits, now=self.clock.now)
+        self.connection: H2ClientConnection = H2ClientConnection(limits, now=self.clock.now)
 
     def handshake(self, entries: Iterable[tuple[int, int]] = ()) -> None:
         """Exchange prefaces and SETTINGS, so that the connection is open and nothing is left to read.
@@ -362,8 +362,8 @@ class JoinedPair:
         enable_connect_protocol: bool = False,
     ) -> None:
         self.clock: Clock = clock if clock is not None else Clock()
-        self.client: ClientConnection = ClientConnection(client_limits, now=self.clock.now)
-        self.server: ServerConnection = ServerConnection(
+        self.client: H2ClientConnection = H2ClientConnection(client_limits, now=self.clock.now)
+        self.server: H2ServerConnection = H2ServerConnection(
             server_limits, enable_connect_protocol=enable_connect_protocol, now=self.clock.now
         )
         self.client_events: list[Event] = []

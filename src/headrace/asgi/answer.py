@@ -11,7 +11,7 @@ from typing import Any, Final
 from headrace.engine.contract import ServerEngine
 from headrace.engine.fixed_fields import same_fields
 from headrace.engine.h1 import H1ServerConnection
-from headrace.engine.h2 import ServerConnection
+from headrace.engine.h2 import H2ServerConnection
 from headrace.engine.message import BEFORE, COMPLETE, HELD, STREAMING, TRAILERS
 
 DONE: Final = 0  # the engine accepted the output
@@ -28,8 +28,8 @@ class ASGIAnswer:
 
     def __init__(self, engine: ServerEngine, stream_id: int) -> None:
         # By name, because mypyc calls a method of a protocol as Python does: 3 % to 8 % of a small request.
-        assert isinstance(engine, (ServerConnection, H1ServerConnection))
-        self.engine: ServerConnection | H1ServerConnection = engine
+        assert isinstance(engine, (H2ServerConnection, H1ServerConnection))
+        self.engine: H2ServerConnection | H1ServerConnection = engine
         self.stream_id = stream_id
         self.state: int = BEFORE
         self.status: int = 0

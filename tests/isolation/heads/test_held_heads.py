@@ -167,7 +167,7 @@ def test_trailers_that_wait_for_their_turn_are_held_as_they_were(speaker: Any) -
     side = speaker()
     pair = [b"x-user", b"alice"]
     trailers: Any = [pair]
-    if side.conn.__class__.__name__ in ("ServerConnection", "H1ServerConnection"):
+    if side.conn.__class__.__name__ in ("H2ServerConnection", "H1ServerConnection"):
         stream_id = side._request()
         side.conn.send_headers(stream_id, 200, ())
     else:

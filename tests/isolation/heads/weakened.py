@@ -37,7 +37,7 @@ class ShallowFields:
         return fixed_fields(headers)
 
 
-class RearmedHeads(h2_heads.Heads):
+class RearmedHeads(h2_heads.H2ResponseHeads):
     """A head that is refused makes the one before valid again."""
 
     def response(self, *arguments: Any) -> Any:
@@ -51,7 +51,7 @@ class RearmedHeads(h2_heads.Heads):
             raise
 
 
-class UnsettledHeads(h2_heads.Heads):
+class UnsettledHeads(h2_heads.H2ResponseHeads):
     """A head that is not remembered makes the one before valid again: A, A, B, C, A."""
 
     def response(self, *arguments: Any) -> Any:
@@ -66,7 +66,7 @@ class UnsettledHeads(h2_heads.Heads):
         return head
 
 
-class RearmedRequests(h2_request_heads.RequestHeads):
+class RearmedRequests(h2_request_heads.H2RequestHeads):
     """A request that is refused makes the one before valid again."""
 
     def request(self, *arguments: Any) -> Any:
@@ -138,9 +138,21 @@ WEAKENED: dict[str, tuple[str, Any, str]] = {
         ForgetfulCache,
         "H1ClientMachine",
     ),
-    "a refused head arms an older one": ("headrace.engine.h2.connection.Heads", RearmedHeads, "ServerMachine"),
-    "an unsettled head arms an older one": ("headrace.engine.h2.connection.Heads", UnsettledHeads, "ServerMachine"),
-    "a refused request arms an older one": ("headrace.engine.h2.client.RequestHeads", RearmedRequests, "ClientMachine"),
+    "a refused head arms an older one": (
+        "headrace.engine.h2.connection.H2ResponseHeads",
+        RearmedHeads,
+        "ServerMachine",
+    ),
+    "an unsettled head arms an older one": (
+        "headrace.engine.h2.connection.H2ResponseHeads",
+        UnsettledHeads,
+        "ServerMachine",
+    ),
+    "a refused request arms an older one": (
+        "headrace.engine.h2.client.H2RequestHeads",
+        RearmedRequests,
+        "ClientMachine",
+    ),
     "what is dropped or added stays": ("headrace.engine.h2.heads.response.HeadCache", CarelessCache, "ServerMachine"),
     "the same over HTTP/1.1": ("headrace.engine.h1.heads.response.HeadCache", CarelessCache, "H1ServerMachine"),
     "the same, client": ("headrace.engine.h1.heads.request.HeadCache", CarelessCache, "H1ClientMachine"),

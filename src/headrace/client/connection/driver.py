@@ -29,7 +29,7 @@ from headrace.engine.events import (
     SETTINGS,
 )
 from headrace.engine.h1 import H1ClientConnection
-from headrace.engine.h2 import ClientConnection
+from headrace.engine.h2 import H2ClientConnection
 from headrace.engine.limits import MAX_STREAM_ID
 from headrace.transport.connection import logger
 
@@ -219,7 +219,7 @@ class ClientDriver(DriverState):
         now = self.now = self.idle_since = self.loop.time()
         if protocol == "h2" or (protocol == "alpn" and chosen == "h2"):
             self.http_version = "2"
-            self.engine = ClientConnection(self.limits, now=now)
+            self.engine = H2ClientConnection(self.limits, now=now)
         else:
             self.http_version = "1.1"
             self.settings_seen = True

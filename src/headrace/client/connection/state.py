@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.errors import ConnectionLost, RequestError
-from headrace.engine.h2 import ClientConnection
+from headrace.engine.h2 import H2ClientConnection
 from headrace.transport.connection import Connection
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class DriverState(Connection):
         self._pings: dict[bytes, asyncio.Future[bool]] | None = None
         self._ready_waiters: list[asyncio.Future[None]] = []
         # An engine from the start, so that a connection that is never made can be lost in the same way as any other.
-        self.engine = ClientConnection(limits, now=self.now)
+        self.engine = H2ClientConnection(limits, now=self.now)
 
     def before_input(self, now: float) -> None:
         self.now = now
@@ -116,7 +116,7 @@ class DriverState(Connection):
         """Return how many requests may be open at once: MAX_CONCURRENT_STREAMS, 100 before SETTINGS; 1 over
         HTTP/1.1."""
         engine = self.engine
-        if not isinstance(engine, ClientConnection):
+        if not isinstance(engine, H2ClientConnection):
             return 1
         return engine.peer.max_concurrent_streams if self.settings_seen else BEFORE_SETTINGS
 
@@ -124,7 +124,7 @@ class DriverState(Connection):
     def takes_websockets(self) -> bool | None:
         """Return True when a WebSocket can be opened here (RFC 8441 §3), None until SETTINGS have arrived."""
         engine = self.engine
-        if not isinstance(engine, ClientConnection):
+        if not isinstance(engine, H2ClientConnection):
             return True
         return engine.peer.enable_connect_protocol == 1 if self.settings_seen else None
 

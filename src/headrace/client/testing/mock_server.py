@@ -24,7 +24,7 @@ from headrace.engine.contract import ServerEngine
 from headrace.engine.errors import INTERNAL_ERROR, LocalError
 from headrace.engine.events import ACCEPTED, CONNECT, DATA, REQUEST, RESET, TRAILERS
 from headrace.engine.h1 import H1ServerConnection
-from headrace.engine.h2 import ServerConnection, frames
+from headrace.engine.h2 import H2ServerConnection, frames
 from headrace.engine.limits import Limits
 from headrace.engine.message import is_bodiless
 from headrace.transport.connection import Connection
@@ -136,7 +136,7 @@ class MockConnection(Connection):
         self.http_version = "2" if protocol == "h2" else "1.1"
         now = loop.time()
         if protocol == "h2":
-            self.engine = ServerConnection(limits, now=now, scheme=origin.scheme.encode())
+            self.engine = H2ServerConnection(limits, now=now, scheme=origin.scheme.encode())
         else:
             self.engine = H1ServerConnection(limits, now=now, scheme=origin.scheme.encode())
         self.live: dict[int, MockRequest] = {}

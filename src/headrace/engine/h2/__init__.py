@@ -7,8 +7,22 @@ their numbers. Frames come in by `reading`, `content` and `control`, faults are 
 PREFACE, SETTINGS, OPEN, DRAINING and ENDED are the values of a connection's `phase`, in this order.
 """
 
-from headrace.engine.h2.client import ClientConnection
+from headrace.engine.h2.client import H2ClientConnection
 from headrace.engine.h2.phases import DRAINING, ENDED, OPEN, PREFACE, SETTINGS
-from headrace.engine.h2.server import ServerConnection
+from headrace.engine.h2.server import H2ServerConnection
 
-__all__ = ["DRAINING", "ENDED", "OPEN", "PREFACE", "SETTINGS", "ClientConnection", "ServerConnection"]
+# Names that programs use which embed the engine.
+ClientConnection = H2ClientConnection
+ServerConnection = H2ServerConnection
+
+__all__ = [
+    "DRAINING",
+    "ENDED",
+    "OPEN",
+    "PREFACE",
+    "SETTINGS",
+    "ClientConnection",
+    "H2ClientConnection",
+    "H2ServerConnection",
+    "ServerConnection",
+]

@@ -13,7 +13,7 @@ from headrace.engine.h2 import frames, reading, settings, waiting
 from headrace.engine.h2.connection import Connection
 from headrace.engine.h2.content import peer_ended
 from headrace.engine.h2.faults import answer_fault, receive_closed, refuse_from
-from headrace.engine.h2.heads.request import RequestHeads
+from headrace.engine.h2.heads.request import H2RequestHeads
 from headrace.engine.h2.parts.closed_streams import raise_fault
 from headrace.engine.h2.states import (
     CLOSED,
@@ -32,7 +32,7 @@ from headrace.engine.message import is_bodiless
 _FRAMES_A_REQUEST: Final = 4
 
 
-class ClientConnection(Connection):
+class H2ClientConnection(Connection):
     """An HTTP/2 client connection in memory.
 
     `limits` bound it (defaults when None), `now` is the owner's clock in seconds. The preface and SETTINGS are queued
@@ -42,7 +42,7 @@ class ClientConnection(Connection):
     def __init__(self, limits: Limits | None = None, *, now: float = 0.0) -> None:
         own_settings = [(settings.ENABLE_PUSH, 0), (settings.NO_RFC7540_PRIORITIES, 1)]
         super().__init__(limits if limits is not None else Limits(), False, own_settings, now)
-        self._requests = RequestHeads(self._heads.encoder)
+        self._requests = H2RequestHeads(self._heads.encoder)
         # The first request whose head may still stand in the queue, and where.
         self._unwritten_id: int = 1
         self._unwritten_at: int = 0

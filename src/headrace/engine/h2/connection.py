@@ -17,7 +17,7 @@ from headrace.engine.events import ConnectionEnded, DrainBegan, PeerFault, Strea
 from headrace.engine.fields import check_outgoing
 from headrace.engine.fixed_fields import fixed_fields
 from headrace.engine.h2 import frames, settings
-from headrace.engine.h2.heads.response import Heads
+from headrace.engine.h2.heads.response import H2ResponseHeads
 from headrace.engine.h2.parts.allowance import FRAMES_UNDER_WAY, Allowance
 from headrace.engine.h2.parts.closed_streams import ClosedStreams
 from headrace.engine.h2.parts.drain import DRAIN_PING, Drain
@@ -41,7 +41,7 @@ from headrace.engine.timed import TimedEngine
 
 
 class Connection(TimedEngine):
-    """A connection in memory, for either role; see ServerConnection and ClientConnection."""
+    """A connection in memory, for either role; see H2ServerConnection and H2ClientConnection."""
 
     def __init__(self, limits: Limits, is_server: bool, own_settings: list[tuple[int, int]], now: float) -> None:
         super().__init__(now)
@@ -54,7 +54,7 @@ class Connection(TimedEngine):
         self._windows = ReceiveWindows(limits)
         # out
         self._output = OutputBuffer()
-        self._heads = Heads()
+        self._heads = H2ResponseHeads()
         self._send_windows = SendWindows()
         self._allowance = Allowance(limits, now)
         self._sender = Sender(limits, self.peer, self._heads.encoder, self._output, self._send_windows, self._allowance)

@@ -48,7 +48,7 @@ _OVERSIZE: Final = "RFC 9113 §10.5.1"
 _OVERSIZE_UNIT: Final = 4_096
 
 
-class ServerConnection(Connection):
+class H2ServerConnection(Connection):
     """An HTTP/2 server connection in memory.
 
     `limits` bound it (defaults when None), `enable_connect_protocol` offers RFC 8441, `now` is the owner's clock in

@@ -31,7 +31,7 @@ from headrace.engine.events import (
     StreamReset,
 )
 from headrace.engine.h1 import H1ServerConnection
-from headrace.engine.h2 import ServerConnection
+from headrace.engine.h2 import H2ServerConnection
 from headrace.server.connection.service import FIRST_TURN, Service
 from headrace.server.connection.worker import start_worker, start_worker_in
 from headrace.transport.addresses import address_pair, peer_text
@@ -139,7 +139,7 @@ class ServerDriver(Connection):
         now = self.loop.time()
         engine: ServerEngine
         if protocol == "h2":
-            engine = ServerConnection(
+            engine = H2ServerConnection(
                 service.limits,
                 enable_connect_protocol=service.takes_websockets,
                 now=now,

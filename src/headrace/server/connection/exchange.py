@@ -107,7 +107,7 @@ class ServerExchange:
         driver.schedule_flush()
 
     async def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """Send a whole response. Raises the errors of `ServerConnection.send_response`, and ClientDisconnected."""
+        """Send a whole response. Raises the errors of `H2ServerConnection.send_response`, and ClientDisconnected."""
         driver = self.driver
         try:
             accepted = driver.engine.send_response(self.stream_id, status, headers, body)

@@ -44,7 +44,7 @@ class EncodedRequest:
         self.prefix = frames.write_prefix(len(self.block), frames.HEADERS, self._flags)
 
 
-class RequestHeads:
+class H2RequestHeads:
     """The memory of one connection; `encoder` is the connection's."""
 
     def __init__(self, encoder: Encoder) -> None:

@@ -39,7 +39,7 @@ class EncodedHead:
         self.size: int = len(block) + frames.HEADER_SIZE
 
 
-class Heads:
+class H2ResponseHeads:
     """The encoder of a connection with its memory."""
 
     def __init__(self) -> None:
