@@ -277,17 +277,7 @@ class Client(Defaults):
             return None
         origin, host, path, text = target
         on_the_way = self._on_the_way
-        call = ClientOutgoing(
-            b"GET",
-            origin,
-            host,
-            path,
-            fields,
-            url=text,
-            timeouts=self._timeouts,
-            max_size=self._max_size,
-            on_the_way=on_the_way,
-        )
+        call = ClientOutgoing(b"GET", origin, host, path, fields, b"", text, self._timeouts, self._max_size, on_the_way)
         started = perf_counter()
         try:
             incoming = await self.transport.send(call, whole=True)

@@ -102,14 +102,14 @@ class Outgoing:
         path: bytes,
         headers: Pairs,
         content: bytes | Content = b"",
-        *,
         url: str = "",
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_size: int | None = None,
+        on_the_way: Collection[int] = (),
+        *,
         protocol: bytes | None = None,
         on_informational: Callable[[int, Pairs], None] | None = None,
         on_sent: Callable[[int], None] | None = None,
-        max_size: int | None = None,
-        on_the_way: Collection[int] = (),
         never_indexed: frozenset[bytes] | None = None,
     ) -> None:
         self.method: bytes = method

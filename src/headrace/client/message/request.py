@@ -167,14 +167,7 @@ class ClientRequest:
                 raise ValueError(f"the header {name.decode()} belongs to the connection, not to a request")
         method = _METHODS.get(self.method) or self.method.encode()
         call = ClientOutgoing(
-            method,
-            url.origin,
-            authority,
-            url.raw_path,
-            fields,
-            content,
-            url=url.without_userinfo(),
-            timeouts=self.timeouts,
+            method, url.origin, authority, url.raw_path, fields, content, url.without_userinfo(), self.timeouts
         )
         if self.on_upload is not None:
             counter = _Counter(self.on_upload, len(content) if isinstance(content, bytes) else content.length)
