@@ -52,16 +52,20 @@ class AppMessage:
 
 def limits_from(source: Source, turn: int) -> tuple[Limits, bool]:
     """Return limits for a session, and whether they are too wide for it to reach them."""
-    if source.flag(4):
+    is_tight = source.flag(4)
+    rate = source.pick((0.0, 100.0))
+    if rate:
+        turn = 0  # small pieces count as content that drips, so that turns and cuts do have an influence
+    if is_tight:
         return Limits(
             max_fields=source.pick((8, 16)), max_field_section_size=source.pick((1_024, 2_048)), odd_frame_burst=5,
-            odd_frame_rate=0, min_upload_rate=source.pick((0.0, 100.0)), frames_per_turn=turn,
+            odd_frame_rate=0, min_upload_rate=rate, frames_per_turn=turn,
             small_data_budget=source.pick((4_194_304, 2_000)),
             initial_stream_window=source.pick((262_144, 1_000)), max_stream_send_buffer=source.pick((65_536, 1_000)),
         ), False  # fmt: skip
     return Limits(
         max_stream_send_buffer=source.pick((65_536, 1, 1_000)), initial_stream_window=source.pick((262_144, 1, 5_000)),
-        odd_frame_burst=10**6, min_upload_rate=source.pick((0.0, 100.0)), frames_per_turn=turn,
+        odd_frame_burst=10**6, min_upload_rate=rate, frames_per_turn=turn,
     ), True  # fmt: skip
 
 
@@ -72,7 +76,7 @@ class Session(session.Session):
         super().__init__(source, cut)
         self.limits, self.wide = limits_from(source, turn)
         if self.limits.min_upload_rate:
-            self.cut = 0  # small pieces count as content that drips, so that cuts do have an influence
+            self.cut = 0  # see limits_from
         self.lawful = True
         self.asking = False  # a client's request goes out, and has no name yet
         self.content = b""  # of the story, as cuts of the input do not cut it
