@@ -40,7 +40,7 @@ COUNTS = {
         depth=3,
     ),
     "ws": Shape(
-        written_elsewhere=2,
+        written_elsewhere=0,
         up_calls=0,
         depth=2,
     ),

@@ -208,7 +208,7 @@ def test_bombs_for_a_handler_that_does_not_receive_stay_what_they_are(octets: by
         sent += peer.send(octets[sent:])
         await turns(200)
         assert peer.ws.kept <= DEFAULT_QUEUE_SIZE + Peer.WINDOW + 1_000
-        assert peer.ws._queued + len(peer.ws._protocol._parts) <= DEFAULT_QUEUE_SIZE
+        assert peer.ws._queued + len(peer.ws._protocol._message.parts) <= DEFAULT_QUEUE_SIZE
 
     run(main)
 

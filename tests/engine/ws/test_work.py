@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.engine.ws import Failed, WebSocketConnection, WebSocketEvent
-from headrace.engine.ws.connection import LEAST_MESSAGE
+from headrace.engine.ws.assembly import LEAST_MESSAGE
 from headrace.engine.ws.negotiation import accept_deflate
 
 from tests.engine.ws.octets import BINARY, CLOSE, CONT, PING, TEXT, close, frame, messages

@@ -2,18 +2,18 @@
 
 This module splits input into frames by their headers, and checks each header as soon as it is there, before any payload
 is kept. The first two bytes are checked before the length after them, so that a fault has one text however the input
-was split. Messages are assembled here, in bounded work: each call counts frames and bytes, and the rest waits. A close
-frame goes to the `websockets` library's `Protocol`, which knows the close handshake.
+was split. Work is bounded: each call counts frames and bytes, and the rest waits. A close frame goes to the
+`websockets` library's `Protocol`, which knows the close handshake.
 """
 
 from __future__ import annotations
 
-import codecs
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.frames import apply_mask
 
 from headrace.engine.ws import frames
+from headrace.engine.ws.assembly import FRAGMENT_COST, LEAST_MESSAGE, Assembly, size_of
 from headrace.engine.ws.events import (
     CloseReceived,
     Failed,
@@ -28,34 +28,14 @@ from headrace.engine.ws.sender import Sender
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-FRAGMENT_COST: Final = 256
-"""Bytes charged for each fragment in addition to its own, so that empty fragments cannot go on for ever."""
-LEAST_MESSAGE: Final = 128
-"""Least number of bytes charged for a kept message: Python needs 50 to 80 for an empty one."""
 NOT_UTF8: Final = "a text message that is not UTF-8"
 NO_BOUND: Final = 1 << 60
 # Work: about a microsecond of the compiled engine each.
 _MESSAGE_WORK: Final = 2  # for a message, which a handler takes: the least that this costs
 _PAYLOAD_SHIFT: Final = 12  # a unit for each 4 KiB of payload
-_INFLATED_SHIFT: Final = 8  # a unit for each 256 bytes that are inflated
-_TAKEN_SHIFT: Final = 6  # or for each 64 bytes of input, whichever is more: blocks of nothing may hide among others
-_NOTHING_SHIFT: Final = 4  # or for each 16 bytes of input that shrank, so that most of it is such blocks
-_LITTLE: Final = 512  # input of a step that `_DEFLATED_WORK` covers
 _DEFLATED_WORK: Final = 8  # for a deflated frame
-_RESTART_WORK: Final = 24  # for a DEFLATE stream that begins anew
 _CONTROL_WORK: Final = 2  # for a ping or a pong
 _MASKED_PONG_WORK: Final = 12  # for a ping that a client answers, whose pong is masked
-_STEP: Final = 65_536  # bytes that are inflated in one go
-
-_new_decoder: Final[Any] = codecs.getincrementaldecoder("utf-8")
-
-
-def size_of(message: str | bytes) -> int:
-    """Return the bytes charged for a kept message: at least about what Python needs for it."""
-    size = len(message)
-    if isinstance(message, str) and not message.isascii():
-        size *= 4
-    return size if size > LEAST_MESSAGE else LEAST_MESSAGE
 
 
 class WebSocketConnection(Sender):
@@ -66,9 +46,6 @@ class WebSocketConnection(Sender):
     `take_output` gives after every call that may have made some, and ends its side of the tunnel when `output_ended` is
     True.
     """
-
-    is_open: bool
-    output_ended: bool
 
     def __init__(self, is_client: bool, max_message_size: int = 1_048_576, extensions: list[Any] | None = None) -> None:
         super().__init__(is_client, extensions)
@@ -94,16 +71,7 @@ class WebSocketConnection(Sender):
         self._position: int = 0
         self._partial = bytearray()
         self._need: int = 0
-        # The message in progress: 0 or its opcode, what it counts against the limit, its bytes, inflated.
-        self._opcode: int = 0
-        self._size: int = 0
-        self._parts = bytearray()
-        self._is_inflated = False
-        self._is_last = False
-        """True once the inflater has the end of the message."""
-        self._decoder: Any = None
-        self._checked: int = 0
-        """Bytes of an incomplete frame's payload that were found to be UTF-8 already."""
+        self._message = Assembly()
 
     # -- receiving ---------------------------------------------------------------------------------------------
 
@@ -115,7 +83,7 @@ class WebSocketConnection(Sender):
     @property
     def kept(self) -> int:
         """Number of bytes kept here: unparsed input, and a message in progress."""
-        size = len(self._data) - self._position + len(self._partial) + len(self._parts)
+        size = len(self._data) - self._position + len(self._partial) + len(self._message.parts)
         inflater = self._inflater
         return size if inflater is None else size + inflater.waiting
 
@@ -155,12 +123,9 @@ class WebSocketConnection(Sender):
 
     def receive_eof(self) -> list[WebSocketEvent]:
         """Handle the end of the peer's side of the tunnel. Without a close frame before, it is a failure: 1006."""
-        self.output_ended = True
+        self._stop(True)
         if not self.is_done:
-            self.is_done = True
-            self.is_open = False
-            self._forget()
-            self._drop_input()
+            self._end_input()
             self._events.append(Failed(frames.ABNORMAL, "the connection ended without a close frame"))
         return self._take_events()
 
@@ -183,11 +148,12 @@ class WebSocketConnection(Sender):
         left: i64 = work
         size: i64
         stopped = False
+        in_progress = self._message
         inflater = self._inflater
         if inflater is not None and inflater.busy and self.discards:
             inflater.drop()
-            if self._is_last:
-                self._forget()
+            if in_progress.is_last:
+                in_progress.forget()
         if inflater is not None and inflater.busy:  # the message that the last call left half inflated
             size = self._inflate(inflater, left, min(room, inflated))
             left -= self.work_done
@@ -204,9 +170,12 @@ class WebSocketConnection(Sender):
                 break
             first = data[position]
             second = data[position + 1]
-            is_plain = (first == 0x81 or first == 0x82) and (second & 0x80) == mask_bit and self._opcode == 0
-            if not is_plain and self._refuse(first, second):
-                return
+            is_plain = (first == 0x81 or first == 0x82) and (second & 0x80) == mask_bit and in_progress.opcode == 0
+            if not is_plain:
+                fault = frames.header_fault(first, second, self.is_client, self._deflates, in_progress.opcode != 0)
+                if fault:
+                    self._fail(frames.PROTOCOL_ERROR, fault)
+                    return
             length = second & 0x7F
             start = position + 2
             if length >= 126:
@@ -216,18 +185,17 @@ class WebSocketConnection(Sender):
                     break
                 if length == 126:
                     length = (data[position + 2] << 8) | data[position + 3]
-                    if length < 126:
-                        self._fail(frames.PROTOCOL_ERROR, "a length in more bytes than it needs (RFC 6455 §5.2)")
-                        return
+                    is_wide = length < 126
                 elif data[position + 2] & 0x80:
                     self._fail(frames.PROTOCOL_ERROR, "the most significant bit of a 64-bit length is set")
                     return
                 else:
                     length = int.from_bytes(data[position + 2 : position + 10], "big")
-                    if length < 65_536:
-                        self._fail(frames.PROTOCOL_ERROR, "a length in more bytes than it needs (RFC 6455 §5.2)")
-                        return
-            if (length > most) if is_plain else self._is_too_big(first, length):
+                    is_wide = length < 65_536
+                if is_wide:
+                    self._fail(frames.PROTOCOL_ERROR, "a length in more bytes than it needs (RFC 6455 §5.2)")
+                    return
+            if (length > most) if is_plain else in_progress.would_exceed(first, length, most):
                 self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
                 return
             if mask_bit:
@@ -246,7 +214,7 @@ class WebSocketConnection(Sender):
             if is_plain:
                 left -= _MESSAGE_WORK
                 position = start + length
-                self._checked = 0
+                in_progress.end_frame()
                 if self.discards:
                     continue
                 size = length
@@ -282,21 +250,18 @@ class WebSocketConnection(Sender):
                 if self.is_done:
                     return
                 position = start + length
-                self._checked = 0
+                in_progress.end_frame()
                 continue
-            if first & 0x0F:  # the first frame of a message
-                self._opcode = int(first & 0x0F)
-                self._is_inflated = first & frames.RSV1 != 0
             position = start + length
-            self._is_last = first & frames.FIN != 0
+            in_progress.take_header(int(first))
             size = -1
             if self.discards:
-                if self._is_last:
-                    self._forget()
-            elif self._is_inflated and inflater is not None:
-                if not (self._is_last and first & 0x0F):
-                    self._size += FRAGMENT_COST
-                inflater.feed(payload, self._is_last)
+                if in_progress.is_last:
+                    in_progress.forget()
+            elif in_progress.is_inflated and inflater is not None:
+                if not (in_progress.is_last and first & 0x0F):
+                    in_progress.charge(FRAGMENT_COST)
+                inflater.feed(payload, in_progress.is_last)
                 before = self.work_done
                 size = self._inflate(inflater, left - _DEFLATED_WORK, min(room, inflated))
                 left -= _DEFLATED_WORK + self.work_done - before
@@ -305,7 +270,7 @@ class WebSocketConnection(Sender):
                 size = self._take_fragment(payload, first & 0x0F != 0)
             if self.is_done:
                 return
-            self._checked = 0
+            in_progress.end_frame()
             if size >= 0:
                 left -= _MESSAGE_WORK
                 room -= size
@@ -316,49 +281,16 @@ class WebSocketConnection(Sender):
 
     def _keep(self, data: bytes, position: int, need: int, stopped: bool) -> None:
         """Keep the unparsed input: it waits for the owner (`stopped`), or for the rest of a frame."""
-        if position == len(data):
-            self._data = b""
-            self._position = 0
-        elif stopped:
+        if stopped and position < len(data):
             self._data = data
             self._position = position
-        else:
-            self._data = b""
-            self._position = 0
+            return
+        self._data = b""
+        self._position = 0
+        if position < len(data):
             self._partial += data[position:]
             self._need = need
             self._look_ahead()
-
-    def _refuse(self, first: int, second: int) -> bool:
-        """Check a frame's first two bytes, and fail the connection when they are not allowed. Return True in that
-        case."""
-        opcode = first & 0x0F
-        if opcode & frames.CONTROL:
-            if opcode > frames.PONG:
-                return self._fail(frames.PROTOCOL_ERROR, "a reserved opcode")
-            if first & 0x70:
-                return self._fail(frames.PROTOCOL_ERROR, "a reserved bit on a control frame")
-            if not first & frames.FIN or (second & 0x7F) > frames.LONGEST_CONTROL:
-                return self._fail(frames.PROTOCOL_ERROR, "a control frame that is fragmented or too long")
-        else:
-            if opcode > frames.BINARY:
-                return self._fail(frames.PROTOCOL_ERROR, "a reserved opcode")
-            if first & 0x70 and (first & 0x70 != frames.RSV1 or not self._deflates or opcode == frames.CONTINUATION):
-                return self._fail(frames.PROTOCOL_ERROR, "a reserved bit that no extension gave a meaning")
-            if (opcode == frames.CONTINUATION) != (self._opcode != 0):
-                return self._fail(frames.PROTOCOL_ERROR, "a continuation of nothing, or a message within a message")
-        if (second & frames.MASK == 0) != self.is_client:
-            return self._fail(
-                frames.PROTOCOL_ERROR, "a masked frame of a server" if self.is_client else "a frame that is not masked"
-            )
-        return False
-
-    def _is_too_big(self, first: int, length: int) -> bool:
-        """Return whether a frame's declared length takes its message beyond the limit."""
-        if first & frames.CONTROL:
-            return False
-        charge = 0 if first & frames.FIN and first & 0x0F else FRAGMENT_COST
-        return self._size + length + charge > self.max_message_size
 
     def _take_close(self, octets: bytes) -> None:
         """Take a close frame, whole. The library checks it and answers it."""
@@ -371,31 +303,27 @@ class WebSocketConnection(Sender):
         if error is not None:
             self._failed(protocol.close_sent.code if self.is_open else frames.PROTOCOL_ERROR, str(error))
             return
-        self.is_open = False
-        self.is_done = True
-        self._forget()
-        self._drop_input()
+        self._stop(False)
+        self._end_input()
         self._events.append(CloseReceived(int(protocol.close_rcvd.code), protocol.close_rcvd.reason))
 
     def _take_fragment(self, data: bytes, is_first: bool) -> int:
         """Take a fragment that is not deflated. Returns the charge of the message that it ends, or -1."""
-        fin = self._is_last
-        self._size += len(data) + FRAGMENT_COST
-        is_text = self._opcode == frames.TEXT
-        message: str | bytes = data
+        message = self._message
         try:
-            if is_text:
-                if is_first and self._checked == 0:
-                    self._decoder = _new_decoder()
-                self._decoder.decode(data[self._checked :], fin)
-            self._parts += data
-            if not fin:
-                return -1
-            message = self._parts.decode() if is_text else bytes(self._parts)
+            message.take_fragment(data, is_first)
         except UnicodeDecodeError:
             self._fail(frames.INVALID_DATA, NOT_UTF8)
             return -1
-        self._forget()
+        return self._add_message(b"") if message.is_last else -1
+
+    def _add_message(self, data: bytes) -> int:
+        """Make an event of the message, which ends with `data`. Returns its charge, or -1 if it is not UTF-8."""
+        try:
+            message = self._message.take_message(data)
+        except UnicodeDecodeError:
+            self._fail(frames.INVALID_DATA, NOT_UTF8)
+            return -1
         size = size_of(message)
         self._events.append(MessageReceived(message, size))
         return size
@@ -403,48 +331,23 @@ class WebSocketConnection(Sender):
     def _inflate(self, inflater: Inflater, work: int, room: int) -> int:
         """Inflate the inflater's input, within `work` and `room`, and count it in `work_done`. Returns the charge of
         the message that it ends, or -1."""
-        left = work
-        data = b""
-        while inflater.busy:
-            if left <= 0 and self.work_done > 0:
-                break
-            self._parts += data
-            data = b""
-            most = min(_STEP, self.max_message_size + 1 - self._size, room - len(self._parts))
-            if most <= 0:
-                self.wants_room = True
-                break
-            try:
-                data = inflater.step(most, self._parts)
-            except ValueError as error:
-                self._fail(frames.PROTOCOL_ERROR, str(error))
-                return -1
-            made = len(data) >> _INFLATED_SHIFT
-            taken = inflater.taken
-            if taken > _LITTLE:
-                made = max(made, taken >> (_NOTHING_SHIFT if len(data) * 2 < taken else _TAKEN_SHIFT))
-            done = 1 + made + inflater.restarts * _RESTART_WORK
-            left -= done
-            self.work_done += done
-            self._size += len(data)
-            if self._size > self.max_message_size:
-                self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
-                return -1
-        if inflater.busy or not self._is_last:
-            self._parts += data
+        message = self._message
+        try:
+            data = inflater.run(message, self.max_message_size, room, work, self.work_done > 0)
+        except ValueError as error:
+            self._fail(frames.PROTOCOL_ERROR, str(error))
             return -1
-        octets = bytes(self._parts + data) if self._parts else data  # mostly one step makes all of it
-        message: str | bytes = octets
-        if self._opcode == frames.TEXT:
-            try:
-                message = octets.decode()
-            except UnicodeDecodeError:
-                self._fail(frames.INVALID_DATA, NOT_UTF8)
-                return -1
-        inflater.end_message()
-        self._forget()
-        size = size_of(message)
-        self._events.append(MessageReceived(message, size))
+        self.work_done += inflater.work_done
+        self.wants_room = self.wants_room or inflater.wants_room
+        if message.size > self.max_message_size:
+            self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
+            return -1
+        if inflater.busy or not message.is_last:
+            message.append(data)
+            return -1
+        size = self._add_message(data)
+        if size >= 0:
+            inflater.end_message()
         return size
 
     def _look_ahead(self) -> None:
@@ -456,26 +359,14 @@ class WebSocketConnection(Sender):
         opcode = first & 0x0F
         if first & frames.RSV1 or opcode > frames.TEXT:
             return
-        if opcode == frames.CONTINUATION and (self._opcode != frames.TEXT or self._is_inflated):
+        if opcode == frames.CONTINUATION and (self._message.opcode != frames.TEXT or self._message.is_inflated):
             return
-        length = partial[1] & 0x7F
-        start = (2 if length < 126 else 4 if length == 126 else 10) + (0 if self.is_client else 4)
-        checked = self._checked
-        piece = bytes(partial[start + checked :])
-        if not piece:
-            return
-        if not self.is_client:
-            mask = bytes(partial[start - 4 : start])
-            turn = checked % 4
-            piece = apply_mask(piece, mask[turn:] + mask[:turn])
-        if opcode == frames.TEXT and checked == 0:
-            self._decoder = _new_decoder()
+        piece = frames.payload_ahead(partial, self._message.checked, not self.is_client)
         try:
-            self._decoder.decode(piece)
+            if piece:
+                self._message.check_ahead(piece, opcode == frames.TEXT)
         except UnicodeDecodeError:
             self._fail(frames.INVALID_DATA, NOT_UTF8)
-            return
-        self._checked = checked + len(piece)
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -485,33 +376,23 @@ class WebSocketConnection(Sender):
             self._fail(code, reason)
         return self._take_events()
 
-    def _fail(self, code: int, reason: str) -> bool:
+    def _fail(self, code: int, reason: str) -> None:
         self._write_pong()
         self._protocol.fail(code, reason)
         self._collect()
         self._failed(code, reason)
-        return True
 
     def _failed(self, code: int, reason: str) -> None:
-        self.is_open = False
-        self.is_done = True
-        self.output_ended = True
-        self._forget()
-        self._drop_input()
+        self._stop(True)
+        self._end_input()
         self._events.append(Failed(code, reason))
 
-    def _drop_input(self) -> None:
+    def _end_input(self) -> None:
         """Stop parsing: otherwise input after a close frame would be `input_pending` for ever."""
+        self.is_done = True
+        self._message.forget()
         self._data = b""
         self._position = 0
         self._partial = bytearray()
         if self._inflater is not None:
             self._inflater.drop()
-
-    def _forget(self) -> None:
-        """Forget the message in progress."""
-        self._opcode = 0
-        self._size = 0
-        self._decoder = None
-        if self._parts:
-            self._parts = bytearray()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from websockets.frames import apply_mask
+
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -40,6 +42,44 @@ def write_unmasked(first: int, payload: bytes) -> bytes:
     if size < 65_536:
         return bytes((first, 126, size >> 8, size & 0xFF)) + payload
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+def payload_ahead(partial: bytearray, checked: int, is_masked: bool) -> bytes:
+    """Return the payload of an incomplete frame from `checked` on, as far as it is there, unmasked."""
+    length = partial[1] & 0x7F
+    start = (2 if length < _SHORT else 4 if length == _SHORT else 10) + (4 if is_masked else 0)
+    piece = bytes(partial[start + checked :])
+    if piece and is_masked:
+        mask = bytes(partial[start - 4 : start])
+        turn = checked % 4
+        piece = apply_mask(piece, mask[turn:] + mask[:turn])
+    return piece
+
+
+def header_fault(first: int, second: int, is_client: bool, deflates: bool, continues: bool) -> str:
+    """Return the fault in the first two bytes of a received frame, or "" (RFC 6455 §5.2, §5.4, §5.5).
+
+    `is_client` is True for a frame that a client receives. `deflates`: RSV1 has a meaning. `continues`: a message is in
+    progress.
+    """
+    opcode = first & 0x0F
+    if opcode & CONTROL:
+        if opcode > PONG:
+            return "a reserved opcode"
+        if first & 0x70:
+            return "a reserved bit on a control frame"
+        if not first & FIN or (second & 0x7F) > LONGEST_CONTROL:
+            return "a control frame that is fragmented or too long"
+    else:
+        if opcode > BINARY:
+            return "a reserved opcode"
+        if first & 0x70 and (first & 0x70 != RSV1 or not deflates or opcode == CONTINUATION):
+            return "a reserved bit that no extension gave a meaning"
+        if (opcode == CONTINUATION) != continues:
+            return "a continuation of nothing, or a message within a message"
+    if (second & MASK == 0) != is_client:
+        return "a masked frame of a server" if is_client else "a frame that is not masked"
+    return ""
 
 
 def check_close(code: int, reason: str) -> None:

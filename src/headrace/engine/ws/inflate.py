@@ -10,9 +10,18 @@ from __future__ import annotations
 import zlib
 from typing import Any, Final
 
+from headrace.engine.ws.assembly import Assembly
+
 _TAIL: Final = b"\x00\x00\xff\xff"  # what the sender left out at the end of a message (RFC 7692 §7.2.1)
 _PADDED_TAIL: Final = b"\x00" + _TAIL  # with the byte behind a block that had BFINAL set (RFC 7692 §7.2.3.4)
 _LARGEST_WINDOW: Final = 32_768
+# Work: about a microsecond of the compiled engine each.
+_INFLATED_SHIFT: Final = 8  # a unit for each 256 bytes that are inflated
+_TAKEN_SHIFT: Final = 6  # or for each 64 bytes of input, whichever is more: blocks of nothing may hide among others
+_NOTHING_SHIFT: Final = 4  # or for each 16 bytes of input that shrank, so that most of it is such blocks
+_LITTLE: Final = 512  # input of a step that `_DEFLATED_WORK` covers
+_RESTART_WORK: Final = 24  # for a DEFLATE stream that begins anew
+_STEP: Final = 65_536  # bytes that are inflated in one go
 PIECE: Final = 4_096
 """Largest input of one `step`, in bytes: 0.2 to 0.7 ms for empty blocks, each with its own code. Smaller pieces make
 lawful messages slower."""
@@ -31,6 +40,10 @@ class Inflater:
         """Number of DEFLATE streams that the last `step` began, which is work without a byte."""
         self.taken: int = 0
         """Bytes of input that the last `step` took."""
+        self.work_done: int = 0
+        """Work of the last `run`."""
+        self.wants_room: bool = False
+        """True when the last `run` stopped because there was no room."""
         self._window_bits: int = window_bits
         self._keeps_context = keeps_context
         self._decoder: Any = None
@@ -50,6 +63,36 @@ class Inflater:
         self._rest = payload + _TAIL if is_last else payload
         self._position = 0
         self.busy = bool(self._rest)
+
+    def run(self, message: Assembly, largest: int, room: int, work: int, has_worked: bool) -> bytes:
+        """Inflate the input into `message`, and return the last piece, which is not appended to it.
+
+        Stops when `message` is larger than `largest`; after `work` units of work, and one step at least unless the
+        caller `has_worked` before; and, with `wants_room`, when `message` would have more than `room` bytes. Raises
+        ValueError for what is not DEFLATE.
+        """
+        self.work_done = 0
+        self.wants_room = False
+        data = b""
+        while self.busy:
+            if self.work_done >= work and (has_worked or self.work_done > 0):
+                break
+            message.append(data)
+            data = b""
+            most = min(_STEP, largest + 1 - message.size, room - len(message.parts))
+            if most <= 0:
+                self.wants_room = True
+                break
+            data = self.step(most, message.parts)
+            made = len(data) >> _INFLATED_SHIFT
+            taken = self.taken
+            if taken > _LITTLE:
+                made = max(made, taken >> (_NOTHING_SHIFT if len(data) * 2 < taken else _TAKEN_SHIFT))
+            self.work_done += 1 + made + self.restarts * _RESTART_WORK
+            message.charge(len(data))
+            if message.size > largest:
+                break
+        return data
 
     def step(self, most: int, before: bytearray) -> bytes:
         """Inflate `most` bytes at most, of PIECE bytes of input at most, which may make none. `before` is what the

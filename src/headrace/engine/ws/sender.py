@@ -129,6 +129,12 @@ class Sender:
             self._protocol.send_close(code, reason)
         self._collect()
 
+    def _stop(self, ends_output: bool) -> None:
+        """Send no more messages. With `ends_output` our side of the tunnel is to be ended, too."""
+        self.is_open = False
+        if ends_output:
+            self.output_ended = True
+
     def _answer(self, payload: bytes) -> None:
         """Answer a ping: at once while few pongs wait, else only the last (RFC 6455 §5.5.3)."""
         if self._pongs < _MOST_PONGS:
