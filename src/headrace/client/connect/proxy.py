@@ -185,7 +185,7 @@ def _covers(word: str, origin: Origin) -> bool:
         except ValueError:
             pass  # it has a port
     name, colon, digits = word.rpartition(":")
-    if colon and digits.isdigit():
+    if colon and digits.isascii() and digits.isdigit():
         if int(digits) != port:
             return False
         word = name.strip("[]")
