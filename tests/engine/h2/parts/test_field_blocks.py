@@ -137,3 +137,10 @@ def test_the_reserved_bit_is_not_sent_back() -> None:
     data = b"\x00\x00\x00\x01\x04\x80\x00\x00\x05"
     blocks.begin(END_HEADERS, 5, data, 9, 9, 0.0)
     assert blocks.id_octets(data) == b"\x00\x00\x00\x05"
+
+
+def test_the_identifier_of_a_block_in_pieces_is_not_looked_for_in_the_last() -> None:
+    blocks = FieldBlocks(Limits())
+    begin(blocks, b"x", 0)
+    assert go_on(blocks, b"y", END_HEADERS)
+    assert blocks.id_octets(bytes(20)) == b"\x00\x00\x00\x05"

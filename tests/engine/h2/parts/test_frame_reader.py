@@ -77,6 +77,17 @@ def test_large_reads_are_left_where_they_are(frames: list[bytes], size: int) -> 
     assert [payload for *_, payload in found] == frames
 
 
+def test_a_large_read_behind_a_torn_frame_is_not_copied() -> None:
+    octets = written((0, 0, 1, bytes(1_000))) * 30
+    reader, large = FrameReader(False), octets[500:]
+    reader.receive(octets[:500], 0)
+    assert reader.next() == NO_FRAME
+    reader.receive(large, 0)
+    assert reader.next() == 0 and len(reader.data) == 1_009, "the torn frame, alone"
+    assert reader.next() == 0 and reader.data is large
+    assert len(read(reader)) == 28
+
+
 def test_a_frame_too_large_is_refused_on_its_header() -> None:
     reader = FrameReader(False)
     reader.receive(b"\x00\x40\x01" + bytes(6), 0)

@@ -206,3 +206,24 @@ def test_nobody_takes_room_before_a_writer_that_waits_for_it() -> None:
     assert house.sender.forget(house.streams[1])
     house.sender.accept_waiting(house.events)
     assert house.accepted() == [3, 5]
+
+
+def test_a_window_one_byte_short_is_kept_to() -> None:
+    house = House(Limits())
+    house.windows.charge(house.streams[1], DEFAULT_WINDOW - 101)
+    house.windows.charge(house.streams[3], 1)
+    house.space |= {0: 100, 1: 101}
+    house.send(1, bytes(101))
+    house.take()
+    assert (len(house.received[1]), house.streams[1].queued) == (100, 1)
+
+
+def test_a_stream_whose_window_is_closed_has_no_turns() -> None:
+    house = House(Limits())
+    house.open(0, 100_000)
+    house.send(1, bytes(DEFAULT_WINDOW + 5))
+    house.take()
+    assert house.streams[1].queued == 5 and not house.sender.has_turns()
+    house.open(1, 5)
+    house.take()
+    assert house.received == house.given

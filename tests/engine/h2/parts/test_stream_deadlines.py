@@ -76,6 +76,14 @@ def test_nothing_is_asked_for_where_there_is_no_room(attributes: dict[str, float
     assert check_upload(waits, LIMITS, True, 10.0) == 20.0
 
 
+def test_a_pause_begins_when_there_is_room_again() -> None:
+    stream = upload(received=50)
+    for now in (10.0, 20.0, 30.0, 40.0):
+        assert check_upload(stream, LIMITS, False, now) == now + 10
+    assert check_upload(stream, LIMITS, True, 50.0) == 60.0
+    assert check_upload(stream, LIMITS, True, 60.0) == 65.0, "quiet since 40"
+
+
 def test_the_first_look_comes_with_the_shorter_limit() -> None:
     assert upload_check_s(LIMITS) == 10
     assert upload_check_s(Limits(upload_grace_s=10, upload_pause_timeout_s=4)) == 4
