@@ -14,7 +14,7 @@ import hpack
 from headrace.engine import events as ev
 from headrace.engine.limits import Limits
 
-from tests.fuzz import known, session
+from tests.fuzz import session
 from tests.fuzz.h2.ledger import Ledger, StreamBook
 from tests.fuzz.pattern import pattern
 from tests.fuzz.source import Source
@@ -106,9 +106,7 @@ class Session(session.Session):
         kind = event.kind
         if kind == ev.ENDED:
             left = [app for app in self.apps.values() if not app.over and not app.ended]
-            assert not left or known.EVENTS_AFTER_THE_END in known.OPEN, (
-                f"the connection ends, and nobody says so of {left}"
-            )
+            assert not left, f"the connection ends, and nobody says so of {left}"
             self.blame(event.code, event)
         elif kind == ev.FAULT:
             self.blame(event.code, event)

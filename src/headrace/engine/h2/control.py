@@ -121,9 +121,9 @@ def recv_rst_stream(conn: Connection, stream_id: int, data: bytes, start: i64, e
         return
     code = frames.read_u32(data, start)
     early = conn.is_server and not stream.headers_sent
-    conn._drop(stream, CLOSED_BY_PEER)
     reason = "the peer reset the stream"
     conn._events.append(StreamReset(stream_id, code, "remote", reason, "RFC 9113 §6.4", causes.RESET_BY_PEER))
+    conn._drop(stream, CLOSED_BY_PEER)
     if early:
         conn._allowance.spend_early(stream.opened_at, conn._streams.answered(), conn._now)
 

@@ -37,13 +37,14 @@ def _reset_for(conn: Connection, fault: StreamFault) -> None:
     stream_id = fault.stream_id
     conn._events.append(PeerFault(fault.code, "stream", stream_id, fault.reason, fault.section, ""))
     stream = conn._streams.open.get(stream_id)
+    was_closed = conn.closed
     if stream is not None:
-        conn._drop(stream, CLOSED_BY_US)
         conn._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section, fault.cause))
-    elif not conn.closed:
+        conn._drop(stream, CLOSED_BY_US)  # a drain ends with its last stream
+    elif not was_closed:
         conn._closed_streams.remember(stream_id, CLOSED_BY_US)
         conn._closed_streams.expect_data(0)
-    if not conn.closed:
+    if not was_closed:
         conn._output.write_control(frames.write_rst_stream(stream_id, fault.code))
         if isinstance(fault, Oversize):
             conn._allowance.spend(_OVERSIZE_COST, conn._now)
@@ -61,6 +62,6 @@ def refuse_from(conn: Connection, first: int, reason: str, section: str) -> None
     """End our streams from `first` on as not processed by the peer: they can be sent again elsewhere."""
     for stream_id in list(conn._streams.open):
         if stream_id >= first:
-            conn._drop(conn._streams.open[stream_id], CLOSED_BY_US)
             reset = StreamReset(stream_id, errors.REFUSED_STREAM, "remote", reason, section, causes.NOT_PROCESSED)
             conn._events.append(reset)
+            conn._drop(conn._streams.open[stream_id], CLOSED_BY_US)

@@ -212,11 +212,14 @@ class H2ServerConnection(Connection):
         waits = stream.awaits_continue
         self._events.append(RequestReceived(stream_id, head, end_stream, waits, urgency, incremental))
 
-    def _refuse(self, stream_id: int) -> None:
+    def _refuse(self, stream_id: int, stream: Stream | None = None) -> None:
         """REFUSED_STREAM: not processed, safe to send again (RFC 9113 §8.7). Remembered, as more may be coming."""
         self.streams_refused += 1
         self._events.append(StreamRefused(stream_id))
-        self._closed_streams.remember(stream_id, CLOSED_BY_US)
+        if stream is not None:
+            self._drop(stream, CLOSED_BY_US)  # a drain ends with its last stream
+        else:
+            self._closed_streams.remember(stream_id, CLOSED_BY_US)
         self._output.write_control(frames.write_rst_stream(stream_id, errors.REFUSED_STREAM))
         self._allowance.spend(1, self._now)
 
@@ -228,9 +231,8 @@ class H2ServerConnection(Connection):
         stream = self._streams.open.get(stream_id)
         if stream is None:
             return
-        self._drop(stream, CLOSED_BY_US)
         try:
-            self._refuse(stream_id)
+            self._refuse(stream_id, stream)
         except ConnectionFault as fault:
             self._fail(fault)
 

@@ -70,8 +70,8 @@ def _check_streams(conn: Connection, now: float) -> float:
 def _give_up(conn: Connection, fault: StreamFault) -> None:
     """Reset a stream that has waited for too long; that is no fault of the peer's."""
     stream_id = fault.stream_id
-    conn.reset_stream(stream_id, fault.code)
     conn._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section, fault.cause))
+    conn.reset_stream(stream_id, fault.code)
 
 
 def _check_drain(conn: Connection, now: float) -> float:
