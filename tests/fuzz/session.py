@@ -41,6 +41,7 @@ class Session:
         self.story: list[str] = []
         self.output = b""
         self.ended = False
+        self.acting = 0  # the stream of the verb that was called: nobody has to tell its caller of its end
         self.deadline = float("inf")
         self.hurried = False  # time has passed: a deadline may have ended anything
         self.meter = Meter(source.data, calls_a_byte=60, bytes_a_byte=100)
@@ -183,7 +184,9 @@ class Session:
         else:
             self.say(f"{verb.__name__}: {result!r}")
             result = True if result is None else result
+        self.acting = args[0] if args and isinstance(args[0], int) else 0
         self.note(self.conn.take_events())
+        self.acting = 0
         self.go_on()
         return result
 

@@ -105,7 +105,9 @@ class Session(session.Session):
         """Book one event."""
         kind = event.kind
         if kind == ev.ENDED:
-            left = [app for app in self.apps.values() if not app.over and not app.ended]
+            left = [
+                app for app in self.apps.values() if not app.over and not app.ended and app.stream_id != self.acting
+            ]
             assert not left, f"the connection ends, and nobody says so of {left}"
             self.blame(event.code, event)
         elif kind == ev.FAULT:
