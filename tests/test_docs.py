@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.asgi.types import DEBUG_EXTENSION, EXTENSIONS
+from headrace.engine.h2.parts.allowance import Allowance
 from headrace.engine.limits import Limits
 from headrace.server.settings.config import Config, server_limits
 from headrace.server.settings.table import SETTINGS, Setting
@@ -61,6 +62,16 @@ def test_a_setting_is_documented_with_its_default(setting: Setting) -> None:
 @pytest.mark.parametrize("limit", [each for each in SETTINGS if each.limit], ids=lambda setting: setting.name)
 def test_a_limit_is_in_the_resource_model(limit: Setting) -> None:
     assert f"`{limit.name}`" in RESOURCE_MODEL
+
+
+def test_the_name_of_a_budget_in_the_log_leads_to_its_settings() -> None:
+    allowance = Allowance(Limits(), 0.0)
+    for budget, setting in (
+        (allowance._early, "early_reset"),
+        (allowance._provoked, "provoked_reset"),
+        (allowance._odd, "odd_frame"),
+    ):
+        assert f"| `{setting}_burst`, `{setting}_rate` | `{budget.name}` |" in RESOURCE_MODEL
 
 
 # -- SECURITY.md: whoever says that something is bounded says which test fails without it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -114,3 +115,61 @@ def test_what_is_there_may_be_named() -> None:
     known = frozenset({"SECURITY.md", "docs/adr/0004-credit.md", "src/headrace/engine/limits.py"})
     text = "SECURITY.md, [decision 4](../docs/adr/0004-credit.md), `engine/limits.py`, traps, 3 designs, security 3"
     assert dangling("tests/traps/README.md", text, known) == []
+
+
+# -- members of classes
+
+MEMBER = re.compile(r"`([A-Z]\w*)\.(_*[a-z]\w*)(?:\([^`]*\))?`")
+OF_OTHERS = {"Protocol.current_size"}  # of the library `websockets`
+SOURCES = [path.read_text("utf-8") for path in sorted((ROOT / "src").rglob("*.py"))]
+
+
+def members_of(sources: list[str]) -> dict[str, set[str]]:
+    """Return the methods and attributes of each class and each alias of a class, with those of its bases."""
+    own: dict[str, set[str]] = {}
+    bases: dict[str, set[str]] = {}
+    for node in (each for source in sources for each in ast.parse(source).body):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            for target in node.targets:
+                bases.setdefault(ast.unparse(target), set()).add(node.value.id)
+        elif isinstance(node, ast.ClassDef):
+            names = own.setdefault(node.name, set())
+            bases.setdefault(node.name, set()).update(re.findall(r"\w+", " ".join(map(ast.unparse, node.bases))))
+            for each in ast.walk(node):
+                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+                    names.add(each.name)
+                elif isinstance(each, ast.Name | ast.Attribute) and isinstance(each.ctx, ast.Store):
+                    names.add(each.id if isinstance(each, ast.Name) else each.attr)
+
+    def with_bases(name: str, above: frozenset[str]) -> set[str]:
+        known = set(own.get(name, ()))
+        for base in bases.get(name, set()) - above:
+            known |= with_bases(base, above | {name})
+        return known
+
+    return {name: with_bases(name, frozenset()) for name in own.keys() | bases.keys()}
+
+
+def unknown_members(text: str, members: dict[str, set[str]]) -> list[str]:
+    """Return each `Class.member` in `text` that no class has."""
+    named = (f"{name}.{member}" for name, member in MEMBER.findall(text) if member not in members.get(name, ()))
+    return [each for each in named if each not in OF_OTHERS and not each.endswith(".md")]
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in FILES if each.endswith(".md") and each.startswith(ABOUT_THE_CODE[:-1])]
+)
+def test_each_member_of_a_class_that_is_named_exists(name: str) -> None:
+    assert unknown_members(FILES[name].read_text("utf-8"), members_of_src()) == []
+
+
+@cache
+def members_of_src() -> dict[str, set[str]]:
+    return members_of(SOURCES)
+
+
+def test_a_member_that_is_named_and_gone_is_found() -> None:
+    """The control."""
+    members = members_of(["class A:\n    x = 1\n    def f(self): self.y = 2\nclass B(A):\n    pass\nC = B\n"])
+    text = "`A.x`, `B.f()`, `C.y`, `C.f(1)`, `SECURITY.md`, " + "`A.gone`, `B.gone(1)`, `D.x`"
+    assert unknown_members(text, members) == ["A.gone", "B.gone", "D.x"]

@@ -100,32 +100,6 @@ def test_an_upload_that_is_not_read_stops_at_the_window(run: Run) -> None:
     run(main())
 
 
-def test_a_slow_client_blocks_the_thread(run: Run) -> None:
-    produced: list[int] = []
-
-    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        start_response("200 OK", TEXT)
-        for number in range(100):
-            produced.append(number)
-            yield bytes(16_384)
-
-    async def main() -> None:
-        async with serving(app, **NO_SPOOL) as server, H2Peer.connected(port(server), gives_credit=False) as peer:
-            stream_id = peer.open("/")
-            await peer.until(lambda: len(peer.answers[stream_id].body) == 65_535)
-            # The window and the write buffer, a piece in the thread's hand, perhaps one in the spool, and no more.
-            await settled(lambda: len(produced) >= 9)
-            await peer.ping()
-            assert len(produced) <= 10
-            peer.gives_credit = True
-            peer.conn.increment_flow_control_window(2**30)
-            peer.conn.increment_flow_control_window(2**30, stream_id)
-            peer.flush()
-            assert len((await peer.over(stream_id)).body) == 100 * 16_384
-
-    run(main())
-
-
 def test_100_continue_is_sent_when_the_application_reads(run: Run) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         content = environ["wsgi.input"].read() if environ["PATH_INFO"] == "/read" else b""

@@ -15,7 +15,7 @@ class Budget:
     """`burst` units at once, refilled at `rate` a second, and `share` units for each request that was answered.
 
     Units earned by answers are kept beside the burst, up to ten times as many, and spent only when the burst is used
-    up. `name` is the limit's name, for log lines and GOAWAY.
+    up. `name` stands in log lines and in GOAWAY; SECURITY.md says which settings each name belongs to.
     """
 
     def __init__(self, name: str, burst: float, rate: float, now: float, share: float = 0.0) -> None:

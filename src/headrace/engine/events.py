@@ -329,8 +329,10 @@ class ConnectionEnded(Event):
 
 class PeerFault(Event):
     """The peer broke a rule: one line for the log. `scope` is "stream" or "connection". `budget` names the exceeded
-    limit (an attribute of Limits, or one of the budgets `odd_frames`, `early_resets`, `provoked_resets`), and is empty
-    for other faults. `code` is 0 if the answer was a response (431), not a reset."""
+    limit: an attribute of Limits, or a budget, `odd_frames`, `early_resets` or `provoked_resets`, whose attributes are
+    `odd_frame_burst` and `odd_frame_rate`, and so on. It is empty for other faults. `code` is 0 if the answer was a
+    response (431), not a reset.
+    """
 
     kind: ClassVar[int] = FAULT
 

@@ -1,4 +1,4 @@
-"""Every number that bounds memory or work, each with its reason. Sizes in bytes, times in seconds (`_s`)."""
+"""Every limit that can be set, each with its reason. Sizes in bytes, times in seconds (`_s`)."""
 
 from __future__ import annotations
 

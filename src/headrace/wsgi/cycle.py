@@ -245,7 +245,7 @@ class WSGICycle(ServerExchange):
         """Wait until the spool is sent, or will not be sent any more, or there may be room elsewhere."""
         spool = self._line.spool if self._line is not None else None
         assert spool is not None
-        if not spool.has_room() and not spool.is_closed:
+        if not spool.is_empty() and not spool.is_closed:
             self._room = self.driver.loop.create_future()
             await self._room
 
@@ -325,7 +325,7 @@ class WSGICycle(ServerExchange):
                         raise self.disconnected(None)
                     self._content = loop.create_future()
                     await self._content
-                if self._room is not None and not self._room.done() and spool.has_room():
+                if self._room is not None and not self._room.done() and spool.is_empty():
                     self._room.set_result(None)
         except Exception as error:
             if self._failure is None:

@@ -182,8 +182,8 @@ class Spool:
         with self._lock:
             return self.is_ended and self._is_empty()
 
-    def has_room(self) -> bool:
-        """Return whether all content has been taken out, so that there is certainly room."""
+    def is_empty(self) -> bool:
+        """Return whether all content has been taken out. Only then is there certainly room."""
         with self._lock:
             return self._is_empty()
 

@@ -1,4 +1,7 @@
-"""A request whose response had begun was processed: no policy sends it again, whatever the server sends afterwards."""
+"""A request whose response had begun was processed: a policy sends it again only if its `methods` have the method.
+
+By default that is so for a GET, and not for a POST, whatever the server sends afterwards.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,38 @@ def test_a_post_that_was_answered_is_sent_once(run: Run, end: str) -> None:
             assert caught.value.head is not None and caught.value.head.status == 200
             assert not caught.value.retryable
             assert seen == [1]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "policy"), [("GET", {}), ("POST", {"methods": {"POST"}})], ids=["GET", "POST, listed"]
+)
+@pytest.mark.parametrize("end", ENDS)
+def test_control_a_method_of_the_policy_is_sent_again(run: Run, end: str, method: str, policy: Any) -> None:
+    seen: list[int] = []
+
+    async def pay(peer: Any) -> None:
+        request = await peer.request()
+        seen.append(request.stream_id)
+        if len(seen) > 1:
+            peer.respond(request.stream_id, b"whole")
+            return
+        peer.begin(request.stream_id)
+        peer.content(request.stream_id, b"a part")
+        peer.send(ENDS[end])
+        if end == "REFUSED_STREAM":  # the connection goes on
+            peer.respond((await peer.request()).stream_id, b"whole")
+            seen.append(3)
+
+    async def main() -> None:
+        retry = RetryPolicy(attempts=3, backoff_s=0.001, **policy)
+        async with (
+            listening(script=pay) as server,
+            Client(network=NetworkConfig(http1=False), retry=retry) as client,
+        ):
+            response = await client.request(method, f"http://127.0.0.1:{server.port}/pay")
+            assert (response.content, len(seen)) == (b"whole", 2)
 
     run(main())
 

@@ -147,3 +147,27 @@ def test_a_drain_says_1001(run: Run, wire: Wire, interface: str) -> None:
             await server.wait_closed()
 
     run(main())
+
+
+def test_a_server_that_ends_at_once_has_said_1001(run: Run, wire: Wire) -> None:
+    sockets: list[WebSocket] = []
+
+    async def hang(ws: WebSocket) -> None:
+        sockets.append(ws)
+        await asyncio.Event().wait()
+
+    async def app(request: Request) -> WebSocketResponse:
+        return WebSocketResponse(hang)
+
+    app.takes_websockets = True  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        async with wire.serving(app) as server, websocket(wire, server, "/") as ws:
+            await settled(lambda: len(sockets) == 1)
+            server.abort()
+            assert await ws.close_frame() == (1001, "")
+            await ws.until_ended()
+            await server.wait_closed()
+            assert sockets[0].close_code == 1001
+
+    run(main())

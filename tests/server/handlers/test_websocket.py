@@ -527,24 +527,6 @@ def test_a_drain_says_1001_and_lets_the_handshake_finish(run: Run, over: str) ->
     run(main())
 
 
-@BOTH
-def test_a_server_that_ends_at_once_says_1012(run: Run, over: str) -> None:
-    async def handler(ws: WebSocket) -> None:
-        await ws.receive()
-
-    async def main() -> None:
-        async with serving(app(handler)) as server, open_websocket(over, port(server)) as ws:
-            await settled(lambda: live_handlers(server) == 1)
-            service = server.service
-            assert service is not None
-            service.is_ending = True
-            for driver in list(service.drivers):
-                driver.cancel_workers()
-            assert await ws.close_frame() == (1012, "")
-
-    run(main())
-
-
 # -- the handshake
 
 

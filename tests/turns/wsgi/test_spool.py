@@ -73,7 +73,7 @@ def test_a_spool_gives_what_was_put_into_it(
             count = spool.put(left)
             left = left[count:]
             if not count:
-                assert not spool.has_room()
+                assert not spool.is_empty()
                 drain(1)
         drain(drains.pop())
     spool.end()
@@ -102,7 +102,7 @@ def test_a_spool_between_a_thread_and_the_loop() -> None:
                     left = left[count:]
                     if not count:
                         room.clear()
-                        while not spool.has_room():
+                        while not spool.is_empty():
                             assert room.wait(LIMIT_S)
                             room.clear()
             spool.end()
@@ -139,7 +139,7 @@ def test_small_pieces_are_joined_and_counted(size: int, monkeypatch: pytest.Monk
             count += 1
         assert PIECES <= count <= PIECES + 2**20 // 256
         got = 0
-        while not spool.has_room():
+        while not spool.is_empty():
             got += len(spool.take() or spool.read())
         assert got == count * size
     assert len(writes) <= 2 * PIECES * size // STEP

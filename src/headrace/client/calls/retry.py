@@ -97,8 +97,9 @@ class RetryPolicy:
     """The requests that are sent again, how often, and after how long. Raises ValueError for numbers out of range.
 
     A request is sent again when its method is in `methods` and it ended in one of `statuses`, a lost connection, a
-    reset or a timeout; and with any method when the server has certainly not processed it. Content that cannot be sent
-    again is an exception, and so is everything after an invalid certificate.
+    reset or a timeout, even after its response had begun; and with any method when the server has certainly not
+    processed it. So a POST that may have been processed is sent again only if you add it to `methods`. Content that
+    cannot be sent again is an exception, and so is everything after an invalid certificate.
     """
 
     attempts: int = 3

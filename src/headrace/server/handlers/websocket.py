@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from headrace.engine.errors import CANCEL, StreamClosedError
 from headrace.engine.ws import WebSocketConnection
-from headrace.engine.ws.frames import INTERNAL_ERROR, SERVICE_RESTART
+from headrace.engine.ws.frames import GOING_AWAY, INTERNAL_ERROR
 from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_host, is_same_origin, is_token
 from headrace.server.connection.inbox import Inbox
 from headrace.server.handlers.headers import AnyHeaders, HeaderList, header_list
@@ -331,6 +331,7 @@ async def run_handler(exchange: ServerExchange, socket: WebSocket, running: Awai
 
 
 def abandon(exchange: ServerExchange, socket: WebSocket, error: BaseException) -> None:
-    """Handle a failed or cancelled handler of a WebSocket: close with 1011, or 1012 when the server ends."""
+    """Handle a failed or cancelled handler of a WebSocket: close with 1011, or 1001 when the server ends, as the drain
+    has said already."""
     is_ending = isinstance(error, asyncio.CancelledError) and exchange.driver.service.is_ending
-    socket.give_up(SERVICE_RESTART if is_ending else INTERNAL_ERROR)
+    socket.give_up(GOING_AWAY if is_ending else INTERNAL_ERROR)

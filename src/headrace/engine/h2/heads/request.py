@@ -1,8 +1,8 @@
-"""Request heads on their way out: checked once, encoded once, remembered as octets.
+"""Request heads on their way out: checked once, encoded once, remembered as bytes.
 
 Requests to one origin mostly differ in their path alone, which no HPACK table holds: what stands before and behind it
-is kept. Every head carries the generation of the encoder at which its octets may be sent: nothing else makes it
-invalid, and nothing else is asked.
+is kept. Every head carries the generation of the encoder at which its bytes may be sent; a lookup asks for nothing
+else. When `drop_connection_fields` changes, the cache forgets all heads.
 """
 
 from __future__ import annotations

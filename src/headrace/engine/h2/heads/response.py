@@ -1,8 +1,9 @@
-"""Header sections on their way out: checked once, encoded once, remembered as octets.
+"""Header sections on their way out: checked once, encoded once, remembered as bytes.
 
 A (status, headers) pair that was seen before is a dict lookup. Every head carries the generation of the HPACK encoder
-at which its block may be sent: nothing else makes it invalid, and nothing else is asked. A head whose block may not be
-sent twice, as it changed the table or its next use would (`Encoder.settled` is False), carries ONCE.
+at which its block may be sent; a lookup asks for nothing else. When default fields or `drop_connection_fields` change,
+the cache forgets all heads. A head whose block may not be sent twice, as it changed the table or its next use would
+(`Encoder.settled` is False), carries ONCE.
 """
 
 from __future__ import annotations
