@@ -30,9 +30,9 @@ class Shape(NamedTuple):
 # Today's counts. They can only get smaller; a count that is smaller than its number here fails too, so lower it then.
 COUNTS = {
     "h1": Shape(
-        written_elsewhere=52,
-        up_calls=9,
-        depth=7,
+        written_elsewhere=0,
+        up_calls=0,
+        depth=3,
     ),
     "h2": Shape(
         written_elsewhere=0,

@@ -93,6 +93,11 @@ class TimedEngine:
         self.deadline = NEVER
 
     @final
+    def _abort_here(self) -> None:
+        """Make the end of the connection one that no peer can take for an orderly one."""
+        self.aborted = True
+
+    @final
     def _look_again(self, due: float) -> None:
         """Make `due`, which is computed anew from all that is waited for, the next deadline."""
         self.deadline = due

@@ -8,7 +8,7 @@ import pytest
 
 from headrace.engine import events as ev
 from headrace.engine.errors import InvalidFieldError, LocalProtocolError, StreamClosedError
-from headrace.engine.h1 import H1ServerConnection
+from headrace.engine.h1 import H1ServerConnection, states
 from headrace.engine.limits import Limits
 
 from tests.support.h1_rig import H1ClientRig
@@ -67,8 +67,8 @@ def test_heads(request_: dict[str, Any], octets: bytes) -> None:
         rig.octets = b""
         rig.send(**request_)
         assert rig.octets == octets
-        if not rig.conn._end_queued:
-            rig.conn.send_data(rig.conn._stream_id, b"12345" if b"length" in octets else b"", True)
+        if rig.conn._request.state == states.REQUEST:
+            rig.conn.send_data(rig.conn._request.stream_id, b"12345" if b"length" in octets else b"", True)
             rig.take()
         rig.feed(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n")
         if rig.conn.closed:

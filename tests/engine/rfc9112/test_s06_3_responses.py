@@ -344,7 +344,7 @@ def test_no_interim_response_after_the_final_one_has_begun() -> None:
     """`100-continue` is not answered once a final status is sent."""
     rig = asked()
     rig.conn.send_headers(1, 200, ())
-    with pytest.raises(LocalProtocolError, match="100 after the final response has begun"):
+    with pytest.raises(LocalProtocolError, match="after the final response has begun"):
         rig.conn.send_informational(1, 100, ())
 
 

@@ -1,12 +1,8 @@
 """HTTP/1.1 (RFC 9112): connections without I/O of both roles, with the verbs and events of `engine/contract.py`.
 
-A server's read path: `server.H1ServerConnection` finds the end of a head; `reader` takes it apart and remembers it.
-Write path: `sender.Sender` has the verbs, `heads` checks, encodes and remembers response heads, `output.Output` knows
-how a response ends. Time: `deadlines.Deadlines`.
-
-A client's read path: `client.H1ClientConnection` and `response_reader`. Write path and time: `client_sender`, with
-`request_heads`. Both stand on `content` (the message that is open, its content both ways) and `queue` (octets to
-write), and share `field_lines` (by llhttp), `memory` and `chunked`.
+`connection.H1Connection` has the members that are the same for both roles, `server` and `client` the others. `states`
+says what may follow what; `open_request` is the record of the request that is open. All else are parts, which own their
+numbers and know nothing of the connection: README.md has the list.
 """
 
 from headrace.engine.h1.client import H1ClientConnection

@@ -1,324 +1,131 @@
-"""The message that is open, and its content in both directions, which is the same for both roles (RFC 9112 §6, §7)."""
+"""The content of a message as it comes (RFC 9112 §6, §7), and how much of it may wait for the application."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from headrace.engine import errors
-from headrace.engine.causes import CLOSED
-from headrace.engine.errors import LocalProtocolError
-from headrace.engine.events import TrailersReceived
-from headrace.engine.fields import check_outgoing
-from headrace.engine.fixed_fields import fixed_fields
+from headrace.engine.fields import Pairs
 from headrace.engine.h1.faults import MessageFault
-from headrace.engine.h1.heads.response import write_trailers
+from headrace.engine.h1.input import Input
 from headrace.engine.h1.parse.chunked import ChunkedDecoder
-from headrace.engine.h1.queue import OutputQueue
-from headrace.engine.limits import CHUNKS_A_FRAME, Limits
-from headrace.engine.message import octets_of
-from headrace.engine.timed import NEVER
+from headrace.engine.limits import Limits
 
-# What is read next. WHOLE and UPGRADING are a server's, IDLE and UNTIL_CLOSE a client's.
-_UNDERSCORE: Final = 0x5F
-
-HEAD: Final = 0
-CONTENT: Final = 1  # of a known length
-CHUNKS: Final = 2
-WHOLE: Final = 3  # nothing: the request is whole, its response is not
-UPGRADING: Final = 4  # nothing: an upgrade is asked for, and not answered
-TUNNEL: Final = 5
-IDLE: Final = 6  # nothing: no request is open
-UNTIL_CLOSE: Final = 7  # content that ends with the connection
-
+DISCARDED: Final = 65_536  # bytes of a request that are read and forgotten after its response
+_SMALL: Final = 256  # content below this is charged as much
 # Small pieces are charged as much at which reading stops, even where `small_data_budget` is more: HTTP/1.1 can wait,
 # where HTTP/2 has to take what the windows allow.
 _SMALL_PAUSE: Final = 65_536
 
 
-class ContentConnection(OutputQueue):
-    """One request is open at a time: what is known of it, its content as it comes and as it goes."""
+class ContentReader:
+    """Reads the content of one message after the other, as its head frames it."""
 
-    octets_in: int
-
-    def __init__(self, limits: Limits, now: float) -> None:
-        super().__init__(limits, now)
-        # input
-        self._input = b""
-        self._position: int = 0
-        self._receiving: int = HEAD
-        self._turn: int = -1  # work left in this turn, in frames; -1: no limit
-        self._whole_turn: int = -1
-        self._turn_is_over = False
-        self._recv_left: int = 0
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._left: int = 0
         self._chunks: ChunkedDecoder | None = None
-        self._discarding = False  # what comes of the message is not wanted any more
-        self._unread: int = 0
-        self._small_unread: int = 0
-        # the request that is open, or was the last one
-        self._stream_id: int = -1
-        self._is_open = False
-        self._end_queued = False
-        self._is_head = False
-        self._is_tunnel = False
-        self._is_chunked = False
-        self._bodiless = False
-        self._upgrade_key = b""
-        self._send_length: int = -1
-        self._sent: int = 0
-        self._draining = False
-        # time
-        self._idle_since = now
-        self._head_since: float = NEVER
-        self._stalled_at: float = NEVER
-        self._stalled_mark: int = 0
+        self.is_complete = False
+        """The last of the content has come."""
+        self.trailers: Pairs | None = None
+        """The trailer section of content that is complete, None when it has none."""
+        self.fault: MessageFault | None = None
+        """The fault behind the content that `read` returned."""
 
-    # -- what the owner asks about -----------------------------------------------------------------------------
+    def begin(self, length: int, is_chunked: bool) -> None:
+        """Begin content in the chunked coding (RFC 9112 §7.1), or of `length` bytes (§6.2), or below 0 up to the end of
+        the connection (§6.3)."""
+        self._left = -1 if is_chunked else length
+        self._chunks = ChunkedDecoder(self._limits) if is_chunked else None
+        self.is_complete = False
+        self.trailers = None
+
+    def begin_tunnel(self) -> None:
+        """Begin bytes of another protocol, which end with the connection."""
+        self.begin(-1, False)
 
     @property
-    def open_streams(self) -> int:
-        """1 while a request is open, else 0."""
-        return 1 if self._is_open else 0
+    def ends_with_connection(self) -> bool:
+        """Tell whether the content has no end but the connection's."""
+        return self._chunks is None and self._left < 0
 
     @property
-    def input_pending(self) -> bool:
-        """True when reading stopped at `frames_per_turn`: call `receive_data` again, with b"", in a later turn."""
-        return self._turn_is_over and not self.closed
+    def is_chunked(self) -> bool:
+        """Tell whether the content that comes is in the chunked coding."""
+        return self._chunks is not None
 
     @property
-    def read_paused(self) -> bool:
-        """True while the owner must not read: there is content to be consumed first."""
-        return self._is_behind()
+    def left(self) -> int:
+        """Bytes that are still to come of content with a length, -1 when it has none."""
+        return self._left
 
     @property
-    def needs_attention(self) -> bool:
-        """True when, after `take_output`, there is an event, more output, the end, or a reason to stop reading."""
-        return self.closed or len(self._events) > 0 or len(self._out) > 0 or self.read_paused or self.input_pending
-
-    def _is_behind(self) -> bool:
-        limits = self.limits
-        small = limits.small_data_budget
-        if small > _SMALL_PAUSE:
-            small = _SMALL_PAUSE
-        return self._unread >= limits.initial_stream_window or self._small_unread > small
-
-    def has_stream(self, stream_id: int) -> bool:
-        """Tell whether a request is open, so that verbs on it do not raise StreamClosedError."""
-        return self._is_open and stream_id == self._stream_id
-
-    def stats(self) -> dict[str, Any]:
-        """Return a snapshot for people: requests and octets of this connection."""
-        return {
-            "protocol": "HTTP/1.1",
-            "requests": self.requests,
-            "open_streams": self.open_streams,
-            "octets_in": self.octets_in,
-            "octets_out": self.octets_out,
-            "send_queued": self._out_size,
-            "unread": self._unread,
-        }
-
-    # -- input -------------------------------------------------------------------------------------------------
-
-    def _take_input(self, data: bytes) -> None:
-        """Put `data` behind what is left of the input, and begin a turn."""
-        self.octets_in += len(data)
-        if not self._input:
-            self._input = data
-            self._position = 0
-        elif data:
-            self._input = self._input[self._position :] + data
-            self._position = 0
-        turns = self.turns
-        turn = self.limits.frames_per_turn if turns is None else turns.frames
-        self._turn = self._whole_turn = turn if turn > 0 else -1
-        self._turn_is_over = False
-
-    def _spend(self, work: int) -> None:
-        """Take `work` from what is left of this turn, in frames."""
-        turn = self._turn
-        if turn > 0:
-            self._turn = turn - work if turn > work else 0
-
-    # -- content that comes ------------------------------------------------------------------------------------
-
-    def _take_content(self) -> None:
-        """Content of a known length (RFC 9112 §6.2)."""
-        data = self._input
-        start = self._position
-        size = len(data) - start
-        if size > self._recv_left:
-            size = self._recv_left
-        self._position = start + size
-        self._recv_left -= size
-        is_last = self._recv_left == 0
-        self._take_in(data if size == len(data) else data[start : start + size], is_last)
-        if is_last:
-            self._content_ended()
-
-    def _take_chunks(self) -> bool:
-        """Chunked content (RFC 9112 §7.1); False when there is no whole line to go on with, or the turn is over."""
+    def is_between_chunks(self) -> bool:
+        """Tell whether the peer owes nothing: the content is chunked, and no chunk or line of it has begun."""
         chunks = self._chunks
-        assert chunks is not None
-        begin = self._position
-        turn = self._turn
-        chunks.turn = turn * CHUNKS_A_FRAME if turn > 0 else -1
+        return chunks is not None and chunks.is_between
+
+    def read(self, source: Input) -> bytes:
+        """Return the content that is in `source`, as far as the turn allows. Look at `is_complete` and `fault` then."""
+        chunks = self._chunks
+        if chunks is not None:
+            return self._read_chunks(chunks, source)
+        left = self._left
+        if left < 0:
+            return source.take(source.left())
+        content = source.take(left)
+        left -= len(content)
+        self._left = left
+        if left == 0:
+            self.is_complete = True
+        return content
+
+    def _read_chunks(self, chunks: ChunkedDecoder, source: Input) -> bytes:
+        chunks.turn = source.begin_chunks()
         try:
-            self._position = chunks.decode(self._input, begin)
-            if turn > 0:
-                self._turn = chunks.turn // CHUNKS_A_FRAME
-        except MessageFault:
-            content = chunks.take_content()
-            if content:
-                self._take_in(content, False)
-            raise
-        content = chunks.take_content()
-        if not chunks.is_complete:
-            if content:
-                self._take_in(content, False)
-            return self._position > begin and not self.closed
-        self._chunks = None
-        if chunks.trailers and not self._discarding:
-            if content:
-                self._take_in(content, False)
-            trailers = chunks.trailers
-            if self.drop_underscore_fields:
-                trailers = [pair for pair in trailers if _UNDERSCORE not in pair[0]]
-            self._events.append(TrailersReceived(self._stream_id, trailers))
-        else:
-            self._take_in(content, True)
-        self._content_ended()
-        return True
+            source.move_to(chunks.decode(source.data, source.position))
+            source.end_chunks(chunks.turn)
+        except MessageFault as fault:
+            self.fault = fault
+        if chunks.is_complete:
+            self.is_complete = True
+            self.trailers = chunks.trailers if chunks.trailers else None
+            self._chunks = None
+        return chunks.take_content()
 
-    def _take_rest(self) -> None:
-        """Whatever is there: the octets of a tunnel, or content without a length."""
-        data = self._input
-        content = data if self._position == 0 else data[self._position :]
-        self._position = len(data)
-        self._take_in(content, False)
 
-    def _take_in(self, content: bytes, is_last: bool) -> None:
-        """Hand content to the owner; each role knows how."""
-        raise NotImplementedError
+class Unread:
+    """Content that the application has and did not consume: reading stops when it is too much."""
 
-    def _content_ended(self) -> None:
-        """The last of it has come; each role knows what follows."""
-        raise NotImplementedError
+    def __init__(self, limits: Limits) -> None:
+        small = limits.small_data_budget
+        self._most: int = limits.initial_stream_window
+        self._most_small: int = small if small < _SMALL_PAUSE else _SMALL_PAUSE
+        self.size: int = 0
+        """Bytes."""
+        self._small: int = 0
 
-    def acknowledge_data(self, stream_id: int, count: int) -> None:
-        """The application consumed `count` octets (of DataReceived.flow_length): more may be read.
+    def add(self, size: int, is_joined: bool) -> None:
+        """Add a piece of content. A small piece costs more than its bytes, unless the application joins it to others
+        (`is_joined`)."""
+        self.size += size
+        if size < _SMALL and not is_joined:
+            self._small += _SMALL
 
-        A no-op on a request that is over. Raises LocalProtocolError for more octets than are unread.
-        """
-        if not self._is_open or stream_id != self._stream_id:
-            return
-        if count > self._unread or count < 0:
-            raise LocalProtocolError(f"stream {stream_id}: {count} octets consumed of {self._unread} unread")
-        self._unread -= count
-        if self._unread == 0:
-            self._small_unread = 0
-
-    # -- content that goes -------------------------------------------------------------------------------------
-
-    def _check_sending(self, stream_id: int) -> None:
-        """Raise where no content can be sent; each role knows its reasons."""
-        raise NotImplementedError
-
-    def _check_length(self, stream_id: int, size: int, end_stream: bool) -> None:
-        declared = self._send_length
-        if declared < 0 or self._bodiless:
-            return
-        sent = self._sent + size
-        if sent > declared:
-            raise LocalProtocolError(f"stream {stream_id}: {sent} octets for a content-length of {declared}")
-        if end_stream and sent < declared:
-            self.reset_stream(stream_id, errors.INTERNAL_ERROR)
-            raise LocalProtocolError(f"stream {stream_id}: {sent} octets for a content-length of {declared}: reset")
-
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> bool:
-        """Send a piece of content, and with `end_stream` the end of the message.
-
-        Returns True when it is accepted: what waits to be written is within `max_stream_send_buffer`. After False wait
-        for SendAccepted before sending more; a client does not get it when the response is complete before.
-
-        Raises StreamClosedError when the request is gone, LocalProtocolError when the message's head is not sent yet,
-        has ended, or when the octets do not match its content-length: too many are refused, too few end the connection,
-        so that no peer takes a short message for a whole one.
-        """
-        self._check_sending(stream_id)
-        size = octets_of(data)
-        if self._bodiless:
-            size = 0
-        else:
-            self._check_length(stream_id, size, end_stream)
-        out = self._out
-        if self._is_chunked:
-            if size:
-                start = b"%x\r\n" % size
-                out.append(start)
-                out.append(data)
-                ending = b"\r\n0\r\n\r\n" if end_stream else b"\r\n"
-                out.append(ending)
-                self._out_size += len(start) + size + len(ending)
-            elif end_stream:
-                self._write(b"0\r\n\r\n")
-        elif size:
-            out.append(data)
-            self._out_size += size
-        self._sent += size
-        self._end_queued = end_stream
-        return self._accepted()
-
-    def send_trailers(
-        self,
-        stream_id: int,
-        headers: Sequence[tuple[bytes, bytes]],
-        never_indexed: frozenset[bytes] | None = None,
-    ) -> bool:
-        """Send the trailer section, which ends the message (RFC 9112 §7.1.2). Returns and raises as `send_data` does.
-
-        Raises InvalidFieldError for a field that must not be sent. Where the content is not chunked (a length was
-        given, HTTP/1.0, no content at all) there is no place for trailers, and they are left out.
-        """
-        self._check_sending(stream_id)
-        if self._is_tunnel:
-            raise LocalProtocolError(f"stream {stream_id}: a tunnel has no trailers")
-        checked, _ = check_outgoing(fixed_fields(headers), self._drops)
-        self._check_length(stream_id, 0, True)
-        if self._is_chunked:
-            self._write(write_trailers(checked))
-        self._end_queued = True
-        return self._accepted()
-
-    def _accepted(self) -> bool:
-        """Tell whether what was sent counts as accepted, and finish the message when it was the last; if not, owe it a
-        SendAccepted."""
-        if not self._fits():
-            if not self._waiting:
-                self._waiting = True
-                self._stalled_at = self._stamp()
-                self._stalled_mark = self.octets_out
-                self._at_latest(self._now + self.limits.stalled_send_timeout_s)
+    def consume(self, size: int) -> bool:
+        """Remove bytes that the application consumed; return False, and do nothing, when they are not there."""
+        left = self.size - size
+        if left < 0 or size < 0:
             return False
-        if self._end_queued:
-            self._finish()
+        self.size = left
+        if left == 0:
+            self._small = 0
         return True
 
-    def _finish(self) -> None:
-        """Our message is accepted to its end; each role knows what follows."""
-        raise NotImplementedError
+    def clear(self) -> None:
+        """Forget all content: its message is over."""
+        self.size = 0
+        self._small = 0
 
-    # -- ends --------------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def reset_stream(self, stream_id: int, code: int) -> None:
-        """End a request before its time; each role has its own way."""
-
-    def close(self, code: int = errors.NO_ERROR, reason: str = "") -> None:
-        """End the connection now. Idempotent. A request that is open ends with a StreamReset event."""
-        self._end(code, "local", reason or errors.error_name(code), "RFC 9112 §9.6")
-
-    def _end(self, code: int, initiator: str, reason: str, section: str, cause: str = CLOSED) -> None:
-        """End the connection: the one place that does; each role has its own."""
-        raise NotImplementedError
+    def is_too_much(self) -> bool:
+        """Tell whether reading has to stop until the application has consumed more."""
+        return self.size >= self._most or self._small > self._most_small

@@ -73,13 +73,6 @@ class HTTP1RequestHead(RequestHead):
         self.upgrade_key = b""
         """The key of an upgrade to WebSocket, b"" for ordinary requests."""
 
-    def set_line(self, line: RequestLine) -> None:
-        """Take what the request line says."""
-        self.method: bytes = line.method
-        self.path: bytes = line.path
-        self.is_head = line.method == b"HEAD"
-        self.is_plain = self.keeps_alive and self.end_stream and not self.is_head and not self.is_http_1_0
-
     def with_line(self, line: RequestLine) -> HTTP1RequestHead:
         """Return the head of a request with the same fields and another line. Neither is an upgrade."""
         head = HTTP1RequestHead(self.headers)
@@ -93,8 +86,16 @@ class HTTP1RequestHead(RequestHead):
         head.is_chunked = self.is_chunked
         head.keeps_alive = self.keeps_alive
         head.is_http_1_0 = self.is_http_1_0
-        head.set_line(line)
+        _set_line(head, line)
         return head
+
+
+def _set_line(head: HTTP1RequestHead, line: RequestLine) -> None:
+    """Take what the request line says into a head whose fields are known."""
+    head.method = line.method
+    head.path = line.path
+    head.is_head = line.method == b"HEAD"
+    head.is_plain = head.keeps_alive and head.end_stream and not head.is_head and not head.is_http_1_0
 
 
 class RequestReader:
@@ -228,7 +229,7 @@ class RequestReader:
         self._examine(head, pairs, line.authority, upgrade, drop_underscore_fields and fields.find(b"_") >= 0)
         if names is not None and not names.covers(head.authority):
             raise MessageFault(421, "an authority that is not this server's", "RFC 9110 §7.4")
-        head.set_line(line)
+        _set_line(head, line)
         if line.method == b"CONNECT":
             raise MessageFault(501, "CONNECT is not served", "RFC 9110 §9.3.6")
         if self._websockets and upgrade.is_wanted(line.method, line.is_http_1_0):

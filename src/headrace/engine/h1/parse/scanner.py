@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.parse.field_lines import BARE
 from headrace.engine.h1.parse.memory import REMEMBERED_SIZE
-
-if TYPE_CHECKING:
-    from mypy_extensions import i64
 
 TooLong = tuple[int, str, str, str]
 """The arguments of the MessageFault for a head beyond a limit."""
@@ -41,15 +36,12 @@ class HeadScanner:
         with it.
         """
         last = self._last
-        size: i64 = len(last)
-        total: i64 = len(data)
-        if size == 0 or total - start < size:
+        if not last or not (data == last if start == 0 and len(data) == len(last) else data.startswith(last, start)):
             return 0
-        if (data == last) if size == total else data.startswith(last, start):
+        if self._scanned > 0:
             self._scanned = 0
             self._line_end = -1
-            return size
-        return 0
+        return len(last)
 
     def find_end(self, data: bytes, start: int) -> int:
         """Return the position behind the head that begins at `start`, -1 while it is not whole.
