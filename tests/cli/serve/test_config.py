@@ -6,13 +6,14 @@ import re
 import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headrace.engine.limits import Limits
 from headrace.server.settings.config import Bind, Config, ConfigError
 from headrace.server.settings.sources import Loaded, load_config
-from headrace.server.settings.table import BY_NAME, SETTINGS
+from headrace.server.settings.table import _LIMITS, BY_NAME, SETTINGS
 
 
 def written(path: Path, text: str) -> Path:
@@ -54,8 +55,22 @@ def test_addresses_given_higher_up_replace_those_below(tmp_path: Path) -> None:
     assert [str(each) for each in load_config({"bind": ("127.0.0.1:4",)}, {}, file).config.binds] == ["127.0.0.1:4"]
 
 
+def test_every_limit_of_the_engine_has_its_line_in_the_table() -> None:
+    limits, table = {each.name for each in fields(Limits)}, set(_LIMITS)
+    assert table >= limits, f"give {limits - table} a line in _LIMITS of server/settings/table.py, with kind and help"
+    assert table <= limits, f"_LIMITS of server/settings/table.py has {table - limits}, which Limits has not"
+
+
+@pytest.mark.parametrize("limit", fields(Limits), ids=lambda limit: limit.name)
+def test_the_kind_of_a_limit_is_that_of_its_values(limit: Any) -> None:
+    kind = BY_NAME[limit.name].kind
+    assert kind in (("seconds", "rate") if isinstance(limit.default, float) else ("bytes", "count"))
+    assert (kind == "seconds") == limit.name.endswith("_s")
+    if kind == "count":
+        assert not limit.name.endswith(("_size", "_window", "_buffer")), "its name says that it counts bytes"
+
+
 def test_every_limit_of_the_engine_can_be_set_by_its_name() -> None:
-    assert {each.name for each in fields(Limits)} <= set(BY_NAME)
     for each in fields(Limits):
         default = getattr(Config().limits, each.name)
         raised = min(default + 1, 4096) if each.name == "header_table_size" else default + 1
