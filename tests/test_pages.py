@@ -8,6 +8,8 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
+from typing import Any
 
 import pytest
 
@@ -51,6 +53,65 @@ def test_the_engine_is_embedded_as_the_page_says(capsys: pytest.CaptureFixture[s
     for each in blocks(ROOT / "docs/how-to/embed-the-engine.md"):
         exec(compile(each.text, str(each.page), "exec"), names)
     assert capsys.readouterr().out == "200: You asked for /fish\n"
+
+
+class EngineOnTape:
+    """An engine for `carry` of that page: it has `output`, then ends; `calls` are those of engine and socket."""
+
+    input_pending = False
+    deadline = float("inf")
+
+    def __init__(self, **state: Any) -> None:
+        self.calls: list[str] = []
+        self.closed = self.aborted = self.read_paused = False
+        self.output = [b"piece"]
+        self.__dict__.update(state)
+
+    def take_output(self, now: float) -> bytes:
+        return self.output.pop() if self.output else b""
+
+    def take_events(self) -> list[object]:
+        return []
+
+    def _end(self, *args: object) -> list[object]:
+        self.closed = True
+        return []
+
+    receive_data = receive_eof = receive_failure = handle_deadline = _end
+
+    def __getattr__(self, name: str) -> Any:  # the methods of the socket
+        def call(*args: Any) -> bytes:
+            self.calls.append(" ".join(map(str, (name, *args[:2]))))
+            return b""
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("state", "calls"),
+    [
+        ({}, ["settimeout 60.0", "sendall b'piece'", "settimeout None", "recv 65536", "close"]),
+        ({"read_paused": True}, ["settimeout 60.0", "sendall b'piece'", "close"]),
+        ({"aborted": True, "read_paused": True},
+         ["settimeout 60.0", "sendall b'piece'", f"setsockopt {SOL_SOCKET} {SO_LINGER}", "close"]),
+    ],
+    ids=["a read", "paused", "aborted"],
+)  # fmt: skip
+def test_the_loop_of_the_page_obeys_its_rules(state: dict[str, Any], calls: list[str]) -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    for each in blocks(ROOT / "docs/how-to/embed-the-engine.md"):
+        exec(compile(each.text, str(each.page), "exec"), names)
+    engine = EngineOnTape(**state)
+    names["carry"](engine, engine, print)
+    assert engine.calls == calls
+
+
+def test_the_modules_of_the_engines_api_page_are_those_that_the_package_names() -> None:
+    documented = re.findall(
+        r"^::: headrace\.engine\.(\w+)", (ROOT / "docs/reference/api/engine.md").read_text("utf-8"), re.M
+    )
+    named = re.findall(r"`(?:headrace\.engine)?\.(\w+)`", headrace.__doc__ or "")
+    assert set(documented) | {"limits"} == set(named)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

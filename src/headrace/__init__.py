@@ -1,7 +1,8 @@
-"""HTTP/2 for Python: the public names, grouped by module.
+"""HTTP/2, HTTP/1.1 and WebSocket for Python: the public names, grouped by module.
 
-Import the protocol engine from its modules: `headrace.engine.h2`, `.events`, `.errors`, `.limits`; your own tests can
-use `headrace.testing`. Names in neither of them may change without notice.
+Import the protocol engine from its modules: `headrace.engine.h2`, `.h1`, `.contract`, `.detection`, `.events`,
+`.errors` and `.limits`. Its public classes are those of its API page (docs/reference/api/engine.md). Your own tests can
+use `headrace.testing`. CONTRIBUTING.md, "Deprecation", lists all that is public; other names may change without notice.
 """
 
 from importlib import import_module
