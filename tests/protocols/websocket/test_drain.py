@@ -116,3 +116,22 @@ def test_a_stream_is_told_nothing_and_cut_off_at_the_end(run: Run, wire: Wire, i
             assert ends == ["cancelled"]
 
     run(main())
+
+
+def test_a_message_that_waits_when_the_drain_begins_is_not_sent(run: Run, wire: Wire) -> None:
+    bus = LocalBus()
+
+    async def app(request: Request) -> EventStream:
+        return EventStream(topics=["news"], bus=bus)
+
+    async def main() -> None:
+        async with wire.serving(app) as server, wire.peer(server) as peer:
+            number = await peer.open("/")
+            await peer.started(number)
+            assert bus.publish("news", "late") == 1
+            server.begin_drain()
+            answer = await peer.over(number)
+            assert (bytes(answer.body), answer.ended, answer.reset) == (b"", True, None)
+            await server.wait_closed()
+
+    run(main())
