@@ -19,11 +19,11 @@ class TimedEngine:
     """Base of the connections; `now` is the owner's clock in seconds. `contract` describes the public attributes."""
 
     def __init__(self, now: float) -> None:
-        self.closed = False
-        self.aborted = False
+        self.closed: bool = False
+        self.aborted: bool = False
         self.deadline: float = NEVER
         self.turns: Turns | None = None
-        self.work = -1
+        self.work: int = -1
         self.drop_underscore_fields = False
         self.server_names: ServerNames | None = None
         self.held_fields: list[Any] = []

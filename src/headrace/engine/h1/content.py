@@ -24,7 +24,7 @@ class ContentReader:
         self._limits = limits
         self._left: int = 0
         self._chunks: ChunkedDecoder | None = None
-        self.is_complete = False
+        self.is_complete: bool = False
         """The last of the content has come."""
         self.trailers: Pairs | None = None
         """The trailer section of content that is complete, None when it has none."""

@@ -32,7 +32,7 @@ class Phases:
     """Since when no request is open, a head has come in part, and the rest of a request is read and forgotten."""
 
     def __init__(self, now: float) -> None:
-        self.idle_since = now
+        self.idle_since: float = now
         self.head_since: float = NEVER
         self.discard_since: float = NEVER
 
@@ -77,7 +77,7 @@ class StallWatch:
         self._timeout = timeout
         self._since: float = NEVER
         self._mark: int = 0
-        self.is_on = False
+        self.is_on: bool = False
         """Output is waited for to be taken."""
 
     def begin(self, now: float, taken: int) -> None:

@@ -13,7 +13,7 @@ class Input:
     """The input of one connection."""
 
     def __init__(self) -> None:
-        self.data = b""
+        self.data: bytes = b""
         """All that is here, with bytes before `position` that were read."""
         self.position: int = 0
         self.received: int = 0

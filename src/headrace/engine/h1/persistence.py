@@ -18,9 +18,9 @@ class Persistence:
     """
 
     def __init__(self) -> None:
-        self.closes = True
+        self.closes: bool = True
         """The connection ends with the response that is open, or was the last one."""
-        self.is_draining = False
+        self.is_draining: bool = False
         self.drain_due: float = NEVER
         """When a drain cuts off what is left."""
 

@@ -34,7 +34,7 @@ class ResponseWriter:
         self._out = out
         self._content = content
         self._persistence = persistence
-        self.heads = Heads()
+        self.heads: Heads = Heads()
 
     def write_whole(self, request: OpenRequest, status: int, headers: Fields, body: bytes) -> None:
         """Write a response in one go. Raises InvalidFieldError, and LocalProtocolError for another content-length than

@@ -43,7 +43,7 @@ class Settings:
     """The values in force for one side, from the defaults of RFC 9113 §6.5.2 on. A frame changes what it names only."""
 
     def __init__(self) -> None:
-        self.received = False
+        self.received: bool = False
         """The first SETTINGS have come, and all of their entries count."""
         self.header_table_size: int = DEFAULT_TABLE_SIZE
         self.enable_push: int = 1

@@ -30,12 +30,12 @@ class Assembly:
     def __init__(self) -> None:
         self.opcode: int = 0
         """TEXT or BINARY; 0 between messages."""
-        self.is_inflated = False
-        self.is_last = False
+        self.is_inflated: bool = False
+        self.is_last: bool = False
         """True once its last frame is there."""
         self.size: int = 0
         """The bytes that count against the limit of a message."""
-        self.parts = bytearray()
+        self.parts: bytearray = bytearray()
         """Its content so far, inflated."""
         self.checked: int = 0
         """Bytes of an incomplete frame's payload that were found to be UTF-8 already."""

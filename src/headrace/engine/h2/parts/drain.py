@@ -20,13 +20,13 @@ class Drain:
     """How far the end of a connection has come, whichever side began it."""
 
     def __init__(self) -> None:
-        self.has_begun = False
+        self.has_begun: bool = False
         """We have sent the first GOAWAY."""
-        self.goaway_received = False
+        self.goaway_received: bool = False
         """The peer has sent GOAWAY: no new streams."""
         self.refuse_above: int = MAX_STREAM_ID
         """Streams of the peer above this are refused."""
-        self.ends_when_empty = False
+        self.ends_when_empty: bool = False
         """The connection ends with its last stream."""
         self._ping_due: float = NEVER
         self._due: float = NEVER

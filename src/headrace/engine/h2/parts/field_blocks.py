@@ -31,7 +31,7 @@ class FieldBlocks:
         self._limits = limits
         self._decoder = Decoder(4_096, limits.max_field_section_size, limits.max_fields)
         self.stream_id: int = 0
-        self.end_stream = False
+        self.end_stream: bool = False
         self.due: float = NEVER
         """When the block that is coming has to be whole."""
         self.size: int = 0

@@ -25,7 +25,7 @@ class FrameReader:
     """Input that is not read yet, and the frame that was read last."""
 
     def __init__(self, has_preface: bool) -> None:
-        self.data = b""
+        self.data: bytes = b""
         """The input that the offsets of the last frame belong to."""
         self.flags: i64 = 0
         self.stream_id: i64 = 0

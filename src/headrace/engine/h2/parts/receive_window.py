@@ -71,7 +71,7 @@ class ReceiveWindows:
     """The connection's window, and the size that the windows of its streams have: large, or small for a while."""
 
     def __init__(self, limits: Limits) -> None:
-        self.connection = ReceiveWindow()
+        self.connection: ReceiveWindow = ReceiveWindow()
         self.connection_size: i64 = limits.initial_connection_window
         self.max_unread: i64 = limits.max_unread
         self.in_force: i64 = DEFAULT_WINDOW
