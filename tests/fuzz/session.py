@@ -6,7 +6,8 @@ its public interface alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 from headrace.engine import events as ev
@@ -16,8 +17,38 @@ from headrace.engine.limits import Limits
 from tests.fuzz.meter import Meter
 from tests.fuzz.source import Source, pieces
 
+
+@dataclass
+class AppMessage:
+    """A request and its response, as the application sees them."""
+
+    stream_id: int
+    _: KW_ONLY
+    head_sent: bool = False
+    ended: bool = False
+    blocked: bool = False
+    over: bool = False
+    peer_ended: bool = False
+    sent: int = 0
+    unread: int = 0
+    got: int = 0
+    length: int = -1
+    heads: list[Any] = field(default_factory=list)
+
+
 WAITS = (0.0, 0.005, 0.5, 1.0, 5.0, 10.0, 31.0, 61.0, 76.0, 301.0)
 MOST_ROUNDS = 400
+
+
+def request_from(
+    source: Source, methods: Sequence[bytes], fields: Sequence[tuple[bytes, bytes]]
+) -> tuple[bytes, bool, list[tuple[bytes, bytes]], int, bytes | None]:
+    """Draw what a client's request has in both protocols: method, end, fields, length and protocol."""
+    method = source.pick(methods)
+    end = source.flag()
+    chosen = [source.pick(fields) for _ in range(source.below(3))]
+    length = source.pick((-1, -1, 0, 5, 1_000))
+    return method, end, chosen, length, b"websocket" if source.flag(5) else None
 
 
 class Session:

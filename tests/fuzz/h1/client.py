@@ -8,8 +8,9 @@ from headrace.engine import events as ev
 from headrace.engine.h1 import H1ClientConnection
 
 from tests.differential.test_h1_against_h11 import by_h11
-from tests.fuzz.h1.session import FIELDS, MOST_CONTENT, SIZES, AppMessage, Session
+from tests.fuzz.h1.session import FIELDS, MOST_CONTENT, SIZES, H1Message, Session
 from tests.fuzz.pattern import pattern
+from tests.fuzz.session import request_from
 from tests.fuzz.source import Source
 
 METHODS = (b"GET", b"POST", b"HEAD", b"PUT", b"CONNECT")
@@ -41,11 +42,7 @@ class ClientSession(Session):
     def app_request(self) -> None:
         """A request, of those that may be sent and of others."""
         source = self.source
-        method = source.pick(METHODS)
-        end = source.flag()
-        fields = [source.pick(FIELDS) for _ in range(source.below(3))]
-        length = source.pick((-1, -1, 0, 5, 1_000))
-        protocol = b"websocket" if source.flag(5) else None
+        method, end, fields, length, protocol = request_from(source, METHODS, FIELDS)
         scheme, path = (b"http", source.pick((b"/", b"/a?b", b"/ ", b"http://a.example/")))
         authority = source.pick((b"a.example", b"a.example:81", b""))
         if method == b"CONNECT" and not protocol:
@@ -67,7 +64,7 @@ class ClientSession(Session):
         assert self.app is None or self.app.over
         asked = (b"GET" if protocol else method, authority if method == b"CONNECT" and not protocol else path, protocol)
         ended = end or protocol is not None or (method == b"CONNECT" and not protocol)
-        self.app = AppMessage(stream_id, asked, head_sent=True, ended=ended, length=length)
+        self.app = H1Message(stream_id, asked, head_sent=True, ended=ended, length=length)
         self.messages.append(self.app)
         self.answered = self.complete = False
         self.content_sent = self.left = 0

@@ -8,7 +8,7 @@ from typing import Any
 from headrace.engine import events as ev
 from headrace.engine.h1 import H1ServerConnection
 
-from tests.fuzz.h1.session import FIELDS, MOST_CONTENT, SIZES, AppMessage, Session
+from tests.fuzz.h1.session import FIELDS, MOST_CONTENT, SIZES, H1Message, Session
 from tests.fuzz.pattern import pattern
 from tests.fuzz.source import Source
 from tests.support.h1_rig import Response, read_responses
@@ -47,8 +47,8 @@ class ServerSession(Session):
         self.conn.set_default_fields(((b"server", b"fuzz"),))
         self.deadline = self.conn.deadline
         self.asked: list[Asked] = []
-        self.expected: list[tuple[AppMessage, int, list[tuple[bytes, bytes]]]] = []
-        self.tunnel: AppMessage | None = None
+        self.expected: list[tuple[H1Message, int, list[tuple[bytes, bytes]]]] = []
+        self.tunnel: H1Message | None = None
         self.refused = False
 
     # -- the client --------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class ServerSession(Session):
         asked = self.asked[number] if self.lawful else None
         if self.app is not None:
             self.app.over = True
-        self.app = AppMessage(event.stream_id, asked, peer_ended=event.end_stream)
+        self.app = H1Message(event.stream_id, asked, peer_ended=event.end_stream)
         self.messages.append(self.app)
         assert event.stream_id == 2 * number + 1
         if asked is not None:
@@ -166,7 +166,7 @@ class ServerSession(Session):
 
     # -- the application ---------------------------------------------------------------------------------------
 
-    def began(self, app: AppMessage, result: bool | None, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+    def began(self, app: H1Message, result: bool | None, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         """Book the head of a response."""
         if result is not None:
             self.expected.append((app, status, fields))

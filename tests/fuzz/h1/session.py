@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from headrace.engine import events as ev
@@ -33,21 +33,10 @@ MOST_CONTENT = 500_000
 
 
 @dataclass
-class AppMessage:
-    """A request and its response, as the application sees them."""
+class H1Message(session.AppMessage):
+    """One of HTTP/1.1, with the request as it was meant."""
 
-    stream_id: int
     asked: Any
-    head_sent: bool = False
-    ended: bool = False
-    blocked: bool = False
-    over: bool = False
-    peer_ended: bool = False
-    sent: int = 0
-    unread: int = 0
-    got: int = 0
-    length: int = -1
-    heads: list[tuple[int, list[tuple[bytes, bytes]]]] = field(default_factory=list)
 
 
 def limits_from(source: Source, turn: int) -> tuple[Limits, bool]:
@@ -80,8 +69,8 @@ class Session(session.Session):
         self.lawful = True
         self.asking = False  # a client's request goes out, and has no name yet
         self.content = b""  # of the story, as cuts of the input do not cut it
-        self.app: AppMessage | None = None
-        self.messages: list[AppMessage] = []
+        self.app: H1Message | None = None
+        self.messages: list[H1Message] = []
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -137,7 +126,7 @@ class Session(session.Session):
 
     # -- the application ---------------------------------------------------------------------------------------
 
-    def some_app(self) -> AppMessage | None:
+    def some_app(self) -> H1Message | None:
         """The request that is open, or was the last one."""
         return self.app
 
@@ -149,7 +138,7 @@ class Session(session.Session):
         if app is not None and not app.blocked and self.moved < MOST_CONTENT:
             self.sent(app, self.attempt(self.conn.send_data, app.stream_id, pattern(app.sent, size), end), size, end)
 
-    def sent(self, app: AppMessage, accepted: bool | None, size: int, end: bool) -> None:
+    def sent(self, app: H1Message, accepted: bool | None, size: int, end: bool) -> None:
         """Book what the application has sent."""
         if accepted is None:
             return

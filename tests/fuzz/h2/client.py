@@ -10,6 +10,7 @@ from headrace.engine.h2 import ClientConnection
 from tests.fuzz.h2.ledger import MAX_WINDOW, StreamBook
 from tests.fuzz.h2.peer import PeerSession
 from tests.fuzz.h2.session import FIELDS, AppStream
+from tests.fuzz.session import request_from
 from tests.fuzz.source import Source
 from tests.support import wire
 
@@ -42,11 +43,7 @@ class ClientSession(PeerSession):
     def app_request(self) -> None:
         """A request, of those that may be sent and of others."""
         source = self.source
-        method = source.pick(METHODS)
-        end = source.flag()
-        fields = [source.pick(FIELDS) for _ in range(source.below(3))]
-        length = source.pick((-1, -1, 0, 5, 1_000))
-        protocol = b"websocket" if source.flag(5) else None
+        method, end, fields, length, protocol = request_from(source, METHODS, FIELDS)
         tunnel = method == b"CONNECT"
         scheme, path = (b"", b"") if tunnel and not protocol else (b"https", source.pick((b"/", b"/a?b", b"/ ", b"*")))
         authority = b"a.example:443" if tunnel else b"a.example"

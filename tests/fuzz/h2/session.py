@@ -6,7 +6,7 @@ and the application all that the peer sends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import hpack
@@ -33,22 +33,11 @@ MOST_CONTENT = 700_000  # that a session moves in each direction: more would onl
 
 
 @dataclass
-class AppStream:
-    """One stream, as the application sees it."""
+class AppStream(session.AppMessage):
+    """One of HTTP/2: a stream, with the page that the ledger has for it."""
 
-    stream_id: int
     book: StreamBook
-    head_sent: bool = False
-    ended: bool = False
-    blocked: bool = False
-    over: bool = False
     reset: bool = False
-    peer_ended: bool = False
-    sent: int = 0
-    unread: int = 0
-    got: int = 0
-    length: int = -1
-    heads: list[Any] = field(default_factory=list)
 
 
 def limits_from(source: Source, turn: int) -> tuple[Limits, bool]:

@@ -122,13 +122,3 @@ class StdoutSink:
             await writable
         finally:
             loop.remove_writer(self._fd)
-
-
-class DiscardSink:
-    """A sink for content that is not needed."""
-
-    async def write(self, data: bytes) -> None:
-        """See Sink."""
-
-    def close(self) -> None:
-        """See Sink."""
