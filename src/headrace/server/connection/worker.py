@@ -14,7 +14,10 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+IS_EAGER: Final = sys.version_info >= (3, 12)
+"""True if a task can run at once."""
 
 if sys.version_info >= (3, 12):
 

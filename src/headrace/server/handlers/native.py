@@ -53,8 +53,9 @@ class NativeExchange(RequestExchange):
                         accepted = driver.engine.send_response(self.stream_id, response.status, headers, body)
                 except StreamClosedError as error:
                     raise self.disconnected(error) from None
-                self.status = response.status
-                self.sent = len(body)
+                if self.is_observed:
+                    self.status = response.status
+                    self.sent = len(body)
                 self.progress = COMPLETE
                 if self.inbox is not None:
                     self.inbox.wake()

@@ -52,6 +52,7 @@ class Observed(ServerExchange):
     """A request whose start, end and failures are reported to `telemetry`."""
 
     telemetry: Observer
+    is_observed = True
 
     received: int = 0
     """Bytes of content that have come."""
