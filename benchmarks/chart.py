@@ -1,6 +1,6 @@
 """The chart: a panel a scenario, a bar a server, written as SVG without help.
 
-Each panel has its own scale, since a request of 13 octets and one of a megabyte have no common one.
+Each panel has its own scale, since a request of 13 bytes and one of a megabyte have no common one.
 """
 
 from __future__ import annotations

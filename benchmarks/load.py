@@ -38,10 +38,8 @@ def fault_of(course: Course, running: Running, scenario: Scenario) -> str:
     found, data = read(text), DATA.search(text)
     if found.fault:
         return found.fault
-    octets = int(data[1]) if data else 0
-    return (
-        "" if octets == CHECKED * scenario.body else f"{octets} octets in {CHECKED} answers, not {scenario.body} each"
-    )
+    raw = int(data[1]) if data else 0
+    return "" if raw == CHECKED * scenario.body else f"{raw} bytes in {CHECKED} answers, not {scenario.body} each"
 
 
 def h2load(course: Course, running: Running, scenario: Scenario, amount: list[str], *, single: bool = False) -> str:

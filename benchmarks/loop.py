@@ -60,10 +60,10 @@ class Subscribers:
             if time.monotonic() > end:
                 raise RuntimeError(f"{got} of {expected} messages came")
             for key, _ in ready:
-                octets = key.fileobj.recv(262_144)  # type: ignore[union-attr]
-                if not octets:
+                data = key.fileobj.recv(262_144)  # type: ignore[union-attr]
+                if not data:
                     raise RuntimeError("the server closed a connection")
-                got += octets.count(MARK)
+                got += data.count(MARK)
         if got > expected:
             raise RuntimeError(f"{got} messages came, {expected} were sent")
 

@@ -29,7 +29,7 @@ class Idle:
 
     name: str
     connections: int
-    octets_each: float
+    bytes_each: float
     fault: str = ""
 
 
@@ -48,7 +48,7 @@ def measure(course: Course, contenders: list[Contender], connections: int) -> li
             for server in up:
                 idle = measure_one(server, connections)
                 found.append(idle)
-                text = idle.fault or f"{idle.octets_each / 1024:8.1f} KiB a connection, at {idle.connections}"
+                text = idle.fault or f"{idle.bytes_each / 1024:8.1f} KiB a connection, at {idle.connections}"
                 print(f"{'idle memory':15} {idle.name:16} {text}", flush=True)
     return found
 
@@ -93,7 +93,7 @@ def connect(port: int) -> socket.socket:
 
 
 def resident(pid: int) -> int:
-    """Resident octets of a process and its children, as Linux tells them."""
+    """Resident bytes of a process and its children, as Linux tells them."""
     total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return total + sum(resident(int(child)) for child in children)

@@ -63,8 +63,7 @@ def page(facts: Facts, scenarios: Sequence[Scenario], results: Results, idle: Se
     if idle:
         lines += ["## Memory of an idle connection", "", "| server | KiB a connection | connections |", "|---|---|---|"]
         lines += [
-            f"| {each.name} | {each.fault or f'{each.octets_each / 1024:.1f}'} | {each.connections:,} |"
-            for each in idle
+            f"| {each.name} | {each.fault or f'{each.bytes_each / 1024:.1f}'} | {each.connections:,} |" for each in idle
         ]
         lines += [
             "",
@@ -171,5 +170,5 @@ def as_data(facts: Facts, results: Results, idle: Sequence[Idle]) -> dict[str, o
             }
             for scenario, row in results.items()
         },
-        "idle": {each.name: {"octets_each": each.octets_each, "fault": each.fault} for each in idle},
+        "idle": {each.name: {"bytes_each": each.bytes_each, "fault": each.fault} for each in idle},
     }

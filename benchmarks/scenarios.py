@@ -29,7 +29,7 @@ class Scenario:
     streams: int
     """Requests that each client keeps open at once."""
     body: int
-    """Octets that every answer must have, so that nobody wins by answering wrong."""
+    """Bytes that every answer must have, so that nobody wins by answering wrong."""
     path: str = "/"
     upload: int = 0
     options: tuple[str, ...] = ()
@@ -76,17 +76,17 @@ def varied(name: str, *, tls: bool = False) -> Scenario:
 
 
 SCENARIOS: Final = (
-    Scenario("hello-m1", "13 octets, 8 connections, one request at a time", 8, 1, 13, static=True),
-    Scenario("hello-m10", "13 octets, 8 connections with 10 streams", 8, 10, 13, static=True),
-    Scenario("hello-m100", "13 octets, 8 connections with 100 streams", 8, 100, 13, static=True),
+    Scenario("hello-m1", "13 bytes, 8 connections, one request at a time", 8, 1, 13, static=True),
+    Scenario("hello-m10", "13 bytes, 8 connections with 10 streams", 8, 10, 13, static=True),
+    Scenario("hello-m100", "13 bytes, 8 connections with 100 streams", 8, 100, 13, static=True),
     varied("varied"),
     Scenario("echo-1k", "1 KiB sent, read and sent back", 8, 10, 1024, path="/echo", upload=1024),
     Scenario("down-64k", "64 KiB in one body", 4, 10, 65_536, path="/64k", options=LARGE_WINDOWS, static=True),
     Scenario("down-1m", "1 MiB in one body", 4, 8, 1_048_576, path="/1m", options=LARGE_WINDOWS, static=True),
     Scenario("up-1m", "1 MiB uploaded and counted", 4, 8, 7, path="/upload", upload=1_048_576),
-    Scenario("stream-50", "50 pieces of 100 octets, each sent by itself", 8, 10, 5_000, path="/stream"),
-    Scenario("h1-hello", "HTTP/1.1: 13 octets, 64 connections, one request at a time", 64, 1, 13, protocol="h1"),
-    Scenario("h1-pipelined", "HTTP/1.1: 13 octets, 64 connections, 16 requests pipelined", 64, 16, 13, protocol="h1"),
+    Scenario("stream-50", "50 pieces of 100 bytes, each sent by itself", 8, 10, 5_000, path="/stream"),
+    Scenario("h1-hello", "HTTP/1.1: 13 bytes, 64 connections, one request at a time", 64, 1, 13, protocol="h1"),
+    Scenario("h1-pipelined", "HTTP/1.1: 13 bytes, 64 connections, 16 requests pipelined", 64, 16, 13, protocol="h1"),
     Scenario("h1-echo-1k", "HTTP/1.1: 1 KiB sent, read and sent back", 64, 1, 1024, "/echo", 1024, protocol="h1"),
     Scenario("h1-down-64k", "HTTP/1.1: 64 KiB in one body", 16, 1, 65_536, "/64k", protocol="h1"),
     Scenario("tls-hello-m1", "hello-m1 over TLS", 8, 1, 13, tls=True, static=True),

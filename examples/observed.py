@@ -30,7 +30,7 @@ async def app(request: Request) -> Response:
     if request.path == "/metrics":
         return await figures.handler(request)
     if request.path == "/slow":
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.3)
     return Response.text(f"You are request {request.request_id}\n")
 
 
@@ -39,7 +39,7 @@ async def main(port: int, stop: asyncio.Event) -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(RequestIdFilter())
     config = Config(bind=f"127.0.0.1:{port}", request_id_header="x-request-id")
-    async with Server(app, config, telemetry=[figures, SlowRequests(0.01)]):
+    async with Server(app, config, telemetry=[figures, SlowRequests(0.2)]):
         await stop.wait()
 
 

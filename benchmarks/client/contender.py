@@ -160,7 +160,7 @@ async def measure(name: str, scenario: str, url: str, seconds: float, most: int)
 
 
 def resident() -> int:
-    """Octets of memory that this process holds."""
+    """Bytes of memory that this process holds."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
 

@@ -101,26 +101,26 @@ def opened(**settings: Any) -> ServerConnection:
 
 
 def frames(loops: int) -> float:
-    octets = b"".join(ping_frame(b"%08d" % i, ack=True) for i in range(REQUESTS))
+    data = b"".join(ping_frame(b"%08d" % i, ack=True) for i in range(REQUESTS))
     spent = 0.0
     for _ in range(loops):
         server = opened()
         begin = time.perf_counter()
-        server.receive_data(octets, 0.0)
+        server.receive_data(data, 0.0)
         spent += time.perf_counter() - begin
     return spent
 
 
 def requests(sections: list[list[tuple[bytes, bytes]]]) -> Timed:
     encoded = blocks(sections)
-    octets = b"".join(headers_frame(2 * i + 1, block, end_stream=True) for i, block in enumerate(encoded))
+    data = b"".join(headers_frame(2 * i + 1, block, end_stream=True) for i, block in enumerate(encoded))
 
     def timed(loops: int) -> float:
         spent = 0.0
         for _ in range(loops):
             server = opened()
             begin = time.perf_counter()
-            for event in server.receive_data(octets, 0.0):
+            for event in server.receive_data(data, 0.0):
                 server.send_response(event.stream_id, 200, RESPONSE, b"Hello, World!")
             server.take_output()
             spent += time.perf_counter() - begin
@@ -132,13 +132,13 @@ def requests(sections: list[list[tuple[bytes, bytes]]]) -> Timed:
 def upload(loops: int) -> float:
     head = headers_frame(1, Encoder().encode(section(b"/")), end_stream=False)
     pieces = [BODY[i : i + FRAME] for i in range(0, len(BODY), FRAME)]
-    octets = [data_frame(1, piece, end_stream=i == len(pieces) - 1) for i, piece in enumerate(pieces)]
+    data = [data_frame(1, piece, end_stream=i == len(pieces) - 1) for i, piece in enumerate(pieces)]
     spent = 0.0
     for _ in range(loops):
         server = opened()
         server.receive_data(head, 0.0)
         begin = time.perf_counter()
-        for each in octets:
+        for each in data:
             for event in server.receive_data(each, 0.0):
                 if isinstance(event, DataReceived):
                     server.acknowledge_data(1, event.flow_length)
@@ -181,8 +181,8 @@ def http1_requests(batches: list[bytes]) -> Timed:
         for _ in range(loops):
             server = H1ServerConnection(Limits(frames_per_turn=0))
             begin = time.perf_counter()
-            for octets in batches:
-                events = server.receive_data(octets, 0.0)
+            for data in batches:
+                events = server.receive_data(data, 0.0)
                 while events:
                     for event in events:
                         server.send_response(event.stream_id, 200, RESPONSE, b"Hello, World!")

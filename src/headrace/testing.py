@@ -67,18 +67,18 @@ class Frame(NamedTuple):
         raise ValueError(f"a {self.kind} frame has no error code")
 
 
-def split_frames(octets: bytes) -> Iterator[Frame]:
+def split_frames(data: bytes) -> Iterator[Frame]:
     """Yield the frames in bytes. Raises ValueError when the last frame is incomplete."""
-    octets = octets.removeprefix(PREFACE)
+    data = data.removeprefix(PREFACE)
     position = 0
-    while position < len(octets):
-        length = int.from_bytes(octets[position : position + 3], "big")
+    while position < len(data):
+        length = int.from_bytes(data[position : position + 3], "big")
         end = position + 9 + length
-        if end > len(octets):
-            raise ValueError(f"{len(octets) - position} bytes are left that are not a whole frame")
-        kind = octets[position + 3]
-        stream_id = int.from_bytes(octets[position + 5 : position + 9], "big") & 0x7FFFFFFF
-        yield Frame(_KINDS.get(kind, str(kind)), octets[position + 4], stream_id, octets[position + 9 : end])
+        if end > len(data):
+            raise ValueError(f"{len(data) - position} bytes are left that are not a whole frame")
+        kind = data[position + 3]
+        stream_id = int.from_bytes(data[position + 5 : position + 9], "big") & 0x7FFFFFFF
+        yield Frame(_KINDS.get(kind, str(kind)), data[position + 4], stream_id, data[position + 9 : end])
         position = end
 
 
@@ -145,9 +145,9 @@ class _UnderTest:
         self._encoder = Encoder()
         self._decoder = Decoder()
 
-    def feed(self, octets: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[Event]:
         """Let the connection receive bytes; return the engine's events."""
-        events = self.connection.receive_data(octets, self.clock.now)
+        events = self.connection.receive_data(data, self.clock.now)
         while self.connection.input_pending:
             events += self.connection.receive_data(b"", self.clock.now)
         return events
@@ -293,10 +293,10 @@ class ClientUnderTest(_UnderTest):
     ) -> list[Event]:
         """Let the client receive a response: HEADERS, and DATA when there is content; return the engine's events."""
         block = self.encode_response(status, headers)
-        octets = headers_frame(stream_id, block, end_stream=end_stream and not content)
+        data = headers_frame(stream_id, block, end_stream=end_stream and not content)
         if content:
-            octets += data_frame(stream_id, content, end_stream=end_stream)
-        return self.feed(octets)
+            data += data_frame(stream_id, content, end_stream=end_stream)
+        return self.feed(data)
 
 
 class H1ClientUnderTest:
@@ -324,9 +324,9 @@ class H1ClientUnderTest:
             method.encode(), b"http", authority.encode(), path.encode(), list(headers), end_stream=end_stream
         )
 
-    def feed(self, octets: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[Event]:
         """Let the client receive bytes; return the engine's events."""
-        events = self.connection.receive_data(octets, self.clock.now)
+        events = self.connection.receive_data(data, self.clock.now)
         while self.connection.input_pending:
             events += self.connection.receive_data(b"", self.clock.now)
         return events

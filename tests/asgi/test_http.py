@@ -156,8 +156,8 @@ def test_a_response_in_one_piece_is_one_write(run: Run) -> None:
             ids = [peer.open("/") for _ in range(5)]
             for each in ids:
                 await peer.over(each)
-            (octets,) = writes
-            assert octets.count(b"hello") == 5
+            (data,) = writes
+            assert data.count(b"hello") == 5
 
     run(main())
 
@@ -178,7 +178,7 @@ def test_a_stream_of_small_pieces_leaves_in_one_write(run: Run) -> None:
             writes = recorded_writes(server)
             for path in ("/", "/later"):
                 assert (await peer.get(path)).body == b"x" * 5000
-            assert [octets.count(b"x" * 100) for octets in writes if b"x" in octets] == [50, 50]
+            assert [data.count(b"x" * 100) for data in writes if b"x" in data] == [50, 50]
 
     run(main())
 
@@ -347,7 +347,7 @@ def test_what_an_application_gets_wrong_is_seen_by_its_client(
 
 
 def test_forms_that_the_specification_allows(run: Run) -> None:
-    """Pairs as lists, values left out, other octet types, a status that is an enum, fields that only HTTP/1 knows."""
+    """Pairs as lists, values left out, other byte types, a status that is an enum, fields that only HTTP/1 knows."""
     from http import HTTPStatus
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -22,7 +22,7 @@ from tests.support.serving import Run, port, serving
 pytestmark = pytest.mark.slow
 
 ROUND = 1_600
-MOST_OCTETS = 20_000  # allowed growth of a round; the smallest object for each request would be 50,000
+MOST_BYTES = 20_000  # allowed growth of a round; the smallest object for each request would be 50,000
 
 # A date of its own: heads are remembered, within limits, and a date that changes each second takes long to fill them.
 FIELDS = [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("set-cookie", "a=b")]
@@ -71,6 +71,6 @@ def test_memory_is_flat(run: Run, http1: bool) -> None:
             finally:
                 tracemalloc.stop()
             growth = [after - before for before, after in pairwise(sizes)]
-            assert min(growth) < MOST_OCTETS, growth
+            assert min(growth) < MOST_BYTES, growth
 
     run(main())

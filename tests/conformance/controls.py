@@ -41,7 +41,7 @@ def says_yes(peer: socket.socket) -> None:
 
 
 def read_exactly(peer: socket.socket, length: int) -> bytes:
-    """`length` octets, or b"" when the peer ends before them."""
+    """`length` bytes, or b"" when the peer ends before them."""
     got = bytearray()
     while len(got) < length:
         more = peer.recv(length - len(got))

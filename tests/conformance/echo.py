@@ -9,7 +9,7 @@ from headrace.server.handlers.response import Response
 from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.websocket.connection import WebSocket
 
-LARGEST = 64 * 1024 * 1024  # case 9.3.1 sends 4 MiB in 65,536 fragments, each of which is charged 256 octets more
+LARGEST = 64 * 1024 * 1024  # case 9.3.1 sends 4 MiB in 65,536 fragments, each of which is charged 256 bytes more
 
 
 async def echo(ws: WebSocket) -> None:

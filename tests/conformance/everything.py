@@ -80,7 +80,7 @@ async def looped(request: Request) -> LoopResponse:
 
 
 async def taken(request: Request) -> Response:
-    return Response.text(f"{len(await request.read(1_000_000))} octets")
+    return Response.text(f"{len(await request.read(1_000_000))} bytes")
 
 
 async def forbidden(request: Request) -> Response:

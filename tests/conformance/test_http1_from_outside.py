@@ -75,13 +75,13 @@ def exchange(port: int, first: bytes, rest: bytes = b"") -> tuple[int, bytes | N
         if rest:
             assert exchange(port, REQUEST)[0] == 200
             peer.sendall(rest)
-        octets = b""
-        while b"\r\n\r\n" not in octets:
+        data = b""
+        while b"\r\n\r\n" not in data:
             more = peer.recv(65_536)
             if not more:
                 return 0, None
-            octets += more
-        head, _, content = octets.partition(b"\r\n\r\n")
+            data += more
+        head, _, content = data.partition(b"\r\n\r\n")
         status = re.match(rb"HTTP/1\.1 (\d{3}) ", head)
         assert status is not None, head
         length = re.search(rb"\r\ncontent-length: (\d+)", head, re.I)

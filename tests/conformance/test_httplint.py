@@ -231,12 +231,12 @@ def test_what_the_engine_says_itself(folder: Path, name: str) -> None:
         async with serving(everything.app(folder), limits=limits) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
             writer.write(sent)
-            octets = await reader.read()
+            data = await reader.read()
             writer.close()
-            return octets
+            return data
 
-    octets = asyncio.run(asyncio.wait_for(main(), 60))
-    response = read_responses(octets, ended=True)[-1]
+    data = asyncio.run(asyncio.wait_for(main(), 60))
+    response = read_responses(data, ended=True)[-1]
     assert response.status == status
     method, path, _ = sent.split(b" ", 2)
     expects = (("expect", "much"),) if status == 417 else ()

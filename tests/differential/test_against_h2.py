@@ -26,7 +26,7 @@ def hyper(client_side: bool) -> Any:
 
 
 class Oracle:
-    """Carries octets between ours and h2 until both are silent, acknowledging DATA at once on both sides."""
+    """Carries bytes between ours and h2 until both are silent, acknowledging DATA at once on both sides."""
 
     def __init__(self, ours: Any, theirs: Any) -> None:
         self.ours = ours

@@ -1,4 +1,4 @@
-"""The pure build is the contract (decision 5): compiled and pure give the same events and the same octets of output."""
+"""The pure build is the contract (decision 5): compiled and pure give the same events and the same bytes of output."""
 
 from __future__ import annotations
 

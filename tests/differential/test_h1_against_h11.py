@@ -22,11 +22,11 @@ from tests.support.h1_rig import H1Rig, chunked, head, post
 Message = tuple[bytes, bytes, bytes, bool]
 
 
-def by_h11(octets: bytes) -> tuple[list[Message], bool | None]:
+def by_h11(raw: bytes) -> tuple[list[Message], bool | None]:
     """Requests as (method, target, content, whole), and whether h11 refused something; None: it was an empty line
     before a request, which RFC 9112 §2.2 asks a server to bear with."""
     conn = h11.Connection(h11.SERVER, max_incomplete_event_size=1_000_000)
-    conn.receive_data(octets)
+    conn.receive_data(raw)
     found: list[Message] = []
     while True:
         try:
@@ -49,9 +49,9 @@ def by_h11(octets: bytes) -> tuple[list[Message], bool | None]:
             return found, False
 
 
-def by_us(octets: bytes, cut: int) -> tuple[list[Message], bool]:
+def by_us(raw: bytes, cut: int) -> tuple[list[Message], bool]:
     rig = H1Rig(auto=True)
-    rig.feed(octets, cut)
+    rig.feed(raw, cut)
     found: list[Message] = []
     for event in rig.events:
         if event.kind == ev.REQUEST:
@@ -64,16 +64,16 @@ def by_us(octets: bytes, cut: int) -> tuple[list[Message], bool]:
     return found, bool(rig.of(ev.PeerFault))
 
 
-def compare(octets: bytes, cut: int = 0) -> None:
-    """Everything that we took for a whole request h11 does too, octet for octet."""
-    ours, we_refused = by_us(octets, cut)
-    theirs, they_refused = by_h11(octets)
+def compare(data: bytes, cut: int = 0) -> None:
+    """Everything that we took for a whole request h11 does too, byte for byte."""
+    ours, we_refused = by_us(data, cut)
+    theirs, they_refused = by_h11(data)
     whole = [message for message in ours if message[3]]
     if they_refused is None:
         whole = whole[: len(theirs)]
-    assert whole == theirs[: len(whole)], octets
+    assert whole == theirs[: len(whole)], data
     if not we_refused:
-        assert not they_refused or len(theirs) >= len(ours), octets
+        assert not they_refused or len(theirs) >= len(ours), data
 
 
 @given(seed=st.integers(0, 2**32), cut=st.sampled_from([0, 1, 5, 100]))
@@ -81,43 +81,43 @@ def compare(octets: bytes, cut: int = 0) -> None:
 def test_sound_requests(seed: int, cut: int) -> None:
     """Pipelines of sound requests: the same in both, and nothing refused."""
     rnd = random.Random(seed)
-    octets = pipeline(rnd)
-    ours, refused = by_us(octets, cut)
+    data = pipeline(rnd)
+    ours, refused = by_us(data, cut)
     assert not refused
-    assert (ours, False) == by_h11(octets)
+    assert (ours, False) == by_h11(data)
 
 
 @given(seed=st.integers(0, 2**32), cut=st.sampled_from([0, 1, 5]))
 @tries(500)
-def test_requests_with_octets_changed(seed: int, cut: int) -> None:
-    """Near to what is sound: an octet lost, doubled, changed, or a line moved."""
+def test_requests_with_bytes_changed(seed: int, cut: int) -> None:
+    """Near to what is sound: a byte lost, doubled, changed, or a line moved."""
     rnd = random.Random(seed)
-    octets = pipeline(rnd)
+    data = pipeline(rnd)
     for _ in range(rnd.randrange(1, 4)):
-        at = rnd.randrange(len(octets))
+        at = rnd.randrange(len(data))
         change = rnd.choice((b"", b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"0", b"\x00", b"\xff", rnd.randbytes(1)))
-        octets = octets[:at] + change + octets[at + rnd.randrange(3) :]
-    compare(octets, cut)
+        data = data[:at] + change + data[at + rnd.randrange(3) :]
+    compare(data, cut)
 
 
 def pipeline(rnd: random.Random) -> bytes:
-    octets = b""
+    data = b""
     for _ in range(rnd.randrange(1, 5)):
         lines = [b"%s: %s" % (rnd.choice((b"a", b"X-Y", b"Cookie")), rnd.choice((b"", b"v", b"a b", b"\xe9")))]
         kind = rnd.randrange(4)
         if kind == 0:
-            octets += head(*lines, request=b"GET /%d?q HTTP/1.1" % rnd.randrange(9))
+            data += head(*lines, request=b"GET /%d?q HTTP/1.1" % rnd.randrange(9))
         elif kind == 1:
-            octets += post(rnd.randbytes(rnd.randrange(50)), *lines)
+            data += post(rnd.randbytes(rnd.randrange(50)), *lines)
         elif kind == 2:
             content = b""
             for _ in range(rnd.randrange(4)):
                 piece = rnd.randbytes(rnd.randrange(1, 30))
                 content += b"%x%s\r\n" % (len(piece), rnd.choice((b"", b";a=b"))) + piece + b"\r\n"
-            octets += chunked(content + b"0\r\n" + rnd.choice((b"", b"t: v\r\n")) + b"\r\n", *lines)
+            data += chunked(content + b"0\r\n" + rnd.choice((b"", b"t: v\r\n")) + b"\r\n", *lines)
         else:
-            octets += head(b"Connection: close", request=b"HEAD /x HTTP/1.1")
-    return octets
+            data += head(b"Connection: close", request=b"HEAD /x HTTP/1.1")
+    return data
 
 
 @given(seed=st.integers(0, 2**32))
@@ -174,10 +174,10 @@ def answer(rig: H1Rig, stream_id: int, status: int, rnd: random.Random) -> bytes
 def read(client: Any, rig: H1Rig, rnd: random.Random) -> tuple[int, bytes]:
     status = 0
     body = b""
-    octets = rig.take(rnd.choice((7, 100, 262_144)))
+    raw = rig.take(rnd.choice((7, 100, 262_144)))
     step = rnd.choice((1, 10, 100_000))
-    for at in range(0, len(octets), step):
-        client.receive_data(octets[at : at + step])
+    for at in range(0, len(raw), step):
+        client.receive_data(raw[at : at + step])
         while True:
             event = client.next_event()
             if isinstance(event, h11.Response):

@@ -31,12 +31,12 @@ class Seen(NamedTuple):
     whole: bool
 
 
-def by_h11(octets: bytes, method: str) -> tuple[Seen, bool]:
+def by_h11(raw: bytes, method: str) -> tuple[Seen, bool]:
     """What h11 makes of a response that ends with its connection, and whether another request may follow."""
     conn: Any = h11.Connection(h11.CLIENT, max_incomplete_event_size=1_000_000)
     conn.send(h11.Request(method=method, target="/", headers=[("host", "a")]))
     conn.send(h11.EndOfMessage())
-    conn.receive_data(octets)
+    conn.receive_data(raw)
     interim: list[int] = []
     status = 0
     headers: list[tuple[bytes, bytes]] = []
@@ -66,10 +66,10 @@ def by_h11(octets: bytes, method: str) -> tuple[Seen, bool]:
             return Seen(interim, status, headers, content, [], False), False
 
 
-def by_us(octets: bytes, method: str, cut: int = 0) -> tuple[Seen, bool]:
+def by_us(data: bytes, method: str, cut: int = 0) -> tuple[Seen, bool]:
     rig = H1ClientRig()
     rig.send(method=method.encode())
-    rig.feed(octets, cut)
+    rig.feed(data, cut)
     again = bool(rig.conn.can_send_request)
     rig.eof()
     heads = rig.of(ev.ResponseReceived)
@@ -86,7 +86,7 @@ def by_us(octets: bytes, method: str, cut: int = 0) -> tuple[Seen, bool]:
 
 def response(rnd: random.Random, method: str) -> bytes:
     """A sound response of any shape."""
-    octets = b"".join(
+    data = b"".join(
         b"HTTP/1.1 %d X\r\n%s\r\n" % (rnd.choice((100, 102, 103)), rnd.choice((b"", b"Link: </a>\r\n")))
         for _ in range(rnd.choice((0, 0, 0, 1, 2)))
     )
@@ -110,7 +110,7 @@ def response(rnd: random.Random, method: str) -> bytes:
         version = b"HTTP/1.0"
     if method == "HEAD" or status in (204, 304):
         content = b""
-    return octets + b"\r\n".join([version + b" %d OK" % status, *lines, b"", b""]) + content
+    return data + b"\r\n".join([version + b" %d OK" % status, *lines, b"", b""]) + content
 
 
 @given(seed=st.integers(0, 2**32), cut=st.sampled_from([0, 1, 5, 100]))
@@ -119,32 +119,32 @@ def test_sound_responses(seed: int, cut: int) -> None:
     """The same head, content and trailers, and the same view of whether the connection goes on."""
     rnd = random.Random(seed)
     method = rnd.choice(("GET", "GET", "HEAD", "POST"))
-    octets = response(rnd, method)
-    ours = by_us(octets, method, cut)
+    data = response(rnd, method)
+    ours = by_us(data, method, cut)
     assert ours[0].whole
-    assert ours == by_h11(octets, method)
+    assert ours == by_h11(data, method)
 
 
 @given(seed=st.integers(0, 2**32), cut=st.sampled_from([0, 1, 5]))
 @tries(800)
-def test_responses_with_octets_changed(seed: int, cut: int) -> None:
+def test_responses_with_bytes_changed(seed: int, cut: int) -> None:
     """Near to what is sound, and cut off anywhere: what is whole to us is whole to h11, and the same."""
     rnd = random.Random(seed)
     method = rnd.choice(("GET", "HEAD"))
-    octets = response(rnd, method)
+    data = response(rnd, method)
     for _ in range(rnd.randrange(1, 4)):
-        at = rnd.randrange(len(octets))
+        at = rnd.randrange(len(data))
         change = rnd.choice((b"", b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"0", b"\x00", b"\xff", rnd.randbytes(1)))
-        octets = octets[:at] + change + octets[at + rnd.randrange(3) :]
+        data = data[:at] + change + data[at + rnd.randrange(3) :]
     if rnd.random() < 0.3:
-        octets = octets[: rnd.randrange(len(octets) + 1)]
-    ours, again = by_us(octets, method, cut)
-    theirs, they_again = by_h11(octets, method)
+        data = data[: rnd.randrange(len(data) + 1)]
+    ours, again = by_us(data, method, cut)
+    theirs, they_again = by_h11(data, method)
     if ours.whole:
-        assert ours == theirs, octets
+        assert ours == theirs, data
     else:
-        assert theirs.content.startswith(ours.content) or not theirs.whole, octets
-    assert they_again or not again or b"keep-alive" in octets, octets
+        assert theirs.content.startswith(ours.content) or not theirs.whole, data
+    assert they_again or not again or b"keep-alive" in data, data
 
 
 @given(seed=st.integers(0, 2**32))
@@ -162,7 +162,7 @@ def test_h11_reads_what_we_write(seed: int) -> None:
         length = len(content) if rnd.random() < 0.5 else -1
         end_stream = not pieces
         headers = [(b"accept", b"*/*")] if rnd.random() < 0.5 else [(b"x", b"%d" % n)]
-        rig.octets = b""
+        rig.output = b""
         stream_id = rig.conn.send_request(
             *(method, b"http", b"a", b"/%d?q" % n, headers),
             end_stream=end_stream,
@@ -176,7 +176,7 @@ def test_h11_reads_what_we_write(seed: int) -> None:
             else:
                 rig.conn.send_data(stream_id, b"", True)
         rig.take()
-        got = read(server, rig.octets, rnd)
+        got = read(server, rig.output, rnd)
         wanted = trailers if length < 0 and not end_stream else []
         assert got == (method, b"/%d?q" % n, content, wanted)
         answered = server.send(h11.Response(status_code=200, headers=[("content-length", "2")]))
@@ -187,12 +187,12 @@ def test_h11_reads_what_we_write(seed: int) -> None:
         server.start_next_cycle()
 
 
-def read(server: Any, octets: bytes, rnd: random.Random) -> tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]]]:
+def read(server: Any, raw: bytes, rnd: random.Random) -> tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]]]:
     method = target = content = b""
     trailers: list[tuple[bytes, bytes]] = []
     step = rnd.choice((1, 10, 100_000))
-    for at in range(0, len(octets), step):
-        server.receive_data(octets[at : at + step])
+    for at in range(0, len(raw), step):
+        server.receive_data(raw[at : at + step])
         while True:
             event = server.next_event()
             if isinstance(event, h11.Request):

@@ -1,4 +1,4 @@
-"""Which protocol a cleartext client speaks, told by its first octets, however they come."""
+"""Which protocol a cleartext client speaks, told by its first bytes, however they come."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from headrace.engine.limits import Limits
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
-def fed(data: bytes, octets_at_once: int) -> tuple[Detection, list[object]]:
+def fed(data: bytes, bytes_at_once: int) -> tuple[Detection, list[object]]:
     detection = Detection(Limits(), 0.0)
     events: list[object] = []
-    for start in range(0, len(data), octets_at_once):
+    for start in range(0, len(data), bytes_at_once):
         if not events:
-            events += detection.receive_data(data[start : start + octets_at_once], 0.0)
+            events += detection.receive_data(data[start : start + bytes_at_once], 0.0)
     return detection, events
 
 
-@pytest.mark.parametrize("octets_at_once", [1, 5, 1000])
-def test_the_preface_is_http2(octets_at_once: int) -> None:
+@pytest.mark.parametrize("bytes_at_once", [1, 5, 1000])
+def test_the_preface_is_http2(bytes_at_once: int) -> None:
     """RFC 9113 §3.4."""
-    _, (event,) = fed(PREFACE, octets_at_once)
+    _, (event,) = fed(PREFACE, bytes_at_once)
     assert isinstance(event, ProtocolDetected)
     assert (event.protocol, event.data) == ("h2", PREFACE)
 
@@ -32,10 +32,10 @@ def test_the_preface_is_http2(octets_at_once: int) -> None:
     "data",
     [b"GET / HTTP/1.0\r\n\r\n", b"POST / HTTP/1.1\r\n", b"PRI / HTTP/1.1\r\n", b"\r\nGET /", b"P", b"PU", b"m-x /"],
 )
-def test_a_request_line_is_decided_at_its_first_octet_that_is_no_preface(data: bytes) -> None:
-    """Sniffing that waits for 24 octets hangs on a short HTTP/1.0 request."""
-    for octets_at_once in (1, 1000):
-        detection, events = fed(data, octets_at_once)
+def test_a_request_line_is_decided_at_its_first_byte_that_is_no_preface(data: bytes) -> None:
+    """Sniffing that waits for 24 bytes hangs on a short HTTP/1.0 request."""
+    for bytes_at_once in (1, 1000):
+        detection, events = fed(data, bytes_at_once)
         if PREFACE.startswith(data):
             assert events == [] and not detection.closed
             continue
@@ -43,7 +43,7 @@ def test_a_request_line_is_decided_at_its_first_octet_that_is_no_preface(data: b
         assert isinstance(event, ProtocolDetected)
         first_other = next(n for n in range(len(data)) if data[n] != PREFACE[n])
         assert event.protocol == "http/1.1"
-        assert event.data == (data[: first_other + 1] if octets_at_once == 1 else data)
+        assert event.data == (data[: first_other + 1] if bytes_at_once == 1 else data)
 
 
 @pytest.mark.parametrize(

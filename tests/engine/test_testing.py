@@ -45,7 +45,7 @@ def test_a_clients_clock() -> None:
 
 
 def test_a_client_of_http_1() -> None:
-    """Octets out, octets in."""
+    """Bytes out, bytes in."""
     client = H1ClientUnderTest(Limits(idle_timeout_s=60))
     client.request("POST", "/x", [(b"a", b"b")], end_stream=False)
     client.connection.send_data(1, b"hello", True)

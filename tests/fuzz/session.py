@@ -79,17 +79,17 @@ class Session:
 
     # -- the wire ----------------------------------------------------------------------------------------------
 
-    def write(self, octets: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Let the peer write; the engine gets it with `flush`."""
-        self.pending += octets
+        self.pending += data
 
     def flush(self) -> list[Any]:
         """Hand over what the peer has written, in pieces, and turn by turn; return the events."""
-        octets, self.pending = self.pending, b""
-        self.fed += len(octets)
+        data, self.pending = self.pending, b""
+        self.fed += len(data)
         got: list[Any] = []
-        size = self.cut if len(octets) < 4_000 or not self.cut else max(self.cut, len(octets) // 50)
-        for piece in pieces(octets, size):
+        size = self.cut if len(data) < 4_000 or not self.cut else max(self.cut, len(data) // 50)
+        for piece in pieces(data, size):
             if self.cut:
                 got += self.note(self.conn.receive_data(piece, self.now))
             else:
@@ -113,17 +113,15 @@ class Session:
     def take(self, limit: int = 262_144, *, buffers: bool = False) -> None:
         """Let the owner write, and the peer read."""
         pending = self.conn.output_pending
-        if buffers:
-            octets = b"".join(self.conn.take_buffers(limit, self.now))
-        else:
-            octets = self.conn.take_output(limit, self.now)
-        assert pending or not octets, "output_pending is False, and there is output"
-        self.output += octets
-        self.took(octets)
+        conn = self.conn
+        data = b"".join(conn.take_buffers(limit, self.now)) if buffers else conn.take_output(limit, self.now)
+        assert pending or not data, "output_pending is False, and there is output"
+        self.output += data
+        self.took(data)
         self.note(self.conn.take_events())
         self.go_on()
 
-    def took(self, octets: bytes) -> None:
+    def took(self, data: bytes) -> None:
         """Read what the engine has written."""
 
     def take_all(self) -> None:
@@ -190,7 +188,7 @@ class Session:
 
     def stats(self) -> str:
         """Return the figures for people, but for the bytes that came: those after the end are not counted."""
-        return str(sorted(pair for pair in self.conn.stats().items() if pair[0] != "octets_in"))
+        return str(sorted(pair for pair in self.conn.stats().items() if pair[0] != "bytes_in"))
 
     def finish(self) -> None:
         """Bring everything to its end that can come to an end."""

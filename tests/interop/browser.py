@@ -146,5 +146,5 @@ def key_fingerprint(certificate: Path) -> str:
     x509 = pytest.importorskip("cryptography.x509")
     serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
     key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
-    octets = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(octets).digest()).decode()
+    data = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()

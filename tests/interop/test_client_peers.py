@@ -130,7 +130,7 @@ def test_get(peers: Any, name: str, wire: str) -> None:
 
 @on(ON_WIRES)
 def test_a_large_download(peers: Any, name: str, wire: str) -> None:
-    """100 MiB in cleartext, 10 MiB over TLS: every octet in order, and memory stays where it is."""
+    """100 MiB in cleartext, 10 MiB over TLS: every byte in order, and memory stays where it is."""
     peer = peers(name, wire)
     blocks = LARGE if wire in (H2C, H1) else SMALL
 
@@ -236,7 +236,7 @@ def test_1000_requests_at_once_over_one_connection(peers: Any, name: str, wire: 
 
 @on(WEBSOCKETS)
 def test_websocket(peers: Any, name: str, wire: str) -> None:
-    """Text, and 100,000 octets, there and back; over HTTP/2 beside a request on the same connection."""
+    """Text, and 100,000 bytes, there and back; over HTTP/2 beside a request on the same connection."""
     peer = peers(name, wire)
 
     async def main() -> None:

@@ -18,7 +18,7 @@ from tests.support.process import Served, serving
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
 
-BODY = bytes(range(256)) * 39_063  # 10,000,128 octets
+BODY = bytes(range(256)) * 39_063  # 10,000,128 bytes
 SCHEMES = ["http", "https"]
 
 
@@ -58,7 +58,7 @@ def test_curl_head(served: Served, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_curl_uploads_10_mb(served: Served, scheme: str) -> None:
-    """POST of 10 MB: every octet arrives."""
+    """POST of 10 MB: every byte arrives."""
     done = curl(served, scheme, "/digest", "--data-binary", "@-", stdin=BODY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode() == f"{len(BODY)} {hashlib.sha256(BODY).hexdigest()}"
@@ -66,7 +66,7 @@ def test_curl_uploads_10_mb(served: Served, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_curl_downloads_10_mb(served: Served, scheme: str) -> None:
-    """GET of 10 MB: every octet arrives, in order."""
+    """GET of 10 MB: every byte arrives, in order."""
     done = curl(served, scheme, "/download")
     assert done.returncode == 0, done.stderr
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(BODY).digest()

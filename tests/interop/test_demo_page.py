@@ -79,7 +79,7 @@ def test_chat_events_and_ranges_over_the_same_h2_connection(demo: Served, certif
     assert (chat["data-state"], chat["data-version"]) == ("open", "2"), "WebSocket over HTTP/2, RFC 8441"
     assert events["data-state"] == "open"
     assert (download["data-state"], download["data-statuses"]) == ("right", "206 206 206 206"), download
-    assert int(download["data-octets"]) == 4 * 1_048_576
+    assert int(download["data-bytes"]) == 4 * 1_048_576
     assert ":protocol: websocket" in log.read_text(), "the extended CONNECT as the browser's own frame log has it"
 
 
@@ -106,9 +106,9 @@ def test_a_picture_of_the_page_can_be_taken(demo: Served, certificate: Path, tmp
     with browsing(demo.url("/#greet", scheme="https"), tmp_path / "profile", certificate, window, *flags) as shown:
         shown.wait_until(READY)
         shown.wait_until(GREETED)
-        octets = shown.screenshot()
-    (tmp_path / f"{shape}.png").write_bytes(octets)
-    assert octets.startswith(b"\x89PNG\r\n\x1a\n")
-    assert struct.unpack(">II", octets[16:24])[0] == width
+        data = shown.screenshot()
+    (tmp_path / f"{shape}.png").write_bytes(data)
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", data[16:24])[0] == width
     # An empty page of this size takes a tenth of it: PNG packs flat areas well.
-    assert len(octets) > 100_000
+    assert len(data) > 100_000

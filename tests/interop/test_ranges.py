@@ -21,7 +21,7 @@ from tests.support.process import Served, free_port, serving
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
 
-BODY = bytes(range(256)) * 3_907  # 1,000,192 octets
+BODY = bytes(range(256)) * 3_907  # 1,000,192 bytes
 SLICE = 131_072
 PATIENCE_S = 60.0
 SECONDS = 60

@@ -271,7 +271,7 @@ class Mixture:
                     if each.what == "unread":
                         each.content = b""
                         each.has_trailers = False
-                writing = asyncio.create_task(self._write(writer, b"".join(map(self._octets, bundle))))
+                writing = asyncio.create_task(self._write(writer, b"".join(map(self._bytes, bundle))))
                 async with asyncio.timeout(LIMIT_S):
                     for request in bundle:
                         answer = await _read_response(reader)
@@ -289,15 +289,15 @@ class Mixture:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _write(self, writer: asyncio.StreamWriter, octets: bytes) -> None:
-        while octets:
+    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        while data:
             size = self.lot.choice((100, 5_000, 70_000))
-            writer.write(octets[:size])
-            octets = octets[size:]
+            writer.write(data[:size])
+            data = data[size:]
             await writer.drain()
             await asyncio.sleep(0)
 
-    def _octets(self, request: Request) -> bytes:
+    def _bytes(self, request: Request) -> bytes:
         lines = [f"{'POST' if request.content else 'GET'} {request.path} HTTP/1.1", "host: localhost"]
         lines += [f"{name}: {value}" for name, value in request.fields]
         if not request.has_trailers:

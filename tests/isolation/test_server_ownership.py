@@ -1,6 +1,6 @@
 """What an application is handed is its own: it breaks all of it, and the next equal request is as in a fresh process.
 
-Requests with equal octets share what was parsed and derived of them: on HTTP/1.1 from the second on, on HTTP/2 from the
+Requests with equal bytes share what was parsed and derived of them: on HTTP/1.1 from the second on, on HTTP/2 from the
 fourth. So each application gets six of them on one connection, and one more on another one.
 """
 
@@ -134,33 +134,33 @@ class Applications:
 
 
 def request_of(version: str, number: int, fields: Fields, path: bytes, websocket: bool, content: bool) -> bytes:
-    """The octets of a request, which are equal for equal arguments but for the stream's number."""
+    """The bytes of a request, which are equal for equal arguments but for the stream's number."""
     if websocket:
         fields = [(b"sec-websocket-version", b"13"), (b"sec-websocket-protocol", b"chat"), *fields]
     if version == "2":
         pseudo = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", path)]
         if websocket:
             pseudo = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *pseudo[1:]]
-        octets = wire.headers(number, [*pseudo, *fields], end_stream=not content and not websocket)
+        raw = wire.headers(number, [*pseudo, *fields], end_stream=not content and not websocket)
         if content:
-            octets += wire.data(number, CONTENT) + wire.headers(number, TRAILERS, end_stream=True)
-        return octets
+            raw += wire.data(number, CONTENT) + wire.headers(number, TRAILERS, end_stream=True)
+        return raw
     lines = [b"GET " + path + b" HTTP/1.1", b"host: a", *(name + b": " + value for name, value in fields)]
     if websocket:
         lines += [b"upgrade: websocket", b"connection: upgrade", b"sec-websocket-key: c2l4dGVlbiBvY3RldHMhIQ=="]
     if content:
         lines.append(b"transfer-encoding: chunked")
-    octets = b"\r\n".join([*lines, b"", b""])
+    raw = b"\r\n".join([*lines, b"", b""])
     if content:
         trailers = b"".join(name + b": " + value + b"\r\n" for name, value in TRAILERS)
-        octets += b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(CONTENT), CONTENT, trailers)
-    return octets
+        raw += b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(CONTENT), CONTENT, trailers)
+    return raw
 
 
-async def driven(applications: Applications, driver: ServerDriver, number: int, octets: bytes) -> None:
+async def driven(applications: Applications, driver: ServerDriver, number: int, data: bytes) -> None:
     """Let a request come, and its handler show what it got; a WebSocket stays open."""
     count = len(applications.seen)
-    driver.data_received(octets)
+    driver.data_received(data)
     await settled(lambda: len(applications.seen) == count + applications.steps)
     await settled(lambda: not driver.live or cast("ServerExchange", driver.live[number]).head.protocol is not None)
 

@@ -50,11 +50,11 @@ class Sim:
         """Tell whether the hour is, or the connection."""
         return self.now >= HOUR or bool(self.conn.closed) or self.steps <= 0
 
-    def feed(self, *octets: bytes) -> list[Any]:
+    def feed(self, *data: bytes) -> list[Any]:
         """The peer sends."""
         if self.conn.closed:
             return []
-        events = list(self.conn.receive_data(b"".join(octets), self.now))
+        events = list(self.conn.receive_data(b"".join(data), self.now))
         for event in events:
             self._note(event)
         return events
@@ -188,7 +188,7 @@ def grpc_core_deadlines(sim: ServerSim) -> None:
 
 
 def grpc_go_bandwidth(sim: ServerSim) -> None:
-    """grpc-go: messages of 20 octets, a WINDOW_UPDATE and a PING for each that it reads, SETTINGS as windows grow."""
+    """grpc-go: messages of 20 bytes, a WINDOW_UPDATE and a PING for each that it reads, SETTINGS as windows grow."""
     stream_id = sim.request(CALL)
     sim.begin(stream_id)
     for n in range(16):
@@ -202,7 +202,7 @@ def grpc_go_bandwidth(sim: ServerSim) -> None:
 
 
 def grpc_client_streams(sim: ServerSim) -> None:
-    """Calls of client streaming: bursts of 300 messages of 20 octets that wait for the handler, pauses of a minute."""
+    """Calls of client streaming: bursts of 300 messages of 20 bytes that wait for the handler, pauses of a minute."""
     sim.reads = False
     streams = [sim.request(CALL, end=False) for _ in range(5)]
     while not sim.is_over:
@@ -340,7 +340,7 @@ def search_as_you_type(sim: ServerSim) -> None:
 
 
 def small_writes(sim: ServerSim) -> None:
-    """An upload in writes of 40 octets, 500 a second for a while, which the handler reads every half second."""
+    """An upload in writes of 40 bytes, 500 a second for a while, which the handler reads every half second."""
     sim.reads = False
     while not sim.is_over:
         stream_id = sim.request(CALL, end=False)
@@ -423,7 +423,7 @@ def processing(sim: ClientSim) -> None:
 
 
 def server_streams(sim: ClientSim) -> None:
-    """Ten streams of messages of 20 octets, 2,000 messages at once, read half a second later."""
+    """Ten streams of messages of 20 bytes, 2,000 messages at once, read half a second later."""
     sim.reads = False
     streams = [sim.send() for _ in range(10)]
     sim.feed(*[wire.headers(each, OK) for each in streams])

@@ -175,7 +175,7 @@ def test_metadata(run: Run, interface: str) -> None:
 
 @interfaces
 def test_20_000_small_messages_each_way(run: Run, interface: str) -> None:
-    """Messages of 20 octets, as many as come: no budget is in their way."""
+    """Messages of 20 bytes, as many as come: no budget is in their way."""
 
     def use(channel: Any) -> Any:
         echoed = channel.stream_unary("/t/Echo")(iter([b"%020d" % n for n in range(20_000)]))

@@ -34,7 +34,7 @@ def test_a_gateway_that_pipelines() -> None:
 
 
 def test_an_upload_of_messages() -> None:
-    """Chunks of 40 octets, 100 in a burst that waits for the handler, and silence for a minute, for an hour."""
+    """Chunks of 40 bytes, 100 in a burst that waits for the handler, and silence for a minute, for an hour."""
     rig = H1Rig()
     rig.feed(head(b"Transfer-Encoding: chunked", request=b"POST / HTTP/1.1"))
     while rig.now < HOUR:
@@ -67,7 +67,7 @@ def test_a_server_with_interim_responses() -> None:
 
 
 def test_a_stream_of_small_messages_that_is_read_slowly() -> None:
-    """Chunks of 20 octets, 50 at a time, which are read a second later."""
+    """Chunks of 20 bytes, 50 at a time, which are read a second later."""
     rig = H1ClientRig(CLIENT_LIMITS)
     stream_id = rig.send()
     rig.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

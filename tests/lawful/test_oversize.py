@@ -146,15 +146,15 @@ def test_references_beyond_the_limit_are_a_bomb(kind: str) -> None:
 
 
 def test_a_bomb_behind_a_large_cookie() -> None:
-    """Large fields in front make room for references behind them, but no more than four times their own octets."""
+    """Large fields in front make room for references behind them, but no more than four times their own bytes."""
     block = wire.literal(b"x", b"y" * 4_000, index=True) + wire.literal(b"z", b"y" * 60_000)
     Decoder().decode(block + wire.indexed(62) * 40)
     with pytest.raises(HPACKBombError):
         Decoder().decode(block + wire.indexed(62) * 60)
 
 
-def test_what_is_thrown_away_costs_by_its_octets() -> None:
-    """Work for the worst block that is no bomb, fields of eight octets: an octet costs as it does within the limits.
+def test_what_is_thrown_away_costs_by_its_bytes() -> None:
+    """Work for the worst block that is no bomb, fields of eight bytes: a byte costs as it does within the limits.
 
     A ratio of CPU time within one process, with a wide margin: work by what a block decodes to would be far beyond it.
     """

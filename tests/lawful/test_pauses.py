@@ -16,7 +16,7 @@ from tests.support import wire
 from tests.support.h1_rig import H1Rig, head
 from tests.support.rig import ServerRig
 
-MESSAGE = b"\0\0\0\0\x14" + b"m" * 20  # gRPC: five octets, and twenty of a message
+MESSAGE = b"\0\0\0\0\x14" + b"m" * 20  # gRPC: five bytes, and twenty of a message
 LENGTH = [(b"content-length", b"1000000")]
 
 
@@ -38,10 +38,10 @@ class Upload:
     def send(self, content: bytes, *, read: bool = True) -> None:
         """A piece of the content, which the handler reads at once."""
         if self.h2:
-            octets = wire.data(1, content)
+            raw = wire.data(1, content)
         else:
-            octets = content if self.announced else b"%x\r\n" % len(content) + content + b"\r\n"
-        for event in self.rig.feed(octets):
+            raw = content if self.announced else b"%x\r\n" % len(content) + content + b"\r\n"
+        for event in self.rig.feed(raw):
             if read and isinstance(event, ev.DataReceived):
                 self.rig.conn.acknowledge_data(1, event.flow_length)
         if self.h2:

@@ -17,7 +17,7 @@ from tests.support import wire
 from tests.support.h1_rig import H1ClientRig
 from tests.support.rig import ClientRig, ServerRig
 
-MESSAGE = b"\0\0\0\0\x14" + b"m" * 20  # a gRPC message of 20 octets
+MESSAGE = b"\0\0\0\0\x14" + b"m" * 20  # a gRPC message of 20 bytes
 
 
 def quiet(rig: ServerRig | ClientRig) -> None:
@@ -140,7 +140,7 @@ def test_small_messages_fill_a_clients_windows() -> None:
 
 
 def test_crumbs_cost_their_own_stream() -> None:
-    """Frames of one octet, which no protocol needs, are beyond the budget before the window is full: one stream."""
+    """Frames of one byte, which no protocol needs, are beyond the budget before the window is full: one stream."""
     rig = ServerRig()
     rig.request(1, path=b"/sibling", method=b"POST", end_stream=False)
     rig.request(3, method=b"POST", end_stream=False)
@@ -154,7 +154,7 @@ def test_crumbs_cost_their_own_stream() -> None:
 
 
 def test_small_messages_that_wait_are_put_together() -> None:
-    """10,000 messages that no handler has taken cost little more than their octets."""
+    """10,000 messages that no handler has taken cost little more than their bytes."""
     inbox = Inbox()
     messages = [n.to_bytes(4, "big") + b"m" * 20 for n in range(10_000)]
     tracemalloc.start()

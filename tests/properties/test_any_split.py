@@ -40,10 +40,10 @@ def run(conn: Any, pieces: list[bytes]) -> tuple[list[str], bytes, bool]:
     return seen, conn.take_output(), conn.closed
 
 
-def cut(octets: bytes, rnd: random.Random, pieces: int) -> list[bytes]:
-    """The octets in that many pieces, some of them empty."""
-    marks = sorted(rnd.randrange(len(octets) + 1) for _ in range(pieces - 1))
-    return [octets[a:b] for a, b in zip([0, *marks], [*marks, len(octets)], strict=True)]
+def cut(data: bytes, rnd: random.Random, pieces: int) -> list[bytes]:
+    """The bytes in that many pieces, some of them empty."""
+    marks = sorted(rnd.randrange(len(data) + 1) for _ in range(pieces - 1))
+    return [data[a:b] for a, b in zip([0, *marks], [*marks, len(data)], strict=True)]
 
 
 @given(
@@ -51,25 +51,25 @@ def cut(octets: bytes, rnd: random.Random, pieces: int) -> list[bytes]:
 )
 @tries(300)
 def test_any_split_gives_the_same_events(seed: int, pieces: int, client: bool, turn: int) -> None:
-    """The same octets, cut anywhere and shared out over turns of any length: same events, same output."""
-    octets = b"".join(sessions.script(seed, client=client, hostile=0.6))
-    whole = run(start(client), [octets])
-    split = run(start(client, turn), cut(octets, random.Random(seed), pieces))
+    """The same bytes, cut anywhere and shared out over turns of any length: same events, same output."""
+    data = b"".join(sessions.script(seed, client=client, hostile=0.6))
+    whole = run(start(client), [data])
+    split = run(start(client, turn), cut(data, random.Random(seed), pieces))
     assert whole == split
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_octet_by_octet(seed: int) -> None:
-    """The extreme of it: every read brings one octet."""
+def test_byte_by_byte(seed: int) -> None:
+    """The extreme of it: every read brings one byte."""
     client = seed % 2 == 1
-    octets = b"".join(sessions.script(seed, client=client, hostile=0.6, frames=20))
-    assert run(start(client), [octets]) == run(start(client), [octets[n : n + 1] for n in range(len(octets))])
+    data = b"".join(sessions.script(seed, client=client, hostile=0.6, frames=20))
+    assert run(start(client), [data]) == run(start(client), [data[n : n + 1] for n in range(len(data))])
 
 
 @given(st.binary(max_size=400), st.booleans())
 @tries(400)
 def test_noise_never_raises(noise: bytes, client: bool) -> None:
-    """Octets without any sense after a sound start: an end with a GOAWAY at worst, never an exception."""
+    """Bytes without any sense after a sound start: an end with a GOAWAY at worst, never an exception."""
     conn = start(client)
     conn.receive_data(wire.settings() if client else wire.client_preface(), 0.0)
     _, out, closed = run(conn, [noise])
@@ -101,21 +101,21 @@ def test_random_frames_never_raise_or_hang(parts: list[tuple[int, int, int, byte
 @given(st.integers(0, 2**32), st.booleans())
 @tries(150)
 def test_mutated_sessions_never_raise(seed: int, client: bool) -> None:
-    """A sound session with some octets flipped, dropped and doubled."""
+    """A sound session with some bytes flipped, dropped and doubled."""
     rnd = random.Random(seed)
-    octets = bytearray(b"".join(sessions.script(seed, client=client, hostile=0.0)))
+    data = bytearray(b"".join(sessions.script(seed, client=client, hostile=0.0)))
     head = len(wire.settings() if client else wire.client_preface())
     for _ in range(rnd.randrange(1, 12)):
-        at = rnd.randrange(head, len(octets))
+        at = rnd.randrange(head, len(data))
         kind = rnd.randrange(3)
         if kind == 0:
-            octets[at] ^= 1 << rnd.randrange(8)
+            data[at] ^= 1 << rnd.randrange(8)
         elif kind == 1:
-            del octets[at]
+            del data[at]
         else:
-            octets[at:at] = octets[at : at + rnd.randrange(1, 30)]
+            data[at:at] = data[at : at + rnd.randrange(1, 30)]
     conn = start(client)
-    run(conn, [bytes(octets)])
+    run(conn, [bytes(data)])
     conn.receive_eof(1.0)
     assert conn.closed
 

@@ -165,8 +165,8 @@ def test_whatever_headers_are_made_of_what_goes_out_is_clean(name: Any, value: A
         headers = Headers([(name, value)])
     except (ValueError, UnicodeError):
         return
-    ((octets, text),) = headers.raw
-    assert is_field_name(octets) and is_field_value(text)
+    ((data, text),) = headers.raw
+    assert is_field_name(data) and is_field_value(text)
 
 
 @tries(150)

@@ -31,7 +31,7 @@ from tests.properties.test_h1_client import STREAMS
 from tests.support import sessions, wire
 
 LIMITS = Limits(stalled_send_timeout_s=5, drain_timeout_s=5, keepalive_ping_s=7, keepalive_ack_s=2)
-TEXTS = ["", "more octets", "fewer octets of DATA", "RFC 9113 §6.4", "RFC 9113 §8.1.1", "RFC 9112 §6.3", "RFC 9112 §8"]
+TEXTS = ["", "more bytes", "fewer bytes of DATA", "RFC 9113 §6.4", "RFC 9113 §8.1.1", "RFC 9112 §6.3", "RFC 9112 §8"]
 SOURCES = Path(__file__).parents[2] / "src" / "headrace"
 
 
@@ -66,8 +66,8 @@ class Story:
                     self.states.append((self.status, self.is_sending))
             events = self.conn.take_events()
 
-    def comes(self, *octets: bytes) -> Story:
-        for each in octets:
+    def comes(self, *raw: bytes) -> Story:
+        for each in raw:
             self.see(self.conn.receive_data(each, 0.0))
         return self
 
@@ -241,17 +241,17 @@ def test_no_words_make_another_error(name: str, reason: str, section: str) -> No
 @tries(200)
 def test_whatever_a_server_of_http2_sends(seed: int, reason: str, section: str, content: bool) -> None:
     rnd = random.Random(seed)
-    octets = bytearray(b"".join(sessions.script(seed, client=True, hostile=0.5, frames=12)))
+    raw = bytearray(b"".join(sessions.script(seed, client=True, hostile=0.5, frames=12)))
     for _ in range(rnd.randrange(3)):
-        octets[rnd.randrange(len(octets))] = rnd.randrange(256)
-    check(h2(content=content).comes(bytes(octets)).waits(6.0, 12.0).ends_in_order(), reason, section)
+        raw[rnd.randrange(len(raw))] = rnd.randrange(256)
+    check(h2(content=content).comes(bytes(raw)).waits(6.0, 12.0).ends_in_order(), reason, section)
 
 
 @given(st.sampled_from(STREAMS), st.data(), st.sampled_from(TEXTS), st.sampled_from(TEXTS), st.booleans())
 @tries(200)
-def test_whatever_a_server_of_http1_sends(octets: bytes, data: Any, reason: str, section: str, fails: bool) -> None:
-    at = data.draw(st.integers(0, len(octets)))
-    story = h1(content=data.draw(st.booleans())).comes(octets[:at] + data.draw(st.binary(max_size=3)))
+def test_whatever_a_server_of_http1_sends(raw: bytes, data: Any, reason: str, section: str, fails: bool) -> None:
+    at = data.draw(st.integers(0, len(raw)))
+    story = h1(content=data.draw(st.booleans())).comes(raw[:at] + data.draw(st.binary(max_size=3)))
     check(story.fails() if fails else story.ends_in_order(), reason, section)
 
 

@@ -1,4 +1,4 @@
-"""What is said of a fault does not depend on how the octets were cut on their way: not its place, not its words."""
+"""What is said of a fault does not depend on how the bytes were cut on their way: not its place, not its words."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ def story(role: str, pieces: list[bytes]) -> tuple[list[str], bytes]:
     return found, out
 
 
-def cut(octets: bytes, places: list[int]) -> list[bytes]:
-    marks = [0, *sorted(each % (len(octets) + 1) for each in places), len(octets)]
-    return [octets[begin:end] for begin, end in pairwise(marks)]
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    marks = [0, *sorted(each % (len(data) + 1) for each in places), len(data)]
+    return [data[begin:end] for begin, end in pairwise(marks)]
 
 
-def same(role: str, octets: bytes, places: list[int]) -> None:
-    """At once, cut at these places, and octet by octet."""
-    whole = story(role, [octets])
-    assert story(role, cut(octets, places)) == whole
-    assert story(role, [octets[n : n + 1] for n in range(len(octets))]) == whole
+def same(role: str, data: bytes, places: list[int]) -> None:
+    """At once, cut at these places, and byte by byte."""
+    whole = story(role, [data])
+    assert story(role, cut(data, places)) == whole
+    assert story(role, [data[n : n + 1] for n in range(len(data))]) == whole
 
 
 WRONG = [
@@ -101,11 +101,11 @@ WRONG = [
 
 
 @pytest.mark.parametrize("role", ["h2 server", "h1 server", "detection"])
-@pytest.mark.parametrize("octets", WRONG, ids=range(len(WRONG)))
-def test_a_wrong_preface(role: str, octets: bytes) -> None:
-    """RFC 9113 §3.4: the words are decided by the octets up to the first that differs, in any cut."""
-    for place in range(len(octets) + 1):
-        same(role, octets, [place])
+@pytest.mark.parametrize("data", WRONG, ids=range(len(WRONG)))
+def test_a_wrong_preface(role: str, data: bytes) -> None:
+    """RFC 9113 §3.4: the words are decided by the bytes up to the first that differs, in any cut."""
+    for place in range(len(data) + 1):
+        same(role, data, [place])
 
 
 @given(st.sampled_from(["h2 server", "detection"]), st.integers(0, 23), st.binary(min_size=1, max_size=40))
@@ -116,13 +116,13 @@ def test_a_preface_that_goes_wrong_anywhere(role: str, place: int, rest: bytes) 
 
 @given(st.sampled_from(["h2 server", "h2 client"]), st.integers(0, 2**32), st.lists(st.integers(0, 2**16), max_size=12))
 @tries(200)
-def test_sessions_of_http2_with_octets_changed(role: str, seed: int, places: list[int]) -> None:
+def test_sessions_of_http2_with_bytes_changed(role: str, seed: int, places: list[int]) -> None:
     rnd = random.Random(seed)
-    octets = bytearray(b"".join(sessions.script(seed, client=role == "h2 client", hostile=0.5, frames=12)))
+    data = bytearray(b"".join(sessions.script(seed, client=role == "h2 client", hostile=0.5, frames=12)))
     for _ in range(rnd.randrange(4)):
-        at = rnd.randrange(len(octets))
-        octets[at : at + rnd.randrange(2)] = rnd.randbytes(rnd.randrange(3))
-    same(role, bytes(octets[:3_000]), places)
+        at = rnd.randrange(len(data))
+        data[at : at + rnd.randrange(2)] = rnd.randbytes(rnd.randrange(3))
+    same(role, bytes(data[:3_000]), places)
 
 
 FRAMES = st.tuples(
@@ -162,10 +162,10 @@ ANSWERS = [
     st.lists(st.integers(0, 2**16), max_size=12),
 )
 @tries(400)
-def test_messages_of_http1_with_octets_changed(role: str, choice: int, changes: list[Any], places: list[int]) -> None:
+def test_messages_of_http1_with_bytes_changed(role: str, choice: int, changes: list[Any], places: list[int]) -> None:
     kinds = ANSWERS if role == "h1 client" else STREAMS
-    octets = kinds[choice % len(kinds)][:3_000]
+    data = kinds[choice % len(kinds)][:3_000]
     for place, new, lost in changes:
-        at = place % (len(octets) + 1)
-        octets = octets[:at] + new + octets[at + lost :]
-    same(role, octets, places)
+        at = place % (len(data) + 1)
+        data = data[:at] + new + data[at + lost :]
+    same(role, data, places)

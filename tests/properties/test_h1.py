@@ -1,4 +1,4 @@
-"""HTTP/1.1: octets that nobody thought of: no exception, the same story for any cut, bounded memory."""
+"""HTTP/1.1: bytes that nobody thought of: no exception, the same story for any cut, bounded memory."""
 
 from __future__ import annotations
 
@@ -23,35 +23,33 @@ VERBS = ["respond", "headers", "data", "end", "trailers", "reset", "inform", "ta
 @given(words=st.lists(st.sampled_from(WORDS), max_size=25), cuts=st.lists(st.integers(0, 2**16), max_size=10))
 @tries(400)
 def test_any_words_in_any_cut(words: list[bytes], cuts: list[int]) -> None:
-    """Where TCP cuts has no meaning, whatever the octets are; and nothing raises."""
-    octets = b"".join(words)
-    assert story(octets, cuts) == story(octets, [])
+    """Where TCP cuts has no meaning, whatever the bytes are; and nothing raises."""
+    data = b"".join(words)
+    assert story(data, cuts) == story(data, [])
 
 
-@given(octets=st.binary(max_size=200), cuts=st.lists(st.integers(0, 2**16), max_size=5))
+@given(data=st.binary(max_size=200), cuts=st.lists(st.integers(0, 2**16), max_size=5))
 @tries(300)
-def test_any_octets_in_any_cut(octets: bytes, cuts: list[int]) -> None:
+def test_any_bytes_in_any_cut(data: bytes, cuts: list[int]) -> None:
     """The same for noise, also behind a request that is well."""
-    assert story(octets, cuts) == story(octets, [])
-    assert story(GET + octets, cuts) == story(GET + octets, [])
+    assert story(data, cuts) == story(data, [])
+    assert story(GET + data, cuts) == story(GET + data, [])
 
 
 @given(
-    octets=st.sampled_from(STREAMS),
+    data=st.sampled_from(STREAMS),
     changes=st.lists(
         st.tuples(st.integers(0, 2**16), st.binary(max_size=2), st.integers(0, 2)), min_size=1, max_size=3
     ),
     cuts=st.lists(st.integers(0, 2**16), max_size=8),
 )
 @tries(400)
-def test_sound_streams_with_octets_changed(
-    octets: bytes, changes: list[tuple[int, bytes, int]], cuts: list[int]
-) -> None:
+def test_sound_streams_with_bytes_changed(data: bytes, changes: list[tuple[int, bytes, int]], cuts: list[int]) -> None:
     """The same near to what is sound."""
     for place, new, lost in changes:
-        at = place % len(octets) if octets else 0
-        octets = octets[:at] + new + octets[at + lost :]
-    assert story(octets, cuts) == story(octets, [])
+        at = place % len(data) if data else 0
+        data = data[:at] + new + data[at + lost :]
+    assert story(data, cuts) == story(data, [])
 
 
 @given(
@@ -60,11 +58,11 @@ def test_sound_streams_with_octets_changed(
 )
 @tries(400)
 def test_any_order_of_verbs(verbs: list[str], requests: list[bytes]) -> None:
-    """Whatever an owner does, in any order: LocalError or nothing; one last event; no octet after it is read."""
+    """Whatever an owner does, in any order: LocalError or nothing; one last event; no byte after it is read."""
     rig = H1Rig()
-    octets = b"".join(requests)
-    rig.feed(octets[:300])
-    octets = octets[300:]
+    data = b"".join(requests)
+    rig.feed(data[:300])
+    data = data[300:]
     for verb in verbs:
         stream_id = rig.requests[-1].stream_id if rig.requests else 1
         try:
@@ -83,8 +81,8 @@ def test_any_order_of_verbs(verbs: list[str], requests: list[bytes]) -> None:
             elif verb == "take":
                 rig.conn.take_output(50_000, rig.now)
             elif verb == "feed":
-                rig.feed(octets[:500])
-                octets = octets[500:]
+                rig.feed(data[:500])
+                data = data[500:]
             elif verb == "eof":
                 rig._note(rig.conn.receive_eof(rig.now))
             elif verb == "drain":

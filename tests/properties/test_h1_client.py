@@ -1,4 +1,4 @@
-"""HTTP/1.1 as a client: octets that nobody thought of: no exception, the same story for any cut, one last event."""
+"""HTTP/1.1 as a client: bytes that nobody thought of: no exception, the same story for any cut, one last event."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ REQUESTS: list[dict[str, Any]] = [
 ]
 
 
-def story(octets: bytes, cuts: list[int], request: dict[str, Any]) -> list[str]:
-    """What happens when the octets of a response come in these pieces, content put together."""
+def story(raw: bytes, cuts: list[int], request: dict[str, Any]) -> list[str]:
+    """What happens when the bytes of a response come in these pieces, content put together."""
     rig = H1ClientRig(TIGHT)
     rig.send(**request)
-    places = sorted({0, len(octets), *(cut % (len(octets) + 1) for cut in cuts)})
+    places = sorted({0, len(raw), *(cut % (len(raw) + 1) for cut in cuts)})
     for begin, end in pairwise(places):
-        rig.feed(octets[begin:end])
+        rig.feed(raw[begin:end])
     rig.eof()
     told: list[str] = []
     content = b""
@@ -90,11 +90,11 @@ def story(octets: bytes, cuts: list[int], request: dict[str, Any]) -> list[str]:
     return told
 
 
-@pytest.mark.parametrize("octets", STREAMS, ids=range(len(STREAMS)))
+@pytest.mark.parametrize("data", STREAMS, ids=range(len(STREAMS)))
 @pytest.mark.parametrize("request_", REQUESTS, ids=range(len(REQUESTS)))
-def test_octet_by_octet_is_the_same_as_at_once(octets: bytes, request_: dict[str, Any]) -> None:
+def test_byte_by_byte_is_the_same_as_at_once(data: bytes, request_: dict[str, Any]) -> None:
     """Where TCP cuts has no meaning."""
-    assert story(octets, list(range(len(octets))), request_) == story(octets, [], request_)
+    assert story(data, list(range(len(data))), request_) == story(data, [], request_)
 
 
 @given(
@@ -104,13 +104,13 @@ def test_octet_by_octet_is_the_same_as_at_once(octets: bytes, request_: dict[str
 )
 @tries(400)
 def test_any_words_in_any_cut(words: list[bytes], cuts: list[int], request_: dict[str, Any]) -> None:
-    """Whatever the octets are; and nothing raises."""
-    octets = b"".join(words)
-    assert story(octets, cuts, request_) == story(octets, [], request_)
+    """Whatever the bytes are; and nothing raises."""
+    data = b"".join(words)
+    assert story(data, cuts, request_) == story(data, [], request_)
 
 
 @given(
-    octets=st.sampled_from(STREAMS),
+    data=st.sampled_from(STREAMS),
     changes=st.lists(
         st.tuples(st.integers(0, 2**16), st.binary(max_size=2), st.integers(0, 2)), min_size=1, max_size=3
     ),
@@ -118,23 +118,23 @@ def test_any_words_in_any_cut(words: list[bytes], cuts: list[int], request_: dic
     request_=st.sampled_from(REQUESTS),
 )
 @tries(400)
-def test_sound_streams_with_octets_changed(
-    octets: bytes, changes: list[tuple[int, bytes, int]], cuts: list[int], request_: dict[str, Any]
+def test_sound_streams_with_bytes_changed(
+    data: bytes, changes: list[tuple[int, bytes, int]], cuts: list[int], request_: dict[str, Any]
 ) -> None:
     """The same near to what is sound."""
     for place, new, lost in changes:
-        at = place % len(octets) if octets else 0
-        octets = octets[:at] + new + octets[at + lost :]
-    assert story(octets, cuts, request_) == story(octets, [], request_)
+        at = place % len(data) if data else 0
+        data = data[:at] + new + data[at + lost :]
+    assert story(data, cuts, request_) == story(data, [], request_)
 
 
-@given(octets=st.binary(max_size=200), cuts=st.lists(st.integers(0, 2**16), max_size=5))
+@given(data=st.binary(max_size=200), cuts=st.lists(st.integers(0, 2**16), max_size=5))
 @tries(200)
-def test_any_octets_in_any_cut(octets: bytes, cuts: list[int]) -> None:
+def test_any_bytes_in_any_cut(data: bytes, cuts: list[int]) -> None:
     """The same for noise, also behind a head that is well."""
-    assert story(octets, cuts, {}) == story(octets, [], {})
+    assert story(data, cuts, {}) == story(data, [], {})
     begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert story(begun + octets, cuts, {}) == story(begun + octets, [], {})
+    assert story(begun + data, cuts, {}) == story(begun + data, [], {})
 
 
 VERBS = ["request", "post", "data", "end", "trailers", "reset", "take", "feed", "ack", "eof", "fail", "drain", "time"]
@@ -146,7 +146,7 @@ def test_any_order_of_verbs(verbs: list[str], responses: list[bytes]) -> None:
     """Whatever an owner does, in any order: LocalError or nothing; each request ends once; one last event."""
     rig = H1ClientRig()
     conn = rig.conn
-    octets = b"".join(responses)
+    data = b"".join(responses)
     asked: list[int] = []
     given_up: set[int] = set()
     for verb in verbs:
@@ -170,8 +170,8 @@ def test_any_order_of_verbs(verbs: list[str], responses: list[bytes]) -> None:
             elif verb == "take":
                 conn.take_output(50_000, rig.now)
             elif verb == "feed":
-                rig.feed(octets[:40])
-                octets = octets[40:]
+                rig.feed(data[:40])
+                data = data[40:]
             elif verb == "ack":
                 conn.acknowledge_data(stream_id, 5)
             elif verb == "eof":

@@ -1,4 +1,4 @@
-"""A client and a server engine joined in memory lose no octet, whatever the sizes, windows and interleavings."""
+"""A client and a server engine joined in memory lose no byte, whatever the sizes, windows and interleavings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Side:
                 self.blocked.add(stream_id)
 
     def take(self, events: list[Any], rnd: random.Random) -> list[Any]:
-        """Collect events; octets are acknowledged in a random number of steps."""
+        """Collect events; bytes are acknowledged in a random number of steps."""
         started = []
         for event in events:
             if isinstance(event, (ev.RequestReceived, ev.ResponseReceived)):
@@ -74,7 +74,7 @@ class Side:
 
 @given(seed=st.integers(0, 2**32))
 @tries(120)
-def test_no_octet_is_lost(seed: int) -> None:
+def test_no_byte_is_lost(seed: int) -> None:
     """Uploads and downloads of random sizes, both at once, with trailers, over random windows and frame sizes."""
     rnd = random.Random(seed)
     windows = (1_000, 20_000, 65_535, 262_144)

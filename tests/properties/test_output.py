@@ -1,4 +1,4 @@
-"""Two ways out of the engine, one octet stream: `take_buffers` joined is what `take_output` returns, call by call."""
+"""Two ways out of the engine, one byte stream: `take_buffers` joined is what `take_output` returns, call by call."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build(seed: int) -> tuple[Any, random.Random]:
 @given(seed=st.integers(0, 2**32))
 @tries(150)
 def test_both_ways_out_write_the_same(seed: int) -> None:
-    """Random answers, windows and limits: each call gives the same octets either way, and the same events."""
+    """Random answers, windows and limits: each call gives the same bytes either way, and the same events."""
     plain, rnd = build(seed)
     vectored, _ = build(seed)
     for turn in range(12):
@@ -50,9 +50,9 @@ def test_both_ways_out_write_the_same(seed: int) -> None:
         assert [repr(e) for e in plain.take_events()] == [repr(e) for e in vectored.take_events()]
         assert plain.needs_attention == vectored.needs_attention
         assert plain.needs_attention == (plain.output_pending or plain.closed or plain.read_paused)
-        octets = rnd.choice((b"", wire.ping(), wire.window_update(rnd.choice((0, 1, 3)), rnd.choice((300, 50_000)))))
+        data = rnd.choice((b"", wire.ping(), wire.window_update(rnd.choice((0, 1, 3)), rnd.choice((300, 50_000)))))
         for conn in (plain, vectored):
-            conn.receive_data(octets, float(turn))
+            conn.receive_data(data, float(turn))
 
 
 def test_buffers_survive_what_happens_after() -> None:

@@ -36,9 +36,9 @@ class ServerMachine(RuleBasedStateMachine):
         """Streams that hold a slot."""
         return [n for n, s in self.streams.items() if not s["dead"]]
 
-    def feed(self, octets: bytes) -> list[Any]:
+    def feed(self, data: bytes) -> list[Any]:
         """Feed and book what the events say."""
-        got = self.rig.feed(octets)
+        got = self.rig.feed(data)
         for event in got:
             assert not isinstance(event, ev.ConnectionEnded), event
             if isinstance(event, ev.StreamReset):

@@ -1,4 +1,4 @@
-"""Windows stay within RFC limits, and no octet of credit is lost or made up (overflow, double refund)."""
+"""Windows stay within RFC limits, and no byte of credit is lost or made up (overflow, double refund)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX = 2**31 - 1
 
 
 class Ledger:
-    """What a peer knows of its send windows towards the engine: every octet sent, every credit received."""
+    """What a peer knows of its send windows towards the engine: every byte sent, every credit received."""
 
     def __init__(self, rig: ServerRig, conn_window: int, stream_window: int) -> None:
         self.rig = rig
@@ -45,7 +45,7 @@ class Ledger:
 @given(seed=st.integers(0, 2**32))
 @tries(150)
 def test_sum_of_credit_is_invariant(seed: int) -> None:
-    """Random uploads, partial reads, resets by both sides, padding: windows promised = octets taken + what is open.
+    """Random uploads, partial reads, resets by both sides, padding: windows promised = bytes taken + what is open.
 
     The peer never exceeds its windows, so the engine must never see an overrun; and it never gets more credit than
     it spent, so no window exceeds its first size.
@@ -101,9 +101,9 @@ def test_sum_of_credit_is_invariant(seed: int) -> None:
                     assert event.flow_length == size
                     unread[stream_id] += size
         elif kind < 0.85:
-            octets = rnd.randrange(unread[stream_id] + 1)
-            rig.conn.acknowledge_data(stream_id, octets)
-            unread[stream_id] -= octets
+            raw = rnd.randrange(unread[stream_id] + 1)
+            rig.conn.acknowledge_data(stream_id, raw)
+            unread[stream_id] -= raw
         else:
             open_ids.remove(stream_id)
             if kind < 0.9:
@@ -171,7 +171,7 @@ def test_we_never_exceed_the_peers_windows(seed: int) -> None:
         for stream_id, size in promised.items():
             got = len(rig.content.get(stream_id, b""))
             if conn > 0 and initial + credit[stream_id] > 0:
-                assert got == size, f"stream {stream_id} has a window and octets, and nothing moves"
+                assert got == size, f"stream {stream_id} has a window and bytes, and nothing moves"
     assert rig.goaway_code() is None
 
 
@@ -182,18 +182,18 @@ def test_an_app_is_held_at_the_send_buffer(seed: int) -> None:
     rnd = random.Random(seed)
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: rnd.choice((0, 1000, 100_000))})
     blocked: dict[int, bool] = {}
-    given_octets: dict[int, int] = {}
+    given_bytes: dict[int, int] = {}
     for n in range(rnd.randrange(1, 30)):
         rig.request(1 + 2 * n)
         rig.conn.send_headers(1 + 2 * n, 200, [])
         blocked[1 + 2 * n] = False
-        given_octets[1 + 2 * n] = 0
+        given_bytes[1 + 2 * n] = 0
     for _ in range(150):
         stream_id = rnd.choice(list(blocked))
         if not blocked[stream_id]:
             size = rnd.choice((1, 1000, 16_000))
             blocked[stream_id] = not rig.conn.send_data(stream_id, b"x" * size)
-            given_octets[stream_id] += size
+            given_bytes[stream_id] += size
         if rnd.random() < 0.3:
             rig.feed(wire.window_update(rnd.choice((0, stream_id)), rnd.choice((300, 20_000))))
         before = len(rig.events)
@@ -202,11 +202,11 @@ def test_an_app_is_held_at_the_send_buffer(seed: int) -> None:
             if isinstance(event, ev.SendAccepted):
                 assert blocked[event.stream_id], "SendAccepted for a write that was not waiting"
                 blocked[event.stream_id] = False
-        ahead = {n: given_octets[n] - len(rig.content.get(n, b"")) for n in blocked}
+        ahead = {n: given_bytes[n] - len(rig.content.get(n, b"")) for n in blocked}
         assert max(ahead.values()) <= 65_536 + 16_000
         assert sum(ahead.values()) <= 1_048_576 + 16_000 * len(blocked)
-        for n, octets in ahead.items():
-            if octets == 0:
+        for n, data in ahead.items():
+            if data == 0:
                 assert not blocked[n], "everything is written, and the app still waits"
 
 

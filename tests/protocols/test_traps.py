@@ -72,23 +72,23 @@ def whole_requests(wire: Wire) -> list[bytes]:
     return [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"PUT / HTTP/1.1\r\nhost: a\r\n\r\n"]
 
 
-def test_a_request_octet_by_octet(run: Run, wire: Wire) -> None:
-    """The port of each wire takes both protocols, so in cleartext it has to be told from the first octets."""
+def test_a_request_byte_by_byte(run: Run, wire: Wire) -> None:
+    """The port of each wire takes both protocols, so in cleartext it has to be told from the first bytes."""
 
     async def app(request: Request) -> Response:
         return Response.text(f"answered over {request.http_version}")
 
     async def main() -> None:
         async with wire.serving(app) as server:
-            for octets in whole_requests(wire):
+            for data in whole_requests(wire):
                 context = client_context(wire)
                 reader, writer = await asyncio.open_connection(
                     "127.0.0.1", port(server), ssl=context, server_hostname="localhost" if context else None
                 )
-                for octet in octets:
-                    writer.write(bytes([octet]))
+                for byte in data:
+                    writer.write(bytes([byte]))
                     await asyncio.sleep(0)  # the server, on the same loop, gets it now
-                version = "1.0" if b"HTTP/1.0" in octets else wire.version
+                version = "1.0" if b"HTTP/1.0" in data else wire.version
                 async with asyncio.timeout(10):
                     await reader.readuntil(f"answered over {version}".encode())
                 writer.close()

@@ -1,6 +1,6 @@
 """Fields that came as never-indexed literals go on as such (RFC 7541 §6.2.3), in heads and trailers, both ways.
 
-Both ends are written by hand: the octets in front of the proxy and behind it are what is looked at.
+Both ends are written by hand: the bytes in front of the proxy and behind it are what is looked at.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Side:
         self.frames = wire.FrameReader(expect_preface=is_server)
         self.seen: list[wire.Frame] = []
 
-    def write(self, *octets: bytes) -> None:
-        self.writer.write(b"".join(octets))
+    def write(self, *data: bytes) -> None:
+        self.writer.write(b"".join(data))
 
     async def sections(self, count: int) -> list[list[Any]]:
         """So many further field sections, of whichever streams, as python-hyper's tuples."""

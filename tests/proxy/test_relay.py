@@ -48,12 +48,12 @@ def piece(number: int) -> bytes:
     return LETTERS[start : start + 2]
 
 
-def memory_of(on_octets: Callable[[bytes, int, bool], None]) -> int:
+def memory_of(on_bytes: Callable[[bytes, int, bool], None]) -> int:
     """Return the bytes of memory that many small pieces take which wait."""
     tracemalloc.start()
     try:
         for number in range(PIECES):
-            on_octets(piece(number), 2, False)
+            on_bytes(piece(number), 2, False)
         return tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -64,12 +64,12 @@ def test_small_pieces_that_wait_for_the_other_end_are_put_together(run: Run) -> 
         direction = Direction(Relay())
         source, sink = Stopped(), Stopped()
         direction.source, direction.sink = cast("Any", source), cast("Any", sink)
-        assert memory_of(direction.on_octets) <= 5 * PIECES, "beside 100 KB of data"
+        assert memory_of(direction.on_bytes) <= 5 * PIECES, "beside 100 KB of data"
         assert sink.written == [] and source.given_back == 0, "nor is window given back"
         sink.blocked = False
         direction.pump()
-        direction.on_octets(b"more", 4, False)
-        direction.on_octets(b"", 0, True)
+        direction.on_bytes(b"more", 4, False)
+        direction.on_bytes(b"", 0, True)
         whole = b"".join(map(piece, range(PIECES)))
         assert sink.written == [(whole, False), (b"more", False), (b"", True)]
         assert source.given_back == 2 * PIECES + 4
@@ -81,12 +81,12 @@ def test_small_pieces_that_wait_for_the_other_end_are_put_together(run: Run) -> 
 def test_small_pieces_that_come_while_the_other_end_is_not_there_yet_keep_their_order(run: Run) -> None:
     async def main() -> None:
         direction = Direction(Relay())
-        direction.on_octets(b"one ", 4, False)
-        direction.on_octets(b"two ", 4, False)
+        direction.on_bytes(b"one ", 4, False)
+        direction.on_bytes(b"two ", 4, False)
         source, sink = Stopped(), Stopped()
         direction.source, direction.sink = cast("Any", source), cast("Any", sink)
         sink.blocked = False
-        direction.on_octets(b"three", 5, True)
+        direction.on_bytes(b"three", 5, True)
         assert sink.written == [(b"one two three", True)]
         assert source.given_back == 13
 
@@ -104,7 +104,7 @@ def test_small_pieces_for_a_protocol_that_does_not_read_are_put_together(run: Ru
         reader = Reader()
         transport.attach(reader)
         transport.pause_reading()
-        assert memory_of(transport.on_octets) <= 5 * PIECES, "beside 100 KB of data"
+        assert memory_of(transport.on_bytes) <= 5 * PIECES, "beside 100 KB of data"
         assert tunnel.given_back == 0
         transport.resume_reading()
         assert reader.pieces == [b"".join(map(piece, range(PIECES)))]

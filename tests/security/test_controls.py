@@ -63,14 +63,14 @@ CONTROLS: dict[str, Control] = {
     },
     "CVE-2021-21409 declared length": (
         weakened.lengths_are_reserved,
-        test_smuggling.test_declared_length_is_not_believed_before_octets_come,
+        test_smuggling.test_declared_length_is_not_believed_before_bytes_come,
         (),
     ),
     **{
-        f"CR, LF, NUL: {octet:#04x} in {where}": (
-            weakened.fields_are_believed, test_smuggling.test_cr_lf_nul, (octet, where)
+        f"CR, LF, NUL: {byte:#04x} in {where}": (
+            weakened.fields_are_believed, test_smuggling.test_cr_lf_nul, (byte, where)
         )
-        for octet in test_smuggling.LINE_OCTETS
+        for byte in test_smuggling.LINE_BYTES
         for where in test_smuggling.PLACES
     },
     **{
@@ -106,7 +106,7 @@ def test_without_its_rule_the_row_fails(row: str) -> None:
 
 
 @pytest.mark.parametrize("name", test_smuggling.KNOWN_FIELDS)
-def test_without_octets_odd_ones_would_crash(name: bytes) -> None:
+def test_without_bytes_odd_ones_would_crash(name: bytes) -> None:
     """Granian CVE-2026-42544: an engine that takes values for text raises, which the row's test notices."""
     with weakened.weakened(weakened.values_are_text), pytest.raises(UnicodeDecodeError):
-        test_smuggling.test_odd_octets_in_well_known_fields(name)
+        test_smuggling.test_odd_bytes_in_well_known_fields(name)

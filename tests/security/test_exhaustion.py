@@ -115,7 +115,7 @@ FLOODS: dict[str, tuple[Callable[[int], Iterator[bytes]], int]] = {
         f"{name} on a reset stream": (functools.partial(attacks.on_a_reset_stream, frame), wire.ENHANCE_YOUR_CALM)
         for name, frame in {
             "empty DATA": wire.data(1),
-            "DATA of one octet": wire.data(1, b"x"),
+            "DATA of one byte": wire.data(1, b"x"),
             "HEADERS": wire.headers(1, [(b"t", b"v")]),
             "RST_STREAM": wire.rst_stream(1),
             "WINDOW_UPDATE": wire.window_update(1, 300),
@@ -137,14 +137,14 @@ def test_empty_frames(kind: str) -> None:
 
 
 def test_small_data() -> None:
-    """RUSTSEC-2026-0258 Small DATA: DATA of one octet to a handler that sleeps: its stream is reset, and who goes on
+    """RUSTSEC-2026-0258 Small DATA: DATA of one byte to a handler that sleeps: its stream is reset, and who goes on
     gets ENHANCE_YOUR_CALM, all before M(1)."""
-    result = attack(attacks.one_octet_data(), memory=True)
+    result = attack(attacks.one_byte_data(), memory=True)
     check(calmed(result), result)
     check(result.peak < 1 * MB, result)
     check(result.frames.get(wire.RST_STREAM, 0) == 1, result)
     check(result.debug == b"odd_frames", result)
-    control = attack(attacks.one_octet_data(20_000), limits=OFF)
+    control = attack(attacks.one_byte_data(20_000), limits=OFF)
     check(not control.closed, control)
 
 
@@ -290,7 +290,7 @@ def test_slow_read_with_real_progress_goes_on() -> None:
 
 @pytest.mark.parametrize("rate", [0, 10, 99])
 def test_slow_upload(rate: int) -> None:
-    """min_upload_rate: a body of a known length that comes at under 100 octets/s is given up; OFF: never.
+    """min_upload_rate: a body of a known length that comes at under 100 bytes/s is given up; OFF: never.
 
     Bodies without one: `tests/lawful/test_pauses.py`.
     """

@@ -51,7 +51,7 @@ def test_answers_that_are_not_read_stop_the_reading_and_then_end_the_connection(
     """`control_queue_pause` and `control_queue_end`, with no budget to help them; whoever reads is never stopped."""
     malformed = wire.literals(wire.request_fields(extra=[(b"connection", b"close")]))
 
-    def octets(number: int) -> bytes:
+    def data(number: int) -> bytes:
         if cause == "a fault":
             return wire.headers(1 + 2 * number, malformed, end_stream=True)
         return wire.ping() if cause == "PING" else wire.settings({wire.MAX_CONCURRENT_STREAMS: 100})
@@ -60,8 +60,8 @@ def test_answers_that_are_not_read_stop_the_reading_and_then_end_the_connection(
     rig, control = ServerRig(limits), ServerRig(limits)
     paused_after = count = 0
     while not rig.conn.closed and count < 2_000:
-        rig.feed(octets(count))
-        control.feed(octets(count))
+        rig.feed(data(count))
+        control.feed(data(count))
         assert len(control.take()) == 1 and not control.conn.read_paused
         count += 1
         if rig.conn.read_paused and not paused_after:
@@ -113,8 +113,8 @@ def test_an_empty_budget_is_one_line_with_the_peer_and_the_budget(
             frames = wire.FrameReader()
             goaways: list[int] = []
             try:
-                while octets := await reader.read(65_536):
-                    goaways += [each.code for each in frames.feed(octets) if each.type == wire.GOAWAY]
+                while data := await reader.read(65_536):
+                    goaways += [each.code for each in frames.feed(data) if each.type == wire.GOAWAY]
             except ConnectionError:
                 pass
             assert goaways[-1] == wire.ENHANCE_YOUR_CALM

@@ -85,14 +85,14 @@ def test_fat_cookies_negative_control() -> None:
 
 @pytest.mark.parametrize("variant", ["thin", "empty-cookie"])
 def test_http2_bomb_negative_control(variant: str) -> None:
-    """The same with the limits off amplifies as the CVE says: hundreds of octets held for each one sent."""
+    """The same with the limits off amplifies as the CVE says: hundreds of bytes held for each one sent."""
     rig = ServerRig(OFF)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        octets = 0
+        data = 0
         for batch in attacks.thin_bomb(b"a" if variant == "thin" else b"cookie", references=16_000, streams=20):
-            octets += len(batch)
+            data += len(batch)
             rig.feed(batch)
         assert not rig.conn.closed
         assert len(rig.of(ev.RequestReceived)) == 21
@@ -264,7 +264,7 @@ def test_shared_state_stays_in_step(how: str) -> None:
 
 
 def test_secrets_are_never_indexed() -> None:
-    """CRIME-style probing: authorization, and cookies under 20 octets, are never-indexed literals (0x10 form)."""
+    """CRIME-style probing: authorization, and cookies under 20 bytes, are never-indexed literals (0x10 form)."""
     from headrace.engine.hpack import Encoder
 
     for field in [(b"authorization", b"Bearer token"), (b"cookie", b"sid=1234"), (b"set-cookie", b"sid=12")]:
@@ -278,6 +278,6 @@ def test_secrets_are_never_indexed() -> None:
 
 
 def test_trailer_map() -> None:
-    """Go CVE-2026-78659: a `trailer` field that announces 100,000 names costs what its octets cost: M(1)."""
+    """Go CVE-2026-78659: a `trailer` field that announces 100,000 names costs what its bytes cost: M(1)."""
     result = attack(attacks.trailer_map(), memory=True)
     check(result.peak < 1 * MB and result.frames.get(wire.GOAWAY, 0) <= 1, result)

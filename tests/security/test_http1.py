@@ -1,6 +1,6 @@
 """HTTP/1.1: request smuggling, and every other attack, at the level of the engine.
 
-The tables by section, with every octet, are in tests/engine/rfc9112. Here stand the shapes of real attacks.
+The tables by section, with every byte, are in tests/engine/rfc9112. Here stand the shapes of real attacks.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ ATTACKS: dict[str, bytes] = {
     "TE twice, one unknown": head(te(b" x"), TE, request=POST) + END + SMUGGLED,
     "TE twice, the unknown one last": head(TE, te(b" x"), request=POST) + END + SMUGGLED,
     "TE: chunk": head(te(b" chunk"), request=POST) + END + SMUGGLED,
-    "TE with an octet above 127": head(te(b" chunked\xa0"), request=POST) + END + SMUGGLED,
+    "TE with a byte above 127": head(te(b" chunked\xa0"), request=POST) + END + SMUGGLED,
     "TE in HTTP/1.0": head(TE, request=b"POST / HTTP/1.0") + END + SMUGGLED,
     "TE in HTTP/1.0, kept": head(TE, b"Connection: keep-alive", request=b"POST / HTTP/1.0") + END + SMUGGLED,
     "TE with an underscore": head(b"Transfer_Encoding: chunked", b"Transfer-Encoding: x", request=POST) + SMUGGLED,
@@ -105,7 +105,7 @@ ATTACKS: dict[str, bytes] = {
     "size with CR": chunked(b"5\rhello\r\n" + END) + SMUGGLED,
     "data with LF behind": chunked(b"5\r\nhello\n" + END) + SMUGGLED,
     "data with nothing behind": chunked(b"5\r\nhello" + END) + SMUGGLED,
-    "data with two other octets behind": chunked(b"5\r\nhelloXX" + END) + SMUGGLED,
+    "data with two other bytes behind": chunked(b"5\r\nhelloXX" + END) + SMUGGLED,
     "data longer than its size": chunked(b"3\r\nhello\r\n" + END) + SMUGGLED,
     "LF in an extension (TERM.EXT)": chunked(b"5;\nxx\r\nhello\r\n" + END) + SMUGGLED,
     "CR in an extension (EXT.TERM)": chunked(b"5;a\rb\r\nhello\r\n" + END) + SMUGGLED,
@@ -156,9 +156,9 @@ def test_there_are_at_least_60() -> None:
 def test_smuggling(name: str, cut: int) -> None:
     """CL.TE, TE.CL, TE.TE and kin; gunicorn CVE-2024-1135, -6827, aiohttp CVE-2023-37276, 2026-111750, Kestrel
     2025-55315, h11 CVE-2025-43859: 400 or 501, the end, and no second request."""
-    octets = ATTACKS[name]
+    data = ATTACKS[name]
     rig = H1Rig(auto=True, websockets=True)
-    rig.feed(octets, cut)
+    rig.feed(data, cut)
     rig.feed(SMUGGLED)
     assert rig.conn.closed
     assert b"/smuggled" not in [event.path for event in rig.events if event.kind in (ev.REQUEST, ev.CONNECT)]
@@ -179,9 +179,9 @@ def test_smuggling_behind_a_request_that_is_well(name: str) -> None:
 
 def test_content_that_looks_like_a_request_is_content() -> None:
     """The negative control: what is sound goes through, however it looks."""
-    for octets in (post(SMUGGLED), chunked(b"%x\r\n" % len(SMUGGLED) + SMUGGLED + b"\r\n" + END)):
+    for data in (post(SMUGGLED), chunked(b"%x\r\n" % len(SMUGGLED) + SMUGGLED + b"\r\n" + END)):
         rig = H1Rig(auto=True)
-        rig.feed(octets + GET)
+        rig.feed(data + GET)
         assert [event.path for event in rig.requests] == [b"/", b"/"]
         assert rig.content == SMUGGLED
 
@@ -219,14 +219,14 @@ def measured(feed: object) -> tuple[int, int]:
 
 def test_pipelining_memory() -> None:
     """Netty CVE-2026-93491: 100,000 pipelined GETs, answers never read: reading stops; M(1)."""
-    octets = GET * 1_000
+    data = GET * 1_000
 
     def attack() -> None:
         rig = H1Rig(auto=True)
         for _ in range(100):
             if rig.conn.read_paused:
                 break
-            rig.feed(octets)
+            rig.feed(data)
             rig.events.clear()
         assert rig.conn.read_paused
         assert len(rig.conn.take_output(10**9)) < 200_000
@@ -277,11 +277,11 @@ def test_connections_leave_nothing_behind(finished: bool) -> None:
     assert left < 50_000, left
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_bare_octets(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_bare_bytes(byte: int) -> None:
     """Bare CR and LF, NUL and other controls, each at five places: never accepted as part of a head."""
-    c = bytes((octet,))
-    allowed = octet == 9 or (octet >= 0x20 and octet != 0x7F)
+    c = bytes((byte,))
+    allowed = byte == 9 or (byte >= 0x20 and byte != 0x7F)
     outcomes = {
         "value": refusal(head(b"x: a" + c + b"b")),
         "before the colon": refusal(head(b"x" + c + b": b")),
@@ -290,25 +290,25 @@ def test_bare_octets(octet: int) -> None:
         "end": refusal(b"GET / HTTP/1.1\r\nHost: a\r\n" + c + b"\r\n"),
     }
     assert outcomes["value"] == (OK if allowed else 400)
-    assert outcomes["target"] == (OK if 0x20 < octet < 0x7F and octet != 0x23 else 400)
-    if not allowed or octet in (9, 0x20):
+    assert outcomes["target"] == (OK if 0x20 < byte < 0x7F and byte != 0x23 else 400)
+    if not allowed or byte in (9, 0x20):
         assert outcomes["before the colon"] == outcomes["line start"] == 400
-    if octet != 13:
+    if byte != 13:
         assert outcomes["end"] in (400, OK)
 
 
 def test_expect_desync() -> None:
     """Expect: 100-continue with an early answer and keep-alive (0.CL): the connection ends, whatever follows."""
-    octets = head(CL + b"%d" % len(SMUGGLED), b"Expect: 100-continue", request=POST)
+    data = head(CL + b"%d" % len(SMUGGLED), b"Expect: 100-continue", request=POST)
     rig = H1Rig()
-    rig.feed(octets)
+    rig.feed(data)
     rig.conn.send_response(1, 417, (), b"")
     rig.feed(SMUGGLED)
     assert rig.conn.closed and len(rig.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("octets", "expected"),
+    ("data", "expected"),
     [
         (b"GET /" + b"a" * 1_000_000, 414),
         (head(request=b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1"), 414),
@@ -322,9 +322,9 @@ def test_expect_desync() -> None:
     ],
 )
 @pytest.mark.parametrize("cut", [0, 1_000])
-def test_oversize(octets: bytes, expected: int, cut: int) -> None:
+def test_oversize(data: bytes, expected: int, cut: int) -> None:
     """1 MB of request line, 10,000 fields, duplicates (Cowboy CVE-2026-65624): 414 or 431, and the end."""
-    assert refusal(octets, cut) == expected
+    assert refusal(data, cut) == expected
 
 
 def test_a_connection_holds_no_more_than_its_limits() -> None:
@@ -345,7 +345,7 @@ SLOW = Limits(preface_timeout_s=10, request_header_timeout_s=10, idle_timeout_s=
 
 
 @pytest.mark.parametrize(
-    ("phase", "octets", "answer"),
+    ("phase", "data", "answer"),
     [
         ("nothing", b"", None),
         ("request line", b"GE", 408),
@@ -358,18 +358,18 @@ SLOW = Limits(preface_timeout_s=10, request_header_timeout_s=10, idle_timeout_s=
         ("response", b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n", None),
     ],
 )
-def test_slowloris(phase: str, octets: bytes, answer: int | None) -> None:
-    """One octet every 5 s in each phase: the connection ends at the phase's deadline, for each of 50 clients."""
+def test_slowloris(phase: str, data: bytes, answer: int | None) -> None:
+    """One byte every 5 s in each phase: the connection ends at the phase's deadline, for each of 50 clients."""
     for _ in range(50):
         rig = H1Rig(SLOW)
-        rig.feed(octets)
+        rig.feed(data)
         for event in rig.requests:
             if event.path == b"/large":
                 rig.conn.send_response(1, 200, (), b"x" * 1_000_000)
             elif event.end_stream:
                 rig.conn.send_response(1, 200, (), b"")
                 rig.take()
-                rig.octets = b""
+                rig.output = b""
         seconds = 0
         while not rig.conn.closed:
             rig.advance(5)
@@ -386,14 +386,14 @@ def test_slowloris(phase: str, octets: bytes, answer: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [b"", b"\r\n", b"\x00" * 100, b"\r" * 100, b"\n" * 100, b"GET" * 1_000, b"0\r\n\r\n", b" " * 100, b":" * 9],
 )
-def test_nonsense_never_raises(octets: bytes) -> None:
-    """N: no octets end in an exception, and what follows them neither."""
+def test_nonsense_never_raises(data: bytes) -> None:
+    """N: no bytes end in an exception, and what follows them neither."""
     rig = H1Rig(auto=True)
     for _ in range(3):
-        rig.feed(octets)
+        rig.feed(data)
     rig.feed(GET)
     rig.take()
     if rig.of(ev.PeerFault):
@@ -417,7 +417,7 @@ def test_h2c_upgrade_is_off() -> None:
     assert rig.content == SMUGGLED
 
 
-def test_the_first_octets_of_other_protocols() -> None:
+def test_the_first_bytes_of_other_protocols() -> None:
     """As h2spec 3.5/2 asks: closed without an answer."""
-    for octets in (b"INVALID CONNECTION PREFACE\r\n\r\n", b"\x16\x03\x01\x00", b"\x80\x2e\x01"):
-        assert refusal(octets) == SILENT
+    for data in (b"INVALID CONNECTION PREFACE\r\n\r\n", b"\x16\x03\x01\x00", b"\x80\x2e\x01"):
+        assert refusal(data) == SILENT

@@ -71,7 +71,7 @@ def test_a_gigabyte_upload_given_up() -> None:
 
 
 def test_small_messages_at_1_khz() -> None:
-    """Legitimate control: gRPC-like messages of 40 octets, 1,000 a second for a minute, read and answered at once."""
+    """Legitimate control: gRPC-like messages of 40 bytes, 1,000 a second for a minute, read and answered at once."""
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 2**30})
     rig.feed(wire.window_update(0, 2**30))
     rig.request(1, method=b"POST", end_stream=False)

@@ -155,7 +155,7 @@ def test_internal_data_buffering_negative_control() -> None:
 
 
 def drip(server: Server, socks: list[socket.socket], seconds: float) -> dict[str, int]:
-    """One octet of window for every tenth stream of each connection, five times a second, while handlers live.
+    """One byte of window for every tenth stream of each connection, five times a second, while handlers live.
 
     At that pace, so that it is the stall that ends them and not the budget of odd frames.
     """
@@ -190,7 +190,7 @@ def test_window_stall_negative_control() -> None:
 
 @EACH_WAY
 def test_data_dribble(tls: bool, count: int) -> None:
-    """CVE-2019-9511 Data Dribble: large answers, windows opened octet by octet: G(0xb, 1), L, few DATA frames."""
+    """CVE-2019-9511 Data Dribble: large answers, windows opened byte by byte: G(0xb, 1), L, few DATA frames."""
     with victim("big", tls=tls) as server, bystander_at(server) as bystander:
         row = (lambda: attacks.data_dribble(60_000), {CALM})
         for report in hold(server, bystander, row, tls=tls, count=count, growth=8 * MB * count):
@@ -238,7 +238,7 @@ def test_unfinished_streams_negative_control() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["CVE-2019-9512 ping flood", "VU#421644 CONTINUATION flood", "RUSTSEC-2026-0258 one-octet DATA"]
+    "name", ["CVE-2019-9512 ping flood", "VU#421644 CONTINUATION flood", "RUSTSEC-2026-0258 one-byte DATA"]
 )
 @pytest.mark.parametrize("tls", [False, True], ids=["cleartext", "TLS"])
 def test_floods_negative_control(name: str, tls: bool) -> None:
@@ -255,9 +255,9 @@ def test_legitimate_cancels_are_not_cut(server: Server) -> None:
 
     def read_until(wanted: set[int]) -> None:
         while not wanted <= answered:
-            octets = sock.recv(65_536)
-            assert octets, "the connection was cut"
-            for frame in reader.feed(octets):
+            data = sock.recv(65_536)
+            assert data, "the connection was cut"
+            for frame in reader.feed(data):
                 assert frame.type not in (wire.GOAWAY, wire.RST_STREAM), frame
                 if frame.end_stream:
                     answered.add(frame.stream_id)

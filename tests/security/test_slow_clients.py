@@ -1,6 +1,6 @@
 """Slowloris, in the phases of TLS, HTTP/2 and HTTP/1.1: 200 clients in each that hardly move.
 
-Every phase has a deadline of its own, and octets that trickle in do not extend it. Deadlines are short here. A client
+Every phase has a deadline of its own, and bytes that trickle in do not extend it. Deadlines are short here. A client
 may not be cut before the deadline either: what begins before a timer ends with it, however busy the machine is.
 """
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 CLIENTS = 200
 DEADLINE_S = 1.0
-EVERY_S = 0.1  # an octet, or a frame
+EVERY_S = 0.1  # a byte, or a frame
 TICK_S = 0.01  # a timer of an event loop may come that early
 GRACE_S = 4.0  # that late on a busy machine; the defaults are ten seconds and more
 PATIENCE_S = 20.0
@@ -61,8 +61,8 @@ class Phase:
         self.has_frames = frames and not tls
 
 
-def octets_of(whole: bytes) -> Iterator[bytes]:
-    """One octet at a time, and never the last."""
+def bytes_of(whole: bytes) -> Iterator[bytes]:
+    """One byte at a time, and never the last."""
     yield from (whole[at : at + 1] for at in range(len(whole) - 1))
     while True:
         yield b""
@@ -78,22 +78,22 @@ def phases() -> dict[str, Phase]:
     """Where a slow client may sit. A stream that is given up leaves an idle connection: two deadlines."""
     return {
         "TLS: nothing": Phase(b"", tls=True),
-        "TLS: half a ClientHello": Phase(b"", octets_of(hello()), tls=True),
+        "TLS: half a ClientHello": Phase(b"", bytes_of(hello()), tls=True),
         "TLS: no Finished": Phase(hello, tls=True),
         "nothing": Phase(b""),
-        "preface": Phase(b"", octets_of(wire.PREFACE)),
-        "SETTINGS": Phase(wire.PREFACE, octets_of(wire.settings({3: 100, 4: 65_535, 6: 65_536}))),
+        "preface": Phase(b"", bytes_of(wire.PREFACE)),
+        "SETTINGS": Phase(wire.PREFACE, bytes_of(wire.settings({3: 100, 4: 65_535, 6: 65_536}))),
         "no ACK": Phase(wire.client_preface(), again(wire.ping())),
-        "half a frame": Phase(READY, octets_of(wire.request(1))),
+        "half a frame": Phase(READY, bytes_of(wire.request(1))),
         "header block": Phase(READY + wire.headers(1, attacks.GET, end_headers=False)),
         "header block in crumbs": Phase(
-            READY + wire.headers(1, attacks.GET, end_headers=False), octets_of(wire.continuation(1, attacks.GET))
+            READY + wire.headers(1, attacks.GET, end_headers=False), bytes_of(wire.continuation(1, attacks.GET))
         ),
         "body": Phase(READY + UPLOAD, deadlines=2),
         "body in crumbs": Phase(READY + UPLOAD, again(wire.data(1, b"x")), deadlines=2),
         "between requests": Phase(READY + wire.request(1, b"/probe")),
         "never a request": Phase(READY),
-        "HTTP/1.1 head": Phase(b"", octets_of(b"GET /probe HTTP/1.1\r\nhost: a\r\n\r\n"), frames=False),
+        "HTTP/1.1 head": Phase(b"", bytes_of(b"GET /probe HTTP/1.1\r\nhost: a\r\n\r\n"), frames=False),
         "HTTP/1.1 body": Phase(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 999\r\n\r\n", again(b"x"), frames=False),
         "HTTP/1.1 between requests": Phase(b"GET /probe HTTP/1.1\r\nhost: a\r\n\r\n", frames=False),
         "response, no window": Phase(
@@ -124,22 +124,22 @@ class Slow:
         self._is_given_up = False
         self._frames = wire.FrameReader() if phase.has_frames else None
 
-    def trickle(self, octets: bytes) -> None:
+    def trickle(self, data: bytes) -> None:
         """Say a little more; on a stream that was given up there is nothing to say."""
         if not self._is_given_up:
             with contextlib.suppress(OSError):  # the end is seen by `read`
-                self.sock.send(octets)
+                self.sock.send(data)
 
     def read(self) -> None:
         """Take what comes: a reset of the stream, the end of the connection."""
         try:
-            octets = self.sock.recv(65_536)
+            data = self.sock.recv(65_536)
         except OSError:
-            octets = b""
-        if not octets:
+            data = b""
+        if not data:
             self.closed_at = time.monotonic()
         elif self._frames is not None:
-            self._is_given_up |= any(frame.type == wire.RST_STREAM for frame in self._frames.feed(octets))
+            self._is_given_up |= any(frame.type == wire.RST_STREAM for frame in self._frames.feed(data))
 
 
 def run(port: int, phase: Phase) -> list[float]:
@@ -167,10 +167,10 @@ def run(port: int, phase: Phase) -> list[float]:
             assert now < end, f"{len(left)} of {CLIENTS} are still there"
             if now >= due:
                 due = now + EVERY_S
-                octets = next(phase.trickle) if phase.trickle is not None else b""
-                if octets:
+                raw = next(phase.trickle) if phase.trickle is not None else b""
+                if raw:
                     for client in left:
-                        client.trickle(octets)
+                        client.trickle(raw)
     return lived
 
 

@@ -23,7 +23,7 @@ from tests.security.test_slow_clients import (
     TICK_S,
     Phase,
     again,
-    octets_of,
+    bytes_of,
     run,
 )
 
@@ -36,19 +36,19 @@ CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
 def phases() -> dict[str, Phase]:
     """What each of them says at once, and what it adds every tenth of a second."""
     said = {
-        "request line": (b"GET /", octets_of(b"a" * 300)),
-        "empty lines": (b"", octets_of(b"\r\nGET /" + b"a" * 300)),
-        "field": (b"GET / HTTP/1.1\r\nhost: a\r\nx: ", octets_of(b"a" * 300)),
+        "request line": (b"GET /", bytes_of(b"a" * 300)),
+        "empty lines": (b"", bytes_of(b"\r\nGET /" + b"a" * 300)),
+        "field": (b"GET / HTTP/1.1\r\nhost: a\r\nx: ", bytes_of(b"a" * 300)),
         "fields": (b"GET / HTTP/1.1\r\nhost: a\r\n", again(b"x: y\r\n")),
         "the end of a head": (b"GET / HTTP/1.1\r\nhost: a\r\n\r", again(b"")),
         "content": (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n", again(b"x")),
         "content, not begun": (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n", again(b"")),
-        "size of a chunk": (CHUNKED, octets_of(b"0" * 300)),
-        "chunks of an octet": (CHUNKED, again(b"1\r\nx\r\n")),
-        "extension": (CHUNKED + b"1;a=", octets_of(b"a" * 300)),
+        "size of a chunk": (CHUNKED, bytes_of(b"0" * 300)),
+        "chunks of a byte": (CHUNKED, again(b"1\r\nx\r\n")),
+        "extension": (CHUNKED + b"1;a=", bytes_of(b"a" * 300)),
         "trailers": (CHUNKED + b"0\r\n", again(b"x: y\r\n")),
         "between requests": (PROBE, again(b"")),
-        "the next request": (PROBE, octets_of(PROBE)),
+        "the next request": (PROBE, bytes_of(PROBE)),
         "the next request, sent along": (PROBE + PROBE[:20], again(b"")),
     }  # fmt: skip
     return {name: Phase(opening, trickle, frames=False) for name, (opening, trickle) in said.items()}
@@ -85,11 +85,11 @@ class Others(threading.Thread):
 
 def is_served(sock: socket.socket) -> bool:
     """Whether both answers have come, whole."""
-    octets = b""
+    data = b""
     with contextlib.suppress(OSError):
-        while octets.count(b"alive") < 2 and (more := sock.recv(65_536)):
-            octets += more
-    return octets.count(b"HTTP/1.1 200 ") == 2 and octets.endswith(b"alive")
+        while data.count(b"alive") < 2 and (more := sock.recv(65_536)):
+            data += more
+    return data.count(b"HTTP/1.1 200 ") == 2 and data.endswith(b"alive")
 
 
 @contextlib.contextmanager
@@ -127,13 +127,13 @@ def test_slow_clients_keep_no_worker(server: Server, name: str) -> None:
 
 
 def crawl(socks: list[socket.socket]) -> None:
-    """Read one octet each, as a slow reader does: it is no progress worth a worker."""
+    """Read one byte each, as a slow reader does: it is no progress worth a worker."""
     for sock in socks:
         with contextlib.suppress(OSError):
             sock.recv(1)
 
 
-@pytest.mark.parametrize("read", [lambda _: None, crawl], ids=["nothing", "an octet at a time"])
+@pytest.mark.parametrize("read", [lambda _: None, crawl], ids=["nothing", "a byte at a time"])
 def test_slow_readers_keep_no_worker(server: Server, read: Callable[[list[socket.socket]], None]) -> None:
     """200 ask for 10 MB each, and take next to nothing: the server lets go of all of them; the others do not notice."""
     before = server.mark()

@@ -36,20 +36,18 @@ LENGTHS = [
 def test_content_length_against_data(declared: bytes, parts: list[bytes], trailers: bool, sound: bool) -> None:
     """Netty CVE-2021-21295, CVE-2021-21409, HAProxy d12edebe: 12 combinations: RST PROTOCOL_ERROR."""
     rig = ServerRig()
-    octets = wire.request(
-        1, method=b"POST", extra=[(b"content-length", declared)], end_stream=not parts and not trailers
-    )
+    raw = wire.request(1, method=b"POST", extra=[(b"content-length", declared)], end_stream=not parts and not trailers)
     for n, part in enumerate(parts):
-        octets += wire.data(1, part, end_stream=n == len(parts) - 1 and not trailers)
+        raw += wire.data(1, part, end_stream=n == len(parts) - 1 and not trailers)
     if trailers:
-        octets += wire.headers(1, [(b"t", b"v")], end_stream=True)
-    rig.feed(octets)
+        raw += wire.headers(1, [(b"t", b"v")], end_stream=True)
+    rig.feed(raw)
     assert rig.outcome(1) == (OK if sound else MALFORMED)
     if not sound and rig.of(ev.RequestReceived):
         assert [e.initiator for e in rig.of(ev.StreamReset)] == ["local"], "the app must see an error"
 
 
-def test_declared_length_is_not_believed_before_octets_come() -> None:
+def test_declared_length_is_not_believed_before_bytes_come() -> None:
     """Netty CVE-2021-21409: a declared length of 10^17 reserves nothing."""
     import tracemalloc
 
@@ -63,15 +61,15 @@ def test_declared_length_is_not_believed_before_octets_come() -> None:
         tracemalloc.stop()
 
 
-LINE_OCTETS = [0x00, 0x0A, 0x0D]
+LINE_BYTES = [0x00, 0x0A, 0x0D]
 PLACES = ["name", "value", ":path", ":method", ":scheme", ":authority", "cookie", "host"]
 
 
-@pytest.mark.parametrize("octet", LINE_OCTETS)
+@pytest.mark.parametrize("byte", LINE_BYTES)
 @pytest.mark.parametrize("where", PLACES)
-def test_cr_lf_nul(octet: int, where: str) -> None:
+def test_cr_lf_nul(byte: int, where: str) -> None:
     """CVE-2025-57804, Bandit GHSA-x3gh-xhj4-3vq8, nginx CVE-2026-42926: CR, LF, NUL anywhere: malformed."""
-    c = b"a" + bytes((octet,)) + b"b"
+    c = b"a" + bytes((byte,)) + b"b"
     parts: dict[str, Any] = {}
     extra: list[tuple[bytes, bytes]] = []
     if where.startswith(":"):
@@ -140,7 +138,7 @@ def test_smuggling_fields(extra: list[tuple[bytes, bytes]]) -> None:
 
 
 def test_cookie_crumbs_join_in_linear_work() -> None:
-    """Cookie crumbs: joined once, equal to the whole; 100 crumbs of 500 octets each stay one pass."""
+    """Cookie crumbs: joined once, equal to the whole; 100 crumbs of 500 bytes each stay one pass."""
     rig = ServerRig()
     crumbs = [b"c%d=" % n + b"v" * 480 for n in range(100)]
     block = wire.literals(wire.request_fields(extra=[(b"cookie", crumb) for crumb in crumbs]))
@@ -175,7 +173,7 @@ def test_connect_abuse(fields: list[tuple[bytes, bytes]], reaches_the_app: bool)
 
 
 def test_fuzzed_fields_of_the_app() -> None:
-    """Granian CVE-2026-42545: whatever fields an app gives, the answer is an error or sound octets."""
+    """Granian CVE-2026-42545: whatever fields an app gives, the answer is an error or sound bytes."""
     rnd = random.Random(7)
     rig = ServerRig()
     stream_id = 1
@@ -201,9 +199,9 @@ KNOWN_FIELDS = [b"sec-websocket-protocol", b"cookie", b"user-agent", b"priority"
 
 
 @pytest.mark.parametrize("name", KNOWN_FIELDS)
-def test_odd_octets_in_well_known_fields(name: bytes) -> None:
-    """Granian CVE-2026-42544: every octet in fields that servers look into: delivered or malformed, never a crash."""
-    for octet in range(256):
+def test_odd_bytes_in_well_known_fields(name: bytes) -> None:
+    """Granian CVE-2026-42544: every byte in fields that servers look into: delivered or malformed, never a crash."""
+    for byte in range(256):
         rig = ServerRig()
-        rig.request(1, extra=[(name, b"a" + bytes((octet,)) + b"b")])
+        rig.request(1, extra=[(name, b"a" + bytes((byte,)) + b"b")])
         assert rig.outcome(1) in (OK, MALFORMED)

@@ -1,6 +1,6 @@
 """As in nginx (CVE-2026-118899): TLS at the boundaries of its buffers, in memory.
 
-Whatever octets come, cut anywhere, in the middle of anything: the TLS transport never raises, never loops, tells the
+Whatever bytes come, cut anywhere, in the middle of anything: the TLS transport never raises, never loops, tells the
 outcome of a handshake once, passes on a prefix of what was really sent, and lets go in the end.
 """
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Wire:
-    """Carries octets between a `Bench`'s two ends in random pieces; `spoil` may change what the client says."""
+    """Carries bytes between a `Bench`'s two ends in random pieces; `spoil` may change what the client says."""
 
     def __init__(self, bench: Bench, rnd: random.Random, spoil: Callable[[bytes], bytes] = bytes) -> None:
         self.bench = bench
@@ -95,7 +95,7 @@ def finish(bench: Bench, sent: bytes) -> None:
 @given(seeds, versions)
 @tries(120)
 def test_any_cut_of_a_session(folder: Path, seed: int, version: ssl.TLSVersion) -> None:
-    """A sound session, its octets cut anywhere: all content arrives, in order, both ways."""
+    """A sound session, its bytes cut anywhere: all content arrives, in order, both ways."""
 
     async def main() -> None:
         rnd = random.Random(seed)
@@ -122,18 +122,18 @@ def test_any_cut_of_a_session(folder: Path, seed: int, version: ssl.TLSVersion) 
 @given(seeds, versions)
 @tries(250)
 def test_mutated_sessions(folder: Path, seed: int, version: ssl.TLSVersion) -> None:
-    """Octets of the client flipped, dropped, doubled, put in or cut off, in the handshake or later."""
+    """Bytes of the client flipped, dropped, doubled, put in or cut off, in the handshake or later."""
 
     async def main() -> None:
         rnd = random.Random(seed)
         flights = rnd.randrange(4)
 
-        def spoil(octets: bytes) -> bytes:
+        def spoil(data: bytes) -> bytes:
             nonlocal flights
-            flights -= bool(octets)
-            if flights >= 0 or not octets:
-                return octets
-            spoiled = bytearray(octets)
+            flights -= bool(data)
+            if flights >= 0 or not data:
+                return data
+            spoiled = bytearray(data)
             for _ in range(rnd.randrange(1, 4)):
                 at = rnd.randrange(len(spoiled) + 1)
                 # Heads of records are where a mistake has the most to say.
@@ -181,9 +181,9 @@ def test_random_records(folder: Path, records: list[tuple[int, int, bytes]], see
         for kind, lie, payload in records:
             length = (len(payload), len(payload) + 1, 0, 0xFFFF)[lie]
             head = bytes((rnd.choice([kind, 20, 21, 22, 23, 24]), 3, rnd.randrange(5))) + length.to_bytes(2, "big")
-            for octet in head + payload:
+            for byte in head + payload:
                 if not bench.raw.is_closing():
-                    bench.tls.data_received(bytes((octet,)))
+                    bench.tls.data_received(bytes((byte,)))
         finish(bench, b"")
 
     asyncio.run(main())
@@ -192,7 +192,7 @@ def test_random_records(folder: Path, records: list[tuple[int, int, bytes]], see
 @given(seeds, versions, st.sampled_from(["eof", "lost", "timeout", "close", "abort", "write_eof", "pause"]))
 @tries(150)
 def test_an_end_at_any_moment(folder: Path, seed: int, version: ssl.TLSVersion, end: str) -> None:
-    """EOF, loss, timeout, close, abort, back-pressure between any two octets of a session."""
+    """EOF, loss, timeout, close, abort, back-pressure between any two bytes of a session."""
 
     async def main() -> None:
         rnd = random.Random(seed)
@@ -200,9 +200,9 @@ def test_an_end_at_any_moment(folder: Path, seed: int, version: ssl.TLSVersion, 
         left = rnd.choice([rnd.randrange(1, 700), rnd.randrange(1, 3_000)])
         done = False
 
-        def cut(octets: bytes) -> bytes:
+        def cut(data: bytes) -> bytes:
             nonlocal left, done
-            part = octets[:left]
+            part = data[:left]
             left -= len(part)
             if not left and not done:
                 done = True

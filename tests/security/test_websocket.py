@@ -16,7 +16,7 @@ from websockets.protocol import CLIENT, Protocol
 from headrace.engine.ws import Failed, PingReceived, WebSocketConnection
 from headrace.engine.ws.negotiation import accept_deflate, is_same_origin
 
-from tests.engine.ws.octets import BINARY, CONT, PING, TEXT, frame
+from tests.engine.ws.raw_frames import BINARY, CONT, PING, TEXT, frame
 
 MiB = 1_048_576
 
@@ -30,8 +30,8 @@ def memory() -> Iterator[None]:
         tracemalloc.stop()
 
 
-def failed(ws: WebSocketConnection, octets: bytes) -> int:
-    events = ws.receive_data(octets)
+def failed(ws: WebSocketConnection, data: bytes) -> int:
+    events = ws.receive_data(data)
     return events[-1].code if events and isinstance(events[-1], Failed) else 0
 
 
@@ -50,22 +50,22 @@ def compressing(limit: int = MiB) -> WebSocketConnection:
 def test_a_deflate_bomb_of_a_gigabyte_closes_1009_with_little_memory(memory: None) -> None:
     # CVE-2018-1000518 (websockets), CVE-2026-39804 (Bandit), CVE-2026-1526 (undici): 1,000 to 1.
     ws = compressing()
-    octets = frame(BINARY, bomb(1000), rsv=0x40)
-    assert len(octets) < 1.1 * MiB
+    data = frame(BINARY, bomb(1000), rsv=0x40)
+    assert len(data) < 1.1 * MiB
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    assert failed(ws, octets) == 1009
+    assert failed(ws, data) == 1009
     assert tracemalloc.get_traced_memory()[1] - before < 6 * MiB
 
 
 def test_a_bomb_in_fragments_is_counted_over_all_of_them(memory: None) -> None:
     ws = compressing(limit=2 * MiB)
-    octets = bomb(3)
-    quarter = len(octets) // 4
+    data = bomb(3)
+    quarter = len(data) // 4
     before = tracemalloc.get_traced_memory()[0]
-    codes = [failed(ws, frame(BINARY, octets[:quarter], rsv=0x40, fin=False))]
+    codes = [failed(ws, frame(BINARY, data[:quarter], rsv=0x40, fin=False))]
     for number in (1, 2):
-        codes.append(failed(ws, frame(CONT, octets[number * quarter : (number + 1) * quarter], fin=False)))
+        codes.append(failed(ws, frame(CONT, data[number * quarter : (number + 1) * quarter], fin=False)))
     assert codes == [0, 0, 1009]
     assert tracemalloc.get_traced_memory()[1] - before < 6 * MiB
 
@@ -83,7 +83,7 @@ def test_a_million_tiny_continuations_close_1009(memory: None, payload: bytes) -
         sent += 1000
         assert sent <= 1_000_000
     assert code == 1009
-    assert sent < 6_000, "each is charged 256 octets of 1 MiB"
+    assert sent < 6_000, "each is charged 256 bytes of 1 MiB"
     assert tracemalloc.get_traced_memory()[1] - before < 2 * MiB
 
 
@@ -108,7 +108,7 @@ def test_a_length_of_2_to_the_63_is_1002() -> None:
     assert failed(WebSocketConnection(False), b"\x82\xff" + (2**63).to_bytes(8, "big")) == 1002
 
 
-def test_a_declared_length_within_the_limit_takes_memory_only_as_octets_come(memory: None) -> None:
+def test_a_declared_length_within_the_limit_takes_memory_only_as_bytes_come(memory: None) -> None:
     ws = WebSocketConnection(False)
     before = tracemalloc.get_traced_memory()[0]
     assert failed(ws, b"\x82\xff" + MiB.to_bytes(8, "big") + b"mask" + b"x" * 1000) == 0
@@ -139,21 +139,21 @@ def test_a_ping_flood_gets_a_bounded_answer_with_the_last_pong(memory: None) -> 
         batch = b"".join(frame(PING, b"%d" % (number * 100 + each)) for each in range(100))
         assert all(isinstance(event, PingReceived) for event in ws.receive_data(batch))
     assert tracemalloc.get_traced_memory()[1] - before < MiB
-    octets = ws.take_output()
-    assert len(octets) < 2_100
+    raw = ws.take_output()
+    assert len(raw) < 2_100
     client = Protocol(CLIENT)
-    client.receive_data(octets)
+    client.receive_data(raw)
     pongs = [bytes(each.data) for each in client.events_received()]
     assert len(pongs) <= 17
     assert pongs[-1] == b"9999"
 
 
-def test_text_octet_by_octet_takes_no_more_memory_than_its_length(memory: None) -> None:
+def test_text_byte_by_byte_takes_no_more_memory_than_its_length(memory: None) -> None:
     ws = WebSocketConnection(False)
-    octets = frame(TEXT, b"x" * 60_000)
+    data = frame(TEXT, b"x" * 60_000)
     before = tracemalloc.get_traced_memory()[0]
-    for position in range(len(octets) - 1):
-        ws.receive_data(octets[position : position + 1])
+    for position in range(len(data) - 1):
+        ws.receive_data(data[position : position + 1])
     assert tracemalloc.get_traced_memory()[1] - before < 400_000
 
 

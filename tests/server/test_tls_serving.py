@@ -97,9 +97,9 @@ def test_who_offers_nothing_that_is_served_gets_the_alert(
                     client.do_handshake()
                     break
                 except ssl.SSLWantReadError:
-                    octets = outgoing.read()
-                    for start in range(0, len(octets), cut):
-                        writer.write(octets[start : start + cut])
+                    data = outgoing.read()
+                    for start in range(0, len(data), cut):
+                        writer.write(data[start : start + cut])
                         await asyncio.sleep(0)
                     incoming.write(await asyncio.wait_for(reader.read(65_536), 10.0))
                 except ssl.SSLError as error:

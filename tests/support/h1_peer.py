@@ -112,9 +112,9 @@ class H1Peer:
             await self.send(number, body, end=True)
         return await self.over(number)
 
-    def _write(self, octets: bytes | None) -> None:
-        if octets and not self.writer.is_closing():
-            self.writer.write(octets)
+    def _write(self, data: bytes | None) -> None:
+        if data and not self.writer.is_closing():
+            self.writer.write(data)
 
     # -- waiting
 
@@ -144,8 +144,8 @@ class H1Peer:
 
     async def _read(self) -> None:
         try:
-            while octets := await self.reader.read(65_536):
-                await self._take(octets)
+            while data := await self.reader.read(65_536):
+                await self._take(data)
         except OSError:
             pass
         finally:
@@ -157,8 +157,8 @@ class H1Peer:
             async with self._changed:
                 self._changed.notify_all()
 
-    async def _take(self, octets: bytes) -> None:
-        self.conn.receive_data(octets)
+    async def _take(self, raw: bytes) -> None:
+        self.conn.receive_data(raw)
         answer = self._answer
         while True:
             event = self.conn.next_event()

@@ -2,9 +2,9 @@
 
 `H1Rig` holds an `H1ServerConnection`. With `auto` it answers each request as soon as it is whole, with its number as
 content, as an application that never waits. `read_responses` is a reader of responses with rules of its own: it takes
-nothing that RFC 9112 leaves open. `refusal` says in one word what became of octets, so that a test can be a row of a
+nothing that RFC 9112 leaves open. `refusal` says in one word what became of bytes, so that a test can be a row of a
 table. `H1ClientRig` holds an `H1ClientConnection`, whose server is written by hand; `answer` says what it made of
-octets.
+bytes.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def post(content: bytes, *lines: bytes) -> bytes:
     return head(b"Content-Length: %d" % len(content), *lines, request=b"POST / HTTP/1.1") + content
 
 
-def chunked(octets: bytes, *lines: bytes) -> bytes:
-    """A request whose content is in the chunked coding, `octets` as they stand on the wire."""
-    return head(b"Transfer-Encoding: chunked", *lines, request=b"POST / HTTP/1.1") + octets
+def chunked(data: bytes, *lines: bytes) -> bytes:
+    """A request whose content is in the chunked coding, `bytes` as they stand on the wire."""
+    return head(b"Transfer-Encoding: chunked", *lines, request=b"POST / HTTP/1.1") + data
 
 
 def read_fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
@@ -62,13 +62,13 @@ def read_fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
     return fields
 
 
-def read_responses(octets: bytes, methods: list[bytes] | None = None, ended: bool = False) -> list[Response]:
+def read_responses(data: bytes, methods: list[bytes] | None = None, ended: bool = False) -> list[Response]:
     """Take apart what a server wrote. `methods` are those of the requests, all GET when None; `ended` says that the
     connection has ended, as content without a length needs to be read."""
     responses: list[Response] = []
     final = 0
-    while octets:
-        top, empty, octets = octets.partition(b"\r\n\r\n")
+    while data:
+        top, empty, data = data.partition(b"\r\n\r\n")
         assert empty, f"a head that is not whole: {top!r}"
         line, *lines = top.split(b"\r\n")
         assert line.startswith(b"HTTP/1.1 ") and line[12:13] == b" ", line
@@ -85,39 +85,39 @@ def read_responses(octets: bytes, methods: list[bytes] | None = None, ended: boo
             assert b"transfer-encoding" not in fields
         elif b"transfer-encoding" in fields:
             assert fields[b"transfer-encoding"] == b"chunked" and b"content-length" not in fields
-            body, trailers, octets, whole = read_chunks(octets)
+            body, trailers, data, whole = read_chunks(data)
         elif b"content-length" in fields:
             size = int(fields[b"content-length"])
-            body, octets = octets[:size], octets[size:]
+            body, data = data[:size], data[size:]
             whole = len(body) == size
         else:
             assert ended and fields.get(b"connection") == b"close", (
                 "content without a length on a connection that lives"
             )
-            body, octets = octets, b""
+            body, data = data, b""
         responses.append(Response(status, headers, body, trailers, whole))
     return responses
 
 
-def read_chunks(octets: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], bytes, bool]:
+def read_chunks(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], bytes, bool]:
     body = b""
     while True:
-        line, crlf, octets = octets.partition(b"\r\n")
+        line, crlf, data = data.partition(b"\r\n")
         if not crlf:
             return body, [], b"", False
         size = int(line, 16)
         if size == 0:
             break
-        body += octets[:size]
-        if octets[size : size + 2] != b"\r\n":
+        body += data[:size]
+        if data[size : size + 2] != b"\r\n":
             return body, [], b"", False
-        octets = octets[size + 2 :]
+        data = data[size + 2 :]
     lines: list[bytes] = []
     while True:
-        line, crlf, octets = octets.partition(b"\r\n")
+        line, crlf, data = data.partition(b"\r\n")
         assert crlf
         if not line:
-            return body, read_fields(lines), octets, True
+            return body, read_fields(lines), data, True
         lines.append(line)
 
 
@@ -129,14 +129,14 @@ class H1Rig:
         self.auto = auto
         self.conn: Any = H1ServerConnection(limits, now=self.now, **arguments)
         self.events: list[Any] = []
-        self.octets = b""
+        self.output = b""
         self.paused = 0
 
-    def feed(self, octets: bytes, cut: int = 0) -> list[Any]:
-        """Hand octets over, in pieces of `cut` octets where it is given; returns the new events."""
+    def feed(self, data: bytes, cut: int = 0) -> list[Any]:
+        """Hand bytes over, in pieces of `cut` bytes where it is given; returns the new events."""
         begin = len(self.events)
-        for at in range(0, len(octets), cut) if cut else (0,):
-            self._note(self.conn.receive_data(octets[at : at + cut] if cut else octets, self.now))
+        for at in range(0, len(data), cut) if cut else (0,):
+            self._note(self.conn.receive_data(data[at : at + cut] if cut else data, self.now))
         return self.events[begin:]
 
     def _note(self, events: list[Any]) -> None:
@@ -154,7 +154,7 @@ class H1Rig:
             self.conn.send_response(event.stream_id, 200, (), b"%d" % event.stream_id)
 
     def take(self, limit: int = 262_144) -> bytes:
-        """Take what is to be written, all of it; what comes of it is noted. `octets` has everything that was. Input
+        """Take what is to be written, all of it; what comes of it is noted. `bytes` has everything that was. Input
         that waits for a later turn has it here."""
         taken = b""
         while True:
@@ -165,7 +165,7 @@ class H1Rig:
                 self._note(self.conn.receive_data(b"", self.now))
             elif not piece:
                 break
-        self.octets += taken
+        self.output += taken
         return taken
 
     def advance(self, seconds: float) -> list[Any]:
@@ -204,16 +204,16 @@ class H1Rig:
     def responses(self, methods: list[bytes] | None = None) -> list[Response]:
         """What the client has read so far."""
         self.take()
-        return read_responses(self.octets, methods, self.conn.closed)
+        return read_responses(self.output, methods, self.conn.closed)
 
 
-def refusal(octets: bytes, cut: int = 0, limits: Limits | None = None, **arguments: Any) -> object:
-    """What became of octets: OK, the status of a refusal that closed the connection, or SILENT.
+def refusal(data: bytes, cut: int = 0, limits: Limits | None = None, **arguments: Any) -> object:
+    """What became of bytes: OK, the status of a refusal that closed the connection, or SILENT.
 
     The refusal must say so in the head, have a fault with a section, and let no later request through.
     """
     rig = H1Rig(limits, auto=True, **arguments)
-    rig.feed(octets, cut)
+    rig.feed(data, cut)
     if not rig.of(ev.PeerFault):
         assert not rig.conn.closed or rig.of(ev.ConnectionEnded)[0].code == 0
         return OK
@@ -237,7 +237,7 @@ class H1ClientRig:
         self.now = 0.0
         self.conn: Any = H1ClientConnection(limits, now=self.now)
         self.events: list[Any] = []
-        self.octets = b""
+        self.output = b""
 
     def send(
         self,
@@ -249,7 +249,7 @@ class H1ClientRig:
         authority: bytes = b"a",
         **more: Any,
     ) -> int:
-        """Send a request's head; returns its identifier. What is written is taken, and in `octets`."""
+        """Send a request's head; returns its identifier. What is written is taken, and in `bytes`."""
         scheme = b"" if method == b"CONNECT" and "protocol" not in more else b"http"
         stream_id = int(self.conn.send_request(method, scheme, authority, path, headers, end_stream=end_stream, **more))
         self.take()
@@ -262,14 +262,14 @@ class H1ClientRig:
             taken += piece
             self.events += self.conn.take_events()
         self.events += self.conn.take_events()
-        self.octets += taken
+        self.output += taken
         return taken
 
-    def feed(self, octets: bytes, cut: int = 0) -> list[Any]:
-        """Hand octets over, in pieces of `cut` octets where it is given; returns the new events."""
+    def feed(self, data: bytes, cut: int = 0) -> list[Any]:
+        """Hand bytes over, in pieces of `cut` bytes where it is given; returns the new events."""
         begin = len(self.events)
-        for at in range(0, len(octets), cut) if cut else (0,):
-            self.events += self.conn.receive_data(octets[at : at + cut] if cut else octets, self.now)
+        for at in range(0, len(data), cut) if cut else (0,):
+            self.events += self.conn.receive_data(data[at : at + cut] if cut else data, self.now)
         return self.events[begin:]
 
     def eof(self) -> list[Any]:
@@ -318,7 +318,7 @@ CUT = "cut off"
 
 
 class Answer(NamedTuple):
-    """What a client made of octets: `end` is WHOLE, CUT (the connection was gone too early), the section of the rule
+    """What a client made of bytes: `end` is WHOLE, CUT (the connection was gone too early), the section of the rule
     that was broken, or "" while more is waited for. `again` says that another request may follow."""
 
     status: int
@@ -327,11 +327,11 @@ class Answer(NamedTuple):
     again: bool
 
 
-def answer(octets: bytes, *, cut: int = 0, ended: bool = True, limits: Limits | None = None, **request: Any) -> Answer:
+def answer(data: bytes, *, cut: int = 0, ended: bool = True, limits: Limits | None = None, **request: Any) -> Answer:
     """Send one request and feed its response; then, with `ended`, the end of the connection."""
     rig = H1ClientRig(limits)
     rig.send(**request)
-    rig.feed(octets, cut)
+    rig.feed(data, cut)
     again = bool(rig.conn.can_send_request)
     if ended:
         rig.eof()

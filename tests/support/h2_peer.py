@@ -97,9 +97,9 @@ class H2Peer:
     # -- asking
 
     def flush(self) -> None:
-        octets = self.conn.data_to_send()
-        if octets and not self.writer.is_closing():
-            self.writer.write(octets)
+        data = self.conn.data_to_send()
+        if data and not self.writer.is_closing():
+            self.writer.write(data)
 
     def open(self, path: str = "/", method: str = "GET", headers: Pairs = (), *, end: bool = True) -> int:
         """Send a request's headers; `end` without content. Returns the stream's id."""
@@ -124,7 +124,7 @@ class H2Peer:
             self.flush()
 
     def room(self, stream_id: int) -> int:
-        """Octets that the server lets us send on a stream."""
+        """Bytes that the server lets us send on a stream."""
         return int(self.conn.local_flow_control_window(stream_id))
 
     def reset(self, stream_id: int, code: int = 8) -> None:
@@ -179,8 +179,8 @@ class H2Peer:
     async def _read(self) -> None:
         try:
             buffer = b""
-            while octets := await self.reader.read(65_536):
-                buffer += octets
+            while data := await self.reader.read(65_536):
+                buffer += data
                 # Frame by frame: h2 takes nothing after GOAWAY, unless its state is put right before the next frame.
                 while len(buffer) >= 9 and len(buffer) >= (size := 9 + int.from_bytes(buffer[:3])):
                     for event in self.conn.receive_data(buffer[:size]):

@@ -41,13 +41,13 @@ class Rig:
         self.sent: list[wire.Frame] = []
         self.fields: dict[int, list[list[tuple[bytes, bytes]]]] = {}
         self.content: dict[int, bytearray] = {}
-        self.octets_out = 0
+        self.bytes_out = 0
 
     # -- towards the engine
 
-    def feed(self, *octets: bytes) -> list[Any]:
-        """Hand octets over as one read, turn after turn until the engine has parsed them; returns the new events."""
-        got = list(self.conn.receive_data(b"".join(octets), self.now))
+    def feed(self, *data: bytes) -> list[Any]:
+        """Hand bytes over as one read, turn after turn until the engine has parsed them; returns the new events."""
+        got = list(self.conn.receive_data(b"".join(data), self.now))
         turns = 0
         while self.conn.input_pending and not self.conn.closed:
             more = self.conn.receive_data(b"", self.now)
@@ -83,11 +83,11 @@ class Rig:
         """All frames the engine writes now, read by our own reader; HEADERS are decoded on the way."""
         new: list[wire.Frame] = []
         for _ in range(rounds):
-            octets = self.conn.take_output(now=self.now)
-            if not octets:
+            data = self.conn.take_output(now=self.now)
+            if not data:
                 break
-            self.octets_out += len(octets)
-            new += self.reader.feed(octets)
+            self.bytes_out += len(data)
+            new += self.reader.feed(data)
         else:
             raise AssertionError("take_output never ends")
         assert not self.conn.output_pending, "take_output gave nothing though output_pending was true"
@@ -107,9 +107,9 @@ class Rig:
         self.events += self.conn.take_events()
         return new
 
-    def exchange(self, *octets: bytes) -> list[wire.Frame]:
+    def exchange(self, *data: bytes) -> list[wire.Frame]:
         """Feed, then take."""
-        self.feed(*octets)
+        self.feed(*data)
         return self.take()
 
     # -- what happened

@@ -199,9 +199,9 @@ class App:
         """Do something, or nothing."""
         rnd = self.random
         if self.unread and rnd.random() < 0.7:
-            stream_id, octets = self.unread.pop(rnd.randrange(len(self.unread)))
+            stream_id, data = self.unread.pop(rnd.randrange(len(self.unread)))
             with contextlib.suppress(LocalError):
-                conn.acknowledge_data(stream_id, octets)
+                conn.acknowledge_data(stream_id, data)
         if not self.streaming or rnd.random() < 0.3:
             return
         stream_id = rnd.choice(self.streaming)
@@ -238,7 +238,7 @@ def script(seed: int, *, hostile: float = 1.0, frames: int = 30, client: bool = 
 
 
 def play(seed: int, *, frames: int = 30) -> tuple[list[str], bytes]:
-    """One session: every event in words, and every octet of output."""
+    """One session: every event in words, and every byte of output."""
     client = seed % 4 == 3
     hostile = (0.0, 1.0, 1.0, 0.3, 3.0)[seed % 5]
     limits = Limits(max_concurrent_streams=10, initial_stream_window=70_000, max_unread=200_000)

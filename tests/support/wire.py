@@ -1,4 +1,4 @@
-"""HTTP/2 octets written by hand: a frame writer that can lie, and a reader that believes nothing.
+"""HTTP/2 bytes written by hand: a frame writer that can lie, and a reader that believes nothing.
 
 This module is the tests' second opinion. It imports nothing from headrace, so that a mistake in the
 engine cannot hide behind the same mistake in its tests. Field sections are written as HPACK literals
@@ -69,20 +69,20 @@ def frame(
     return head + ((reserved << 31) | stream_id).to_bytes(4, "big") + payload
 
 
-def padded(payload: bytes, pad: int | None, *, pad_octet: bytes = b"\0", claim: int | None = None) -> bytes:
-    """The payload with a Pad Length octet and `pad` octets behind; `claim` lies about how many."""
+def padded(payload: bytes, pad: int | None, *, pad_byte: bytes = b"\0", claim: int | None = None) -> bytes:
+    """The payload with a Pad Length byte and `pad` bytes behind; `claim` lies about how many."""
     if pad is None:
         return payload
-    return bytes((pad if claim is None else claim,)) + payload + pad_octet * pad
+    return bytes((pad if claim is None else claim,)) + payload + pad_byte * pad
 
 
 def data(
     stream_id: int, payload: bytes = b"", *, end_stream: bool = False, pad: int | None = None,
-    claim: int | None = None, flags: int = 0, length: int | None = None, reserved: int = 0, pad_octet: bytes = b"\0",
+    claim: int | None = None, flags: int = 0, length: int | None = None, reserved: int = 0, pad_byte: bytes = b"\0",
 ) -> bytes:  # fmt: skip
-    """DATA (§6.1). `pad` octets of padding; `claim` a false Pad Length; `flags` are added to the right ones."""
+    """DATA (§6.1). `pad` bytes of padding; `claim` a false Pad Length; `flags` are added to the right ones."""
     bits = flags | (END_STREAM if end_stream else 0) | (0 if pad is None else PADDED)
-    body = padded(payload, pad, claim=claim, pad_octet=pad_octet)
+    body = padded(payload, pad, claim=claim, pad_byte=pad_byte)
     return frame(DATA, bits, stream_id, body, length=length, reserved=reserved)
 
 
@@ -98,9 +98,9 @@ def headers(
     flags: int = 0,
     length: int | None = None,
     reserved: int = 0,
-    pad_octet: bytes = b"\0",
+    pad_byte: bytes = b"\0",
 ) -> bytes:
-    """HEADERS (§6.2). `block` is HPACK octets, or fields to write as literals; `priority` (exclusive, on, weight)."""
+    """HEADERS (§6.2). `block` is HPACK bytes, or fields to write as literals; `priority` (exclusive, on, weight)."""
     payload = block if isinstance(block, bytes) else literals(block)
     bits = flags | (END_STREAM if end_stream else 0) | (END_HEADERS if end_headers else 0)
     if priority is not None:
@@ -109,7 +109,7 @@ def headers(
         bits |= PRIORITY_FLAG
     if pad is not None:
         bits |= PADDED
-    body = padded(payload, pad, claim=claim, pad_octet=pad_octet)
+    body = padded(payload, pad, claim=claim, pad_byte=pad_byte)
     return frame(HEADERS, bits, stream_id, body, length=length, reserved=reserved)
 
 
@@ -117,7 +117,7 @@ def priority(
     stream_id: int, depends_on: int = 0, weight: int = 15, *, exclusive: bool = False, payload: bytes | None = None,
     flags: int = 0,
 ) -> bytes:  # fmt: skip
-    """PRIORITY (§6.3). `payload` replaces the five octets."""
+    """PRIORITY (§6.3). `payload` replaces the five bytes."""
     body = ((int(exclusive) << 31) | depends_on).to_bytes(4, "big") + bytes((weight,))
     return frame(PRIORITY, flags, stream_id, body if payload is None else payload)
 
@@ -147,8 +147,8 @@ def push_promise(
     claim: int | None = None, flags: int = 0, payload: bytes | None = None,
 ) -> bytes:  # fmt: skip
     """PUSH_PROMISE (§6.6)."""
-    octets = block if isinstance(block, bytes) else literals(block)
-    body = padded(promised_id.to_bytes(4, "big") + octets, pad, claim=claim) if payload is None else payload
+    data = block if isinstance(block, bytes) else literals(block)
+    body = padded(promised_id.to_bytes(4, "big") + data, pad, claim=claim) if payload is None else payload
     bits = flags | (END_HEADERS if end_headers else 0) | (0 if pad is None else PADDED)
     return frame(PUSH_PROMISE, bits, stream_id, body)
 
@@ -184,7 +184,7 @@ def priority_update(prioritized_id: int, value: bytes, *, stream_id: int = 0, pa
 
 
 def client_preface(values: dict[int, int] | Iterable[tuple[int, int]] = ()) -> bytes:
-    """The 24 octets and the SETTINGS frame that must follow them (§3.4)."""
+    """The 24 bytes and the SETTINGS frame that must follow them (§3.4)."""
     return PREFACE + settings(values)
 
 
@@ -205,9 +205,9 @@ def integer(value: int, prefix_bits: int, first: int = 0) -> bytes:
     return bytes(out)
 
 
-def string(octets: bytes) -> bytes:
+def string(data: bytes) -> bytes:
     """A string literal without Huffman (§5.2)."""
-    return integer(len(octets), 7) + octets
+    return integer(len(data), 7) + data
 
 
 def literal(name: bytes, value: bytes, *, index: bool = False, never: bool = False) -> bytes:
@@ -321,7 +321,7 @@ class Frame(NamedTuple):
 
 
 class FrameReader:
-    """Cuts octets into frames, and holds what a receiver of RFC 9113 may assert of any sender.
+    """Cuts bytes into frames, and holds what a receiver of RFC 9113 may assert of any sender.
 
     Raises AssertionError where a frame breaks a rule that no peer may break: a set reserved bit, an unused
     flag, a length wrong for its type, a frame above `max_frame_size`, an interrupted field block.
@@ -334,9 +334,9 @@ class FrameReader:
         self.want_preface = expect_preface
         self.decoder = hpack.Decoder(max_header_list_size=1 << 24)
 
-    def feed(self, octets: bytes) -> list[Frame]:
+    def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now."""
-        self.rest += octets
+        self.rest += data
         if self.want_preface:
             if len(self.rest) < len(PREFACE):
                 assert PREFACE.startswith(self.rest)
@@ -365,7 +365,7 @@ class FrameReader:
 
     def _check(self, one: Frame) -> None:
         size = len(one.payload)
-        assert size <= self.max_frame_size, f"{one.name} of {size} octets is above MAX_FRAME_SIZE (§4.2)"
+        assert size <= self.max_frame_size, f"{one.name} of {size} bytes is above MAX_FRAME_SIZE (§4.2)"
         if self.open_block:
             assert one.type == CONTINUATION and one.stream_id == self.open_block, f"{one.name} inside a block (§4.3)"
         known = {
@@ -382,7 +382,7 @@ class FrameReader:
             assert not one.stream_id, f"{one.name} on stream {one.stream_id}"
         exact = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
         if one.type in exact:
-            assert size == exact[one.type], f"{one.name} of {size} octets"
+            assert size == exact[one.type], f"{one.name} of {size} bytes"
         if one.type == SETTINGS:
             assert size % 6 == 0 and not (one.ack and size)
         if one.type == WINDOW_UPDATE:

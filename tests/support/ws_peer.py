@@ -1,6 +1,6 @@
 """A WebSocket client for tests, over HTTP/1.1 or HTTP/2: the `websockets` library's frames in a tunnel made by hand.
 
-An implementation that is not ours judges what the server sends. `raw` sends any octets, so it can break every rule.
+An implementation that is not ours judges what the server sends. `raw` sends any bytes, so it can break every rule.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ class WSPeer:
 
     # -- sending
 
-    def raw(self, octets: bytes) -> None:
-        """Any octets into the tunnel."""
-        self._write(octets)
+    def raw(self, data: bytes) -> None:
+        """Any bytes into the tunnel."""
+        self._write(data)
 
     def flush(self) -> None:
-        for octets in self.protocol.data_to_send():
-            if octets:
-                self._write(octets)
+        for data in self.protocol.data_to_send():
+            if data:
+                self._write(data)
 
     def send(self, message: str | bytes, *, fin: bool = True) -> None:
         if isinstance(message, str):
@@ -120,16 +120,16 @@ class WSPeer:
 
     # -- what comes
 
-    def feed(self, octets: bytes) -> None:
-        if octets and self.closed is None:
-            self.protocol.receive_data(octets)
+    def feed(self, data: bytes) -> None:
+        if data and self.closed is None:
+            self.protocol.receive_data(data)
             answers = self.protocol.data_to_send()
             for frame in self.protocol.events_received():
                 self._take(frame)
             assert self.protocol.parser_exc is None, f"the server broke a rule: {self.protocol.parser_exc!r}"
-            for octets in answers:
-                if octets:
-                    self._write(octets)
+            for data in answers:
+                if data:
+                    self._write(data)
         self._changed.set()
 
     def end(self, reset: int | None = None) -> None:
@@ -216,8 +216,8 @@ async def _over_h1(port: int, path: str, fields: Pairs, tls: ssl.SSLContext | No
 
         async def read() -> None:
             try:
-                while octets := await reader.read(65_536):
-                    peer.feed(octets)
+                while data := await reader.read(65_536):
+                    peer.feed(data)
             except OSError:
                 pass
             peer.end()
@@ -259,20 +259,20 @@ async def _over_h2(connection: H2Peer, path: str, fields: Pairs, scheme: str | N
     async def read() -> None:
         while True:
             await connection.until(lambda: bool(answer.body) or answer.is_over)
-            octets = bytes(answer.body)
+            data = bytes(answer.body)
             answer.body.clear()
-            peer.feed(octets)
+            peer.feed(data)
             if answer.is_over and not answer.body:
                 peer.end(answer.reset)
                 return
 
     async def write() -> None:
         while True:
-            octets = await outgoing.get()
+            data = await outgoing.get()
             if answer.is_over:
                 return
             try:
-                await connection.send(stream_id, octets)
+                await connection.send(stream_id, data)
             except StreamClosedError:  # it has ended while this waited
                 return
 

@@ -1,4 +1,4 @@
-"""What a client offers in ALPN, read from the first octets of its connection: right, bounded, and never in the way."""
+"""What a client offers in ALPN, read from the first bytes of its connection: right, bounded, and never in the way."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def hello(*protocols: str) -> bytes:
     return outgoing.read()
 
 
-def fed(octets: bytes, size: int) -> tuple[list[list[bytes]], ClientHello]:
-    """What `feed` returned, other than None, of octets in pieces of `size`."""
+def fed(data: bytes, size: int) -> tuple[list[list[bytes]], ClientHello]:
+    """What `feed` returned, other than None, of bytes in pieces of `size`."""
     reader = ClientHello()
     found = []
-    for start in range(0, len(octets), size):
-        offered = reader.feed(octets[start : start + size])
+    for start in range(0, len(data), size):
+        offered = reader.feed(data[start : start + size])
         if offered is not None:
             found.append(offered)
     return found, reader
 
 
-def in_records(octets: bytes, size: int) -> bytes:
-    """The same message in records of `size` octets."""
-    message = octets[5:]
+def in_records(data: bytes, size: int) -> bytes:
+    """The same message in records of `size` bytes."""
+    message = data[5:]
     pieces = [message[start : start + size] for start in range(0, len(message), size)]
-    return b"".join(octets[:3] + len(piece).to_bytes(2) + piece for piece in pieces)
+    return b"".join(data[:3] + len(piece).to_bytes(2) + piece for piece in pieces)
 
 
 @pytest.mark.parametrize("size", [1, 3, 100, 100_000])
@@ -57,7 +57,7 @@ def test_without_alpn_there_are_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"GET / HTTP/1.1\r\n",
         b"\x15\x03\x01\x00\x02\x01\x00",
@@ -67,24 +67,24 @@ def test_without_alpn_there_are_none() -> None:
         b"\x16\x03\x01\xff\xff\x01\xff\xff\xff" + bytes(70_000),
     ],
 )
-def test_what_is_no_client_hello_is_left_to_openssl(octets: bytes) -> None:
+def test_what_is_no_client_hello_is_left_to_openssl(data: bytes) -> None:
     for size in (1, 1_000):
-        found, reader = fed(octets, size)
+        found, reader = fed(data, size)
         assert (found, reader.is_over) == ([], True)
         assert len(reader._message) <= 70_010
 
 
 def test_a_part_is_waited_for() -> None:
-    octets = hello("h2")
-    for end in range(len(octets)):
-        found, reader = fed(octets[:end], 7)
+    data = hello("h2")
+    for end in range(len(data)):
+        found, reader = fed(data[:end], 7)
         assert (found, reader.is_over) == ([], False)
 
 
 @given(st.integers(0, 2_000), st.integers(0, 255), st.integers(1, 50))
 @tries(300)
-def test_a_message_that_is_damaged_is_read_or_left(position: int, octet: int, size: int) -> None:
-    octets = bytearray(hello("h2", "http/1.1"))
-    octets[position % len(octets)] = octet
-    found, _ = fed(bytes(octets), size)
+def test_a_message_that_is_damaged_is_read_or_left(position: int, byte: int, size: int) -> None:
+    data = bytearray(hello("h2", "http/1.1"))
+    data[position % len(data)] = byte
+    found, _ = fed(bytes(data), size)
     assert len(found) <= 1

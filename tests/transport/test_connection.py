@@ -282,7 +282,7 @@ def test_a_transport_that_does_not_close_is_aborted(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_peer_whose_kernel_takes_nothing_is_ended() -> None:
-    """The engine's own deadline does not see octets that stand in the transport."""
+    """The engine's own deadline does not see bytes that stand in the transport."""
 
     async def main() -> None:
         subject, engine, transport = made()

@@ -1,4 +1,4 @@
-"""The PROXY protocol: both versions octet by octet, what must be refused, and the hand-over to a protocol."""
+"""The PROXY protocol: both versions byte by byte, what must be refused, and the hand-over to a protocol."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ GOOD = [
     (b"PROXY TCP6 " + b" ".join([b"ffff:" * 7 + b"ffff"] * 2) + b" 65535 65535\r\n", None),  # the longest: section 2.1
     (b"PROXY UNKNOWN\r\n", NOTHING),
     (b"PROXY UNKNOWN ffff::1 what ever 1\r\n", NOTHING),
-    (b"PROXY UNKNOWN " + b"f" * 91 + b"\r\n", NOTHING),  # 107 octets
+    (b"PROXY UNKNOWN " + b"f" * 91 + b"\r\n", NOTHING),  # 107 bytes
     (v2(0x11, IPV4), THE_IPV4),
     (v2(0x11, IPV4 + TLV), THE_IPV4),
-    (v2(0x11, IPV4 + b"\xe0" + (4081).to_bytes(2) + bytes(4081)), THE_IPV4),  # 4,096 octets behind the fixed part
+    (v2(0x11, IPV4 + b"\xe0" + (4081).to_bytes(2) + bytes(4081)), THE_IPV4),  # 4,096 bytes behind the fixed part
     (v2(0x21, IPV6), THE_IPV6),
     (v2(0x31, UNIX + TLV), ("/run/client", "/run/server")),
     (v2(0x31, b"x" * 216), ("x" * 108, "x" * 108)),
@@ -63,8 +63,8 @@ GOOD = [
 ]
 
 
-def cut(octets: bytes, size: int) -> list[bytes]:
-    return [octets[start : start + size] for start in range(0, len(octets), size)]
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 @pytest.mark.parametrize("size", [1, 5, 10_000])
@@ -85,7 +85,7 @@ def test_a_header_however_it_is_cut(header: bytes, expected: tuple[Any, Any] | N
 
 
 @pytest.mark.parametrize(("header", "expected"), GOOD)
-def test_nothing_is_said_before_the_last_octet(header: bytes, expected: Any) -> None:
+def test_nothing_is_said_before_the_last_byte(header: bytes, expected: Any) -> None:
     parser = ProxyHeader()
     assert [parser.feed(header[index : index + 1]) for index in range(len(header) - 1)] == [None] * (len(header) - 1)
     found = parser.feed(header[-1:])
@@ -128,7 +128,7 @@ BAD = [
     "PROXY TCP4 1.2.3.4 1.2.3.4 ² 2\r\n".encode(),
     b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n\r\n",
     b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\r\n",
-    b"PROXY UNKNOWN " + b"f" * 92 + b"\r\n",  # 108 octets
+    b"PROXY UNKNOWN " + b"f" * 92 + b"\r\n",  # 108 bytes
     b"PROXY UNKNOWN " + b"f" * 93,  # 107 without an end
     v2(0x11, IPV4, command=0x22),
     v2(0x11, IPV4, command=0x11),
@@ -174,35 +174,35 @@ def test_whether_the_client_speaks_tls(header: bytes, expected: bool) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 10_000])
-@pytest.mark.parametrize("octets", BAD)
-def test_what_is_refused(octets: bytes, size: int) -> None:
+@pytest.mark.parametrize("data", BAD)
+def test_what_is_refused(data: bytes, size: int) -> None:
     parser = ProxyHeader()
 
     def feed() -> None:
-        for piece in cut(octets, size):
+        for piece in cut(data, size):
             assert parser.feed(piece) is None
 
     with pytest.raises(ProxyProtocolError):
         feed()
 
 
-def test_garbage_is_refused_at_its_first_octet() -> None:
-    for octets in (b"G", b"PROXYX", b"\r\n\r\n\0\r\nQUITX", SIGNATURE + b"\x31", b"PX"):
+def test_garbage_is_refused_at_its_first_byte() -> None:
+    for data in (b"G", b"PROXYX", b"\r\n\r\n\0\r\nQUITX", SIGNATURE + b"\x31", b"PX"):
         parser = ProxyHeader()
-        for octet in octets[:-1]:
-            assert parser.feed(bytes([octet])) is None
+        for byte in data[:-1]:
+            assert parser.feed(bytes([byte])) is None
         with pytest.raises(ProxyProtocolError):
-            parser.feed(octets[-1:])
+            parser.feed(data[-1:])
 
 
 @pytest.mark.parametrize(("versions", "taken"), [("v1", {1}), ("v2", {2}), ("on", {1, 2})])
 def test_only_the_version_that_is_expected_is_taken(versions: str, taken: set[int]) -> None:
-    for version, octets in ((1, GOOD[0][0]), (2, v2(0x11, IPV4))):
+    for version, data in ((1, GOOD[0][0]), (2, v2(0x11, IPV4))):
         if version in taken:
-            assert ProxyHeader(versions).feed(octets) is not None
+            assert ProxyHeader(versions).feed(data) is not None
         else:
             with pytest.raises(ProxyProtocolError):
-                ProxyHeader(versions).feed(octets)
+                ProxyHeader(versions).feed(data)
 
 
 # -- at the listener
@@ -212,14 +212,14 @@ async def who(request: Request) -> Response:
     return Response.text(f"{request.connection.peer} {request.connection.local}")
 
 
-def talk(run: Run, octets: bytes, client: Callable[[Any, Any], Any], **settings: Any) -> Any:
-    """Sends `octets` ahead of what `client` does with the connection."""
+def talk(run: Run, data: bytes, client: Callable[[Any, Any], Any], **settings: Any) -> Any:
+    """Sends `bytes` ahead of what `client` does with the connection."""
 
     async def main() -> Any:
         async with serving(who, **{"proxy_protocol": "on", **settings}) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
             try:
-                writer.write(octets)
+                writer.write(data)
                 return await asyncio.wait_for(client(reader, writer), 10)
             finally:
                 writer.close()
@@ -263,7 +263,7 @@ async def until_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 @pytest.mark.parametrize(
-    ("octets", "settings", "words"),
+    ("data", "settings", "words"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", {}, "does not begin with a PROXY header"),
         (GOOD[0][0], {"proxy_protocol": "v2"}, "does not begin with a PROXY header"),
@@ -273,10 +273,10 @@ async def until_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     ],
 )
 def test_a_connection_without_a_good_header_ends_without_a_word(
-    run: Run, octets: bytes, settings: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
+    run: Run, data: bytes, settings: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "headrace.protocol")
-    assert talk(run, octets, until_end, **settings) == b""
+    assert talk(run, data, until_end, **settings) == b""
     (line,) = [record.getMessage() for record in caplog.records if record.name == "headrace.protocol"]
     assert words in line
 
@@ -284,9 +284,9 @@ def test_a_connection_without_a_good_header_ends_without_a_word(
 def test_a_peer_that_goes_leaves_no_place_taken(run: Run) -> None:
     async def main() -> None:
         async with serving(who, proxy_protocol="on", max_connections=1) as server:
-            for octets in (b"PROXY", b"X"):
+            for data in (b"PROXY", b"X"):
                 _, writer = await asyncio.open_connection("127.0.0.1", port(server))
-                writer.write(octets)
+                writer.write(data)
                 await writer.drain()
                 writer.close()
             reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
@@ -357,9 +357,9 @@ def test_before_tls_a_bad_header_frees_its_place(run: Run, tmp_path: Path) -> No
 
     async def main() -> None:
         async with serving(who, proxy_protocol="on", tls_cert=str(certificate), max_connections=1) as server:
-            for octets in (b"X", b"\x16\x03\x01", GOOD[0][0] + b"no TLS"):
+            for data in (b"X", b"\x16\x03\x01", GOOD[0][0] + b"no TLS"):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
-                writer.write(octets)
+                writer.write(data)
                 await until_end(reader, writer)
                 writer.close()
             reader, writer = await asyncio.open_connection("127.0.0.1", port(server))

@@ -106,22 +106,22 @@ class Bench:
         self.client = context.wrap_bio(self.to_client, self.from_client, server_hostname="localhost")
         self.tls.connection_made(self.raw)  # type: ignore[arg-type]  # what a transport is asked for here
 
-    def deliver(self, octets_at_once: int = 1 << 20) -> None:
+    def deliver(self, bytes_at_once: int = 1 << 20) -> None:
         """What the client has to say reaches us; what we have said reaches the client."""
         said = self.from_client.read()
-        for start in range(0, len(said), octets_at_once):
-            self.tls.data_received(said[start : start + octets_at_once])
+        for start in range(0, len(said), bytes_at_once):
+            self.tls.data_received(said[start : start + bytes_at_once])
         self.to_client.write(bytes(self.raw.out))
         self.raw.out.clear()
 
-    def shake_hands(self, octets_at_once: int = 1 << 20) -> Bench:
+    def shake_hands(self, bytes_at_once: int = 1 << 20) -> Bench:
         while True:
             try:
                 self.client.do_handshake()
             except ssl.SSLWantReadError:
-                self.deliver(octets_at_once)
+                self.deliver(bytes_at_once)
             else:
-                self.deliver(octets_at_once)
+                self.deliver(bytes_at_once)
                 return self
 
     def read(self) -> bytes:
@@ -142,12 +142,12 @@ def on_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("octets_at_once", [1, 7, 1 << 20])
+@pytest.mark.parametrize("bytes_at_once", [1, 7, 1 << 20])
 def test_a_handshake_and_content_both_ways_however_they_are_cut(
-    folder: Path, version: ssl.TLSVersion, octets_at_once: int
+    folder: Path, version: ssl.TLSVersion, bytes_at_once: int
 ) -> None:
     async def main() -> None:
-        bench = Bench(folder, version).shake_hands(octets_at_once)
+        bench = Bench(folder, version).shake_hands(bytes_at_once)
         assert bench.outcome == [None]
         assert bench.above.calls == ["made"]
         chosen = bench.tls.get_extra_info("ssl_object")
@@ -155,7 +155,7 @@ def test_a_handshake_and_content_both_ways_however_they_are_cut(
         assert bench.tls.get_extra_info("peername") == ("192.0.2.1", 5)
         for content in (b"x", bytes(16_384), bytes(range(256)) * 200):
             bench.client.write(content)
-            bench.deliver(octets_at_once)
+            bench.deliver(bytes_at_once)
             assert b"".join(bench.above.received) == content
             bench.above.received.clear()
             bench.tls.write(content)
@@ -203,11 +203,11 @@ def test_content_right_behind_the_handshake_is_not_lost(folder: Path) -> None:
     on_loop(main)
 
 
-@pytest.mark.parametrize("octets", [b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"\x16\x03\x01\x00\x05abcde", bytes(300)])
-def test_what_is_not_tls_is_refused_without_a_traceback(folder: Path, octets: bytes) -> None:
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"\x16\x03\x01\x00\x05abcde", bytes(300)])
+def test_what_is_not_tls_is_refused_without_a_traceback(folder: Path, data: bytes) -> None:
     async def main() -> None:
         bench = Bench(folder)
-        bench.tls.data_received(octets)
+        bench.tls.data_received(data)
         (failure,) = bench.outcome
         assert failure is not None and failure.startswith("the TLS handshake failed: ")
         assert "close" in bench.raw.calls

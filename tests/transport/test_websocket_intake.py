@@ -16,7 +16,7 @@ from headrace.websocket.connection import WebSocket
 from headrace.websocket.fair_share import ConnectionShare, LoopShare, ProcessRoom, loop_share
 from headrace.websocket.tunnel import DEFAULT_QUEUE_SIZE, WebSocketClosed
 
-from tests.engine.ws.octets import BINARY, CONT, PING, TEXT, close, frame
+from tests.engine.ws.raw_frames import BINARY, CONT, PING, TEXT, close, frame
 
 MiB = 1_048_576
 RSV1 = 0x40
@@ -62,12 +62,12 @@ class Peer:
     def window(self) -> int:
         return self.WINDOW - self.sent + self.tunnel.credit
 
-    def send(self, octets: bytes, piece: int = 16_384) -> int:
+    def send(self, data: bytes, piece: int = 16_384) -> int:
         """Send as much as the window takes; returns how much that was."""
         begin = 0
-        while begin < len(octets) and (size := min(self.window, piece, len(octets) - begin)):
+        while begin < len(data) and (size := min(self.window, piece, len(data) - begin)):
             self.sent += size
-            self.ws.on_octets(octets[begin : begin + size], size, False)
+            self.ws.on_bytes(data[begin : begin + size], size, False)
             begin += size
         return begin
 
@@ -91,7 +91,7 @@ async def turns(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 4_000,
         frame(PING, b"") * 4_000,
@@ -99,12 +99,12 @@ async def turns(count: int) -> None:
     ],
     ids=["fragments", "pings", "a bomb"],
 )  # fmt: skip
-def test_a_turn_does_so_much_work_for_all_websockets_together(octets: bytes) -> None:
+def test_a_turn_does_so_much_work_for_all_websockets_together(data: bytes) -> None:
     async def main() -> None:
         turn = loop_share(asyncio.get_running_loop())
         peers = [Peer() for _ in range(40)]
         for peer in peers:
-            peer.send(octets)
+            peer.send(data)
         assert turn.left > -2 * fair_share.SLICE - 300, "one slice, or one step of inflating, may go beyond"
         assert sum(peer.ws._protocol.kept + len(peer.ws._held) for peer in peers) > 10_000, "and the rest waits"
 
@@ -199,13 +199,13 @@ def test_a_sender_that_is_never_made_to_wait_lets_others_go_on() -> None:
 # -- memory ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("octets", [bomb() * 200, bomb(30_000) * 5_000], ids=["large ones", "small ones"])
-def test_bombs_for_a_handler_that_does_not_receive_stay_what_they_are(octets: bytes) -> None:
+@pytest.mark.parametrize("data", [bomb() * 200, bomb(30_000) * 5_000], ids=["large ones", "small ones"])
+def test_bombs_for_a_handler_that_does_not_receive_stay_what_they_are(data: bytes) -> None:
     async def main() -> None:
         peer = Peer()
-        sent = peer.send(octets)
+        sent = peer.send(data)
         await turns(200)
-        sent += peer.send(octets[sent:])
+        sent += peer.send(data[sent:])
         await turns(200)
         assert peer.ws.kept <= DEFAULT_QUEUE_SIZE + Peer.WINDOW + 1_000
         assert peer.ws._queued + len(peer.ws._protocol._message.parts) <= DEFAULT_QUEUE_SIZE
@@ -241,15 +241,15 @@ def test_text_is_charged_what_it_takes() -> None:
 def test_a_message_larger_than_the_window_comes_while_its_handler_waits() -> None:
     async def main() -> None:
         peer = Peer(is_deflated=False)
-        octets = frame(BINARY, bytes(MiB))
-        begin = peer.send(octets)
+        data = frame(BINARY, bytes(MiB))
+        begin = peer.send(data)
         assert begin == Peer.WINDOW + DEFAULT_QUEUE_SIZE, "its handler does not wait"
         receiving = asyncio.create_task(peer.ws.receive())
         await turns(2)
-        assert peer.send(octets[begin:]) == len(octets) - begin
+        assert peer.send(data[begin:]) == len(data) - begin
         await turns(20)
         assert len(await receiving) == MiB
-        assert peer.tunnel.credit >= len(octets) - DEFAULT_QUEUE_SIZE
+        assert peer.tunnel.credit >= len(data) - DEFAULT_QUEUE_SIZE
 
     run(main)
 
@@ -259,8 +259,8 @@ def test_what_waits_for_its_turn_is_not_credited_as_a_large_message() -> None:
         peer = Peer()
         receiving = asyncio.create_task(peer.ws.receive())
         await turns(2)
-        octets = (frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 4_000) * 40
-        assert peer.send(octets) <= Peer.WINDOW + DEFAULT_QUEUE_SIZE
+        data = (frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 4_000) * 40
+        assert peer.send(data) <= Peer.WINDOW + DEFAULT_QUEUE_SIZE
         receiving.cancel()
 
     run(main)

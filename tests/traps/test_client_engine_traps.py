@@ -164,10 +164,10 @@ def test_fragments_of_headers_are_bounded(empty: bool) -> None:
 
 
 def test_a_head_that_does_not_end_is_bounded() -> None:
-    """The same of HTTP/1.1: its octets, and its lines."""
-    octets = b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 100_000
+    """The same of HTTP/1.1: its bytes, and its lines."""
+    data = b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 100_000
     for cut in (0, 1_000):
-        got = answer(octets, cut=cut, ended=False)
+        got = answer(data, cut=cut, ended=False)
         assert got.end == "RFC 9112 §5.4"
     most = Limits().max_fields
     assert most == 256
@@ -232,7 +232,7 @@ def test_a_response_that_is_dropped_gives_its_credit_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "request_", "end"),
+    ("data", "request_", "end"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", {}, CUT),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", {}, CUT),
@@ -242,9 +242,9 @@ def test_a_response_that_is_dropped_gives_its_credit_back() -> None:
         (HEAD + b"5\r\nhello\r\n", {}, CUT),
     ],
 )
-def test_a_response_that_ends_short_h1(octets: bytes, request_: dict[str, Any], end: str) -> None:
+def test_a_response_that_ends_short_h1(data: bytes, request_: dict[str, Any], end: str) -> None:
     """Less than content-length says is an error, and to HEAD it is not."""
-    assert answer(octets, **request_).end == end
+    assert answer(data, **request_).end == end
 
 
 @pytest.mark.parametrize("how", ["data", "trailers", "headers", "too much"])

@@ -34,7 +34,7 @@ class Receiver:
         self.ended = False
         self.lost: str | None = None
 
-    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+    def on_bytes(self, data: bytes, owed: int, ended: bool) -> None:
         self.data += data
         self.owed += owed
         self.ended = self.ended or ended
@@ -282,7 +282,7 @@ def test_settings_can_be_awaited(run: Run) -> None:
 
 @pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
 @pytest.mark.parametrize("verb", ["receive", "read"])
-def test_a_read_that_is_cancelled_loses_no_octets(run: Run, protocol: Any, verb: str) -> None:
+def test_a_read_that_is_cancelled_loses_no_bytes(run: Run, protocol: Any, verb: str) -> None:
     async def main() -> None:
         async with listening(protocol) as server:
             driver, _ = await connect(server, protocol)

@@ -38,7 +38,7 @@ def test_a_refused_streams_fields_are_decoded() -> None:
 
 
 def test_a_stream_error_rolls_nothing_back() -> None:
-    """HPACK updates, new streams and buffered octets of a batch survive a stream error in its middle."""
+    """HPACK updates, new streams and buffered bytes of a batch survive a stream error in its middle."""
     rig = ServerRig()
     rig.feed(
         wire.headers(1, GET + wire.literal(b"a", b"1", index=True), end_stream=True)
@@ -69,7 +69,7 @@ def test_the_idle_timer_does_not_touch_open_streams() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "scope", "code"),
+    ("raw", "scope", "code"),
     [
         (wire.ping(b"x"), "connection", wire.FRAME_SIZE_ERROR),
         (wire.headers(1, b"\x80", end_stream=True), "connection", wire.COMPRESSION_ERROR),
@@ -80,10 +80,10 @@ def test_the_idle_timer_does_not_touch_open_streams() -> None:
         (wire.data(0, b"x"), "connection", wire.PROTOCOL_ERROR),
     ],
 )
-def test_each_fault_has_its_own_code(octets: bytes, scope: str, code: int) -> None:
+def test_each_fault_has_its_own_code(raw: bytes, scope: str, code: int) -> None:
     """Not every fault is PROTOCOL_ERROR."""
     rig = ServerRig()
-    rig.feed(octets)
+    rig.feed(raw)
     assert rig.outcome(1) == (scope, code)
 
 
@@ -120,7 +120,7 @@ def test_large_downloads_share_with_small_answers() -> None:
 
 
 def test_an_unread_upload_is_bounded_by_its_window() -> None:
-    """Credit of a stream comes back on consumption only, so unread octets never exceed its window."""
+    """Credit of a stream comes back on consumption only, so unread bytes never exceed its window."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     sent = 0
@@ -184,7 +184,7 @@ def test_settings_merge_and_flush() -> None:
 def test_a_stalled_connection_window_pins_nothing(keep_alive: bytes) -> None:
     """The connection window stays shut, PINGs keep coming: the stream is given up all the same.
 
-    The first octets went out at once, so the first period of stalled_send_timeout_s saw progress; the second does not.
+    The first bytes went out at once, so the first period of stalled_send_timeout_s saw progress; the second does not.
     """
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 2**20})
     rig.request(1)

@@ -24,7 +24,7 @@ from tests.support.serving import Run, live_handlers, port, serving, settled
 
 
 class Client:
-    """A raw connection: sends octets, keeps every frame it is sent."""
+    """A raw connection: sends bytes, keeps every frame it is sent."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -33,9 +33,9 @@ class Client:
         self.parser = wire.FrameReader()
         self.fields: dict[int, list[list[tuple[bytes, bytes]]]] = {}
 
-    def send(self, *octets: bytes) -> None:
+    def send(self, *data: bytes) -> None:
         """Write at once."""
-        self.writer.write(b"".join(octets))
+        self.writer.write(b"".join(data))
 
     async def until(self, what: Any) -> wire.Frame:
         """Read until a frame is there for which `what(frame)` is true; that frame."""
@@ -46,9 +46,9 @@ class Client:
                     if what(frame):
                         return frame
                 seen = len(self.frames)
-                octets = await self.reader.read(65_536)
-                assert octets, f"the server closed the connection after {self.frames[-3:]}"
-                for frame in self.parser.feed(octets):
+                data = await self.reader.read(65_536)
+                assert data, f"the server closed the connection after {self.frames[-3:]}"
+                for frame in self.parser.feed(data):
                     if frame.type == wire.HEADERS:
                         self.fields.setdefault(frame.stream_id, []).append(self.parser.fields(frame))
                     self.frames.append(frame)
@@ -209,7 +209,7 @@ def test_an_early_answer_starves_no_sibling(run: Run) -> None:
 
 
 def test_the_end_comes_when_the_last_piece_filled_the_window(run: Run) -> None:
-    """65,535 octets fill both windows exactly; END_STREAM arrives without another WINDOW_UPDATE."""
+    """65,535 bytes fill both windows exactly; END_STREAM arrives without another WINDOW_UPDATE."""
 
     async def handler(request: Any) -> Any:
         if request.path == "/whole":
@@ -234,7 +234,7 @@ def test_the_end_comes_when_the_last_piece_filled_the_window(run: Run) -> None:
 def test_an_asgi_app_with_bad_headers_gets_a_500(
     run: Run, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """CR LF in an ASGI header: 500 with a log line, never octets; the next request is served."""
+    """CR LF in an ASGI header: 500 with a log line, never bytes; the next request is served."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":

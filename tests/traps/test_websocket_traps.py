@@ -13,7 +13,7 @@ from headrace.server.handlers.response import Response
 from headrace.server.handlers.websocket import WebSocketResponse
 from headrace.websocket.connection import WebSocket
 
-from tests.engine.ws.octets import TEXT, frame
+from tests.engine.ws.raw_frames import TEXT, frame
 from tests.support.h2_peer import H2Peer
 from tests.support.serving import Run, live_handlers, port, serving, settled
 from tests.support.ws_peer import open_websocket
@@ -108,9 +108,9 @@ def test_compressed_messages_over_h2_have_rsv1(run: Run) -> None:
             seen = bytearray()
             feed = ws.feed
 
-            def look(octets: bytes) -> None:
-                seen.extend(octets)
-                feed(octets)
+            def look(data: bytes) -> None:
+                seen.extend(data)
+                feed(data)
 
             ws.feed = look  # type: ignore[method-assign]
             ws.send("a" * 500)

@@ -27,7 +27,7 @@ REQUEST = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":pat
 
 
 class Pair:
-    """Our engine and an h2 connection, with octets under way between them that arrive when the test says."""
+    """Our engine and an h2 connection, with bytes under way between them that arrive when the test says."""
 
     def __init__(self, limits: Limits, is_server: bool, *, is_deaf: bool = False) -> None:
         self.limits = limits
@@ -200,7 +200,7 @@ def test_windows_are_large_again_when_all_is_read() -> None:
 
 
 def test_an_upload_may_end_while_its_window_is_below_zero() -> None:
-    """RFC 9113 §6.9.2: DATA without octets is allowed in any window."""
+    """RFC 9113 §6.9.2: DATA without bytes is allowed in any window."""
     pair = Pair(Limits(max_unread=50_000, **LIMITS), True)
     several = [pair.begin() for _ in range(6)]
     pair.settle()
@@ -230,7 +230,7 @@ def test_a_peer_that_does_not_acknowledge_small_windows_is_ended() -> None:
 @given(seed=st.integers(0, 2**32), is_server=st.booleans())
 @tries(150)
 def test_any_mix_of_readers_and_others(seed: int, is_server: bool) -> None:
-    """Streams come and go, some are read, some a little, some never; octets arrive late. At every moment what is unread
+    """Streams come and go, some are read, some a little, some never; bytes arrive late. At every moment what is unread
     is bounded, and whenever nothing is under way a stream whose reader has read everything may be sent on."""
     rnd = random.Random(seed)
     limits = Limits(

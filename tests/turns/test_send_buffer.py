@@ -44,8 +44,8 @@ class Bench:
             self.conn.send_headers(stream_id, 200, ())
         self.take()
 
-    def feed(self, octets: bytes) -> None:
-        self.note(self.conn.receive_data(octets, 0.0))
+    def feed(self, data: bytes) -> None:
+        self.note(self.conn.receive_data(data, 0.0))
 
     def note(self, events: Iterable[Any]) -> None:
         for event in events:
@@ -76,7 +76,7 @@ class Bench:
             self.waiting[stream_id] = size
 
     def queued(self) -> int:
-        """Octets that were accepted and have not been seen by the client, as this side counts them."""
+        """Bytes that were accepted and have not been seen by the client, as this side counts them."""
         return sum(max(0, self.accepted[each] - self.read[each]) for each in self.streams)
 
     def check(self) -> None:
@@ -136,7 +136,7 @@ def test_small_writers_do_not_overtake_a_large_one() -> None:
 
 
 def test_a_reset_makes_room() -> None:
-    """Its octets are forgotten: those who waited behind them go on, although no window has opened."""
+    """Its bytes are forgotten: those who waited behind them go on, although no window has opened."""
     bench = Bench(8)
     for stream_id in bench.streams[:5]:
         bench.write(stream_id, PIECE)

@@ -33,7 +33,7 @@ async def app(request: Request) -> StreamResponse | Response:
 
 
 def unread(transport: Any) -> int:
-    """Octets that the proxy holds of its upstream's responses, over all connections."""
+    """Bytes that the proxy holds of its upstream's responses, over all connections."""
     return sum(driver.engine.stats()["unread"] for driver in transport.links)
 
 
@@ -73,6 +73,6 @@ def test_visitors_that_do_not_read_stop_nobody_else(run: Run, front: str, path: 
                 assert len((await visitor.get("/large")).body) == LARGE
                 most = max(most, unread(transport))
             assert len(transport.links) == 1
-            assert most <= bound, f"{most:,} octets are unread, and {bound:,} may be"
+            assert most <= bound, f"{most:,} bytes are unread, and {bound:,} may be"
 
     run(asyncio.wait_for(main(), 50.0))

@@ -29,10 +29,10 @@ CHUNK = b"1\r\nx\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def turns_of(conn: Any, octets: bytes, of: Callable[[Any], int]) -> list[int]:
+def turns_of(conn: Any, raw: bytes, of: Callable[[Any], int]) -> list[int]:
     """Feed all at once, then one turn after the other; how much `of` each turn's events there was."""
     sizes = []
-    data = octets
+    data = raw
     while True:
         events = conn.receive_data(data, 0.0)
         sizes.append(sum(map(of, events)))
@@ -96,10 +96,10 @@ def test_trailers_are_work() -> None:
     assert sum(calls) == 1
 
 
-def answered(conn: H1ServerConnection, octets: bytes) -> list[int]:
+def answered(conn: H1ServerConnection, raw: bytes) -> list[int]:
     """Requests of each turn, each answered at once and every answer taken."""
     counts = []
-    data = octets
+    data = raw
     while True:
         count = 0
         events: Any = conn.receive_data(data, 0.0)
@@ -179,10 +179,10 @@ def test_the_first_read_of_a_connection_is_a_turn_and_a_crowd_shares() -> None:
 # -- HTTP/2 --
 
 
-def frames_of_turns(conn: Any, octets: bytes) -> list[int]:
+def frames_of_turns(conn: Any, raw: bytes) -> list[int]:
     """Frames that each turn took."""
     counts = []
-    data = octets
+    data = raw
     before = conn.stats()["frames_in"]
     while True:
         conn.receive_data(data, 0.0)
@@ -207,10 +207,10 @@ def test_faults_of_streams_lengthen_no_turn() -> None:
     conn = ServerConnection(Limits(frames_per_turn=TURN, odd_frame_burst=10**6, provoked_reset_burst=10**6))
     encoder = Encoder()
     bad = [(b":method", b"GET"), (b":path", b"/"), (b"connection", b"x")]
-    octets = b""
+    data = b""
     for n in range(30):
-        octets += wire.ping(bytes(8)) * 3 + wire.headers(1 + 2 * n, encoder.encode(bad), end_stream=True)
-    counts = frames_of_turns(conn, wire.client_preface() + wire.settings_ack() + octets)
+        data += wire.ping(bytes(8)) * 3 + wire.headers(1 + 2 * n, encoder.encode(bad), end_stream=True)
+    counts = frames_of_turns(conn, wire.client_preface() + wire.settings_ack() + data)
     assert sum(counts) == 122 and max(counts) <= TURN
     assert sorted(set(counts[:-1])) == [TURN]
 

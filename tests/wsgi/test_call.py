@@ -205,7 +205,7 @@ def test_what_start_response_refuses(status: Any, headers: Any, words: str) -> N
 
 
 @pytest.mark.parametrize("result", [["text"], "text", iter(["text"]), [None], 5, None])
-def test_content_that_is_not_octets_is_an_error(result: Any) -> None:
+def test_content_that_is_not_bytes_is_an_error(result: Any) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", HTML)
         return result

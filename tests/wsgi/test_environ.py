@@ -63,7 +63,7 @@ def test_what_pep_3333_asks_for(run: Run) -> None:
     assert "HTTPS" not in environ
 
 
-def test_a_path_that_is_no_utf_8_keeps_its_octets(run: Run) -> None:
+def test_a_path_that_is_no_utf_8_keeps_its_bytes(run: Run) -> None:
     assert environ_of(run, "/%ff%00")["PATH_INFO"] == "/\xff\x00"
 
 

@@ -77,7 +77,7 @@ def test_content_goes_both_ways_whole(run: Run, size: int) -> None:
 
 
 def test_an_upload_that_is_not_read_stops_at_the_window(run: Run) -> None:
-    # Credit comes back as the application reads, not as octets arrive, once the spool is full.
+    # Credit comes back as the application reads, not as bytes arrive, once the spool is full.
     go_on = threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_OCTETS: Final = ("KiB", "MiB", "GiB", "TiB")
+_BYTES: Final = ("KiB", "MiB", "GiB", "TiB")
 
 
 def duration(seconds: float) -> str:
@@ -23,13 +23,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def octets(count: float) -> str:
+def byte_size(count: float) -> str:
     """Return bytes in binary units: `999 B`, `1.21 KiB`, `12.3 MiB`."""
     if count < 999.5:
         return f"{count:.0f} B"
-    for unit in _OCTETS:
+    for unit in _BYTES:
         count /= 1024
-        if count < 999.5 or unit == _OCTETS[-1]:
+        if count < 999.5 or unit == _BYTES[-1]:
             break
     return f"{three_digits(count)} {unit}"
 

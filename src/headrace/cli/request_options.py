@@ -18,7 +18,7 @@ from headrace.client.message.url import URL
 
 EXIT_UNREADABLE: Final = 26
 FORM: Final = "application/x-www-form-urlencoded"
-_FIELD_OCTETS_REFUSED: Final = ("\r", "\n", "\0")
+_FIELD_BYTES_REFUSED: Final = ("\r", "\n", "\0")
 
 
 class UnreadableFile(CommandError):
@@ -143,7 +143,7 @@ def parse_headers(given: Sequence[str]) -> tuple[list[tuple[str, str]], set[str]
             fields.append((line[:-1].strip(), ""))
             continue
         name, value = name.strip(), value.strip()
-        if not colon or not name or any(each in line for each in _FIELD_OCTETS_REFUSED):
+        if not colon or not name or any(each in line for each in _FIELD_BYTES_REFUSED):
             raise UsageError(f"-H {line!r}: a header is 'Name: value'")
         if value:
             fields.append((name, value))
@@ -158,12 +158,12 @@ def read_data(given: Sequence[tuple[str, str]]) -> bytes:
     pieces = []
     for kind, text in given:
         if kind != "raw" and text.startswith("@"):
-            octets = read_file(text[1:])
+            data = read_file(text[1:])
             if kind == "data":
-                octets = octets.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")
+                data = data.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")
         else:
-            octets = text.encode("utf-8", "surrogateescape")
-        pieces.append(octets)
+            data = text.encode("utf-8", "surrogateescape")
+        pieces.append(data)
     return b"&".join(pieces)
 
 

@@ -1,6 +1,6 @@
 // The chat, the event stream, the file in parts, and the way to the other protocol. As in page.js, what is shown is said
 // in data-* attributes too: #chat (state, version, messages), #events (state, events), #download (state, statuses,
-// octets), #protocols (current).
+// bytes), #protocols (current).
 
 const byId = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
@@ -119,12 +119,12 @@ async function download() {
     const whole = new Uint8Array(await new Blob(parts.flatMap(({ pieces }) => pieces)).arrayBuffer());
     const elapsed = Math.round(performance.now() - started);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", whole));
-    const found = [...digest].map((octet) => octet.toString(16).padStart(2, "0")).join("");
+    const found = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     const wanted = await (await fetch(`${FILE}.sha256`)).text();
     const statuses = parts.map(({ status }) => status).join(" ");
-    Object.assign(box.dataset, { state: found === wanted ? "right" : "wrong", statuses, octets: whole.length });
+    Object.assign(box.dataset, { state: found === wanted ? "right" : "wrong", statuses, bytes: whole.length });
     byId("download-note").textContent =
-      `${number.format(whole.length)} octets in ${number.format(elapsed)} ms, statuses ${statuses}; ` +
+      `${number.format(whole.length)} bytes in ${number.format(elapsed)} ms, statuses ${statuses}; ` +
       `the SHA-256 is ${found === wanted ? "right" : "wrong"}.`;
   } catch (error) {
     box.dataset.state = "failed";

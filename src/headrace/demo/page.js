@@ -140,7 +140,7 @@ function showLine(line) {
     meter.parentElement.hidden = false;
     meter.max = Math.max(meter.max, stats[name], 1);
     meter.value = Math.max(stats[name], 0);
-    byId(`${name}_text`).textContent = octets(stats[name]);
+    byId(`${name}_text`).textContent = byteSize(stats[name]);
   }
   byId("all-figures").replaceChildren(...Object.entries(stats).map(([name, value]) => row(name, value)));
   Object.assign(live.dataset, { lines: Number(live.dataset.lines) + 1, connection: line.connection, rate });
@@ -158,8 +158,8 @@ function row(name, value) {
   return box;
 }
 
-function octets(count) {
-  return count < 1024 ? `${count} octets` : `${number.format(Math.round(count / 1024))} KiB`;
+function byteSize(count) {
+  return count < 1024 ? `${count} bytes` : `${number.format(Math.round(count / 1024))} KiB`;
 }
 
 function drawSpark() {

@@ -38,16 +38,16 @@ class Detection:
         if self.closed:
             return []
         self._data += data
-        octets = self._data
-        if not octets:
+        raw = self._data
+        if not raw:
             return []
-        if PREFACE.startswith(octets[: len(PREFACE)]):
-            if len(octets) < len(PREFACE):
+        if PREFACE.startswith(raw[: len(PREFACE)]):
+            if len(raw) < len(PREFACE):
                 return []
-            return [ProtocolDetected("h2", octets)]
-        first = octets[0]
+            return [ProtocolDetected("h2", raw)]
+        first = raw[0]
         if first in _BEGINNINGS:
-            return [ProtocolDetected("http/1.1", octets)]
+            return [ProtocolDetected("http/1.1", raw)]
         reason = "the bytes are neither HTTP/1.1 nor HTTP/2"
         if first == _HANDSHAKE:
             reason = "a TLS handshake on an address that speaks cleartext"

@@ -33,7 +33,7 @@ def is_bodiless(status: int) -> bool:
     return status < 200 or status == 204 or status == 304
 
 
-def octets_of(data: object) -> int:
+def bytes_of(data: object) -> int:
     """Return the size of content to send. It may have to wait, so it must be immutable.
 
     Raises TypeError for objects other than bytes; a compiled engine does so at the call.

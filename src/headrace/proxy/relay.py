@@ -25,7 +25,7 @@ class Direction:
         self._owed = 0
         self._is_last = False
 
-    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+    def on_bytes(self, data: bytes, owed: int, ended: bool) -> None:
         """Handle bytes from `source`."""
         self._owed += owed
         self._is_last = self._is_last or ended

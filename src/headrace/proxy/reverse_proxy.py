@@ -311,6 +311,6 @@ class UpstreamResponse(AnyResponse):
         if early is None or early.owed or early.has_content() or early.ended:
             ended = early is None or early.ended
             data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())
-            relay.up.on_octets(data, owed, ended)
+            relay.up.on_bytes(data, owed, ended)
         incoming: Any = self._incoming
         await relay.run(ServerTunnel(exchange), incoming.tunnel(relay.down))

@@ -94,12 +94,12 @@ class _ZstdEncoder:
         self.add: Callable[[bytes], bytes] = self._made.compress
 
     def flush(self) -> bytes:
-        octets: bytes = self._made.flush(self._made.FLUSH_BLOCK)
-        return octets
+        data: bytes = self._made.flush(self._made.FLUSH_BLOCK)
+        return data
 
     def finish(self) -> bytes:
-        octets: bytes = self._made.flush(self._made.FLUSH_FRAME)
-        return octets
+        data: bytes = self._made.flush(self._made.FLUSH_FRAME)
+        return data
 
 
 # Level: default, least, most. A zstd level above 19 uses windows that clients need not accept (RFC 9659 §3).

@@ -91,5 +91,5 @@ def _names(hello: bytes) -> list[bytes] | None:
     return None
 
 
-def _length(octets: bytes, position: int) -> int:
-    return (octets[position] << 8) | octets[position + 1]
+def _length(data: bytes, position: int) -> int:
+    return (data[position] << 8) | data[position + 1]

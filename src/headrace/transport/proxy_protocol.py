@@ -67,26 +67,26 @@ class ProxyHeader:
         Raises ProxyProtocolError at the first invalid byte.
         """
         self._data += data
-        octets = self._data
-        if 1 in self._versions and _begins(octets, _V1):
-            return _parse_v1(octets)
-        if 2 in self._versions and _begins(octets, _V2):
-            return _parse_v2(octets)
+        raw = self._data
+        if 1 in self._versions and _begins(raw, _V1):
+            return _parse_v1(raw)
+        if 2 in self._versions and _begins(raw, _V2):
+            return _parse_v2(raw)
         raise ProxyProtocolError("the connection does not begin with a PROXY header")
 
 
-def _begins(octets: bytes, signature: bytes) -> bool:
-    """Return True when `octets` are a beginning of `signature`, or begin with it."""
-    return signature.startswith(octets[: len(signature)])
+def _begins(data: bytes, signature: bytes) -> bool:
+    """Return True when `bytes` are a beginning of `signature`, or begin with it."""
+    return signature.startswith(data[: len(signature)])
 
 
-def _parse_v1(octets: bytes) -> Proxied | None:
-    end = octets.find(b"\r\n", 0, V1_LIMIT)
+def _parse_v1(data: bytes) -> Proxied | None:
+    end = data.find(b"\r\n", 0, V1_LIMIT)
     if end < 0:
-        if len(octets) >= V1_LIMIT:
+        if len(data) >= V1_LIMIT:
             raise ProxyProtocolError(f"the PROXY line is longer than {V1_LIMIT} bytes")
         return None
-    line, rest = octets[:end], octets[end + 2 :]
+    line, rest = data[:end], data[end + 2 :]
     _, family, *words = line.split(b" ")
     if family == b"UNKNOWN":
         return Proxied(None, None, rest)  # the rest of the line is ignored (section 2.1)
@@ -115,18 +115,18 @@ def _port(word: bytes) -> int:
     return int(word)
 
 
-def _parse_v2(octets: bytes) -> Proxied | None:
-    if len(octets) > 12 and octets[12] not in (0x20, 0x21):
+def _parse_v2(data: bytes) -> Proxied | None:
+    if len(data) > 12 and data[12] not in (0x20, 0x21):
         raise ProxyProtocolError("the PROXY header has an unknown version or command")
-    if len(octets) < _V2_FIXED:
+    if len(data) < _V2_FIXED:
         return None
-    family, kind = octets[13] >> 4, octets[13] & 15
-    length = int.from_bytes(octets[14:16])
+    family, kind = data[13] >> 4, data[13] & 15
+    length = int.from_bytes(data[14:16])
     if family not in _ADDRESS_SIZE or kind > 2:
         raise ProxyProtocolError("the PROXY header has an unknown address family or protocol")
     if length > V2_LIMIT:
         raise ProxyProtocolError(f"the PROXY header is longer than {V2_LIMIT} bytes")
-    is_local = octets[12] == 0x20
+    is_local = data[12] == 0x20
     is_known = bool(family and kind) and not is_local
     size = _ADDRESS_SIZE[family] if is_known else 0
     if is_known and kind != _STREAM:
@@ -134,9 +134,9 @@ def _parse_v2(octets: bytes) -> Proxied | None:
     if length < size:
         raise ProxyProtocolError("the PROXY header is too short for its addresses")
     end = _V2_FIXED + length
-    if len(octets) < end:
+    if len(data) < end:
         return None
-    content, rest = octets[_V2_FIXED:end], octets[end:]
+    content, rest = data[_V2_FIXED:end], data[end:]
     if not is_known:
         return Proxied(None, None, rest)  # the rest of it is skipped (section 2.2)
     is_tls = _read_extensions(content, size)

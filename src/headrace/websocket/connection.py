@@ -1,6 +1,6 @@
 """The WebSocket object of handlers, over any tunnel: a server's stream, or a client's.
 
-The owner of the connection passes bytes to `on_octets`; `intake` parses them, and a message waits in a bounded queue
+The owner of the connection passes bytes to `on_bytes`; `intake` parses them, and a message waits in a bounded queue
 for `receive`. Output leaves at once as far as the tunnel accepts it.
 
 Time: a ping after silence, and an end to a close handshake that the peer does not answer.
@@ -145,7 +145,7 @@ class WebSocket(Intake):
 
     # -- calls of the tunnel's owner ---------------------------------------------------------------------------
 
-    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+    def on_bytes(self, data: bytes, owed: int, ended: bool) -> None:
         """Take bytes, which used `owed` of the tunnel's window; with `ended` they are the last."""
         keepalive = self._keepalive
         if keepalive is not None:

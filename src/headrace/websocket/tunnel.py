@@ -22,7 +22,7 @@ class WebSocketClosed(OSError):
 
 
 class Tunnel(Protocol):
-    """Two directions of bytes on one stream. Input goes to `WebSocket.on_octets`."""
+    """Two directions of bytes on one stream. Input goes to `WebSocket.on_bytes`."""
 
     @property
     def blocked(self) -> bool:

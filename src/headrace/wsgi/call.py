@@ -70,13 +70,13 @@ class WSGICall:
         result = self._app(self._environ, self.start_response)
         try:
             if isinstance(result, (list, tuple)):
-                self._send(b"".join([_octets(piece) for piece in result]), is_last=True)
+                self._send(b"".join([_bytes(piece) for piece in result]), is_last=True)
                 return
             if isinstance(result, FileWrapper) and self._send_file(result):
                 return
             for piece in result:
                 if piece or not isinstance(piece, bytes):
-                    self._send(_octets(piece))
+                    self._send(_bytes(piece))
             if not self._is_finished:
                 self._send(b"", is_last=True)
         finally:
@@ -111,7 +111,7 @@ class WSGICall:
 
     def _write(self, data: bytes) -> None:
         """Handle the `write` that `start_response` returns, for applications that push their content."""
-        self._send(_octets(data))
+        self._send(_bytes(data))
 
     def _fetch(self) -> bytes:
         data: bytes = self._line.ask("read")
@@ -152,7 +152,7 @@ class WSGICall:
         return True
 
 
-def _octets(piece: object) -> bytes:
+def _bytes(piece: object) -> bytes:
     if isinstance(piece, bytes):
         return piece
     if isinstance(piece, (bytearray, memoryview)):

@@ -73,7 +73,7 @@ def test_every_request_is_counted_once(
     report = json.loads(done.out)
     assert (report["requests"], report["statuses"], report["errors"]) == (500, {"200": 500}, {})
     assert report["http_version"] == version
-    assert report["content_octets"] == 500 * len("hello you\n")
+    assert report["content_bytes"] == 500 * len("hello you\n")
     assert sum(each["requests"] for each in report["per_connection"]) == 500
     assert [each["connects"] for each in report["per_connection"]] == [1, 1, 1]
     assert report["latency_s"]["count"] == 500

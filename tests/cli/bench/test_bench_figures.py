@@ -17,7 +17,7 @@ from headrace.cli.bench.display import LiveDisplay, sparkline
 from headrace.cli.bench.latency import Histogram
 from headrace.cli.bench.report import doubts, json_report, text_report
 from headrace.cli.bench.result import BenchResult, Interval, Plan, Tally
-from headrace.cli.figures import count, duration, octets, printable
+from headrace.cli.figures import byte_size, count, duration, printable
 from headrace.cli.terminal import CLEAR_LINE, Palette
 
 
@@ -48,8 +48,8 @@ def test_durations(seconds: float, text: str) -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "0.98 KiB"), (12_900_000, "12.3 MiB"), (5 * 2**40, "5.00 TiB"),
      (9000 * 2**40, "9000 TiB")],
 )  # fmt: skip
-def test_octets(number: int, text: str) -> None:
-    assert octets(number) == text
+def test_bytes(number: int, text: str) -> None:
+    assert byte_size(number) == text
 
 
 def test_counts_and_what_is_printable() -> None:

@@ -58,8 +58,8 @@ def answering(*pieces: bytes, closes: bool = True, until: bytes = b"\r\n\r\n") -
                 connection.settimeout(PATIENCE_S)
                 with contextlib.suppress(OSError):
                     heard = b""
-                    while until not in heard and (octets := connection.recv(65_536)):
-                        heard += octets
+                    while until not in heard and (data := connection.recv(65_536)):
+                        heard += data
                     for piece in pieces:
                         connection.sendall(piece)
                     if not closes:

@@ -29,7 +29,7 @@ def told(data: bytes, expects_preface: bool = False) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("octets", "text"),
+    ("raw", "text"),
     [
         (wire.data(1, b"x" * 2000, end_stream=True), "DATA stream 1 2,000 END_STREAM"),
         (wire.frame(wire.DATA, 0x49, 7, b"abc"), "DATA stream 7 3 END_STREAM PADDED flags 0x40"),
@@ -52,15 +52,15 @@ def told(data: bytes, expects_preface: bool = False) -> list[str]:
         (wire.frame(wire.GOAWAY, 0, 0, b"\0"), "GOAWAY stream 0 1"),
     ],
 )  # fmt: skip
-def test_a_frame_is_one_line(octets: bytes, text: str) -> None:
-    assert told(octets) == [text]
+def test_a_frame_is_one_line(raw: bytes, text: str) -> None:
+    assert told(raw) == [text]
 
 
 def test_the_preface_is_told_and_fields_follow_their_frames() -> None:
     block = wire.literals(REQUEST)
-    octets = wire.PREFACE + wire.frame(wire.HEADERS, wire.END_STREAM, 1, block[:9])
-    octets += wire.frame(wire.CONTINUATION, wire.END_HEADERS, 1, block[9:])
-    assert told(octets, True) == [
+    data = wire.PREFACE + wire.frame(wire.HEADERS, wire.END_STREAM, 1, block[:9])
+    data += wire.frame(wire.CONTINUATION, wire.END_HEADERS, 1, block[9:])
+    assert told(data, True) == [
         "connection preface",
         "HEADERS stream 1 9 END_STREAM",
         f"CONTINUATION stream 1 {len(block) - 9} END_HEADERS",
@@ -145,7 +145,7 @@ class Told:
         self.lines += [f"{direction} {text}" for text in texts(lines)]
 
 
-def test_the_first_octets_say_which_protocol_it_is() -> None:
+def test_the_first_bytes_say_which_protocol_it_is() -> None:
     told = Told()
     both = Wire(told)
     both.sent(wire.PREFACE[:10])

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cli.figures import octets
+from headrace.cli.figures import byte_size
 from headrace.cli.get.progress import DownloadProgress
 from headrace.cli.terminal import CLEAR_LINE, is_terminal, wants_colour
 
@@ -67,11 +67,11 @@ class Terminal:
         if not ready:
             return False
         try:
-            octets_shown = os.read(self.master, 65_536)
+            bytes_shown = os.read(self.master, 65_536)
         except OSError:  # Linux: the other side is closed
             return False
-        self.shown += octets_shown
-        return bool(octets_shown)
+        self.shown += bytes_shown
+        return bool(bytes_shown)
 
 
 @contextlib.contextmanager
@@ -237,9 +237,9 @@ def test_several_downloads_are_one_line_and_an_unknown_length_has_no_bar() -> No
     progress.begin("c", None)
     clock.now += 1.0
     progress.add("c", 500)
-    assert screen.lines[-1].startswith(f"3 files  {octets(1500)}")
+    assert screen.lines[-1].startswith(f"3 files  {byte_size(1500)}")
     progress.finish()
-    assert screen.lines[-1].startswith(f"3 files  {octets(1500)} in 2.00 s")
+    assert screen.lines[-1].startswith(f"3 files  {byte_size(1500)} in 2.00 s")
 
 
 def test_nothing_is_drawn_of_nothing() -> None:

@@ -65,7 +65,7 @@ def test_no_stdin_at_all(server: Served) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_octets_come_out_as_they_are(server: Served) -> None:
+def test_bytes_come_out_as_they_are(server: Served) -> None:
     done = talk("--ws", server.url("/ws"), lines=b"binary\nescape\n")
     assert (done.returncode, done.stdout) == (0, b"\x00\x01\x02\x1b[31mred\nsecond\n")
 

@@ -56,7 +56,7 @@ def line(caplog: pytest.LogCaptureFixture, request: Observed, style: str = "plai
     return record.getMessage()
 
 
-def test_a_line_has_client_date_request_status_octets_and_time(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_has_client_date_request_status_bytes_and_time(caplog: pytest.LogCaptureFixture) -> None:
     text = line(caplog, ended(path=b"/a?b=c", client=("192.0.2.1", 5000)))
     date = r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
     assert re.fullmatch(rf'192\.0\.2\.1 - - {date} "GET /a\?b=c HTTP/1\.1" 200 1234 3\.1ms', text)
@@ -72,21 +72,21 @@ def test_connect_is_logged_with_its_authority(caplog: pytest.LogCaptureFixture) 
     assert '"CONNECT a.test:443 HTTP/1.1"' in line(caplog, ended(method=b"CONNECT", path=b"", authority=b"a.test:443"))
 
 
-def test_head_has_no_octets(caplog: pytest.LogCaptureFixture) -> None:
+def test_head_has_no_bytes(caplog: pytest.LogCaptureFixture) -> None:
     assert '"HEAD / HTTP/1.1" 200 0 ' in line(caplog, ended(method=b"HEAD"))
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [b'/" 200 1\n- - - [x] "GET /forged', b"/\x1b[31mred", b"/back\\slash", b"/\xff\x00\r\n\t", "/ü\u2028".encode()],
 )
-def test_what_a_client_sends_cannot_leave_its_field(octets: bytes) -> None:
-    text = escaped(octets)
+def test_what_a_client_sends_cannot_leave_its_field(data: bytes) -> None:
+    text = escaped(data)
     assert text.isascii()
     assert text.isprintable()
     assert '"' not in text
     assert re.sub(r"\\x[0-9a-f]{2}", "", text).count("\\") == 0
-    assert re.sub(r"\\x([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), text).encode("latin-1") == octets
+    assert re.sub(r"\\x([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), text).encode("latin-1") == data
 
 
 def test_a_path_that_is_printable_stays_as_it_is() -> None:
@@ -129,13 +129,13 @@ def test_json_says_what_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "octets", [b'/"}\n{"forged":1}', b"/\x1b[31mred", b"/\xff\x00\r\n", "/ü\u2028\U0001f600".encode()]
+    "data", [b'/"}\n{"forged":1}', b"/\x1b[31mred", b"/\xff\x00\r\n", "/ü\u2028\U0001f600".encode()]
 )
-def test_json_is_one_line_of_ascii_whatever_a_client_sends(caplog: pytest.LogCaptureFixture, octets: bytes) -> None:
-    text = line(caplog, ended(path=octets, headers=[(b"user-agent", octets)]), "json")
+def test_json_is_one_line_of_ascii_whatever_a_client_sends(caplog: pytest.LogCaptureFixture, data: bytes) -> None:
+    text = line(caplog, ended(path=data, headers=[(b"user-agent", data)]), "json")
     assert text.isascii()
     assert text.isprintable()
-    assert json.loads(text)["target"] == json.loads(text)["user_agent"] == octets.decode("utf-8", "backslashreplace")
+    assert json.loads(text)["target"] == json.loads(text)["user_agent"] == data.decode("utf-8", "backslashreplace")
 
 
 def test_off_costs_nothing_since_the_server_then_has_no_sink() -> None:

@@ -84,9 +84,9 @@ def test_every_setting_of_the_config_is_in_the_table() -> None:
     assert len({each.flag for each in SETTINGS}) == len(SETTINGS)
 
 
-@pytest.mark.parametrize(("text", "octets"), [("1048576", 1_048_576), ("1MiB", 1_048_576), ("64 KiB", 65_536)])
-def test_sizes_may_have_a_unit(text: str, octets: int) -> None:
-    assert load_config({"max_body_size": text}).config.max_body_size == octets
+@pytest.mark.parametrize(("text", "data"), [("1048576", 1_048_576), ("1MiB", 1_048_576), ("64 KiB", 65_536)])
+def test_sizes_may_have_a_unit(text: str, data: int) -> None:
+    assert load_config({"max_body_size": text}).config.max_body_size == data
 
 
 def test_an_empty_variable_is_no_setting() -> None:

@@ -76,8 +76,8 @@ def test_the_live_response_tells_the_connections_figures_and_ends_when_a_drain_b
     with socket.create_connection(("127.0.0.1", demo.port()), timeout=20) as client:
         client.sendall(wire.client_preface() + wire.settings_ack() + wire.request(1, b"/live"))
         signalled = False
-        while octets := client.recv(65_536):
-            for frame in reader.feed(octets):
+        while data := client.recv(65_536):
+            for frame in reader.feed(data):
                 if frame.type == wire.DATA:
                     content += frame.content
                     ended = ended or frame.end_stream

@@ -92,8 +92,8 @@ class InFlight:
         frames: list[wire.Frame] = []
         with self._socket:
             try:
-                while octets := self._socket.recv(65_536):
-                    new = reader.feed(octets)
+                while data := self._socket.recv(65_536):
+                    new = reader.feed(data)
                     frames += new
                     for each in new:
                         if each.type == wire.PING and not each.ack:
@@ -104,7 +104,7 @@ class InFlight:
 
 
 def content(frames: list[wire.Frame]) -> bytes:
-    """The octets of all DATA frames."""
+    """The bytes of all DATA frames."""
     return b"".join(each.content for each in frames if each.type == wire.DATA)
 
 

@@ -56,7 +56,7 @@ E = ServerSentEvent
 )  # fmt: skip
 def test_streams_and_their_events(stream: bytes, events: list[ServerSentEvent]) -> None:
     assert parse(stream) == events
-    assert parse(*(stream[at : at + 1] for at in range(len(stream)))) == events, "octet by octet"
+    assert parse(*(stream[at : at + 1] for at in range(len(stream)))) == events, "byte by byte"
 
 
 def test_an_event_is_told_as_soon_as_it_is_whole() -> None:

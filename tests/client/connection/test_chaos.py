@@ -2,7 +2,7 @@
 
 Every request ends once: in the right answer, or in a RequestError that says which URL. None comes to the server again
 once it was processed, none that is called retryable had been processed; and nothing is left: no task, socket, stream,
-exchange, octet of window. The seed is in the test's name and in its output; CHAOS_SEED sets another.
+exchange, byte of window. The seed is in the test's name and in its output; CHAOS_SEED sets another.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Storm:
     def check(self, number: int, method: str, response: Response) -> None:
         wanted = 503 if self.ledger.done["refused"] and response.status == 503 else 200
         if response.status != wanted or response.content != content_of(number):
-            self.lies.append(f"request {number} got {response.status} and {len(response.content)} octets")
+            self.lies.append(f"request {number} got {response.status} and {len(response.content)} bytes")
         got = response.headers.get("x-got")
         if got is not None and got.encode() != digest(b"" if method == "GET" else upload_of(number)):
             self.lies.append(f"the content of request {number} came to the server as another")

@@ -231,7 +231,7 @@ def test_a_stale_http_1_connection_is_told_apart(run: Run, said: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "error", "words"),
+    ("raw", "error", "words"),
     [
         (wire.response(1, b"200", extra=[(b"Upper", b"case")]), RemoteProtocolError, "RFC 9113 §8.2"),
         (
@@ -244,14 +244,14 @@ def test_a_stale_http_1_connection_is_told_apart(run: Run, said: bytes) -> None:
     ],
     ids=["upper case", "no :status", "DATA first", "101"],
 )
-def test_a_malformed_response_is_that_requests_alone(run: Run, octets: bytes, error: Any, words: str) -> None:
+def test_a_malformed_response_is_that_requests_alone(run: Run, raw: bytes, error: Any, words: str) -> None:
     async def main() -> None:
         async with listening() as server:
             driver, _ = await connect(server)
             peer = await server.accepted()
             exchange = driver.begin(get(), True)
             request = await peer.request()
-            peer.send(octets)
+            peer.send(raw)
             found = await error_of(exchange)
             assert isinstance(found, error)
             assert words in str(found)
@@ -302,7 +302,7 @@ def test_content_that_is_not_as_long_as_announced(run: Run, how: str, whole: boo
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
@@ -310,14 +310,14 @@ def test_content_that_is_not_as_long_as_announced(run: Run, how: str, whole: boo
     ],
     ids=["content-length", "no last chunk", "within a chunk"],
 )
-def test_http_1_content_that_is_cut_off(run: Run, octets: bytes) -> None:
+def test_http_1_content_that_is_cut_off(run: Run, data: bytes) -> None:
     async def main() -> None:
         async with listening("http/1.1") as server:
             driver, _ = await connect(server, "http/1.1")
             peer = await server.accepted()
             exchange = driver.begin(get())
             await peer.request()
-            peer.send(octets)
+            peer.send(data)
             peer.close()
             error = await error_of(exchange)
             assert isinstance(error, TruncatedBody)
@@ -351,9 +351,9 @@ def test_http_1_content_that_ends_with_the_connection(run: Run, how: str) -> Non
     run(main())
 
 
-def test_octets_that_are_no_http(run: Run) -> None:
+def test_bytes_that_are_no_http(run: Run) -> None:
     async def main() -> None:
-        for protocol, octets in (
+        for protocol, data in (
             ("h2", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
             ("http/1.1", b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
         ):
@@ -362,7 +362,7 @@ def test_octets_that_are_no_http(run: Run) -> None:
                 peer = await server.accepted()
                 exchange = driver.begin(get(), True)
                 await peer.request()
-                peer.send(octets)
+                peer.send(data)
                 error = await error_of(exchange)
                 assert isinstance(error, RemoteProtocolError)
                 assert "0x" not in str(error)  # HTTP/1.1 messages have no code of HTTP/2, and no unknown one

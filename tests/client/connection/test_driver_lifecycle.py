@@ -85,7 +85,7 @@ def test_begin_refuses_what_cannot_be_sent_and_nothing_is_left_of_it(run: Run) -
             driver, _ = await connect(server, wait_for_settings=True)
             await driver.ready()
             peer = await server.accepted()
-            with pytest.raises(InvalidFieldError, match="octet that is not allowed"):
+            with pytest.raises(InvalidFieldError, match="byte that is not allowed"):
                 driver.begin(get(headers=[(b"x-bad", b"line\r\nbreak")]))
             with pytest.raises(LocalProtocolError, match="extended CONNECT"):
                 driver.begin(request("CONNECT", "/", protocol=b"websocket"))

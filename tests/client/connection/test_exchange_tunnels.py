@@ -55,11 +55,11 @@ def came(peer: Any, protocol: str, asked: Any) -> bytes:
     return bytes(asked.content if protocol == "h2" else peer.tunnel)
 
 
-def say(peer: Any, protocol: str, asked: Any, octets: bytes, end: bool = False) -> None:
+def say(peer: Any, protocol: str, asked: Any, data: bytes, end: bool = False) -> None:
     if protocol == "h2":
-        peer.content(asked.stream_id, octets, end=end)
+        peer.content(asked.stream_id, data, end=end)
     else:
-        peer.send(octets)
+        peer.send(data)
         if end:
             peer.end_writing()
 
@@ -104,7 +104,7 @@ def test_the_requests(run: Run) -> None:
 
 
 @KINDS
-def test_octets_go_both_ways_and_each_side_ends_its_own(run: Run, protocol: Any, kind: str) -> None:
+def test_bytes_go_both_ways_and_each_side_ends_its_own(run: Run, protocol: Any, kind: str) -> None:
     async def main() -> None:
         async with listening(protocol, settings=SETTINGS) as server:
             driver, owner, peer, asked, response = await opened(server, protocol, kind)
@@ -308,8 +308,8 @@ def test_a_websocket_runs_over_it(run: Run, protocol: Any) -> None:
             late: list[Any] = []
 
             class Late:  # the WebSocket needs its tunnel first
-                def on_octets(self, *what: Any) -> None:
-                    late[0].on_octets(*what)
+                def on_bytes(self, *what: Any) -> None:
+                    late[0].on_bytes(*what)
 
                 def on_lost(self, reason: str) -> None:
                     late[0].on_lost(reason)

@@ -21,8 +21,8 @@ from tests.support.wire import CANCEL, INITIAL_WINDOW_SIZE, INTERNAL_ERROR
 PROTOCOLS = pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
 WIDE = {INITIAL_WINDOW_SIZE: 2**30}
 KINDS: dict[str, Any] = {
-    "small octets": lambda: b"hello",
-    "large octets": lambda: b"0123456789" * 50_000,
+    "small bytes": lambda: b"hello",
+    "large bytes": lambda: b"0123456789" * 50_000,
     "pieces": lambda: Pieces([b"he", bytearray(b"ll"), b"", memoryview(b"o")]),
     "large pieces": lambda: Pieces([b"0123456789" * 20_000] * 3),
     "pieces of a known length": lambda: Pieces([b"hel", b"lo"], length=5),
@@ -30,7 +30,7 @@ KINDS: dict[str, Any] = {
 }
 
 
-def octets_of(content: Any) -> bytes:
+def bytes_of(content: Any) -> bytes:
     return content if isinstance(content, bytes) else b"".join(bytes(each) for each in content._pieces)
 
 
@@ -44,7 +44,7 @@ def test_content_arrives_as_it_was_given(run: Run, protocol: Any, kind: str) -> 
             tasks = len(asyncio.all_tasks())
             for _ in range(2):  # the connection serves again
                 content = KINDS[kind]()
-                expected = octets_of(content)
+                expected = bytes_of(content)
                 sent: list[int] = []
                 exchange = driver.begin(post(content, on_sent=sent.append), True)
                 request = await peer.request()
@@ -157,9 +157,9 @@ def test_both_directions_at_once(run: Run, protocol: Any) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("kind", ["octets", "iterator"])
+@pytest.mark.parametrize("kind", ["bytes", "iterator"])
 def test_a_response_before_the_upload_ends_stops_it_and_the_connection_lives_on(run: Run, kind: str) -> None:
-    content: Any = b"x" * 500_000 if kind == "octets" else Pieces([b"x" * 65_536] * 8)
+    content: Any = b"x" * 500_000 if kind == "bytes" else Pieces([b"x" * 65_536] * 8)
 
     async def main() -> None:
         async with listening() as server:
@@ -292,7 +292,7 @@ def test_content_that_fails_fails_its_request_with_the_same_exception(run: Run, 
         (Pieces([b"abc", b"def"], length=5), RequestError, "6 bytes, but 5 were announced"),
         (Pieces(["text"]), TypeError, "must be bytes, not str"),
     ],
-    ids=["too short", "too long", "not octets"],
+    ids=["too short", "too long", "not bytes"],
 )
 def test_content_that_is_not_what_was_said(run: Run, content: Any, error: Any, words: str) -> None:
     async def main() -> None:
@@ -322,16 +322,16 @@ def test_content_that_cannot_be_opened_again(run: Run) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("kind", ["octets", "small octets", "iterator"])
+@pytest.mark.parametrize("kind", ["bytes", "small bytes", "iterator"])
 def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run, kind: str) -> None:
-    content: Any = {"octets": b"x" * 200_000, "small octets": b"x" * 60_000, "iterator": Pieces([b"x" * 50_000] * 4)}[
+    content: Any = {"bytes": b"x" * 200_000, "small bytes": b"x" * 60_000, "iterator": Pieces([b"x" * 50_000] * 4)}[
         kind
     ]
 
     async def main() -> None:
         async with listening(settings={INITIAL_WINDOW_SIZE: 0}) as server:
             # Small pieces are accepted at once where 65,536 bytes may wait.
-            limits = replace(CLIENT_LIMITS, max_connection_send_buffer=50_000 if kind == "small octets" else 1_048_576)
+            limits = replace(CLIENT_LIMITS, max_connection_send_buffer=50_000 if kind == "small bytes" else 1_048_576)
             driver, _ = await connect(server, limits=limits, wait_for_settings=True)
             await driver.ready()
             peer = await server.accepted()

@@ -24,7 +24,7 @@ async def read(content: bytes | Content) -> bytes:
     return b"".join([piece async for piece in content.open()])
 
 
-def test_octets_and_text() -> None:
+def test_bytes_and_text() -> None:
     assert as_content(b"a") == as_content(bytearray(b"a")) == as_content(memoryview(b"a")) == as_content("a") == b"a"
     assert as_content("ä") == "ä".encode()
     assert encode_content() == (b"", None)
@@ -37,8 +37,8 @@ def test_json_is_compact_and_in_utf_8() -> None:
 
 
 def test_forms() -> None:
-    octets, media_type = encode_content(data={"a": "1 2", "b": ["ä", True], "c": None})
-    assert octets == b"a=1+2&b=%C3%A4&b=true&c="
+    raw, media_type = encode_content(data={"a": "1 2", "b": ["ä", True], "c": None})
+    assert raw == b"a=1+2&b=%C3%A4&b=true&c="
     assert media_type == "application/x-www-form-urlencoded"
     assert encode_content(data=[("a", 1), ("a", 2)])[0] == b"a=1&a=2"
 

@@ -56,7 +56,7 @@ def test_each_coding_in_pieces_of_any_size(coding: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_octet_by_octet(coding: str) -> None:
+def test_byte_by_byte(coding: str) -> None:
     assert decode([coding], split(CODINGS[coding](TEXT[:1000]), 1)) == TEXT[:1000]
 
 

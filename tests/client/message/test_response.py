@@ -128,10 +128,10 @@ def stream(run: Run, answer: Answer, use: Any, **options: Any) -> Any:
     return run(main())
 
 
-def test_a_stream_as_octets_text_and_lines(run: Run) -> None:
+def test_a_stream_as_bytes_text_and_lines(run: Run) -> None:
     pieces = ["ä\r".encode()[:1], "ä\r".encode()[1:], b"\nb\nc\r", b"d", "\u2028e".encode()]
 
-    async def octets(response: Response) -> list[bytes]:
+    async def data(response: Response) -> list[bytes]:
         return [piece async for piece in response.iter_bytes()]
 
     async def sized(response: Response) -> list[bytes]:
@@ -143,7 +143,7 @@ def test_a_stream_as_octets_text_and_lines(run: Run) -> None:
     async def lines(response: Response) -> list[str]:
         return [line async for line in response.iter_lines()]
 
-    assert stream(run, Answer(content=pieces), octets) == pieces
+    assert stream(run, Answer(content=pieces), data) == pieces
     assert stream(run, Answer(content=pieces), sized) == split(b"".join(pieces), 4)
     assert stream(run, Answer(content=pieces), text) == b"".join(pieces).decode()
     assert stream(run, Answer(content=pieces), lines) == ["ä", "b", "c", "d\u2028e"]

@@ -26,12 +26,12 @@ class Receiver:
     """Keeps the bytes of a tunnel."""
 
     def __init__(self) -> None:
-        self.octets = bytearray()
+        self.output = bytearray()
         self.ended = False
         self.lost = ""
 
-    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        self.octets += data
+    def on_bytes(self, data: bytes, owed: int, ended: bool) -> None:
+        self.output += data
         self.ended = self.ended or ended
 
     def on_lost(self, reason: str) -> None:
@@ -110,7 +110,7 @@ def test_our_own_server_takes_them_both_ways(run: Run, config: dict[str, Any], v
             receiver = Receiver()
             tunnel = incoming.tunnel(receiver)
             tunnel.write(b"\x81\x85\0\0\0\0hello", False)  # a text message, masked with zeros
-            await settled(lambda: bytes(receiver.octets) == b"\x81\x05hello")
+            await settled(lambda: bytes(receiver.output) == b"\x81\x05hello")
             assert await fetch(transport, ask(port(server))) == b"hello"
             stats = transport.stats()
             assert (stats.connections, stats.streams) == ((1, 1) if version == "2" else (2, 1))
@@ -286,7 +286,7 @@ def test_a_websocket_goes_through_a_proxy_as_a_tunnel(run: Run, kind: str) -> No
             receiver = Receiver()
             tunnel = incoming.tunnel(receiver)
             tunnel.write(b"\x81\x85\0\0\0\0hello", False)
-            await settled(lambda: bytes(receiver.octets) == b"\x81\x05hello")
+            await settled(lambda: bytes(receiver.output) == b"\x81\x05hello")
             tunnel.abort()
 
     run(main())

@@ -47,7 +47,7 @@ class Ledger:
         """A request is processed once its answer, or the failure of it, has begun; not when it is refused."""
         self.excused: set[int] = set()
         """Idempotent ones whose HTTP/1.1 connection had served before, and ended after the request was processed and
-        before an octet of the answer: they may come once more (RFC 9112 §9.3.1)."""
+        before a byte of the answer: they may come once more (RFC 9112 §9.3.1)."""
         self.done: Counter[str] = Counter()
         self.wrong: list[str] = []
         """Actions that no client may do."""
@@ -179,12 +179,12 @@ class H2Chaos(Chaos):
         most = self.lot.choice((1, 3, 20, 100, 100))
         return {wire.MAX_CONCURRENT_STREAMS: most, wire.INITIAL_WINDOW_SIZE: self.lot.choice((1_000, 20_000, 65_535))}
 
-    def send(self, *octets: bytes) -> None:
+    def send(self, *data: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(b"".join(octets))
+            self.transport.write(b"".join(data))
 
-    def data_received(self, octets: bytes) -> None:
-        for one in self.frames.feed(octets):
+    def data_received(self, data: bytes) -> None:
+        for one in self.frames.feed(data):
             if self.transport.is_closing():
                 return
             if one.type == wire.HEADERS:
@@ -326,8 +326,8 @@ class H2Chaos(Chaos):
 
     # -- ends
 
-    def end(self, stream: Stream, *octets: bytes) -> None:
-        self.send(*octets)
+    def end(self, stream: Stream, *data: bytes) -> None:
+        self.send(*data)
         self.streams.pop(stream.stream_id, None)
         self.end_when_empty()
 

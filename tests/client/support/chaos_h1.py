@@ -42,12 +42,12 @@ class H1Chaos(Chaos):
         self.is_chunked = False
         self.content = b""
 
-    def send(self, *octets: bytes) -> None:
+    def send(self, *data: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(b"".join(octets))
+            self.transport.write(b"".join(data))
 
-    def data_received(self, octets: bytes) -> None:
-        self.rest += octets
+    def data_received(self, data: bytes) -> None:
+        self.rest += data
         if self.number < 0 and not self.read_head():
             return
         if self.kind in ("early", "reads nothing") and (self.left or self.is_chunked):

@@ -1,4 +1,4 @@
-"""Servers that do as a test says: one that speaks HTTP/2 frame by frame, and one that speaks HTTP/1.1 octet by octet.
+"""Servers that do as a test says: one that speaks HTTP/2 frame by frame, and one that speaks HTTP/1.1 byte by byte.
 
 They run on a real socket, in the test's own event loop, and share nothing with headrace: frames are
 `tests.support.wire`'s, fields are decoded by python-hyper. Either the test itself plays the server's part:
@@ -105,9 +105,9 @@ class Peer:
 
     # -- writing
 
-    def send(self, *octets: bytes) -> None:
+    def send(self, *data: bytes) -> None:
         """Write bytes as they are, in one piece."""
-        self.writer.write(b"".join(octets))
+        self.writer.write(b"".join(data))
 
     def stop_reading(self) -> None:
         """Read no more from the socket after the input that is there, so that the client's writes stop."""
@@ -150,9 +150,9 @@ class Peer:
 
     async def _read(self) -> None:
         try:
-            while octets := await self.reader.read(65_536):
+            while data := await self.reader.read(65_536):
                 await self._resumed.wait()
-                self._take(octets)
+                self._take(data)
                 await self._tell()
         except OSError:
             self.was_reset = True
@@ -165,7 +165,7 @@ class Peer:
         async with self._changed:
             self._changed.notify_all()
 
-    def _take(self, octets: bytes) -> None:
+    def _take(self, data: bytes) -> None:
         raise NotImplementedError
 
 
@@ -250,8 +250,8 @@ class H2Peer(Peer):
         """Give window for a stream, or with 0 for the connection."""
         self.send(wire.window_update(stream_id, count))
 
-    def _take(self, octets: bytes) -> None:
-        for one in self._reader_of_frames.feed(octets):
+    def _take(self, data: bytes) -> None:
+        for one in self._reader_of_frames.feed(data):
             self.frames.append(one)
             request = self._by_id.get(one.stream_id)
             if one.type == wire.HEADERS:
@@ -282,7 +282,7 @@ class H1Peer(Peer):
     """A server of HTTP/1.1. It parses requests, also chunked ones, and answers nothing by itself."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.octets = bytearray()
+        self.output = bytearray()
         """All input."""
         self.tunnel = bytearray()
         """Input after `take_tunnel`."""
@@ -304,12 +304,12 @@ class H1Peer(Peer):
         self.tunnel += self._rest
         self._rest = b""
 
-    def _take(self, octets: bytes) -> None:
-        self.octets += octets
+    def _take(self, data: bytes) -> None:
+        self.output += data
         if self._is_tunnel:
-            self.tunnel += octets
+            self.tunnel += data
             return
-        self._rest += octets
+        self._rest += data
         while self._rest and self._step():
             pass
 

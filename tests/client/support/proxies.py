@@ -60,14 +60,14 @@ async def proxy(
 async def relay(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, hello: bytes = b""
 ) -> None:
-    """Carry octets both ways until either side ends."""
+    """Carry bytes both ways until either side ends."""
     far_reader, far_writer = await asyncio.open_connection(host, port)
     far_writer.write(hello)
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while octets := await source.read(65_536):
-                sink.write(octets)
+            while data := await source.read(65_536):
+                sink.write(data)
                 await sink.drain()
 
     both = [asyncio.ensure_future(pump(reader, far_writer)), asyncio.ensure_future(pump(far_reader, writer))]
@@ -116,17 +116,17 @@ async def h2_connect(found: TestProxy, reader: asyncio.StreamReader, writer: asy
 
     async def back(stream_id: int, source: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError, h2.exceptions.ProtocolError):
-            while octets := await source.read(65_536):
-                while octets:
+            while raw := await source.read(65_536):
+                while raw:
                     room = min(
-                        connection.local_flow_control_window(stream_id), connection.max_outbound_frame_size, len(octets)
+                        connection.local_flow_control_window(stream_id), connection.max_outbound_frame_size, len(raw)
                     )
                     if not room:
                         changed.clear()
                         await changed.wait()
                         continue
-                    connection.send_data(stream_id, octets[:room])
-                    octets = octets[room:]
+                    connection.send_data(stream_id, raw[:room])
+                    raw = raw[room:]
                     flush()
             connection.end_stream(stream_id)
             flush()
@@ -139,8 +139,8 @@ async def h2_connect(found: TestProxy, reader: asyncio.StreamReader, writer: asy
         await back(stream_id, source)
 
     try:
-        while octets := await reader.read(65_536):
-            for event in connection.receive_data(octets):
+        while raw := await reader.read(65_536):
+            for event in connection.receive_data(raw):
                 changed.set()
                 if isinstance(event, h2.events.RequestReceived):
                     fields = {name.decode(): value.decode() for name, value in event.headers}
@@ -192,8 +192,8 @@ async def socks5(found: TestProxy, reader: asyncio.StreamReader, writer: asyncio
     if kind == 3:
         host = (await reader.readexactly((await reader.readexactly(1))[0])).decode()
     else:
-        octets = await reader.readexactly(4 if kind == 1 else 16)
-        host = ".".join(map(str, octets)) if kind == 1 else "::1"
+        data = await reader.readexactly(4 if kind == 1 else 16)
+        host = ".".join(map(str, data)) if kind == 1 else "::1"
     port = int.from_bytes(await reader.readexactly(2), "big")
     found.asked.append((kind, host, port))
     writer.write(b"\x05\x00\x00\x03\x09somewhere\x00\x50" if kind == 3 else b"\x05\x00\x00\x01\0\0\0\0\0\0")

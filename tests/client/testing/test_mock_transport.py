@@ -146,8 +146,8 @@ ENDS: list[tuple[Fault, Version, type[RequestError]]] = [
     (Lost(), "1.1", ConnectionLost),
     (GoAway(processed=True), "2", ConnectionLost),
     (Truncated(), "1.1", ConnectionLost),
-    (Raw(octets=b"\0\0\1\1\4\0\0\0\1\xff"), "2", RemoteProtocolError),  # HEADERS that HPACK cannot decode
-    (Raw(octets=b"nonsense\r\n\r\n"), "1.1", RemoteProtocolError),
+    (Raw(data=b"\0\0\1\1\4\0\0\0\1\xff"), "2", RemoteProtocolError),  # HEADERS that HPACK cannot decode
+    (Raw(data=b"nonsense\r\n\r\n"), "1.1", RemoteProtocolError),
 ]
 
 
@@ -177,7 +177,7 @@ def test_a_fault_in_place_of_an_answer(run: Run, fault: Fault, version: Version,
     ],
 )
 @pytest.mark.parametrize("after", [0, 1, 50_000])
-def test_a_fault_behind_so_many_octets(run: Run, fault: Any, version: Version, error: Any, after: int) -> None:
+def test_a_fault_behind_so_many_bytes(run: Run, fault: Any, version: Version, error: Any, after: int) -> None:
     async def main() -> None:
         async with Client(
             transport=MockTransport([Answer(content=CONTENT, fault=fault(after))], http_version=version)

@@ -33,7 +33,7 @@ GET_LINES = {
     "brackets": b'GET /[a]{b}|c\\d^`"<> HTTP/1.1',
     "a colon": b"GET /a:b@c HTTP/1.1",
     "a fragment": b"GET /a#b HTTP/1.1",
-    "octets above 127": b"GET /\xc3\xa9 HTTP/1.1",
+    "bytes above 127": b"GET /\xc3\xa9 HTTP/1.1",
     "a NUL": b"GET /\x00 HTTP/1.1",
     "a control character": b"GET /\x01 HTTP/1.1",
     "DEL": b"GET /\x7f HTTP/1.1",
@@ -92,7 +92,7 @@ FIELDS: dict[str, bytes] = {
     "no space behind the colon": field(b"X:y"),
     "many spaces": field(b"X: \t  y \t "),
     "an empty value": field(b"X:"),
-    "octets above 127 in a value": field(b"X: \xe9\xff"),
+    "bytes above 127 in a value": field(b"X: \xe9\xff"),
     "a tab in a value": field(b"X: a\tb"),
     "a quoted string": field(b'X: "a, b\\""'),
     "a NUL in a value": field(b"X: a\x00b"),
@@ -105,7 +105,7 @@ FIELDS: dict[str, bytes] = {
     "a space in a name": field(b"a b: v"),
     "a space behind a name": field(b"X : v"),
     "a tab behind a name": field(b"X\t: v"),
-    "an octet above 127 in a name": field(b"X\xe9: v"),
+    "a byte above 127 in a name": field(b"X\xe9: v"),
     "an equals sign in a name": field(b"X=Y: v"),
     "a name alone": field(b"X"),
     "a colon alone": field(b":"),
@@ -132,7 +132,7 @@ FIELDS: dict[str, bytes] = {
     "te: gzip": field(b"TE: gzip"),
     "a cookie twice": field(b"Cookie: a=b", b"Cookie: c=d"),
     "80 fields": field(*(b"X%d: y" % n for n in range(80))),
-    "a value of 7,000 octets": field(b"X: " + b"y" * 7_000),
+    "a value of 7,000 bytes": field(b"X: " + b"y" * 7_000),
 }
 
 HOSTS: dict[str, bytes] = {
@@ -162,7 +162,7 @@ HOSTS: dict[str, bytes] = {
     "host with a space": head(host=b"a b"),
     "host with quotes": head(host=b'"a"'),
     "host with an angle bracket": head(host=b"a<b"),
-    "host with octets above 127": head(host=b"\xc3\xa9"),
+    "host with bytes above 127": head(host=b"\xc3\xa9"),
     "host with sub-delims": head(host=b"a!$&'()*+;=b"),
     "host twice, the same": head(b"Host: a"),
     "host last": head(b"X: y", b"Host: a", host=None),
@@ -206,10 +206,10 @@ CONTENT: dict[str, bytes] = {
     "an extension with a space behind": chunked(b"3; a=b\r\nabc\r\n" + END),
     "an extension with spaces round the sign": chunked(b"3;a = b\r\nabc\r\n" + END),
     "an extension with an open quote": chunked(b'3;a="b\r\nabc\r\n' + END),
-    "an extension with octets above 127": chunked(b"3;\xe9=b\r\nabc\r\n" + END),
+    "an extension with bytes above 127": chunked(b"3;\xe9=b\r\nabc\r\n" + END),
     "an extension without a value": chunked(b"3;a=\r\nabc\r\n" + END),
     "an extension with a NUL": chunked(b"3;a\x00\r\nabc\r\n" + END),
-    "an extension of 900 octets": chunked(b"3;" + b"a" * 900 + b"\r\nabc\r\n" + END),
+    "an extension of 900 bytes": chunked(b"3;" + b"a" * 900 + b"\r\nabc\r\n" + END),
     "a space behind the size": chunked(b"3 \r\nabc\r\n" + END),
     "a tab behind the size": chunked(b"3\t\r\nabc\r\n" + END),
     "trailers": chunked(b"3\r\nabc\r\n0\r\nX: y\r\nZ:\r\n\r\n"),
@@ -249,7 +249,7 @@ LINES: dict[str, bytes] = {
     "HEAD and a request": line(b"HEAD / HTTP/1.1"),
     "nothing between requests": line(b"GET /1 HTTP/1.1") + line(b"GET /2 HTTP/1.1"),
     "spaces between requests": line(b"GET /1 HTTP/1.1") + b"  ",
-    "octets behind content": post(b"abc") + b"abc",
+    "bytes behind content": post(b"abc") + b"abc",
     "a byte order mark": b"\xef\xbb\xbf" + line(b"GET / HTTP/1.1"),
     "a TLS ClientHello": b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
     "nonsense": b"\x00\x01\x02\r\n\r\n",
@@ -260,8 +260,8 @@ def corpus() -> dict[str, bytes]:
     """Every input by its name; `NEXT` stands behind each."""
     named: dict[str, bytes] = {}
     for group, inputs in (
-        ("line", {name: line(octets) for name, octets in GET_LINES.items()}),
+        ("line", {name: line(data) for name, data in GET_LINES.items()}),
         *(("field", FIELDS), ("host", HOSTS), ("content", CONTENT), ("lines", LINES), ("attack", ATTACKS)),
     ):
-        named.update({f"{group}: {name}": octets + NEXT for name, octets in inputs.items()})
+        named.update({f"{group}: {name}": data + NEXT for name, data in inputs.items()})
     return named

@@ -27,26 +27,26 @@ class Message(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a server made of octets: whole requests, and `end`: open, closed, or refused with or without a status."""
+    """What a server made of bytes: whole requests, and `end`: open, closed, or refused with or without a status."""
 
     messages: tuple[Message, ...]
     end: str
 
 
-def target_of(octets: bytes) -> str:
+def target_of(data: bytes) -> str:
     """A target as servers can be compared by it: of the absolute form what stands behind the authority."""
-    if not octets.startswith(b"/") and b"://" in octets:
-        rest = octets.partition(b"://")[2]
+    if not data.startswith(b"/") and b"://" in data:
+        rest = data.partition(b"://")[2]
         at = min((position for mark in (b"/", b"?") if (position := rest.find(mark)) >= 0), default=len(rest))
-        octets = rest[at:] or b"/"
-        if octets.startswith(b"?"):
-            octets = b"/" + octets
-    return octets.decode("latin-1")
+        data = rest[at:] or b"/"
+        if data.startswith(b"?"):
+            data = b"/" + data
+    return data.decode("latin-1")
 
 
-def by_headrace(octets: bytes) -> Reading:
+def by_headrace(raw: bytes) -> Reading:
     rig = H1Rig(auto=True)
-    rig.feed(octets)
+    rig.feed(raw)
     rig.take()
     begun: list[tuple[bytes, bytes]] = []
     found: list[Message] = []
@@ -61,14 +61,14 @@ def by_headrace(octets: bytes) -> Reading:
             method, path = begun[-1]
             found.append(Message(method.decode("latin-1"), path.decode("latin-1"), content))
     if rig.of(ev.PeerFault):
-        statuses = [int(line[9:12]) for line in rig.octets.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+        statuses = [int(line[9:12]) for line in rig.output.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
         return Reading(tuple(found), f"refused {statuses[-1] if statuses and statuses[-1] >= 400 else 'silently'}")
     return Reading(tuple(found), "closed" if rig.conn.closed else "open")
 
 
-def by_h11(octets: bytes) -> Reading:
+def by_h11(raw: bytes) -> Reading:
     conn = h11.Connection(h11.SERVER, max_incomplete_event_size=100_000)
-    conn.receive_data(octets)
+    conn.receive_data(raw)
     found: list[Message] = []
     method, target, content = "", "", b""
     while True:
@@ -117,12 +117,12 @@ class _Requests:
             self.goes_on = self.parser.should_keep_alive()
 
 
-def by_httptools(octets: bytes) -> Reading:
+def by_httptools(data: bytes) -> Reading:
     """httptools as it comes: it hands over what it has read, and leaves targets, hosts and the rest to the server."""
     requests = _Requests()
     end = "open"
     try:
-        requests.parser.feed_data(octets)
+        requests.parser.feed_data(data)
     except httptools.HttpParserUpgrade:
         end = "closed"
     except httptools.HttpParserError:
@@ -135,14 +135,14 @@ class _Wire(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.octets = b""
+        self.output = b""
         self.ended = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
 
     def write(self, data: Any) -> None:
-        self.octets += bytes(data)
+        self.output += bytes(data)
 
     def close(self) -> None:
         self.ended = True
@@ -158,7 +158,7 @@ class _Wire(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
 
-def by_uvicorn(kind: str, octets: bytes) -> Reading:
+def by_uvicorn(kind: str, data: bytes) -> Reading:
     """uvicorn's protocol `kind`, "h11" or "httptools", in an event loop of its own."""
     from uvicorn import Config
     from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -174,21 +174,21 @@ def by_uvicorn(kind: str, octets: bytes) -> Reading:
         protocol = protocol_class(config=config, server_state=ServerState(), app_state={})
         wire = _Wire()
         protocol.connection_made(wire)
-        protocol.data_received(octets)
+        protocol.data_received(data)
         for _ in range(100):  # turns of the loop: more than its handlers have awaits
             await asyncio.sleep(0)
         protocol.connection_lost(None)
         return wire
 
     wire = asyncio.run(main())
-    return read_reports(wire.octets, wire.ended)
+    return read_reports(wire.output, wire.ended)
 
 
-def read_reports(octets: bytes, ended: bool) -> Reading:
+def read_reports(data: bytes, ended: bool) -> Reading:
     """What a server that runs `report`, or the same in its own words, has read, by its answers."""
     found: list[Message] = []
     refusal = 0
-    for status, method, target, content in ANSWER.findall(octets):
+    for status, method, target, content in ANSWER.findall(data):
         if status:
             refusal = int(status) if int(status) >= 400 else 0
         else:

@@ -1,7 +1,7 @@
 """Servers of the garden that run as processes: those of Python, Node, Go, and nginx and HAProxy as proxies.
 
 Each answers with the field `x-report`, see `inside.read_reports`. Behind the proxies stands Node's server, so
-that what it sees is what they made of the octets. A peer that is not installed is left out. `GARDEN_BIN` is a
+that what it sees is what they made of the bytes. A peer that is not installed is left out. `GARDEN_BIN` is a
 folder of programs to look in first, such as a virtual environment's `bin`.
 """
 
@@ -23,7 +23,7 @@ from tests.conformance.garden.inside import Reading, read_reports
 from tests.conftest import ROOT
 from tests.support.process import free_port
 
-QUIET_S = 0.6  # so long without an octet, and a server has said all that it will
+QUIET_S = 0.6  # so long without a byte, and a server has said all that it will
 AT_ONCE = 16
 START_LIMIT_S = 60.0
 APP = "tests.conformance.garden.app:report"
@@ -228,13 +228,13 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"it does not listen; its log:\n{log.read_text()}")
 
 
-async def ask(port: int, octets: bytes) -> Reading:
-    """Send octets, and read until the server has ended or says nothing any more."""
+async def ask(port: int, data: bytes) -> Reading:
+    """Send bytes, and read until the server has ended or says nothing any more."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     got = b""
     ended = False
     try:
-        writer.write(octets)
+        writer.write(data)
         while True:
             more = await asyncio.wait_for(reader.read(65_536), QUIET_S)
             if not more:
@@ -255,11 +255,11 @@ async def ask(port: int, octets: bytes) -> Reading:
 async def ask_all(port: int, inputs: Mapping[str, bytes]) -> dict[str, Reading]:
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(octets: bytes) -> Reading:
+    async def one(data: bytes) -> Reading:
         async with places:
-            return await ask(port, octets)
+            return await ask(port, data)
 
-    return dict(zip(inputs, await asyncio.gather(*(one(octets) for octets in inputs.values())), strict=True))
+    return dict(zip(inputs, await asyncio.gather(*(one(data) for data in inputs.values())), strict=True))
 
 
 def read(inputs: Mapping[str, bytes], wanted: Sequence[str] = ()) -> dict[str, dict[str, Reading]]:

@@ -63,7 +63,7 @@ def compare(name: str, peer: str, ours: Reading, theirs: Reading) -> Difference 
 
 def differences(readings: Mapping[str, Mapping[str, Reading]]) -> list[Difference]:
     """All differences from `readings`, peer by peer and name by name, of the whole corpus."""
-    ours = {name: by_headrace(octets) for name, octets in corpus().items()}
+    ours = {name: by_headrace(data) for name, data in corpus().items()}
     found = (compare(name, peer, ours[name], read[name]) for peer, read in readings.items() for name in ours)
     return [each for each in found if each is not None]
 
@@ -71,8 +71,8 @@ def differences(readings: Mapping[str, Mapping[str, Reading]]) -> list[Differenc
 def stricter(readings: Mapping[str, Mapping[str, Reading]]) -> list[tuple[str, str, list[str]]]:
     """What we refuse and others take: name, our answer, and who takes more."""
     rows = []
-    for name, octets in corpus().items():
-        ours = by_headrace(octets)
+    for name, data in corpus().items():
+        ours = by_headrace(data)
         more = [peer for peer, read in readings.items() if len(read[name].messages) > len(ours.messages)]
         if more:
             rows.append((name, ours.end, more))
@@ -81,7 +81,7 @@ def stricter(readings: Mapping[str, Mapping[str, Reading]]) -> list[tuple[str, s
 
 def read_inside(peers: Iterable[str] = INSIDE) -> dict[str, dict[str, Reading]]:
     """The readings of the servers that need no socket."""
-    return {peer: {name: INSIDE[peer](octets) for name, octets in corpus().items()} for peer in peers}
+    return {peer: {name: INSIDE[peer](data) for name, data in corpus().items()} for peer in peers}
 
 
 def main(arguments: list[str]) -> int:

@@ -51,9 +51,9 @@ def test_a_difference_is_seen() -> None:
 
 def test_readings() -> None:
     """Two sound requests are two for us and for h11; and reports are read back."""
-    octets = b"POST /?a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + NEXT
+    data = b"POST /?a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + NEXT
     messages = (Message("POST", "/?a", b"abc"), Message("GET", "/next", b""))
-    assert by_headrace(octets) == by_h11(octets) == Reading(messages, "open")
+    assert by_headrace(data) == by_h11(data) == Reading(messages, "open")
     answers = b"HTTP/1.1 200 OK\r\nX-Report: GET /2f ."  # as the servers of peers.py write it
     assert read_reports(answers + b"\r\n\r\n.HTTP/1.1 400 Bad\r\n\r\n", True) == Reading(
         (Message("GET", "/", b""),), "refused 400"

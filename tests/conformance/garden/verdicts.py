@@ -49,10 +49,10 @@ EXPLAINED: tuple[Verdict, ...] = (
     ),
     row("line: lower case method", "hypercorn", "RFC 9110 §9.1: methods have a case; it is changed there", "otherwise"),
     row(
-        "lines: octets behind content", f"{LLHTTP} gunicorn nginx haproxy",
+        "lines: bytes behind content", f"{LLHTTP} gunicorn nginx haproxy",
         "RFC 9110 §9.1: abcGET is a token, so this is a request that no application knows", "refused waits",
     ),
-    row("lines: octets behind content", "hypercorn", "RFC 9110 §9.1: methods have a case", "otherwise"),
+    row("lines: bytes behind content", "hypercorn", "RFC 9110 §9.1: methods have a case", "otherwise"),
     row(
         "field: keep-alive in HTTP/1.0", "h11 uvicorn-h11 uvicorn-httptools hypercorn node haproxy",
         "RFC 9112 §9.3, §C.2.2: a server may keep the connection when it is asked to, and says so", "waits refused",
@@ -121,7 +121,7 @@ EXPLAINED: tuple[Verdict, ...] = (
     ),
     row(
         "line: brackets", "granian",
-        "RFC 9112 §3.2: browsers send such octets as they are; the target reaches the application as it came",
+        "RFC 9112 §3.2: browsers send such bytes as they are; the target reaches the application as it came",
     ),
     row(
         "line: percent; percent without digits", "go nginx",

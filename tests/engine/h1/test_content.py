@@ -13,13 +13,13 @@ from headrace.engine.h1.input import Input
 from headrace.engine.limits import CHUNKS_A_FRAME, Limits
 
 
-def read(reader: ContentReader, octets: bytes, cuts: list[int]) -> tuple[bytes, bytes]:
+def read(reader: ContentReader, data: bytes, cuts: list[int]) -> tuple[bytes, bytes]:
     """What a reader makes of bytes that come in pieces, and what it leaves."""
     source = Input()
     content = b""
     begin = 0
-    for end in [*sorted(cuts), len(octets)]:
-        source.add(octets[begin:end], 0)
+    for end in [*sorted(cuts), len(data)]:
+        source.add(data[begin:end], 0)
         begin = end
         if source.left() and not reader.is_complete:
             content += reader.read(source)
@@ -34,8 +34,8 @@ def test_content_with_a_length(content: bytes, rest: bytes, cuts: list[int]) -> 
     """RFC 9112 §6.2: so many bytes and not one more, however they come."""
     reader = ContentReader(Limits())
     reader.begin(len(content), False)
-    octets = content + rest
-    assert read(reader, octets, [min(cut, len(octets)) for cut in cuts]) == (content, rest)
+    data = content + rest
+    assert read(reader, data, [min(cut, len(data)) for cut in cuts]) == (content, rest)
     assert reader.is_complete and reader.left == 0 and not reader.ends_with_connection
 
 
@@ -44,9 +44,9 @@ def test_content_in_chunks(chunks: list[bytes], cuts: list[int], has_trailer: bo
     """RFC 9112 §7.1: the chunks' data, then the trailer section; what stands behind it is left."""
     reader = ContentReader(Limits())
     reader.begin(-1, True)
-    octets = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in chunks)
-    octets += b"0\r\n" + (b"a: b\r\n" if has_trailer else b"") + b"\r\nrest"
-    assert read(reader, octets, [min(cut, len(octets)) for cut in cuts]) == (b"".join(chunks), b"rest")
+    data = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in chunks)
+    data += b"0\r\n" + (b"a: b\r\n" if has_trailer else b"") + b"\r\nrest"
+    assert read(reader, data, [min(cut, len(data)) for cut in cuts]) == (b"".join(chunks), b"rest")
     assert reader.is_complete and reader.trailers == ([(b"a", b"b")] if has_trailer else None)
 
 

@@ -46,7 +46,7 @@ def test_bytes_leave_once_in_order(taken: list[tuple[str, int]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "is_last", "octets"),
+    ("content", "is_last", "data"),
     [
         (b"abc", False, b"3\r\nabc\r\n"),
         (b"abc", True, b"3\r\nabc\r\n0\r\n\r\n"),
@@ -54,11 +54,11 @@ def test_bytes_leave_once_in_order(taken: list[tuple[str, int]]) -> None:
         (b"", False, b""),
     ],
 )
-def test_chunks(content: bytes, is_last: bool, octets: bytes) -> None:
+def test_chunks(content: bytes, is_last: bool, data: bytes) -> None:
     """RFC 9112 §7.1: a chunk of no bytes would be the last one, so that it is not written."""
     queue = OutputQueue(LIMITS)
     queue.write_chunk(content, len(content), is_last)
-    assert queue.take(1_000) == octets
+    assert queue.take(1_000) == data
 
 
 def test_a_sender_waits_once_and_is_told_once() -> None:

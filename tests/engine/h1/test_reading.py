@@ -20,11 +20,11 @@ UPGRADE = head(
 )
 
 
-def begun(octets: bytes, **arguments: Any) -> Any:
+def begun(data: bytes, **arguments: Any) -> Any:
     """A connection that got these bytes; its events are taken."""
     limits = Limits(frames_per_turn=0, max_stream_send_buffer=131_072)
     conn = H1ServerConnection(limits, **arguments)
-    conn.receive_data(octets, 0.0)
+    conn.receive_data(data, 0.0)
     conn.take_events()
     return conn
 

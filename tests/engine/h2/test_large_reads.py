@@ -19,24 +19,24 @@ BODY = random.Random(1).randbytes(300_000)
 def upload(server: ServerUnderTest) -> bytes:
     """A request with BODY as content, in frames of every size, one of which breaks a rule of its own stream's."""
     block = server.encode_request("POST", "/")
-    octets = headers_frame(1, block)
-    octets += headers_frame(3, server.encode_request("POST", "/other"))
+    data = headers_frame(1, block)
+    data += headers_frame(3, server.encode_request("POST", "/other"))
     position, size = 0, 1
     while position < len(BODY):
         piece = BODY[position : position + size]
         position += len(piece)
-        octets += data_frame(1, piece, end_stream=position == len(BODY))
+        data += data_frame(1, piece, end_stream=position == len(BODY))
         if position - len(piece) < 100_000 <= position:
-            octets += frame(wire.WINDOW_UPDATE, 0, 3, bytes(4))  # RFC 9113 §6.9: a stream error
+            data += frame(wire.WINDOW_UPDATE, 0, 3, bytes(4))  # RFC 9113 §6.9: a stream error
         size = size * 3 % 16_000 + 1
-    return octets
+    return data
 
 
-def take(server: ServerUnderTest, octets: bytes, sizes: list[int]) -> list[Event]:
+def take(server: ServerUnderTest, data: bytes, sizes: list[int]) -> list[Event]:
     events: list[Event] = []
     position = 0
-    for size in [*sizes, len(octets)]:
-        events += server.feed(octets[position : position + size])
+    for size in [*sizes, len(data)]:
+        events += server.feed(data[position : position + size])
         position += size
     return events
 
@@ -61,10 +61,10 @@ def test_a_turn_is_a_bound_for_a_torn_frame_too(turn: int) -> None:
     server = ServerUnderTest(Limits(frames_per_turn=turn))
     server.handshake()
     server.feed(headers_frame(1, server.encode_request("POST", "/")))
-    octets = b"".join(data_frame(1, bytes(10_000)) for _ in range(10))
-    server.feed(octets[:50])
+    data = b"".join(data_frame(1, bytes(10_000)) for _ in range(10))
+    server.feed(data[:50])
     seen = []
-    events = server.connection.receive_data(octets[50:], 0.0)
+    events = server.connection.receive_data(data[50:], 0.0)
     while events:
         seen.append(len(events))
         events = server.connection.receive_data(b"", 0.0)

@@ -42,7 +42,7 @@ def test_what_an_independent_encoder_writes_decodes(sections: list[list[tuple[by
 
 @settings(max_examples=500)
 @given(st.lists(st.binary(max_size=80), max_size=8))
-def test_random_octets_raise_nothing_but_hpack_errors(blocks: list[bytes]) -> None:
+def test_random_bytes_raise_nothing_but_hpack_errors(blocks: list[bytes]) -> None:
     decoder, oracle = Decoder(), hpack.Decoder()
     for block in blocks:
         try:
@@ -58,9 +58,9 @@ def test_random_octets_raise_nothing_but_hpack_errors(blocks: list[bytes]) -> No
 
 
 @given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 255))
-def test_a_damaged_block_raises_nothing_else(seed: bytes, place: int, octet: int) -> None:
+def test_a_damaged_block_raises_nothing_else(seed: bytes, place: int, byte: int) -> None:
     block = bytearray(Encoder().encode([(b":path", seed), (b"server", seed[:20]), (b"x-y", b"z"), (b"cookie", seed)]))
-    block[place % len(block)] = octet
+    block[place % len(block)] = byte
     decoder = Decoder()
     try:
         decoder.decode(bytes(block))

@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 from headrace.engine.hpack import Decoder, Encoder, Field, HPACKError
 from headrace.engine.hpack.dynamic_table import DynamicTable
 
-INSERT_A = b"\x40\x01a\x01b"  # 34 octets in the table
+INSERT_A = b"\x40\x01a\x01b"  # 34 bytes in the table
 
 
 def size_update(size: int) -> bytes:
     if size < 31:
         return bytes([0x20 | size])
-    octets = bytearray([0x3F])
+    data = bytearray([0x3F])
     size -= 31
     while size >= 128:
-        octets.append(0x80 | size & 0x7F)
+        data.append(0x80 | size & 0x7F)
         size >>= 7
-    octets.append(size)
-    return bytes(octets)
+    data.append(size)
+    return bytes(data)
 
 
-def test_an_entry_costs_32_octets_more_than_it_holds() -> None:
+def test_an_entry_costs_32_bytes_more_than_it_holds() -> None:
     """§4.1"""
     decoder = Decoder()
     section = decoder.decode(INSERT_A)

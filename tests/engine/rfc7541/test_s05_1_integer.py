@@ -19,7 +19,7 @@ def encoded(value: int, prefix_bits: int, flags: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("value", "prefix_bits", "octets"),
+    ("value", "prefix_bits", "data"),
     [
         pytest.param(10, 5, "0a", id="C.1.1"),
         pytest.param(1337, 5, "1f9a0a", id="C.1.2"),
@@ -29,9 +29,9 @@ def encoded(value: int, prefix_bits: int, flags: int = 0) -> bytes:
         pytest.param(2**32 - 1, 7, "7f80ffffff0f", id="largest"),
     ],
 )
-def test_examples_both_ways(value: int, prefix_bits: int, octets: str) -> None:
-    assert encoded(value, prefix_bits).hex() == octets
-    assert decode_integer(bytes.fromhex(octets), 0, prefix_bits) == (value, len(octets) // 2)
+def test_examples_both_ways(value: int, prefix_bits: int, data: str) -> None:
+    assert encoded(value, prefix_bits).hex() == data
+    assert decode_integer(bytes.fromhex(data), 0, prefix_bits) == (value, len(data) // 2)
 
 
 def test_flags_above_the_prefix_are_kept_apart() -> None:
@@ -41,12 +41,12 @@ def test_flags_above_the_prefix_are_kept_apart() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(4, 7), st.binary(max_size=3))
 def test_any_32_bit_integer_survives(value: int, prefix_bits: int, behind: bytes) -> None:
-    octets = encoded(value, prefix_bits)
-    assert decode_integer(octets + behind, 0, prefix_bits) == (value, len(octets))
+    data = encoded(value, prefix_bits)
+    assert decode_integer(data + behind, 0, prefix_bits) == (value, len(data))
 
 
 @pytest.mark.parametrize(
-    ("octets", "reason"),
+    ("data", "reason"),
     [
         (b"", "should start"),
         (b"\x1f", "ends inside"),
@@ -56,9 +56,9 @@ def test_any_32_bit_integer_survives(value: int, prefix_bits: int, behind: bytes
         (b"\x1f\xff\xff\xff\xff\x7f", "larger than"),
     ],
 )
-def test_an_integer_out_of_bounds_is_an_error(octets: bytes, reason: str) -> None:
+def test_an_integer_out_of_bounds_is_an_error(data: bytes, reason: str) -> None:
     with pytest.raises(HPACKError, match=reason) as caught:
-        decode_integer(octets, 0, 5)
+        decode_integer(data, 0, 5)
     assert caught.value.section == "RFC 7541 §5.1"
 
 

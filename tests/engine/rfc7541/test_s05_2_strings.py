@@ -26,12 +26,12 @@ def encode_by_window(text: bytes) -> bytes:
     return out.getvalue()
 
 
-def decode(octets: bytes) -> bytes:
-    return huffman.decode(octets, 0, len(octets))
+def decode(data: bytes) -> bytes:
+    return huffman.decode(data, 0, len(data))
 
 
-def decode_by_window(octets: bytes) -> bytes:
-    return huffman.decode_by_window(octets, 0, len(octets))
+def decode_by_window(data: bytes) -> bytes:
+    return huffman.decode_by_window(data, 0, len(data))
 
 
 ENCODERS = [encode, encode_by_window, huffman_rows.encode]
@@ -55,7 +55,7 @@ EXAMPLES = {
 
 
 def bits(codes: str) -> bytes:
-    """Octets from a string of 0 and 1, as they stand."""
+    """Bytes from a string of 0 and 1, as they stand."""
     codes = codes.replace(" ", "")
     return int(codes, 2).to_bytes(len(codes) // 8, "big")
 
@@ -71,34 +71,34 @@ def test_the_code_is_that_of_an_independent_implementation() -> None:
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize(("octets", "text"), EXAMPLES.items(), ids=[text.decode() for text in EXAMPLES.values()])
-def test_examples_of_appendix_c_decode(decoder: Callable[[bytes], bytes], octets: str, text: bytes) -> None:
-    assert decoder(bytes.fromhex(octets)) == text
+@pytest.mark.parametrize(("data", "text"), EXAMPLES.items(), ids=[text.decode() for text in EXAMPLES.values()])
+def test_examples_of_appendix_c_decode(decoder: Callable[[bytes], bytes], data: str, text: bytes) -> None:
+    assert decoder(bytes.fromhex(data)) == text
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize(("octets", "text"), EXAMPLES.items(), ids=[text.decode() for text in EXAMPLES.values()])
-def test_examples_of_appendix_c_encode(encoder: Callable[[bytes], bytes], octets: str, text: bytes) -> None:
-    assert encoder(text).hex() == octets
+@pytest.mark.parametrize(("data", "text"), EXAMPLES.items(), ids=[text.decode() for text in EXAMPLES.values()])
+def test_examples_of_appendix_c_encode(encoder: Callable[[bytes], bytes], data: str, text: bytes) -> None:
+    assert encoder(text).hex() == data
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_every_octet_has_its_code(decoder: Callable[[bytes], bytes]) -> None:
-    for octet in range(256):
-        once = code(octet)
+def test_every_byte_has_its_code(decoder: Callable[[bytes], bytes]) -> None:
+    for byte in range(256):
+        once = code(byte)
         padded = once + "1" * (-len(once) % 8)
-        assert decoder(bits(padded)) == bytes([octet])
+        assert decoder(bits(padded)) == bytes([byte])
     everything = bytes(range(256))
     assert decoder(encode(everything)) == everything
 
 
 @given(st.binary(max_size=300))
-def test_any_octets_survive_all_ways(text: bytes) -> None:
-    octets = encode(text)
-    assert octets == encode_by_window(text) == huffman_rows.encode(text)
-    assert huffman.encoded_length(text) == huffman_rows.encoded_length(text) == len(octets)
-    assert decode(octets) == decode_by_window(octets) == text
-    assert huffman_rows.decode(octets) in (text, None)
+def test_any_bytes_survive_all_ways(text: bytes) -> None:
+    data = encode(text)
+    assert data == encode_by_window(text) == huffman_rows.encode(text)
+    assert huffman.encoded_length(text) == huffman_rows.encoded_length(text) == len(data)
+    assert decode(data) == decode_by_window(data) == text
+    assert huffman_rows.decode(data) in (text, None)
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="\\")))
@@ -107,10 +107,10 @@ def test_the_rows_decode_all_text(text: str) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_both_decoders_agree_on_any_input(octets: bytes) -> None:
-    quick = huffman_rows.decode(octets)
+def test_both_decoders_agree_on_any_input(data: bytes) -> None:
+    quick = huffman_rows.decode(data)
     try:
-        thorough: bytes | None = decode_by_window(octets)
+        thorough: bytes | None = decode_by_window(data)
     except HPACKError:
         thorough = None
     assert quick in (thorough, None)
@@ -118,7 +118,7 @@ def test_both_decoders_agree_on_any_input(octets: bytes) -> None:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize(
-    ("octets", "reason"),
+    ("data", "reason"),
     [
         pytest.param(bits(code(EOS) + "11"), "EOS", id="EOS alone"),
         pytest.param(bits(code(ord("a")) + code(EOS) + "11111"), "EOS", id="EOS behind a symbol"),
@@ -130,9 +130,9 @@ def test_both_decoders_agree_on_any_input(octets: bytes) -> None:
         pytest.param(bits("11111111 11111110"), "cut off", id="a long code cut off"),
     ],
 )
-def test_malformed_strings(decoder: Callable[[bytes], bytes], octets: bytes, reason: str) -> None:
+def test_malformed_strings(decoder: Callable[[bytes], bytes], data: bytes, reason: str) -> None:
     with pytest.raises(HPACKError, match=reason) as caught:
-        decoder(octets)
+        decoder(data)
     assert caught.value.section == "RFC 7541 §5.2"
 
 
@@ -140,7 +140,7 @@ def test_malformed_strings(decoder: Callable[[bytes], bytes], octets: bytes, rea
 @pytest.mark.parametrize("pad", range(8))
 def test_up_to_seven_ones_are_padding(decoder: Callable[[bytes], bytes], pad: int) -> None:
     for text in (b"0" * fives + b"b" * sixes for fives in range(8) for sixes in range(8)):
-        length = sum(CODE_LENGTHS[octet] for octet in text)
+        length = sum(CODE_LENGTHS[byte] for byte in text)
         if text and -length % 8 == pad:
             assert decoder(encode(text)) == text
             return

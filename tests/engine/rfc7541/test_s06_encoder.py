@@ -10,8 +10,8 @@ from headrace.engine.hpack import Decoder, Encoder
 NEVER_INDEXED, WITHOUT_INDEXING, WITH_INDEXING = 0x10, 0x00, 0x40
 
 
-def representation(octet: int) -> int:
-    return 0x80 if octet >= 0x80 else 0x40 if octet >= 0x40 else octet & 0xF0
+def representation(byte: int) -> int:
+    return 0x80 if byte >= 0x80 else 0x40 if byte >= 0x40 else byte & 0xF0
 
 
 SECRETS = [

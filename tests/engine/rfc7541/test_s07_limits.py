@@ -21,12 +21,12 @@ def insert(name: bytes, value: bytes) -> bytes:
 
 
 def varint(value: int) -> bytes:
-    octets = bytearray()
+    data = bytearray()
     while value >= 128:
-        octets.append(0x80 | value & 0x7F)
+        data.append(0x80 | value & 0x7F)
         value >>= 7
-    octets.append(value)
-    return bytes(octets)
+    data.append(value)
+    return bytes(data)
 
 
 BOMBS = {
@@ -81,8 +81,8 @@ def test_four_times_a_limit_is_not_yet_a_bomb() -> None:
         decoder.decode(b"\x82" * 5)
 
 
-def test_a_megabyte_of_continuation_octets_costs_nothing() -> None:
-    """Quadratic integers: CVE-2026-59980 and others. The sixth octet ends it."""
+def test_a_megabyte_of_continuation_bytes_costs_nothing() -> None:
+    """Quadratic integers: CVE-2026-59980 and others. The sixth byte ends it."""
     for first in (b"\xff", b"\x7f", b"\x0f", b"\x3f", b"\x00\x7f"):
         with pytest.raises(HPACKError) as caught:
             Decoder().decode(first + b"\x80" * 1_000_000)

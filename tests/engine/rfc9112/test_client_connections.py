@@ -59,21 +59,21 @@ def test_a_thousand_requests_on_one_connection() -> None:
     assert not rig.of(ev.PeerFault)
 
 
-@pytest.mark.parametrize("octets", [b"H", b"\r\n", OK, b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"])
+@pytest.mark.parametrize("data", [b"H", b"\r\n", OK, b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"])
 @pytest.mark.parametrize("after", [False, True])
-def test_octets_that_nobody_asked_for(octets: bytes, after: bool) -> None:
+def test_bytes_that_nobody_asked_for(data: bytes, after: bool) -> None:
     """RFC 9112 §9.2: they are no response to whatever is asked next, and the connection ends."""
     rig = H1ClientRig()
     if after:
         rig.send()
         rig.feed(OK)
-    rig.feed(octets)
+    rig.feed(data)
     assert rig.fault.section == "RFC 9112 §9.2" and rig.fault.scope == "connection"
     assert rig.conn.closed and not rig.conn.can_send_request
     assert len(rig.of(ev.ResponseReceived)) == after
 
 
-def test_octets_before_anything_of_the_request_was_sent() -> None:
+def test_bytes_before_anything_of_the_request_was_sent() -> None:
     """A server that gives an idle connection up (408, say) while we queue a request has not answered it: the request
     may be sent elsewhere, whatever its method."""
     rig = H1ClientRig()
@@ -139,7 +139,7 @@ def test_reading_stops_while_content_is_unread() -> None:
 
 
 def test_reading_stops_while_crumbs_are_unread() -> None:
-    """Chunks of one octet cost much more than an octet."""
+    """Chunks of one byte cost much more than a byte."""
     rig = H1ClientRig(Limits(small_data_budget=25_600))
     stream_id = rig.send()
     rig.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -170,12 +170,12 @@ def test_an_idle_connection_ends() -> None:
 
 
 def test_a_head_that_does_not_end() -> None:
-    """An octet now and then does not extend its time."""
+    """A byte now and then does not extend its time."""
     rig = H1ClientRig(Limits(request_header_timeout_s=10))
     rig.send()
     rig.advance(500)  # how long a server may think is the owner's to say
-    for octet in b"HTTP/1.1 ":
-        rig.feed(bytes((octet,)))
+    for byte in b"HTTP/1.1 ":
+        rig.feed(bytes((byte,)))
         rig.advance(1)
     assert not rig.conn.closed
     rig.advance(1)

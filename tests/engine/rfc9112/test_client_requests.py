@@ -20,7 +20,7 @@ KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 
 
 @pytest.mark.parametrize(
-    ("request_", "octets"),
+    ("request_", "data"),
     [
         ({}, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"),
         ({"path": b"/x?y=%20"}, b"GET /x?y=%20 HTTP/1.1\r\nhost: a\r\n\r\n"),
@@ -60,19 +60,19 @@ KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
         ),
     ],
 )
-def test_heads(request_: dict[str, Any], octets: bytes) -> None:
+def test_heads(request_: dict[str, Any], data: bytes) -> None:
     """What a request's head looks like on the wire: host first (RFC 9110 §7.2), framing as RFC 9112 §6 asks for."""
     rig = H1ClientRig()
     for _ in range(2):  # the second is written from memory
-        rig.octets = b""
+        rig.output = b""
         rig.send(**request_)
-        assert rig.octets == octets
+        assert rig.output == data
         if rig.conn._request.state == states.REQUEST:
-            rig.conn.send_data(rig.conn._request.stream_id, b"12345" if b"length" in octets else b"", True)
+            rig.conn.send_data(rig.conn._request.stream_id, b"12345" if b"length" in data else b"", True)
             rig.take()
         rig.feed(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n")
         if rig.conn.closed:
-            assert b"close" in octets
+            assert b"close" in data
             return
 
 
@@ -131,11 +131,11 @@ def test_what_must_not_be_sent(request_: dict[str, Any]) -> None:
     for _ in range(2):
         with pytest.raises(InvalidFieldError):
             rig.send(**request_)
-        assert rig.octets == b"" and rig.conn.can_send_request
+        assert rig.output == b"" and rig.conn.can_send_request
         rig.send(b"/fine")
         rig.feed(OK)
         assert rig.conn.can_send_request
-        rig.octets = b""
+        rig.output = b""
 
 
 def test_connection_fields_may_be_left_out() -> None:
@@ -143,29 +143,29 @@ def test_connection_fields_may_be_left_out() -> None:
     rig = H1ClientRig()
     rig.conn.drop_connection_fields = True
     rig.send(headers=[(b"keep-alive", b"5"), (b"a", b"b"), (b"te", b"gzip")])
-    assert rig.octets == b"GET / HTTP/1.1\r\nhost: a\r\na: b\r\n\r\n"
+    assert rig.output == b"GET / HTTP/1.1\r\nhost: a\r\na: b\r\n\r\n"
 
 
-def test_each_octet_in_a_path() -> None:
-    """No octet gets into a request line that would end it, or that RFC 3986 does not have at all."""
-    for octet in range(256):
+def test_each_byte_in_a_path() -> None:
+    """No byte gets into a request line that would end it, or that RFC 3986 does not have at all."""
+    for byte in range(256):
         rig = H1ClientRig()
-        path = b"/" + bytes((octet,))
-        allowed = 0x21 <= octet < 0x7F and octet != 0x23
+        path = b"/" + bytes((byte,))
+        allowed = 0x21 <= byte < 0x7F and byte != 0x23
         for known in (False, True):
-            rig.octets = b""
+            rig.output = b""
             if known:
                 rig.send(b"/x")
                 rig.feed(OK)
-                rig.octets = b""
+                rig.output = b""
             if allowed:
                 rig.send(path)
-                assert rig.octets.startswith(b"GET " + path + b" HTTP/1.1\r\n")
+                assert rig.output.startswith(b"GET " + path + b" HTTP/1.1\r\n")
                 rig.feed(OK)
             else:
                 with pytest.raises(InvalidFieldError):
                     rig.send(path)
-                assert rig.octets == b""
+                assert rig.output == b""
 
 
 def test_equal_requests_are_written_alike_and_others_are_not() -> None:
@@ -186,9 +186,9 @@ def test_equal_requests_are_written_alike_and_others_are_not() -> None:
         (b"GET", b"/2", b"b", [[b"a", b"2"]]),
         (b"GET", b"/1", b"a", a_list),
     ]:
-        rig.octets = b""
+        rig.output = b""
         rig.send(path, method=method, authority=authority, headers=headers)
-        (event,) = server.receive_data(rig.octets, 0.0)
+        (event,) = server.receive_data(rig.output, 0.0)
         server.send_response(event.stream_id, 204, (), b"")
         server.take_output()
         wanted = [(b"host", authority), *[tuple(pair) for pair in headers]]
@@ -199,9 +199,9 @@ def test_equal_requests_are_written_alike_and_others_are_not() -> None:
         seen.append(event.path)
         rig.feed(b"HTTP/1.1 204 No Content\r\n\r\n")
     a_list.append((b"b", b"3"))  # the caller's own, to change as it likes
-    rig.octets = b""
+    rig.output = b""
     rig.send(b"/1", headers=a_list)
-    assert rig.octets == b"GET /1 HTTP/1.1\r\nhost: a\r\na: 1\r\nb: 3\r\n\r\n"
+    assert rig.output == b"GET /1 HTTP/1.1\r\nhost: a\r\na: 1\r\nb: 3\r\n\r\n"
 
 
 def test_the_memory_of_heads_is_bounded() -> None:
@@ -220,7 +220,7 @@ def test_content_by_length() -> None:
     assert rig.conn.send_data(stream_id, b"12345")
     assert rig.conn.send_data(stream_id, b"67890", True)
     rig.take()
-    assert rig.octets.endswith(b"content-length: 10\r\n\r\n1234567890")
+    assert rig.output.endswith(b"content-length: 10\r\n\r\n1234567890")
     rig.feed(OK)
     assert rig.conn.can_send_request
 
@@ -229,25 +229,25 @@ def test_chunked_content_and_trailers() -> None:
     """RFC 9112 §7.1, and that an empty piece is not the last chunk."""
     rig = H1ClientRig()
     stream_id = rig.send(method=b"POST", end_stream=False)
-    rig.octets = b""
+    rig.output = b""
     rig.conn.send_data(stream_id, b"hello")
     rig.conn.send_data(stream_id, b"")
     rig.conn.send_data(stream_id, b"x" * 256)
     rig.conn.send_trailers(stream_id, [(b"Digest", b"abc")])
     rig.take()
-    assert rig.octets == b"5\r\nhello\r\n100\r\n" + b"x" * 256 + b"\r\n0\r\ndigest: abc\r\n\r\n"
+    assert rig.output == b"5\r\nhello\r\n100\r\n" + b"x" * 256 + b"\r\n0\r\ndigest: abc\r\n\r\n"
     rig.feed(OK)
     stream_id = rig.send(method=b"POST", end_stream=False)
-    rig.octets = b""
+    rig.output = b""
     rig.conn.send_data(stream_id, b"hello", True)
     rig.take()
-    assert rig.octets == b"5\r\nhello\r\n0\r\n\r\n"
+    assert rig.output == b"5\r\nhello\r\n0\r\n\r\n"
     rig.feed(OK)
     stream_id = rig.send(method=b"POST", end_stream=False)
-    rig.octets = b""
+    rig.output = b""
     rig.conn.send_data(stream_id, b"", True)
     rig.take()
-    assert rig.octets == b"0\r\n\r\n"
+    assert rig.output == b"0\r\n\r\n"
 
 
 def test_trailers_with_a_length_are_left_out() -> None:
@@ -257,7 +257,7 @@ def test_trailers_with_a_length_are_left_out() -> None:
     rig.conn.send_data(stream_id, b"hi")
     rig.conn.send_trailers(stream_id, [(b"a", b"b")])
     rig.take()
-    assert rig.octets.endswith(b"\r\n\r\nhi")
+    assert rig.output.endswith(b"\r\n\r\nhi")
     rig.feed(OK)
     assert rig.conn.can_send_request
 
@@ -353,13 +353,13 @@ def test_content_may_wait_for_100() -> None:
     """`expect: 100-continue` (RFC 9110 §10.1.1): the head goes out alone, and the content when the owner says so."""
     rig = H1ClientRig()
     stream_id = rig.send(method=b"POST", headers=[(b"expect", b"100-continue")], content_length=5, end_stream=False)
-    assert rig.octets.endswith(b"\r\n\r\n") and b"expect: 100-continue\r\n" in rig.octets
+    assert rig.output.endswith(b"\r\n\r\n") and b"expect: 100-continue\r\n" in rig.output
     (event,) = rig.feed(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert isinstance(event, ev.InformationalReceived) and event.status == 100
     rig.conn.send_data(stream_id, b"hello", True)
     rig.take()
     rig.feed(OK)
-    assert rig.octets.endswith(b"hello") and rig.conn.can_send_request
+    assert rig.output.endswith(b"hello") and rig.conn.can_send_request
 
 
 def test_a_refusal_in_place_of_100_ends_the_connection() -> None:

@@ -1,6 +1,6 @@
 """RFC 9112 §4 to §8 for a client: the responses that it reads, and those that it does not.
 
-Where octets could be read in two ways, a client that chooses one may be led to take what another party wrote for the
+Where bytes could be read in two ways, a client that chooses one may be led to take what another party wrote for the
 answer to its own request. So each such response is an error, and the connection ends.
 """
 
@@ -118,30 +118,30 @@ def test_field_lines_that_are_refused(line: bytes, cut: int) -> None:
     assert got.end.startswith(("RFC 9112", "RFC 9110"))
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_value(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_value(byte: int) -> None:
     """RFC 9110 §5.5: HTAB, SP, visible ones, and 0x80 to 0xff."""
     rig = H1ClientRig()
     rig.send()
-    rig.feed(ok(b"X: a" + bytes((octet,)) + b"b", b"Content-Length: 0"))
+    rig.feed(ok(b"X: a" + bytes((byte,)) + b"b", b"Content-Length: 0"))
     heads = rig.of(ev.ResponseReceived)
-    if octet == 9 or (octet >= 0x20 and octet != 0x7F):
-        assert heads[0].headers[0] == (b"x", b"a" + bytes((octet,)) + b"b")
+    if byte == 9 or (byte >= 0x20 and byte != 0x7F):
+        assert heads[0].headers[0] == (b"x", b"a" + bytes((byte,)) + b"b")
     else:
         assert not heads and rig.conn.closed
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_name(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_name(byte: int) -> None:
     """RFC 9110 §5.6.2: a token, or no field."""
     rig = H1ClientRig()
     rig.send()
-    rig.feed(ok(b"x" + bytes((octet,)) + b"y: v", b"Content-Length: 0"))
+    rig.feed(ok(b"x" + bytes((byte,)) + b"y: v", b"Content-Length: 0"))
     heads = rig.of(ev.ResponseReceived)
     token = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    if octet in token:
-        assert heads[0].headers[0] == ((b"x" + bytes((octet,)) + b"y").lower(), b"v")
-    elif octet == 0x3A:
+    if byte in token:
+        assert heads[0].headers[0] == ((b"x" + bytes((byte,)) + b"y").lower(), b"v")
+    elif byte == 0x3A:
         assert heads[0].headers[0] == (b"x", b"y: v")
     else:
         assert not heads and rig.conn.closed
@@ -163,7 +163,7 @@ def test_fields_as_they_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "request_", "expected"),
+    ("data", "request_", "expected"),
     [
         # content-length (§6.2)
         (OK, {}, Answer(200, b"ok", WHOLE, True)),
@@ -225,9 +225,9 @@ def test_fields_as_they_stand() -> None:
     ],
 )
 @pytest.mark.parametrize("cut", [0, 1, 7])
-def test_framing(octets: bytes, request_: dict[str, Any], expected: Answer, cut: int) -> None:
+def test_framing(data: bytes, request_: dict[str, Any], expected: Answer, cut: int) -> None:
     """RFC 9112 §6.3, item by item; what ends too early is never taken for whole (§8)."""
-    assert answer(octets, cut=cut, **request_) == expected
+    assert answer(data, cut=cut, **request_) == expected
 
 
 def test_a_failing_transport_completes_nothing() -> None:
@@ -305,7 +305,7 @@ SWITCHING = ok(
 
 @pytest.mark.parametrize("cut", [0, 1])
 def test_an_upgrade_that_is_granted(cut: int) -> None:
-    """RFC 6455 §4.1: 101 with the right fields; then octets, of which the first may stand right behind the head."""
+    """RFC 6455 §4.1: 101 with the right fields; then bytes, of which the first may stand right behind the head."""
     rig = H1ClientRig()
     stream_id = upgrade(rig)
     with pytest.raises(Exception, match="tunnel is not open"):
@@ -315,10 +315,10 @@ def test_an_upgrade_that_is_granted(cut: int) -> None:
     assert head.status == 101 and not head.end_stream
     assert rig.content == b"HTTP/1.1 is not spoken here"
     assert not rig.conn.can_send_request
-    rig.octets = b""
+    rig.output = b""
     rig.conn.send_data(stream_id, b"frame")
     rig.take()
-    assert rig.octets == b"frame"
+    assert rig.output == b"frame"
     rig.eof()
     assert rig.of(ev.DataReceived)[-1].end_stream and rig.conn.closed
 
@@ -335,7 +335,7 @@ def test_a_tunnel_of_ours_that_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         SWITCHING.replace(ACCEPT, KEY),
         SWITCHING.replace(ACCEPT, ACCEPT.lower()),
@@ -349,11 +349,11 @@ def test_a_tunnel_of_ours_that_ends() -> None:
         SWITCHING.replace(b"HTTP/1.1", b"HTTP/1.0"),
     ],
 )
-def test_an_upgrade_that_is_not_ours(octets: bytes) -> None:
+def test_an_upgrade_that_is_not_ours(data: bytes) -> None:
     """A 101 that does not prove that the server understood is a failure (RFC 6455 §4.1)."""
     rig = H1ClientRig()
     upgrade(rig)
-    rig.feed(octets + b"x")
+    rig.feed(data + b"x")
     assert rig.fault.section == "RFC 6455 §4.1" and rig.conn.closed
     assert not rig.of(ev.ResponseReceived) and not rig.of(ev.DataReceived)
 
@@ -381,10 +381,10 @@ def test_connect_that_is_granted(lines: tuple[bytes, ...]) -> None:
     stream_id = rig.send(b"", method=b"CONNECT", authority=b"b:443")
     rig.feed(ok(*lines, status=b"HTTP/1.1 200 Connected") + b"\x16\x03")
     assert rig.content == b"\x16\x03" and not rig.ended
-    rig.octets = b""
+    rig.output = b""
     rig.conn.send_data(stream_id, b"5\r\n")
     rig.take()
-    assert rig.octets == b"5\r\n"
+    assert rig.output == b"5\r\n"
     with pytest.raises(Exception, match="no trailers"):
         rig.conn.send_trailers(stream_id, [])
 
@@ -401,7 +401,7 @@ def test_connect_that_is_refused() -> None:
 
 
 def test_a_head_that_repeats_is_not_parsed_again() -> None:
-    """The same fields come for equal octets, in lists of their own; another `date` is another head; nothing unique is
+    """The same fields come for equal bytes, in lists of their own; another `date` is another head; nothing unique is
     kept."""
     rig = H1ClientRig()
     heads = []
@@ -420,7 +420,7 @@ def test_a_head_that_repeats_is_not_parsed_again() -> None:
 
 
 def test_remembered_heads_mean_what_the_request_makes_of_them() -> None:
-    """The same octets after HEAD and after GET: with content, and without."""
+    """The same bytes after HEAD and after GET: with content, and without."""
     rig = H1ClientRig()
     for _ in range(3):
         rig.send(method=b"HEAD")

@@ -1,6 +1,6 @@
-"""llhttp's own test vectors for requests (MIT licence, strict mode) as facts: its octets, its verdict, and ours.
+"""llhttp's own test vectors for requests (MIT licence, strict mode) as facts: its bytes, its verdict, and ours.
 
-`llhttp_vectors.json` has rows of name, octets, complete messages, and "refused", "upgrade" (llhttp stops, as what
+`llhttp_vectors.json` has rows of name, bytes, complete messages, and "refused", "upgrade" (llhttp stops, as what
 follows may be another protocol's) or "". Its vectors mostly lack Host, which is not a parser's business, but a
 server's: a request of HTTP/1.1 without one gets one here. Wherever our verdict differs, `OURS` says so and why.
 """
@@ -68,29 +68,29 @@ OURS: dict[str, tuple[Verdict, str]] = {
 }
 
 
-def verdict(octets: bytes) -> Verdict:
-    """What we say of octets, with Host in every head of HTTP/1.1 that lacks it."""
-    octets = re.sub(rb"( HTTP/1\.1\r\n)(?!([^\r\n]+\r\n)*host:)", rb"\1Host: h\r\n", octets, flags=re.IGNORECASE)
+def verdict(data: bytes) -> Verdict:
+    """What we say of bytes, with Host in every head of HTTP/1.1 that lacks it."""
+    data = re.sub(rb"( HTTP/1\.1\r\n)(?!([^\r\n]+\r\n)*host:)", rb"\1Host: h\r\n", data, flags=re.IGNORECASE)
     rig = H1Rig(auto=True)
-    rig.feed(octets)
+    rig.feed(data)
     whole = [event for event in rig.events if event.kind in (ev.REQUEST, ev.DATA) and event.end_stream]
     return Verdict(len(whole) + len(rig.of(ev.TrailersReceived)), bool(rig.of(ev.PeerFault)))
 
 
-@pytest.mark.parametrize(("name", "octets", "messages", "end"), ROWS, ids=[row[0] for row in ROWS])
-def test_vector(name: str, octets: str, messages: int, end: str) -> None:
+@pytest.mark.parametrize(("name", "data", "messages", "end"), ROWS, ids=[row[0] for row in ROWS])
+def test_vector(name: str, data: str, messages: int, end: str) -> None:
     """The same messages and the same refusals, or a reason."""
     theirs = Verdict(messages, end == "refused")
     ours, _ = OURS.get(name, (theirs, ""))
-    assert verdict(octets.encode("latin-1")) == ours
+    assert verdict(data.encode("latin-1")) == ours
     assert (name in OURS) == (ours != theirs or end == "upgrade"), "a reason without a difference"
 
 
 @pytest.mark.parametrize("name", [name for name, (_, reason) in OURS.items() if reason == HEAD_IS_PARTIAL])
 def test_partial_heads_are_refused_once_they_are_whole(name: str) -> None:
     """The fault that llhttp has named already is found at the end of the head at the latest."""
-    (octets,) = [row[1] for row in ROWS if row[0] == name]
-    assert verdict(octets.rstrip("\r\n").encode("latin-1") + b"\r\n\r\n") == Verdict(0, True)
+    (data,) = [row[1] for row in ROWS if row[0] == name]
+    assert verdict(data.rstrip("\r\n").encode("latin-1") + b"\r\n\r\n") == Verdict(0, True)
 
 
 def test_every_reason_is_of_a_vector() -> None:

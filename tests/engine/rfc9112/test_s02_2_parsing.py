@@ -1,4 +1,4 @@
-"""RFC 9112 §2.2: message parsing: lines, empty lines, octets that no request begins with; any cut of the input."""
+"""RFC 9112 §2.2: message parsing: lines, empty lines, bytes that no request begins with; any cut of the input."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ LINES = [
 
 
 @pytest.mark.parametrize("cut", [0, 1])
-@pytest.mark.parametrize("octets", LINES)
-def test_lines_end_with_crlf(octets: bytes, cut: int) -> None:
+@pytest.mark.parametrize("data", LINES)
+def test_lines_end_with_crlf(data: bytes, cut: int) -> None:
     """§2.2 A recipient MAY recognize a single LF as a line terminator (we do not), and a bare CR MUST be invalid."""
-    assert refusal(octets, cut) == 400
+    assert refusal(data, cut) == 400
 
 
 def test_a_bare_lf_is_refused_before_the_head_is_whole() -> None:
@@ -71,7 +71,7 @@ def test_an_empty_line_before_each_request_does_not_add_up() -> None:
 
 @pytest.mark.parametrize("cut", [0, 1])
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"INVALID CONNECTION PREFACE\r\n\r\n",  # h2spec 3.5/2
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS handshake
@@ -81,15 +81,15 @@ def test_an_empty_line_before_each_request_does_not_add_up() -> None:
         b"\xffGET / HTTP/1.1\r\n\r\n",
     ],
 )
-def test_what_is_no_request_at_all_gets_no_answer(octets: bytes, cut: int) -> None:
-    """§2.2 When a server listening only for HTTP request messages receives octets that do not match the grammar, it
-    SHOULD respond with 400 and close: but another protocol's first octets are not met with HTTP (h2spec, too)."""
-    assert refusal(octets, cut) == SILENT
+def test_what_is_no_request_at_all_gets_no_answer(data: bytes, cut: int) -> None:
+    """§2.2 When a server listening only for HTTP request messages receives bytes that do not match the grammar, it
+    SHOULD respond with 400 and close: but another protocol's first bytes are not met with HTTP (h2spec, too)."""
+    assert refusal(data, cut) == SILENT
 
 
 @pytest.mark.parametrize("cut", [0, 1])
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"GET /\r\n\r\n",
         b"GET\r\n\r\n",
@@ -98,9 +98,9 @@ def test_what_is_no_request_at_all_gets_no_answer(octets: bytes, cut: int) -> No
         b"GET / FTP/1.1\r\n\r\n",
     ],
 )
-def test_what_was_meant_as_a_request_gets_400(octets: bytes, cut: int) -> None:
+def test_what_was_meant_as_a_request_gets_400(data: bytes, cut: int) -> None:
     """§2.2 ... SHOULD respond with a 400 (Bad Request) response and close the connection."""
-    assert refusal(octets, cut) == 400
+    assert refusal(data, cut) == 400
 
 
 def test_after_a_request_everything_wrong_gets_400() -> None:
@@ -109,12 +109,12 @@ def test_after_a_request_everything_wrong_gets_400() -> None:
     assert refusal(GET + b"INVALID CONNECTION PREFACE\r\n\r\n") == 400
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_first_octet(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_first_byte(byte: int) -> None:
     """§3.1 A method is a token: nothing else begins a request but the CR of an empty line."""
     token = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    first = bytes((octet,))
-    good = octet in token
+    first = bytes((byte,))
+    good = byte in token
     assert refusal(first + b"X / HTTP/1.1\r\nHost: a\r\n\r\n") == (OK if good else SILENT)
     assert refusal(GET + first + b"X / HTTP/1.1\r\nHost: a\r\n\r\n") == (OK if good else 400)
 
@@ -143,12 +143,12 @@ STREAMS = [
 TIGHT = Limits(max_field_section_size=1_024, max_fields=128)
 
 
-def story(octets: bytes, cuts: list[int]) -> tuple[list[str], bytes]:
-    """What happens when octets come in these pieces, content put together, and what is written."""
+def story(raw: bytes, cuts: list[int]) -> tuple[list[str], bytes]:
+    """What happens when bytes come in these pieces, content put together, and what is written."""
     rig = H1Rig(TIGHT, auto=True, websockets=True)
-    places = sorted({0, len(octets), *(cut % (len(octets) + 1) for cut in cuts)})
+    places = sorted({0, len(raw), *(cut % (len(raw) + 1) for cut in cuts)})
     for begin, end in pairwise(places):
-        rig.feed(octets[begin:end])
+        rig.feed(raw[begin:end])
     told: list[str] = []
     content = b""
     for event in rig.events:
@@ -165,14 +165,14 @@ def story(octets: bytes, cuts: list[int]) -> tuple[list[str], bytes]:
     return told, rig.take()
 
 
-@pytest.mark.parametrize("octets", STREAMS, ids=range(len(STREAMS)))
-def test_octet_by_octet_is_the_same_as_at_once(octets: bytes) -> None:
-    """Where TCP cuts the input has no meaning: the same events, the same fault, the same octets in answer."""
-    assert story(octets, list(range(len(octets)))) == story(octets, [])
+@pytest.mark.parametrize("data", STREAMS, ids=range(len(STREAMS)))
+def test_byte_by_byte_is_the_same_as_at_once(data: bytes) -> None:
+    """Where TCP cuts the input has no meaning: the same events, the same fault, the same bytes in answer."""
+    assert story(data, list(range(len(data)))) == story(data, [])
 
 
-@given(octets=st.sampled_from(STREAMS), cuts=st.lists(st.integers(0, 2**16), max_size=12))
+@given(data=st.sampled_from(STREAMS), cuts=st.lists(st.integers(0, 2**16), max_size=12))
 @tries(200)
-def test_any_cut_of_the_input_is_the_same(octets: bytes, cuts: list[int]) -> None:
-    """The same for any cut, and for octets that nobody thought of (see tests/properties/test_h1.py)."""
-    assert story(octets, cuts) == story(octets, [])
+def test_any_cut_of_the_input_is_the_same(data: bytes, cuts: list[int]) -> None:
+    """The same for any cut, and for bytes that nobody thought of (see tests/properties/test_h1.py)."""
+    assert story(data, cuts) == story(data, [])

@@ -20,18 +20,18 @@ def request(line: bytes, *lines: bytes, **arguments: object) -> ev.RequestReceiv
     return event
 
 
-def line(octets: bytes) -> object:
+def line(data: bytes) -> object:
     """What becomes of a request line behind a request that was well."""
-    return refusal(GET + head(request=octets))
+    return refusal(GET + head(request=data))
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_method(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_method(byte: int) -> None:
     """§3.1 method = token (RFC 9110 §5.6.2), and case-sensitive: it is passed on as it is."""
-    c = bytes((octet,))
+    c = bytes((byte,))
     for method in (b"G" + c + b"T", b"GT" + c):
-        assert line(method + b" / HTTP/1.1") == (OK if octet in TOKEN else 400), method
-        if octet in TOKEN:
+        assert line(method + b" / HTTP/1.1") == (OK if byte in TOKEN else 400), method
+        if byte in TOKEN:
             assert request(method + b" / HTTP/1.1").method == method
 
 
@@ -41,18 +41,18 @@ def test_any_method_is_passed_on(method: bytes) -> None:
     assert request(method + b" /x HTTP/1.1").method == method
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_target(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_target(byte: int) -> None:
     """§3.2 No whitespace is allowed in the request-target; nor controls, nor a fragment, nor what is not ASCII."""
-    c = bytes((octet,))
-    good = 0x20 < octet < 0x7F and octet != 0x23
+    c = bytes((byte,))
+    good = 0x20 < byte < 0x7F and byte != 0x23
     assert line(b"GET /a" + c + b"b HTTP/1.1") == (OK if good else 400)
     if good:
         assert request(b"GET /a" + c + b"b HTTP/1.1").path == b"/a" + c + b"b"
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"GET  / HTTP/1.1",
         b"GET /  HTTP/1.1",
@@ -83,9 +83,9 @@ def test_each_octet_in_a_target(octet: int) -> None:
         b"GET / HTTP/1.1 HTTP/1.1",
     ],
 )
-def test_malformed_request_lines(octets: bytes) -> None:
+def test_malformed_request_lines(data: bytes) -> None:
     """§3 request-line = method SP request-target SP HTTP-version: recipients SHOULD respond with 400, not guess."""
-    assert line(octets) == 400
+    assert line(data) == 400
 
 
 @pytest.mark.parametrize("version", [b"0.9", b"2.0", b"3.0", b"9.9", b"0.0"])
@@ -110,17 +110,17 @@ def test_versions() -> None:
 @pytest.mark.parametrize("cut", [0, 1_000])
 def test_the_length_of_a_request_line(size: int, cut: int) -> None:
     """§3 A server that receives a request-target longer than any URI it wishes to parse MUST respond with 414; it is
-    RECOMMENDED to support lines of 8,000 octets."""
-    octets = b"GET /" + b"a" * (size - len(b"GET / HTTP/1.1")) + b" HTTP/1.1"
-    assert len(octets) == size
-    assert refusal(head(request=octets), cut) == (OK if size == 8_192 else 414)
+    RECOMMENDED to support lines of 8,000 bytes."""
+    data = b"GET /" + b"a" * (size - len(b"GET / HTTP/1.1")) + b" HTTP/1.1"
+    assert len(data) == size
+    assert refusal(head(request=data), cut) == (OK if size == 8_192 else 414)
 
 
 def test_a_request_line_without_an_end_is_refused_at_its_limit() -> None:
     """§3 414 comes as soon as the line is too long: it is not collected any further."""
     rig = H1Rig()
     for _ in range(8):
-        rig.feed(b"GET /" + b"a" * 1_019 if not rig.conn.octets_in else b"a" * 1_024)
+        rig.feed(b"GET /" + b"a" * 1_019 if not rig.conn.bytes_in else b"a" * 1_024)
         assert not rig.conn.closed
     rig.feed(b"aa")
     assert rig.conn.closed
@@ -132,7 +132,7 @@ def test_a_request_line_without_an_end_is_refused_at_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "authority", "path"),
+    ("data", "authority", "path"),
     [
         (b"GET http://b/ HTTP/1.1", b"b", b"/"),
         (b"GET http://b HTTP/1.1", b"b", b"/"),
@@ -149,9 +149,9 @@ def test_a_request_line_without_an_end_is_refused_at_its_limit() -> None:
         (b"OPTIONS * HTTP/1.1", b"a", b"*"),
     ],
 )
-def test_forms_of_a_target(octets: bytes, authority: bytes, path: bytes) -> None:
+def test_forms_of_a_target(data: bytes, authority: bytes, path: bytes) -> None:
     """§3.2.2 A server MUST accept the absolute-form, and ignore the received Host: the target's host wins."""
-    event = request(octets)
+    event = request(data)
     assert (event.authority, event.path) == (authority, path)
     assert event.headers == [(b"host", authority)]
     assert event.shared.has_host
@@ -164,7 +164,7 @@ def test_the_scheme_is_the_connections() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"GET * HTTP/1.1",  # §3.2.4: for OPTIONS only
         b"GET a:80 HTTP/1.1",  # §3.2.3: for CONNECT only
@@ -188,9 +188,9 @@ def test_the_scheme_is_the_connections() -> None:
         b"CONNECT u@b:80 HTTP/1.1",
     ],
 )
-def test_targets_in_no_form(octets: bytes) -> None:
+def test_targets_in_no_form(data: bytes) -> None:
     """§3.2 Recipients of an invalid request-line SHOULD respond with 400."""
-    assert line(octets) == 400
+    assert line(data) == 400
 
 
 def test_connect_is_not_served() -> None:

@@ -1,4 +1,4 @@
-"""RFC 9112 §5: field lines, each octet of them; folding; limits."""
+"""RFC 9112 §5: field lines, each byte of them; folding; limits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.support.h1_rig import OK, H1Rig, head, refusal
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_name(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_name(byte: int) -> None:
     """§5.1 field-name = token; no whitespace between it and the colon: 400. Names are lowered, as HTTP/2 has them."""
-    c = bytes((octet,))
+    c = bytes((byte,))
     for name in (c + b"ab", b"a" + c + b"b", b"ab" + c, c):
         rig = H1Rig()
         rig.feed(head(name + b": v", b"y: z"))
-        colon = octet == 0x3A and name not in (c + b"ab", c)  # ends the name, and begins the value
-        if octet in TOKEN:
+        colon = byte == 0x3A and name not in (c + b"ab", c)  # ends the name, and begins the value
+        if byte in TOKEN:
             assert rig.requests[0].headers == [(b"host", b"a"), (name.lower(), b"v"), (b"y", b"z")]
         elif colon:
             assert len(rig.requests) == 1
@@ -31,11 +31,11 @@ def test_each_octet_in_a_name(octet: int) -> None:
             assert not rig.requests and rig.responses()[0].status == 400, name
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_value(octet: int) -> None:
-    """RFC 9110 §5.5: no control octets but HTAB; whitespace around a value is not part of it."""
-    c = bytes((octet,))
-    good = octet == 9 or (octet >= 0x20 and octet != 0x7F)
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_value(byte: int) -> None:
+    """RFC 9110 §5.5: no control bytes but HTAB; whitespace around a value is not part of it."""
+    c = bytes((byte,))
+    good = byte == 9 or (byte >= 0x20 and byte != 0x7F)
     for value in (c + b"ab", b"a" + c + b"b", b"ab" + c, c):
         rig = H1Rig()
         rig.feed(head(b"x: " + value, b"y: z"))
@@ -132,7 +132,7 @@ def test_a_field_section_without_an_end_is_refused_at_its_limit() -> None:
 
 
 def test_a_repeated_head_is_shared() -> None:
-    """A head whose octets have come before is the same object, so that owners may keep what they derive from it."""
+    """A head whose bytes have come before is the same object, so that owners may keep what they derive from it."""
     rig = H1Rig(auto=True)
     for _ in range(3):
         rig.feed(head(b"x: y"))
@@ -146,13 +146,13 @@ def test_alternating_heads_are_remembered_on_second_sight() -> None:
     rig = H1Rig(auto=True)
     heads: dict[int, bytes] = {}
     for number in count():  # two whose hashes share one of the 64 places would keep each other out
-        octets = head(request=b"GET /%d HTTP/1.1" % number)
-        heads.setdefault(hash(octets) % 64, octets)
+        data = head(request=b"GET /%d HTTP/1.1" % number)
+        heads.setdefault(hash(data) % 64, data)
         if len(heads) == 8:
             break
     for _ in range(4):
-        for octets in heads.values():
-            rig.feed(octets)
+        for data in heads.values():
+            rig.feed(data)
     shared: dict[bytes, list[Any]] = {}
     for event in rig.requests:
         shared.setdefault(event.path, []).append(event.shared)
@@ -226,10 +226,10 @@ def test_memory_of_heads_is_bounded() -> None:
     """A client with ever new heads, each sent twice, does not make a connection keep them all."""
     rig = H1Rig(auto=True)
     for n in range(2_000):
-        octets = head(b"x: %d" % n, b"fill: " + b"y" * 3_000)
-        rig.feed(octets)
+        data = head(b"x: %d" % n, b"fill: " + b"y" * 3_000)
+        rig.feed(data)
         rig.feed(head())
-        rig.feed(octets)
+        rig.feed(data)
         rig.take()
     remembered = rig.conn.remembered_heads
     assert 1 <= remembered <= 64

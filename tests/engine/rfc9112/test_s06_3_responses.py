@@ -18,10 +18,10 @@ OLD = head(request=b"GET / HTTP/1.0")
 OLD_KEPT = head(b"Connection: Keep-Alive", request=b"GET / HTTP/1.0")
 
 
-def asked(octets: bytes = GET, limits: Limits | None = None) -> H1Rig:
+def asked(data: bytes = GET, limits: Limits | None = None) -> H1Rig:
     """A connection with one request that waits for its answer."""
     rig = H1Rig(limits)
-    rig.feed(octets)
+    rig.feed(data)
     assert rig.conn.open_streams == 1
     return rig
 
@@ -164,11 +164,11 @@ def test_headers_with_the_end() -> None:
     assert [response.field(b"content-length") for response in rig.responses()] == [b"0", b"0"]
 
 
-@pytest.mark.parametrize("request_octets", [OLD, OLD_KEPT])
-def test_a_stream_to_http_1_0_ends_with_the_connection(request_octets: bytes) -> None:
+@pytest.mark.parametrize("request_bytes", [OLD, OLD_KEPT])
+def test_a_stream_to_http_1_0_ends_with_the_connection(request_bytes: bytes) -> None:
     """§6.1 A server MUST NOT send Transfer-Encoding unless the request indicates HTTP/1.1; §6.3 then the end is the
     connection's. Trailers are left out."""
-    rig = asked(request_octets)
+    rig = asked(request_bytes)
     rig.conn.send_headers(1, 200, ())
     rig.conn.send_data(1, b"hello")
     rig.conn.send_trailers(1, [(b"t", b"v")])
@@ -196,7 +196,7 @@ def test_keep_alive_in_http_1_0() -> None:
 def test_a_buffered_response_of_another_length_is_refused() -> None:
     """RFC 9110 §8.6: what is said and what is sent agree; nothing is written when they do not."""
     rig = asked()
-    with pytest.raises(LocalProtocolError, match="content-length says 5, the content has 3 octets"):
+    with pytest.raises(LocalProtocolError, match="content-length says 5, the content has 3 bytes"):
         rig.conn.send_response(1, 200, [(b"content-length", b"5")], b"abc")
     rig.conn.send_response(1, 500, (), b"")
     assert only(rig).status == 500
@@ -207,7 +207,7 @@ def test_too_much_content_is_refused() -> None:
     rig = asked()
     rig.conn.send_headers(1, 200, [(b"content-length", b"5")])
     rig.conn.send_data(1, b"hel")
-    with pytest.raises(LocalProtocolError, match="6 octets for a content-length of 5"):
+    with pytest.raises(LocalProtocolError, match="6 bytes for a content-length of 5"):
         rig.conn.send_data(1, b"lo!")
     rig.conn.send_data(1, b"lo", True)
     assert only(rig).whole
@@ -224,7 +224,7 @@ def test_too_little_content_ends_the_connection(how: str) -> None:
         "empty": lambda: rig.conn.send_data(1, b"", True),
         "trailers": lambda: rig.conn.send_trailers(1, ()),
     }
-    with pytest.raises(LocalProtocolError, match="octets for a content-length of 5: reset"):
+    with pytest.raises(LocalProtocolError, match="bytes for a content-length of 5: reset"):
         ends[how]()
     assert rig.conn.closed
     response = only(rig)
@@ -419,7 +419,7 @@ def test_a_buffered_response_waits_as_well() -> None:
 
 
 def test_many_small_writes_are_bounded_too() -> None:
-    """A piece costs more than its octets: a million of them must not cost a hundred megabytes."""
+    """A piece costs more than its bytes: a million of them must not cost a hundred megabytes."""
     rig = asked()
     rig.conn.send_headers(1, 200, ())
     sends = 0
@@ -439,13 +439,13 @@ def test_both_ways_out_write_the_same(limit: int) -> None:
         rig.conn.send_data(1, b"small")
         rig.conn.send_data(1, body)
         rig.conn.send_data(1, b"last", True)
-        octets = b""
+        data = b""
         while rig.conn.output_pending:
             take = min(limit * 300, 262_144)
             pieces = rig.conn.take_buffers(take, 0.0) if vectored else [rig.conn.take_output(take, 0.0)]
             assert 0 < sum(map(len, pieces)) <= take
-            octets += b"".join(pieces)
-        written.append(octets)
+            data += b"".join(pieces)
+        written.append(data)
     assert written[0] == written[1]
     assert read_responses(written[0])[0].body == b"small" + body + b"last"
 
@@ -465,21 +465,21 @@ def test_a_large_body_is_not_copied() -> None:
 
 
 def test_content_past_the_engine() -> None:
-    """The kernel sends a file: its octets count against content-length, and the response ends with them."""
+    """The kernel sends a file: its bytes count against content-length, and the response ends with them."""
     rig = asked(GET + GET)
     rig.conn.send_headers(1, 200, [(b"content-length", b"10")])
     with pytest.raises(LocalProtocolError, match="in its turn"):
         rig.conn.content_sent(1, 5)
     rig.take()
     rig.conn.content_sent(1, 4)
-    with pytest.raises(LocalProtocolError, match="11 octets for a content-length of 10"):
+    with pytest.raises(LocalProtocolError, match="11 bytes for a content-length of 10"):
         rig.conn.content_sent(1, 7)
     rig.conn.send_data(1, b"xy")
     rig.take()
     rig.conn.content_sent(1, 4)
     rig._note(rig.conn.take_events())
     assert [event.stream_id for event in rig.requests] == [1, 3]
-    assert rig.conn.stats()["octets_out"] == len(rig.octets) + 8
+    assert rig.conn.stats()["bytes_out"] == len(rig.output) + 8
 
 
 def test_content_past_the_engine_needs_a_length() -> None:
@@ -535,7 +535,7 @@ def test_memory_of_response_heads_is_bounded() -> None:
     assert rig.responses()[-1].field(b"date") == b"later"
 
 
-def test_an_answer_after_the_last_octet_of_content() -> None:
+def test_an_answer_after_the_last_byte_of_content() -> None:
     """An upload that is read to its end leaves the connection as it was."""
     rig = H1Rig(auto=True)
     rig.feed(post(b"x" * 100_000) + GET)

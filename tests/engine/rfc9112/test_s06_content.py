@@ -134,7 +134,7 @@ def test_a_length_of_zero() -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 3])
 def test_content_of_a_known_length(cut: int) -> None:
-    """§6.2 Exactly so many octets; what stands behind them is the next request."""
+    """§6.2 Exactly so many bytes; what stands behind them is the next request."""
     rig = H1Rig(auto=True)
     rig.feed(post(b"hello world") + GET, cut)
     assert rig.content == b"hello world"
@@ -176,7 +176,7 @@ def test_unread_content_pauses_reading() -> None:
 
 
 def test_small_pieces_are_charged_more_than_they_have() -> None:
-    """A client that sends octet by octet does not make a million objects wait."""
+    """A client that sends byte by byte does not make a million objects wait."""
     rig = H1Rig()
     rig.feed(head(b"Content-Length: 50000", request=POST))
     pieces = 0
@@ -189,7 +189,7 @@ def test_small_pieces_are_charged_more_than_they_have() -> None:
 
 
 def test_chunks_of_one_read_are_one_piece() -> None:
-    """The same: chunks of one octet cost the application one event a read."""
+    """The same: chunks of one byte cost the application one event a read."""
     rig = H1Rig()
     rig.feed(chunked(b"1\r\nx\r\n" * 5_000))
     assert [len(event.data) for event in rig.of(ev.DataReceived)] == [5_000]
@@ -199,7 +199,7 @@ def test_consuming_more_than_there_is() -> None:
     """The application's mistake raises, as with HTTP/2."""
     rig = H1Rig()
     rig.feed(post(b"hello"))
-    with pytest.raises(LocalProtocolError, match="6 octets consumed of 5 unread"):
+    with pytest.raises(LocalProtocolError, match="6 bytes consumed of 5 unread"):
         rig.conn.acknowledge_data(1, 6)
     rig.conn.acknowledge_data(1, 5)
     rig.conn.acknowledge_data(3, 5)  # a stream that is not there: nothing to say

@@ -1,4 +1,4 @@
-"""RFC 9112 §7.1: the chunked transfer coding, octet for octet, also against llhttp's reading of it."""
+"""RFC 9112 §7.1: the chunked transfer coding, byte for byte, also against llhttp's reading of it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.support.h1_rig import GET, OK, H1Rig, chunked, refusal
 END = b"0\r\n\r\n"
 
 
-def decoded(octets: bytes, cut: int = 0) -> bytes:
+def decoded(data: bytes, cut: int = 0) -> bytes:
     rig = H1Rig(auto=True)
-    rig.feed(chunked(octets) + GET, cut)
+    rig.feed(chunked(data) + GET, cut)
     assert len(rig.requests) == 2
     return rig.content
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 7])
 @pytest.mark.parametrize(
-    ("octets", "content"),
+    ("data", "content"),
     [
         (END, b""),
         (b"5\r\nhello\r\n" + END, b"hello"),
@@ -45,9 +45,9 @@ def decoded(octets: bytes, cut: int = 0) -> bytes:
         (b"5;" + b"e" * 1_023 + b"\r\nhello\r\n" + END, b"hello"),
     ],
 )
-def test_chunks(octets: bytes, content: bytes, cut: int) -> None:
+def test_chunks(data: bytes, content: bytes, cut: int) -> None:
     """§7.1 chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF; the request behind it begins where it ends."""
-    assert decoded(octets, cut) == content
+    assert decoded(data, cut) == content
 
 
 SIZES = [
@@ -106,7 +106,7 @@ def test_malformed_sizes_and_extensions(size: bytes, cut: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"5\nhello\r\n" + END,
         b"5\rhello\r\n" + END,
@@ -127,42 +127,42 @@ def test_malformed_sizes_and_extensions(size: bytes, cut: int) -> None:
     ],
 )
 @pytest.mark.parametrize("cut", [0, 1])
-def test_lines_end_with_crlf_and_nothing_else(octets: bytes, cut: int) -> None:
+def test_lines_end_with_crlf_and_nothing_else(data: bytes, cut: int) -> None:
     """§7.1, §2.2: the CR and LF of the coding are beyond doubt, or two readers see two messages."""
     rig = H1Rig(auto=True)
-    rig.feed(chunked(octets) + (b"\r\n\r\n" if octets.endswith(b"X") else GET), cut)
+    rig.feed(chunked(data) + (b"\r\n\r\n" if data.endswith(b"X") else GET), cut)
     assert rig.conn.closed
     assert len(rig.requests) == 1
     assert rig.responses()[-1].status == 400
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_behind_a_size(octet: int) -> None:
-    """§7.1 Digits make the size longer, CR ends it, a semicolon begins extensions; any other octet is a fault."""
-    c = bytes((octet,))
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_behind_a_size(byte: int) -> None:
+    """§7.1 Digits make the size longer, CR ends it, a semicolon begins extensions; any other byte is a fault."""
+    c = bytes((byte,))
     good = c in b"\r;" or c in b"0123456789abcdefABCDEF"
     rig = H1Rig()
     rig.feed(chunked(b"1" + c))
     assert bool(rig.of(ev.PeerFault)) != good
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_an_extension(octet: int) -> None:
-    """§7.1.1 A name is a token; a quoted value has no control octets."""
-    c = bytes((octet,))
-    quoted = octet == 9 or octet == 0x20 or 0x21 <= octet <= 0x7E or octet >= 0x80
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_an_extension(byte: int) -> None:
+    """§7.1.1 A name is a token; a quoted value has no control bytes."""
+    c = bytes((byte,))
+    quoted = byte == 9 or byte == 0x20 or 0x21 <= byte <= 0x7E or byte >= 0x80
     expected: object = OK if quoted and c not in b'"\\' else 400
     assert refusal(chunked(b'1;a="' + c + b'"\r\nx\r\n' + END)) == expected
 
 
 def test_extensions_together_are_bounded() -> None:
-    """Go CVE-2023-39326 is of this kind: octets that mean nothing, ever more of them."""
+    """Go CVE-2023-39326 is of this kind: bytes that mean nothing, ever more of them."""
     assert refusal(chunked(b"1;" + b"e" * 1_000 + b"\r\nx\r\n") + b"1;" + b"e" * 1_000 + b"\r\nx\r\n") == OK
     assert refusal(chunked((b"1;" + b"e" * 1_000 + b"\r\nx\r\n") * 66)) == 400
 
 
 def test_content_before_a_fault_is_handed_over() -> None:
-    """The application sees what came, then the reset: as it would if the octets had come one by one."""
+    """The application sees what came, then the reset: as it would if the bytes had come one by one."""
     rig = H1Rig()
     rig.feed(chunked(b"5\r\nhello\r\n3\r\nfoX"))
     assert rig.content == b"hellofoX"
@@ -224,7 +224,7 @@ def test_number_of_trailers(count: int) -> None:
 
 @pytest.mark.parametrize("cut", [0, 50])
 def test_size_of_trailers(cut: int) -> None:
-    """The same for their octets, also for a line that never ends."""
+    """The same for their bytes, also for a line that never ends."""
     limits = Limits(max_field_section_size=1_024)
     assert refusal(chunked(b"0\r\na: " + b"b" * 1_000 + b"\r\n\r\n"), cut, limits) == OK
     assert refusal(chunked(b"0\r\na: " + b"b" * 1_100), cut, limits) == 431
@@ -248,31 +248,31 @@ class Listener:
         self.complete += 1
 
 
-def by_llhttp(octets: bytes) -> tuple[bool, bytes, int]:
+def by_llhttp(data: bytes) -> tuple[bool, bytes, int]:
     """Whether llhttp refuses a message, its content, and how many messages are complete."""
     listener = Listener()
     parser: Any = httptools.HttpRequestParser(listener)
     try:
-        parser.feed_data(octets)
+        parser.feed_data(data)
     except httptools.HttpParserError:
         return True, listener.body, listener.complete
     return False, listener.body, listener.complete
 
 
-def by_us(octets: bytes) -> tuple[bool, bytes, int]:
+def by_us(data: bytes) -> tuple[bool, bytes, int]:
     rig = H1Rig(auto=True)
-    rig.feed(octets)
+    rig.feed(data)
     ends = [event for event in rig.of(ev.DataReceived) if event.end_stream] + rig.of(ev.TrailersReceived)
     return bool(rig.of(ev.PeerFault)), rig.content, len(ends)
 
 
-def compare(octets: bytes) -> None:
+def compare(data: bytes) -> None:
     """We never accept what llhttp refuses, and where both accept the content is the same."""
-    refused, body, complete = by_llhttp(octets)
-    ours_refused, ours, ours_complete = by_us(octets)
+    refused, body, complete = by_llhttp(data)
+    ours_refused, ours, ours_complete = by_us(data)
     if not ours_refused:
-        assert not refused or complete, octets  # behind the message it refuses sooner, as it knows all methods
-        assert (ours, ours_complete) == (body, complete), octets
+        assert not refused or complete, data  # behind the message it refuses sooner, as it knows all methods
+        assert (ours, ours_complete) == (body, complete), data
 
 
 PARTS = [
@@ -298,22 +298,22 @@ PARTS = [
 
 @given(parts=st.lists(st.sampled_from(PARTS), max_size=12))
 @tries(500)
-def test_against_llhttp_on_random_octets(parts: list[bytes]) -> None:
+def test_against_llhttp_on_random_bytes(parts: list[bytes]) -> None:
     """Differential: what llhttp refuses we refuse, and a message that both take has one content."""
     compare(chunked(b"".join(parts)))
 
 
 @given(seed=st.integers(0, 2**32))
 @tries(300)
-def test_against_llhttp_on_sound_messages_with_one_octet_changed(seed: int) -> None:
+def test_against_llhttp_on_sound_messages_with_one_byte_changed(seed: int) -> None:
     """The same near to what is sound, where a lenient reader is most tempted."""
     rnd = random.Random(seed)
-    octets = b""
+    data = b""
     for _ in range(rnd.randrange(4)):
         size = rnd.randrange(1, 40)
-        octets += b"%x\r\n" % size + rnd.randbytes(size) + b"\r\n"
-    octets += b"0\r\n" + (b"a: b\r\n" if rnd.random() < 0.3 else b"") + b"\r\n"
-    compare(chunked(octets))
-    at = rnd.randrange(len(octets))
+        data += b"%x\r\n" % size + rnd.randbytes(size) + b"\r\n"
+    data += b"0\r\n" + (b"a: b\r\n" if rnd.random() < 0.3 else b"") + b"\r\n"
+    compare(chunked(data))
+    at = rnd.randrange(len(data))
     change = rnd.choice((b"", b"\r", b"\n", b" ", b"0", b";", b"\x00", rnd.randbytes(1)))
-    compare(chunked(octets[:at] + change + octets[at + rnd.randrange(2) :]))
+    compare(chunked(data[:at] + change + data[at + rnd.randrange(2) :]))

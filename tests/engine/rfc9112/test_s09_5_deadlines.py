@@ -45,7 +45,7 @@ def test_a_client_that_says_nothing() -> None:
 
 @pytest.mark.parametrize("first", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n", b"\r"])
 def test_a_head_that_does_not_end(first: bytes) -> None:
-    """Slowloris: a part of a head has come: 408 after `request_header_timeout_s` from its first octet."""
+    """Slowloris: a part of a head has come: 408 after `request_header_timeout_s` from its first byte."""
     subject = rig()
     subject.advance(5)
     subject.feed(first)
@@ -55,12 +55,12 @@ def test_a_head_that_does_not_end(first: bytes) -> None:
     assert (response.status, response.field(b"connection")) == (408, b"close")
 
 
-def test_a_head_octet_by_octet() -> None:
-    """Slowloris: octets do not extend the deadline, however regular they come."""
+def test_a_head_byte_by_byte() -> None:
+    """Slowloris: bytes do not extend the deadline, however regular they come."""
     subject = rig()
-    octets = b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 100
+    data = b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 100
     for n in range(30):
-        subject.feed(octets[n : n + 1])
+        subject.feed(data[n : n + 1])
         subject.advance(0.99)
         assert not subject.conn.closed
     subject.advance(0.31)
@@ -86,7 +86,7 @@ def test_idle_between_requests() -> None:
     subject.advance(50)
     subject.feed(GET)
     subject.take()
-    subject.octets = b""
+    subject.output = b""
     ended = ends_after(subject, 75)
     assert ended.reason == "idle"
     assert subject.take() == b""
@@ -125,11 +125,11 @@ def test_idle_begins_with_the_response_that_a_worker_sends() -> None:
     ends_after(subject, 75)
 
 
-@pytest.mark.parametrize("octets", [post(b"x" * 50_000)[:-50_000], chunked(b"ffff\r\n")])
-def test_content_that_comes_too_slowly(octets: bytes) -> None:
+@pytest.mark.parametrize("data", [post(b"x" * 50_000)[:-50_000], chunked(b"ffff\r\n")])
+def test_content_that_comes_too_slowly(data: bytes) -> None:
     """`min_upload_rate`, asked for after `upload_grace_s`: 408, and the handler's request ends."""
     subject = rig()
-    subject.feed(octets)
+    subject.feed(data)
     for _ in range(9):
         subject.feed(b"x" * 99)
         subject.advance(1)
@@ -209,7 +209,7 @@ def test_a_response_that_is_not_taken() -> None:
 
 
 def test_crumbs_do_not_save_a_response() -> None:
-    """A client that takes 100 octets now and then is given up all the same."""
+    """A client that takes 100 bytes now and then is given up all the same."""
     subject = rig()
     subject.feed(GET)
     subject.conn.send_response(1, 200, (), b"x" * 1_000_000)
@@ -238,7 +238,7 @@ def test_answers_that_nobody_takes_are_a_stall_too() -> None:
     assert subject.conn.closed and subject.conn.aborted
 
 
-def test_a_stall_is_forgotten_with_the_last_octet() -> None:
+def test_a_stall_is_forgotten_with_the_last_byte() -> None:
     """A connection that was slow once is not given up for a later response that has only begun."""
     subject = rig(auto=True)
     subject.feed(GET)

@@ -63,9 +63,9 @@ def test_nothing_is_read_after_close() -> None:
 def test_a_thousand_pipelined_requests_are_answered_in_order(turn: int) -> None:
     """§9.3.2 A server MUST send responses in the order the requests were received."""
     rig = H1Rig(Limits(frames_per_turn=turn), auto=True)
-    octets = b"".join(head(request=b"GET /%d HTTP/1.1" % n) for n in range(1_000))
-    for at in range(0, len(octets), 10_000):
-        rig.feed(octets[at : at + 10_000])
+    data = b"".join(head(request=b"GET /%d HTTP/1.1" % n) for n in range(1_000))
+    for at in range(0, len(data), 10_000):
+        rig.feed(data[at : at + 10_000])
         rig.take()
     assert [event.path for event in rig.requests] == [b"/%d" % n for n in range(1_000)]
     assert [event.stream_id for event in rig.requests] == list(range(1, 2_000, 2))
@@ -175,7 +175,7 @@ def test_reset_before_the_head() -> None:
 
 @pytest.mark.parametrize("headers", [[], [(b"content-length", b"10")]])
 def test_reset_after_the_head_leaves_a_response_that_is_cut_off(headers: list[tuple[bytes, bytes]]) -> None:
-    """§8 A client that receives an incomplete response MUST record it as incomplete: no last chunk, too few octets."""
+    """§8 A client that receives an incomplete response MUST record it as incomplete: no last chunk, too few bytes."""
     rig = H1Rig()
     rig.feed(GET)
     rig.conn.send_headers(1, 200, headers)
@@ -341,7 +341,7 @@ def upgrade(*lines: bytes, drop: bytes = b"", **arguments: Any) -> bytes:
 
 
 def test_an_upgrade_to_websocket() -> None:
-    """RFC 6455 §4.2.2 The example of §1.3; then the octets of both sides are the tunnel's."""
+    """RFC 6455 §4.2.2 The example of §1.3; then the bytes of both sides are the tunnel's."""
     rig = H1Rig(websockets=True)
     rig.feed(upgrade(b"Sec-WebSocket-Protocol: chat"))
     (event,) = rig.of(ev.ConnectReceived)
@@ -362,7 +362,7 @@ def test_an_upgrade_to_websocket() -> None:
     assert rig.conn.closed and not rig.conn.aborted
 
 
-def test_octets_before_the_answer_wait_for_it() -> None:
+def test_bytes_before_the_answer_wait_for_it() -> None:
     """RFC 9110 §7.8 What follows the request waits until it is known which protocol it is in; bounded."""
     rig = H1Rig(websockets=True)
     rig.feed(upgrade() + b"early")
@@ -442,7 +442,7 @@ def test_misuse_of_tunnels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "expected"),
+    ("data", "expected"),
     [
         (upgrade(), OK),
         (upgrade(b"Content-Length: 0"), OK),
@@ -460,19 +460,19 @@ def test_misuse_of_tunnels() -> None:
         (upgrade(b"Sec-WebSocket-Version: 13"), 426),
     ],
 )
-def test_handshakes(octets: bytes, expected: object) -> None:
+def test_handshakes(data: bytes, expected: object) -> None:
     """RFC 6455 §4.2.1, §4.4: 426 names the version that is spoken; an upgrade with content is 400."""
-    assert refusal(octets, websockets=True) == expected
+    assert refusal(data, websockets=True) == expected
     if expected == 426:
         rig = H1Rig(websockets=True)
-        rig.feed(octets)
+        rig.feed(data)
         (response,) = rig.responses()
         assert response.field(b"sec-websocket-version") == b"13"
         assert response.field(b"upgrade") == b"websocket"
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         upgrade(request=b"GET / HTTP/1.0"),  # RFC 9110 §7.8: ignored in HTTP/1.0
         upgrade(drop=b"connection"),  # the field means nothing then
@@ -482,10 +482,10 @@ def test_handshakes(octets: bytes, expected: object) -> None:
         head(b"Connection: Upgrade", b"Upgrade: TLS/1.0"),
     ],
 )
-def test_upgrades_that_are_ignored(octets: bytes) -> None:
+def test_upgrades_that_are_ignored(data: bytes) -> None:
     """RFC 9110 §7.8 A server MAY ignore an Upgrade: these are ordinary requests."""
     rig = H1Rig(auto=True, websockets=True)
-    rig.feed(octets)
+    rig.feed(data)
     assert rig.requests and not rig.of(ev.ConnectReceived)
 
 
@@ -522,4 +522,4 @@ def test_stats() -> None:
     rig.take()
     stats = rig.conn.stats()
     assert stats["protocol"] == "HTTP/1.1"
-    assert (stats["requests"], stats["octets_in"], stats["octets_out"]) == (2, 2 * len(GET), len(rig.octets))
+    assert (stats["requests"], stats["bytes_in"], stats["bytes_out"]) == (2, 2 * len(GET), len(rig.output))

@@ -77,7 +77,7 @@ CLOSED         - - -                     - -                           gone gone
 def server_in(state: str) -> H1Rig:
     """A server's connection in this state; the last thing that it wrote is not taken where that makes the state."""
     rig = H1Rig(LIMITS, websockets=True)
-    octets = {
+    data = {
         "IDLE": b"",
         "REQUEST": POST,
         "EARLY_RESPONSE": POST,
@@ -87,7 +87,7 @@ def server_in(state: str) -> H1Rig:
         "TUNNEL": ASKING,
         "TUNNEL_ENDING": ASKING,
     }.get(state, GET)
-    rig.feed(octets)
+    rig.feed(data)
     if "TUNNEL" in state:
         rig.conn.accept_tunnel(1, ())
     elif "RESPONSE" in state or "ENDING" in state:
@@ -155,7 +155,7 @@ def client_in(state: str) -> H1ClientRig:
 
 def switch(rig: H1ClientRig) -> None:
     """The server opens a tunnel, by the status that the request asks for; others get 101."""
-    is_connect = rig.octets.startswith(b"CONNECT")
+    is_connect = rig.output.startswith(b"CONNECT")
     rig.feed(b"HTTP/1.1 200 OK\r\n\r\n" if is_connect else b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
 
 

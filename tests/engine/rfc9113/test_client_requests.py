@@ -213,7 +213,7 @@ def test_an_origin_frame_on_a_stream_is_ignored() -> None:
 
 
 def test_origins_are_bounded() -> None:
-    """64 of them, and 4,096 octets in all, whatever comes."""
+    """64 of them, and 4,096 bytes in all, whatever comes."""
     rig = ClientRig()
     for n in range(200):
         rig.feed(origin_frame(b"https://%d.example" % n))

@@ -32,7 +32,7 @@ def test_server_settings_tell_its_limits() -> None:
 
 
 def test_client_preface_comes_first() -> None:
-    """§3.4 The client connection preface starts with 24 octets, followed by a SETTINGS frame; push is switched off."""
+    """§3.4 The client connection preface starts with 24 bytes, followed by a SETTINGS frame; push is switched off."""
     rig = ClientRig(start=False)
     frames = rig.take()
     assert frames[0].type == wire.SETTINGS
@@ -57,7 +57,7 @@ def test_peer_settings_are_acknowledged_after_our_preface() -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 25))
-def test_wrong_octet_in_the_preface(cut: int) -> None:
+def test_wrong_byte_in_the_preface(cut: int) -> None:
     """§3.4 An invalid connection preface is a connection error of type PROTOCOL_ERROR (GOAWAY MAY be left out)."""
     rig = ServerRig(start=False)
     bad = bytearray(wire.PREFACE)
@@ -70,21 +70,21 @@ def test_wrong_octet_in_the_preface(cut: int) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 25))
-def test_wrong_octet_is_noticed_without_waiting_for_24(cut: int) -> None:
-    """§3.4 A peer that is not speaking HTTP/2 is told so at its first wrong octet, not when 24 have come."""
+def test_wrong_byte_is_noticed_without_waiting_for_24(cut: int) -> None:
+    """§3.4 A peer that is not speaking HTTP/2 is told so at its first wrong byte, not when 24 have come."""
     rig = ServerRig(start=False)
     bad = bytearray(wire.PREFACE[:cut])
     bad[cut - 1] ^= 0x20
-    for octet in bad:
-        rig.feed(bytes((octet,)))
+    for byte in bad:
+        rig.feed(bytes((byte,)))
     assert rig.of(ev.ConnectionEnded) and rig.conn.closed
 
 
-def test_preface_octet_by_octet() -> None:
+def test_preface_byte_by_byte() -> None:
     """§3.4 The preface is the same however it is cut."""
     rig = ServerRig(start=False)
-    for octet in wire.client_preface({wire.MAX_FRAME_SIZE: 20000}) + wire.request(1):
-        rig.feed(bytes((octet,)))
+    for byte in wire.client_preface({wire.MAX_FRAME_SIZE: 20000}) + wire.request(1):
+        rig.feed(bytes((byte,)))
     assert [e.stream_id for e in rig.of(ev.RequestReceived)] == [1]
 
 
@@ -102,7 +102,7 @@ def test_preface_octet_by_octet() -> None:
     ids=["ping", "headers", "window_update", "settings_ack", "unknown", "goaway", "priority"],
 )
 def test_server_wants_settings_first(first: bytes) -> None:
-    """§3.4 The 24 octets MUST be followed by a SETTINGS frame; anything else is a connection error PROTOCOL_ERROR."""
+    """§3.4 The 24 bytes MUST be followed by a SETTINGS frame; anything else is a connection error PROTOCOL_ERROR."""
     rig = ServerRig(start=False)
     rig.feed(wire.PREFACE, first)
     assert rig.outcome(1) == ("connection", wire.PROTOCOL_ERROR)
@@ -130,7 +130,7 @@ def test_preface_deadline() -> None:
     assert not rig.conn.closed
     rig.feed(wire.PREFACE[10:])
     rig.advance(0.2)
-    assert rig.conn.closed, "the 24 octets alone do not end the phase: SETTINGS is part of the preface"
+    assert rig.conn.closed, "the 24 bytes alone do not end the phase: SETTINGS is part of the preface"
 
 
 def test_settings_ack_deadline() -> None:

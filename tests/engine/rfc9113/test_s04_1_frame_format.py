@@ -26,7 +26,7 @@ def test_unknown_types_are_ignored(type: int, stream_id: int) -> None:
 
 @pytest.mark.parametrize("role", [ServerRig, ClientRig])
 def test_unknown_frame_of_the_largest_size(role: type) -> None:
-    """§4.2 An unknown frame of 16,384 octets is discarded like any other."""
+    """§4.2 An unknown frame of 16,384 bytes is discarded like any other."""
     rig = role()
     rig.feed(wire.frame(0xFA, 0, 0, b"x" * 16384))
     assert rig.outcome(0) == OK
@@ -54,16 +54,16 @@ def test_unused_flags_on_headers(flag: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "answer"),
+    ("data", "answer"),
     [
         (wire.ping(b"abcdefgh", flags=0xFE), wire.PING),
         (wire.settings({wire.MAX_FRAME_SIZE: 20000}, flags=0xFE), wire.SETTINGS),
     ],
 )
-def test_unused_flags_on_connection_frames(octets: bytes, answer: int) -> None:
+def test_unused_flags_on_connection_frames(data: bytes, answer: int) -> None:
     """§4.1 Unused flags MUST be ignored on receipt: PING and SETTINGS are still answered."""
     rig = ServerRig()
-    frames = rig.exchange(octets)
+    frames = rig.exchange(data)
     assert [f.type for f in frames if f.ack] == [answer]
 
 
@@ -82,7 +82,7 @@ def test_unused_flags_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         wire.frame(wire.HEADERS, 0x05, 1, wire.literals(wire.request_fields()), reserved=1),
         wire.request(1) + wire.frame(wire.WINDOW_UPDATE, 0, 0, b"\x80\0\0\x05", reserved=1),
@@ -92,24 +92,24 @@ def test_unused_flags_elsewhere() -> None:
     ],
     ids=["headers", "window_update", "ping", "settings", "increment"],
 )
-def test_reserved_bit_is_ignored(octets: bytes) -> None:
+def test_reserved_bit_is_ignored(data: bytes) -> None:
     """§4.1 The reserved bit MUST be ignored when receiving; §6.9 likewise the one before the increment."""
     rig = ServerRig()
-    rig.feed(octets)
+    rig.feed(data)
     assert rig.outcome(1) == OK
     assert [e.stream_id for e in rig.of(ev.RequestReceived)] == [1]
 
 
 @pytest.mark.parametrize("sizes", [(9, 1), (1, 9), (3, 6), (8, 2)])
 def test_a_frame_header_may_come_in_pieces(sizes: tuple[int, int]) -> None:
-    """§4.1 All frames begin with a fixed 9-octet header; it may be cut anywhere by the transport."""
+    """§4.1 All frames begin with a fixed 9-byte header; it may be cut anywhere by the transport."""
     rig = ServerRig()
-    octets = wire.request(1) + wire.ping(b"12345678")
+    data = wire.request(1) + wire.ping(b"12345678")
     at = 0
     turn = 0
-    while at < len(octets):
+    while at < len(data):
         step = sizes[turn % 2]
-        rig.feed(octets[at : at + step])
+        rig.feed(data[at : at + step])
         at += step
         turn += 1
     assert len(rig.of(ev.RequestReceived)) == 1

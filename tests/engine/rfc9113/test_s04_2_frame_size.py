@@ -1,4 +1,4 @@
-"""RFC 9113 §4.2: frame sizes. SECURITY.md rule 6: the size is judged on the 9-octet header."""
+"""RFC 9113 §4.2: frame sizes. SECURITY.md rule 6: the size is judged on the 9-byte header."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FRAME_SIZE = wire.FRAME_SIZE_ERROR
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 16383, 16384])
 def test_data_up_to_the_limit(size: int) -> None:
-    """§4.2 All implementations MUST be capable of receiving frames up to 2^14 octets in length."""
+    """§4.2 All implementations MUST be capable of receiving frames up to 2^14 bytes in length."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     rig.feed(wire.data(1, b"x" * size, end_stream=True))
@@ -46,7 +46,7 @@ def test_too_large_frames_that_touch_the_connection(role: type, type: int, strea
 
 
 def test_size_is_judged_on_the_header_alone() -> None:
-    """CVE-2026-42788 (Bandit): a frame that is too large is refused on its 9-octet header, nothing of it is kept."""
+    """CVE-2026-42788 (Bandit): a frame that is too large is refused on its 9-byte header, nothing of it is kept."""
     rig = ServerRig()
     rig.feed(wire.frame(wire.HEADERS, wire.END_HEADERS, 1, b"", length=2**24 - 1))
     assert rig.outcome(1) == ("connection", FRAME_SIZE)
@@ -98,7 +98,7 @@ def test_long_field_sections_are_cut_into_continuations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "expected"),
+    ("data", "expected"),
     [
         (wire.rst_stream(1, payload=b"\0\0\0"), ("connection", FRAME_SIZE)),
         (wire.rst_stream(1, payload=b"\0\0\0\0\0"), ("connection", FRAME_SIZE)),
@@ -121,15 +121,15 @@ def test_long_field_sections_are_cut_into_continuations() -> None:
     ],
     ids=lambda value: None if isinstance(value, tuple) else wire.TYPE_NAMES[value[3]],
 )
-def test_too_small_or_odd_for_the_type(octets: bytes, expected: tuple[str, int]) -> None:
+def test_too_small_or_odd_for_the_type(data: bytes, expected: tuple[str, int]) -> None:
     """§4.2 FRAME_SIZE_ERROR if a frame exceeds any limit defined for its type, or is too small for mandatory data."""
     rig = ServerRig()
     rig.request(1, end_stream=False)
-    rig.feed(octets)
+    rig.feed(data)
     got = rig.outcome(1) if rig.reset_code(3) is None else rig.outcome(3)
     allowed = [expected]
-    if octets[3] == wire.DATA:  # a missing Pad Length octet on DATA does not touch the connection: either scope
+    if data[3] == wire.DATA:  # a missing Pad Length byte on DATA does not touch the connection: either scope
         allowed += [("stream", FRAME_SIZE), ("connection", wire.PROTOCOL_ERROR)]
-    if octets[3] == wire.HEADERS:
+    if data[3] == wire.HEADERS:
         allowed += [("connection", wire.PROTOCOL_ERROR)]
     assert got in allowed

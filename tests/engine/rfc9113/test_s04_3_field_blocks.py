@@ -123,19 +123,19 @@ def test_a_decoding_error_is_a_connection_error(name: str, where: str) -> None:
     rig = ServerRig(limits)
     if where == "trailers":
         rig.request(1, end_stream=False)
-        octets = wire.headers(1, BROKEN_BLOCKS[name], end_stream=True)
+        raw = wire.headers(1, BROKEN_BLOCKS[name], end_stream=True)
     elif where == "refused":
         rig.request(1, end_stream=False)
-        octets = wire.headers(3, BROKEN_BLOCKS[name], end_stream=True)
+        raw = wire.headers(3, BROKEN_BLOCKS[name], end_stream=True)
     elif where == "reset":
         rig.request(1, end_stream=False)
         rig.conn.reset_stream(1, wire.CANCEL)
         rig.take()
         rig.sent.clear()
-        octets = wire.headers(1, BROKEN_BLOCKS[name], end_stream=True)
+        raw = wire.headers(1, BROKEN_BLOCKS[name], end_stream=True)
     else:
-        octets = wire.headers(1, BROKEN_BLOCKS[name], end_stream=True)
-    rig.feed(octets)
+        raw = wire.headers(1, BROKEN_BLOCKS[name], end_stream=True)
+    rig.feed(raw)
     assert rig.outcome(1) == COMPRESSION
     rig.assert_fault("connection", wire.COMPRESSION_ERROR)
 
@@ -203,7 +203,7 @@ def test_too_large_a_section_is_431_and_keeps_the_table() -> None:
 
 
 def test_too_many_fields_is_431() -> None:
-    """max_fields: more than 256 fields get 431, although their octets are few."""
+    """max_fields: more than 256 fields get 431, although their bytes are few."""
     rig = ServerRig()
     rig.feed(wire.headers(1, wire.request_fields(extra=[(b"a", b"")] * 252), end_stream=True))
     assert len(rig.of(ev.RequestReceived)) == 1
@@ -248,7 +248,7 @@ def test_number_of_continuations(frames: int) -> None:
 
 
 def test_size_of_a_compressed_block() -> None:
-    """VU#421644: at most 256 KiB compressed octets to a block, then ENHANCE_YOUR_CALM."""
+    """VU#421644: at most 256 KiB compressed bytes to a block, then ENHANCE_YOUR_CALM."""
     rig = ServerRig()
     rig.feed(wire.headers(1, BLOCK, end_headers=False))
     for _ in range(17):

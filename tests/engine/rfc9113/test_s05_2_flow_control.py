@@ -18,7 +18,7 @@ MAX = 2**31 - 1
 
 
 def sent(rig: Rig, stream_id: int) -> int:
-    """Octets of DATA payload the engine wrote on a stream."""
+    """Bytes of DATA payload the engine wrote on a stream."""
     rig.take()
     return sum(len(f.payload) for f in rig.frames(wire.DATA, stream_id))
 
@@ -175,7 +175,7 @@ def test_settings_overflow_a_stream_window() -> None:
 
 
 def test_window_overflow_after_data_went_out() -> None:
-    """§6.9.1 Octets sent make room: the sum counts, not the increments."""
+    """§6.9.1 Bytes sent make room: the sum counts, not the increments."""
     rig = ServerRig()
     rig.request(1)
     rig.conn.send_headers(1, 200, [])
@@ -199,10 +199,10 @@ def test_window_update_wakes_a_blocked_send() -> None:
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 0})
     rig.request(1)
     rig.conn.send_headers(1, 200, [])
-    sent_octets = 0
+    sent_bytes = 0
     while rig.conn.send_data(1, b"x" * 10_000):
-        sent_octets += 10_000
-        assert sent_octets <= 65_536, "at window 0 an app blocks within 64 KiB"
+        sent_bytes += 10_000
+        assert sent_bytes <= 65_536, "at window 0 an app blocks within 64 KiB"
     assert rig.of(ev.SendAccepted) == []
     rig.feed(wire.window_update(1, 100_000), wire.window_update(0, 100_000))
     rig.take()
@@ -212,7 +212,7 @@ def test_window_update_wakes_a_blocked_send() -> None:
 # --- as receiver ----------------------------------------------------------------------------------
 
 
-def test_every_octet_of_the_payload_counts() -> None:
+def test_every_byte_of_the_payload_counts() -> None:
     """§6.1: the entire DATA payload is flow controlled, Pad Length and padding included."""
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
@@ -243,14 +243,14 @@ def test_windows_never_drift(pad: int | None) -> None:
         rig.request(stream_id, method=b"POST", end_stream=False)
         on_stream = 0
         for _ in range(250):
-            octets = wire.data(stream_id, b"x" * 16_000, pad=pad)
-            length = len(octets) - 9
+            raw = wire.data(stream_id, b"x" * 16_000, pad=pad)
+            length = len(raw) - 9
             credit = credit_of(rig)
             assert on_stream + length <= stream_window + credit.get(stream_id, 0), "the stream has stalled"
             assert spent + length <= conn_window + credit.get(0, 0), "the connection has stalled"
             on_stream += length
             spent += length
-            for event in rig.feed(octets):
+            for event in rig.feed(raw):
                 rig.conn.acknowledge_data(stream_id, event.flow_length)
         rig.feed(wire.data(stream_id, b"", end_stream=True))
         rig.respond(stream_id)
@@ -289,7 +289,7 @@ def test_connection_window_exceeded() -> None:
 
 
 def test_before_the_ack_the_default_window_binds() -> None:
-    """§6.9.2 Prior to our SETTINGS the peer may use 65,535 octets a stream, although we announced less (§6.9.3)."""
+    """§6.9.2 Prior to our SETTINGS the peer may use 65,535 bytes a stream, although we announced less (§6.9.3)."""
     rig = ServerRig(Limits(initial_stream_window=1000), start=False)
     rig.feed(wire.client_preface(), wire.request(1, method=b"POST", end_stream=False))
     rig.feed(*[wire.data(1, b"x" * 13_107)] * 5)
@@ -344,7 +344,7 @@ def test_no_stream_credit_after_its_end() -> None:
         rig.conn.acknowledge_data(stream_id, 16_000)
     credit = credit_of(rig)
     assert set(credit) == {0}
-    assert credit[0] <= 100 * 16_000, "credit was given twice for the same octets"
+    assert credit[0] <= 100 * 16_000, "credit was given twice for the same bytes"
     assert credit[0] >= 100 * 16_000 - 1_048_576
 
 
@@ -361,7 +361,7 @@ def test_data_of_a_reset_stream_is_credited() -> None:
 
 
 def test_unread_data_of_a_cancelled_stream_is_credited() -> None:
-    """Double refund: octets the app never read come back once when the stream is reset, not twice."""
+    """Double refund: bytes the app never read come back once when the stream is reset, not twice."""
     rig = ServerRig(Limits(max_unread=1))
     for n in range(60):
         stream_id = 1 + 2 * n
@@ -390,7 +390,7 @@ def test_credit_comes_in_big_steps() -> None:
 
 
 def test_credit_comes_back_when_unread_streams_are_reset() -> None:
-    """The connection is full of unread octets, then those streams are reset: it must not starve."""
+    """The connection is full of unread bytes, then those streams are reset: it must not starve."""
     for how in ("peer", "app"):
         rig = ServerRig(Limits(max_unread=100_000, initial_connection_window=200_000))
         spent = 0
@@ -407,11 +407,11 @@ def test_credit_comes_back_when_unread_streams_are_reset() -> None:
             else:
                 rig.conn.reset_stream(stream_id, wire.INTERNAL_ERROR)
         left = 200_000 + credit_of(rig).get(0, 0) - spent
-        assert left >= 16_384, f"the {how} reset all streams, and the peer may send {left} octets for ever after"
+        assert left >= 16_384, f"the {how} reset all streams, and the peer may send {left} bytes for ever after"
 
 
 def test_acknowledging_nothing_writes_nothing() -> None:
-    """§6.9 The legal range of an increment is 1 to 2^31-1: an acknowledgement of 0 octets writes no frame."""
+    """§6.9 The legal range of an increment is 1 to 2^31-1: an acknowledgement of 0 bytes writes no frame."""
     for window in (0, 1, 262_144):
         rig = ServerRig(Limits(initial_stream_window=window))
         rig.request(1, method=b"POST", end_stream=False)
@@ -446,7 +446,7 @@ def test_a_reader_that_gives_credit_as_it_reads_is_no_flood(pieces: tuple[int, .
     assert not rig.conn.closed
 
 
-def test_credit_by_the_octet_is_a_flood_also_behind_a_large_piece() -> None:
+def test_credit_by_the_byte_is_a_flood_also_behind_a_large_piece() -> None:
     """CVE-2019-9511: what is given at once pays for some crumbs behind it, and not for any number of them."""
     rig = ServerRig()
     rig.request(1)

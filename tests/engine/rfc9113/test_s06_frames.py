@@ -16,7 +16,7 @@ FIELDS = wire.request_fields()
 
 @pytest.mark.parametrize("role", [ServerRig, ClientRig])
 @pytest.mark.parametrize(
-    "octets",
+    "raw",
     [
         wire.data(0, b"x"),
         wire.data(0, b""),
@@ -33,14 +33,14 @@ FIELDS = wire.request_fields()
     ],
     ids=lambda o: f"{wire.TYPE_NAMES[o[3]]}-{o[4]}",
 )
-def test_wrong_side_of_stream_0(role: type, octets: bytes) -> None:
+def test_wrong_side_of_stream_0(role: type, raw: bytes) -> None:
     """§6.1-§6.10 Stream frames on stream 0, connection frames on a stream: connection error PROTOCOL_ERROR."""
     rig = role()
     if isinstance(rig, ServerRig):
         rig.request(1)
     else:
         rig.send()
-    rig.feed(octets)
+    rig.feed(raw)
     assert rig.outcome(0) == PROTOCOL
     fault = rig.assert_fault("connection", wire.PROTOCOL_ERROR)
     assert "§6" in fault.section or "§8.4" in fault.section
@@ -85,9 +85,9 @@ def test_padding_fills_the_whole_payload() -> None:
 
 
 def test_priority_and_padding_are_not_fed_to_hpack() -> None:
-    """The PRIORITY octets and the padding of HEADERS are no part of the field block."""
+    """The PRIORITY bytes and the padding of HEADERS are no part of the field block."""
     rig = ServerRig()
-    rig.feed(wire.headers(1, FIELDS, pad=7, priority=(True, 0, 255), pad_octet=b"\0", end_stream=True))
+    rig.feed(wire.headers(1, FIELDS, pad=7, priority=(True, 0, 255), pad_byte=b"\0", end_stream=True))
     rig.feed(wire.headers(3, FIELDS, priority=(False, 1, 0), end_stream=True))
     assert [e.headers for e in rig.of(ev.RequestReceived)] == [[], []]
     for stream_id in (1, 3):

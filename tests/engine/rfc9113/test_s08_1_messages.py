@@ -29,12 +29,12 @@ DELIVERIES = {
 
 def deliver(stream_id: int, head: list[tuple[bytes, bytes]], parts: list[bytes], trailers: bool) -> bytes:
     """A message of this header section and these DATA frames, ended by trailers, DATA or HEADERS."""
-    octets = wire.headers(stream_id, head, end_stream=not parts and not trailers)
+    raw = wire.headers(stream_id, head, end_stream=not parts and not trailers)
     for n, part in enumerate(parts):
-        octets += wire.data(stream_id, part, end_stream=n == len(parts) - 1 and not trailers)
+        raw += wire.data(stream_id, part, end_stream=n == len(parts) - 1 and not trailers)
     if trailers:
-        octets += wire.headers(stream_id, [(b"checksum", b"1")], end_stream=True)
-    return octets
+        raw += wire.headers(stream_id, [(b"checksum", b"1")], end_stream=True)
+    return raw
 
 
 @pytest.mark.parametrize("trailers", [False, True], ids=["no-trailers", "trailers"])
@@ -196,7 +196,7 @@ def test_trailers_at_once_after_the_response_headers() -> None:
 
 
 def test_our_trailers_follow_all_data() -> None:
-    """§8.1 Our trailers end the stream, after every queued octet, also when the window was shut in between."""
+    """§8.1 Our trailers end the stream, after every queued byte, also when the window was shut in between."""
     rig = ServerRig(settings={wire.INITIAL_WINDOW_SIZE: 3})
     rig.request(1)
     rig.conn.send_headers(1, 200, [])
@@ -324,7 +324,7 @@ def test_our_body_shorter_than_its_length() -> None:
 
 
 def test_our_body_longer_than_its_length() -> None:
-    """An app that sends more than its content-length is refused; not an octet too many leaves."""
+    """An app that sends more than its content-length is refused; not a byte too many leaves."""
     rig = ServerRig()
     rig.request(1)
     rig.conn.send_headers(1, 200, [(b"content-length", b"3")])

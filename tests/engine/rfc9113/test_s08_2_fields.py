@@ -1,4 +1,4 @@
-"""RFC 9113 §8.2: field names and values, every octet, both directions; connection-specific fields; cookies."""
+"""RFC 9113 §8.2: field names and values, every byte, both directions; connection-specific fields; cookies."""
 
 from __future__ import annotations
 
@@ -19,71 +19,71 @@ FORBIDDEN_IN_VALUES = {0x00, 0x0A, 0x0D}
 CONTROLS = {c for c in range(0x20) if c != 0x09} | {0x7F}
 
 
-def names(octet: int) -> list[bytes]:
-    """A field name with the octet at its start, in it and at its end."""
-    c = bytes((octet,))
+def names(byte: int) -> list[bytes]:
+    """A field name with the byte at its start, in it and at its end."""
+    c = bytes((byte,))
     return [c + b"ab", b"a" + c + b"b", b"ab" + c, c]
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_received_name(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_received_name(byte: int) -> None:
     """§8.2.1 A field name MUST NOT contain 0x00-0x20, 0x41-0x5a, 0x7f-0xff, nor a colon; and must be a token."""
-    for name in names(octet):
+    for name in names(byte):
         rig = ServerRig()
         rig.request(1, extra=[(name, b"v")])
-        good = octet in TOKEN
+        good = byte in TOKEN
         assert rig.outcome(1) == (OK if good else MALFORMED), name
         assert [e.headers for e in rig.of(ev.RequestReceived)] == ([[(name, b"v")]] if good else [])
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_received_value(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_received_value(byte: int) -> None:
     """§8.2.1 A value MUST NOT contain NUL, LF, CR, nor start or end with SP or HTAB; others pass as they are."""
-    c = bytes((octet,))
+    c = bytes((byte,))
     for value, edge in [(c + b"ab", True), (b"a" + c + b"b", False), (b"ab" + c, True), (c, True)]:
         rig = ServerRig()
         rig.request(1, extra=[(b"x", value)])
         outcome = rig.outcome(1)
-        if octet in FORBIDDEN_IN_VALUES or (edge and octet in (0x20, 0x09)):
+        if byte in FORBIDDEN_IN_VALUES or (edge and byte in (0x20, 0x09)):
             assert outcome == MALFORMED, value
-        elif octet in CONTROLS:  # RFC 9110 §5.5: invalid, though a recipient MAY retain them
+        elif byte in CONTROLS:  # RFC 9110 §5.5: invalid, though a recipient MAY retain them
             assert outcome in (OK, MALFORMED)
         else:
             assert outcome == OK, value
             assert rig.of(ev.RequestReceived)[0].headers == [(b"x", value)]
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_trailer(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_trailer(byte: int) -> None:
     """§8.2.1 The same rules hold in trailers: a violation there resets the stream."""
-    c = bytes((octet,))
+    c = bytes((byte,))
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     rig.feed(wire.headers(1, [(b"a" + c, b"v")], end_stream=True))
-    assert rig.outcome(1) == (OK if octet in TOKEN else MALFORMED)
+    assert rig.outcome(1) == (OK if byte in TOKEN else MALFORMED)
     rig = ServerRig()
     rig.request(1, method=b"POST", end_stream=False)
     rig.feed(wire.headers(1, [(b"a", b"v" + c + b"v")], end_stream=True))
-    if octet in FORBIDDEN_IN_VALUES:
+    if byte in FORBIDDEN_IN_VALUES:
         assert rig.outcome(1) == MALFORMED
-    elif octet not in CONTROLS:
+    elif byte not in CONTROLS:
         assert rig.outcome(1) == OK
 
 
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_at_the_client(octet: int) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_at_the_client(byte: int) -> None:
     """§8.2.1 Clients MUST NOT accept a malformed response: names and values of responses."""
-    c = bytes((octet,))
+    c = bytes((byte,))
     rig = ClientRig()
     stream_id = rig.send()
     rig.feed(wire.response(stream_id, extra=[(b"a" + c + b"b", b"v")], end_stream=True))
-    assert rig.outcome(stream_id) == (OK if octet in TOKEN else MALFORMED)
+    assert rig.outcome(stream_id) == (OK if byte in TOKEN else MALFORMED)
     rig = ClientRig()
     stream_id = rig.send()
     rig.feed(wire.response(stream_id, extra=[(b"a", b"v" + c + b"v")], end_stream=True))
-    if octet in FORBIDDEN_IN_VALUES:
+    if byte in FORBIDDEN_IN_VALUES:
         assert rig.outcome(stream_id) == MALFORMED
-    elif octet not in CONTROLS:
+    elif byte not in CONTROLS:
         assert rig.outcome(stream_id) == OK
         assert rig.of(ev.ResponseReceived)[0].headers == [(b"a", b"v" + c + b"v")]
 
@@ -123,13 +123,13 @@ def try_to_send(rig: ServerRig, name: bytes, value: bytes, how: str) -> list[tup
 
 
 @pytest.mark.parametrize("how", ["buffered", "streamed", "informational", "trailers"])
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_sent_name(octet: int, how: str) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_sent_name(byte: int, how: str) -> None:
     """§8.2: field names MUST be lowercase when constructing a message; a bad one never reaches the wire."""
-    name = b"a" + bytes((octet,)) + b"b"
+    name = b"a" + bytes((byte,)) + b"b"
     rig = ServerRig()
     got = try_to_send(rig, name, b"v", how)
-    if octet in TOKEN or 0x41 <= octet <= 0x5A:
+    if byte in TOKEN or 0x41 <= byte <= 0x5A:
         assert got is not None and (name.lower(), b"v") in got
     else:
         assert got is None
@@ -137,16 +137,16 @@ def test_each_octet_in_a_sent_name(octet: int, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["buffered", "streamed", "informational", "trailers"])
-@pytest.mark.parametrize("octet", range(256))
-def test_each_octet_in_a_sent_value(octet: int, how: str) -> None:
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_a_sent_value(byte: int, how: str) -> None:
     """§8.2.1, CVE-2025-57804: CR, LF and NUL in a value of the app never reach the wire; edge spaces neither."""
-    c = bytes((octet,))
+    c = bytes((byte,))
     for value in (b"v" + c + b"v", c + b"v", b"v" + c):
         rig = ServerRig()
         got = try_to_send(rig, b"x", value, how)
-        if octet in FORBIDDEN_IN_VALUES:
+        if byte in FORBIDDEN_IN_VALUES:
             assert got is None
-        elif octet in CONTROLS:
+        elif byte in CONTROLS:
             assert got is None or (b"x", value) in got
         else:
             assert got is not None and (b"x", value.strip(b" \t")) in got

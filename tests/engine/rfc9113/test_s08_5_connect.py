@@ -148,7 +148,7 @@ def test_a_refused_connect_is_an_ordinary_response() -> None:
 
 
 def test_content_length_means_nothing_in_a_tunnel() -> None:
-    """RFC 9110 §9.3.6 A CONNECT request has no content: octets of the tunnel are not held against a length."""
+    """RFC 9110 §9.3.6 A CONNECT request has no content: bytes of the tunnel are not held against a length."""
     rig = ServerRig(enable_connect_protocol=True)
     rig.feed(wire.headers(1, [M, S, A, P, W]))
     rig.conn.send_headers(1, 200, [])

@@ -55,7 +55,7 @@ def test_broken_priority_fields_break_nothing(value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "expected"),
+    ("data", "expected"),
     [
         (wire.priority_update(1, b"u=1"), OK),
         (wire.priority_update(3, b"u=1"), OK),
@@ -68,11 +68,11 @@ def test_broken_priority_fields_break_nothing(value: bytes) -> None:
         (wire.priority_update(0, b"", payload=b""), ("connection", wire.FRAME_SIZE_ERROR)),
     ],
 )
-def test_priority_update_frames(octets: bytes, expected: tuple[str, int]) -> None:
+def test_priority_update_frames(data: bytes, expected: tuple[str, int]) -> None:
     """RFC 9218 §7.1 On stream 0, for a stream that is not 0 and not an idle push: else PROTOCOL_ERROR."""
     rig = ServerRig()
     rig.request(1)
-    rig.feed(octets)
+    rig.feed(data)
     assert rig.outcome(0) == expected
 
 
@@ -136,15 +136,15 @@ def test_a_large_download_does_not_starve_a_small_answer() -> None:
     rig.request(1)
     rig.conn.send_headers(1, 200, [])
     rig.conn.send_data(1, b"x" * 60_000)
-    octets = rig.conn.take_output(20_000)
+    data = rig.conn.take_output(20_000)
     rig.request(3)
     rig.respond(3, b"small")
     ahead = 0
-    while b"small" not in octets:
-        octets = rig.conn.take_output(20_000)
-        assert octets, "the small answer never came"
+    while b"small" not in data:
+        data = rig.conn.take_output(20_000)
+        assert data, "the small answer never came"
         rig.conn.send_data(1, b"x" * 20_000)
-        ahead += len(octets)
+        ahead += len(data)
         assert ahead < 150_000, "the large download goes on and on in front of a small answer"
 
 

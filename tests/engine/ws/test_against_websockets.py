@@ -14,7 +14,7 @@ from websockets.protocol import SERVER, Protocol
 
 from headrace.engine.ws import CloseReceived, Failed, MessageReceived, PingReceived, PongReceived, WebSocketConnection
 
-from tests.engine.ws.octets import CLOSE, CONT, MASK, TEXT, frame
+from tests.engine.ws.raw_frames import CLOSE, CONT, MASK, TEXT, frame
 
 MASKS = st.sampled_from([MASK, MASK, MASK, b"\0\0\0\0", b"\xff\0\xff\0", None])
 PAYLOADS = st.one_of(
@@ -34,10 +34,10 @@ FRAMES = st.builds(
 )
 
 
-def oracle(octets: bytes) -> tuple[list[Any], int]:
-    """What the library makes of `octets`: messages, pings, pongs; and the code of its close frame, 0 for none."""
+def oracle(raw: bytes) -> tuple[list[Any], int]:
+    """What the library makes of `bytes`: messages, pings, pongs; and the code of its close frame, 0 for none."""
     library: Any = Protocol(SERVER)
-    library.receive_data(octets)
+    library.receive_data(raw)
     seen: list[Any] = []
     parts: list[bytes] = []
     opcode = 0
@@ -58,7 +58,7 @@ def oracle(octets: bytes) -> tuple[list[Any], int]:
                     seen.append(whole.decode() if opcode == TEXT else whole)
                 except UnicodeDecodeError:
                     return seen, 1007
-    if parts and opcode == TEXT:  # the library leaves UTF-8 to its owner; ours fails at the first bad octet
+    if parts and opcode == TEXT:  # the library leaves UTF-8 to its owner; ours fails at the first bad byte
         try:
             b"".join(parts).decode()
         except UnicodeDecodeError as error:
@@ -68,13 +68,13 @@ def oracle(octets: bytes) -> tuple[list[Any], int]:
     return seen, int(code)
 
 
-def ours(octets: bytes, cuts: list[int]) -> tuple[list[Any], int]:
+def ours(raw: bytes, cuts: list[int]) -> tuple[list[Any], int]:
     ws = WebSocketConnection(False)
     seen: list[Any] = []
     code = 0
-    edges = [0, *sorted(min(cut, len(octets)) for cut in cuts), len(octets)]
+    edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     for start, end in itertools.pairwise(edges):
-        for each in ws.receive_data(octets[start:end]):
+        for each in ws.receive_data(raw[start:end]):
             if isinstance(each, MessageReceived):
                 seen.append(each.data)
             elif isinstance(each, PingReceived):
@@ -91,9 +91,9 @@ def ours(octets: bytes, cuts: list[int]) -> tuple[list[Any], int]:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(FRAMES, min_size=1, max_size=6), st.lists(st.integers(0, 600), max_size=4))
 def test_we_make_of_frames_what_the_library_makes_of_them(frames: list[bytes], cuts: list[int]) -> None:
-    octets = b"".join(frames)
-    seen, code = ours(octets, cuts)
-    expected, expected_code = oracle(octets)
+    data = b"".join(frames)
+    seen, code = ours(data, cuts)
+    expected, expected_code = oracle(data)
     if in_fragments(frames) and (seen, code) != (expected, expected_code):
         # Two differences are meant: a close frame between fragments is a close (Autobahn 7.1.5), and bad UTF-8 fails
         # before a later fault does, since it is looked at fragment by fragment.
@@ -111,11 +111,11 @@ def in_fragments(frames: list[bytes]) -> bool:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(FRAMES, min_size=1, max_size=5), st.lists(st.integers(0, 600), max_size=6))
 def test_cuts_do_not_matter(frames: list[bytes], cuts: list[int]) -> None:
-    octets = b"".join(frames)
-    assert ours(octets, cuts) == ours(octets, [])
+    data = b"".join(frames)
+    assert ours(data, cuts) == ours(data, [])
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=3))
-def test_no_octets_raise(octets: bytes, cuts: list[int]) -> None:
-    ours(octets, cuts)
+def test_no_bytes_raise(data: bytes, cuts: list[int]) -> None:
+    ours(data, cuts)

@@ -9,7 +9,7 @@ import pytest
 from headrace.engine.errors import LocalProtocolError
 from headrace.engine.ws import CloseReceived, Failed, WebSocketConnection
 
-from tests.engine.ws.octets import CLOSE, CONT, PING, TEXT, close, frame, messages
+from tests.engine.ws.raw_frames import CLOSE, CONT, PING, TEXT, close, frame, messages
 
 
 def server() -> WebSocketConnection:
@@ -44,7 +44,7 @@ def test_no_code_is_1005_and_echoed_as_it_is() -> None:
     assert ws.take_output() == close(None, mask=None)
 
 
-def test_one_octet_is_no_code() -> None:
+def test_one_byte_is_no_code() -> None:
     (event,) = server().receive_data(frame(CLOSE, b"\x03"))
     assert isinstance(event, Failed)
     assert event.code == 1002
@@ -127,7 +127,7 @@ def test_a_code_that_must_not_be_sent(code: int) -> None:
     assert ws.is_open
 
 
-def test_a_reason_has_123_octets_at_most() -> None:
+def test_a_reason_has_123_bytes_at_most() -> None:
     ws = server()
     with pytest.raises(ValueError, match="123"):
         ws.send_close(1000, "é" * 62)

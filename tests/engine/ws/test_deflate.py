@@ -14,7 +14,7 @@ from websockets.protocol import CLIENT, Protocol
 from headrace.engine.ws import Failed, WebSocketConnection
 from headrace.engine.ws.negotiation import accept_deflate, confirm_deflate, offer_deflate
 
-from tests.engine.ws.octets import BINARY, CONT, PING, TEXT, frame, messages
+from tests.engine.ws.raw_frames import BINARY, CONT, PING, TEXT, frame, messages
 
 FIELD = b"sec-websocket-extensions"
 RSV1 = 0x40
@@ -42,13 +42,13 @@ def test_messages_both_ways_share_a_context() -> None:
     sizes = []
     for _ in range(3):
         client.send_text(b"the same text again and again " * 3)
-        octets = b"".join(client.data_to_send())
-        assert octets[0] == 0xC1, "FIN, RSV1, text"
-        assert messages(ws.receive_data(octets)) == ["the same text again and again " * 3]
+        raw = b"".join(client.data_to_send())
+        assert raw[0] == 0xC1, "FIN, RSV1, text"
+        assert messages(ws.receive_data(raw)) == ["the same text again and again " * 3]
         ws.send_text("the same text again and again " * 3)
-        octets = ws.take_output()
-        sizes.append(len(octets))
-        client.receive_data(octets)
+        raw = ws.take_output()
+        sizes.append(len(raw))
+        client.receive_data(raw)
         assert [bytes(each.data) for each in client.events_received()] == [b"the same text again and again " * 3]
     assert sizes[1] < sizes[0]
 
@@ -58,9 +58,9 @@ def test_fragments_of_a_compressed_message_and_a_ping_between() -> None:
     client.send_text(b"eins ", fin=False)
     client.send_ping(b"p")
     client.send_continuation("zw\u00f6lf".encode(), fin=True)
-    octets = b"".join(client.data_to_send())
-    for position in range(len(octets)):
-        events = ws.receive_data(octets[position : position + 1])
+    data = b"".join(client.data_to_send())
+    for position in range(len(data)):
+        events = ws.receive_data(data[position : position + 1])
     assert messages(events) == ["eins zwölf"]
 
 
@@ -70,7 +70,7 @@ def test_a_message_that_is_not_compressed_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "code"),
+    ("data", "code"),
     [
         pytest.param(frame(TEXT, deflated(b"\xff\xfe"), rsv=RSV1), 1007, id="inflates to no UTF-8"),
         pytest.param(frame(BINARY, b"\xff" * 20, rsv=RSV1), 1002, id="is not deflated at all"),
@@ -79,9 +79,9 @@ def test_a_message_that_is_not_compressed_is_allowed() -> None:
         pytest.param(frame(TEXT, b"x", rsv=0x60), 1002, id="RSV2 too"),
     ],
 )
-def test_a_rule_is_broken(octets: bytes, code: int) -> None:
+def test_a_rule_is_broken(data: bytes, code: int) -> None:
     ws, _ = pair()
-    event = ws.receive_data(octets)[-1]
+    event = ws.receive_data(data)[-1]
     assert isinstance(event, Failed)
     assert event.code == code
 

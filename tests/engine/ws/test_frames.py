@@ -1,4 +1,4 @@
-"""Frames in and out (RFC 6455 §5): the `websockets` library is the peer, and octets by hand where it would refuse."""
+"""Frames in and out (RFC 6455 §5): the `websockets` library is the peer, and bytes by hand where it would refuse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headrace.engine.ws import (
     WebSocketEvent,
 )
 
-from tests.engine.ws.octets import BINARY, CLOSE, CONT, PING, PONG, TEXT, close, frame, messages
+from tests.engine.ws.raw_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, close, frame, messages
 
 
 def server(limit: int = 1_048_576) -> WebSocketConnection:
@@ -30,9 +30,9 @@ def only(events: list[WebSocketEvent]) -> WebSocketEvent:
     return events[0]
 
 
-def failure(ws: WebSocketConnection, octets: bytes) -> int:
-    """The close code with which `octets` fail the connection; the same stands in the close frame that is written."""
-    event = ws.receive_data(octets)[-1]
+def failure(ws: WebSocketConnection, data: bytes) -> int:
+    """The close code with which `bytes` fail the connection; the same stands in the close frame that is written."""
+    event = ws.receive_data(data)[-1]
     assert isinstance(event, Failed), event
     assert ws.is_done
     assert not ws.is_open
@@ -67,9 +67,9 @@ def test_text_is_str_both_ways(text: str) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
-def test_octets_may_come_in_any_pieces(step: int) -> None:
+def test_bytes_may_come_in_any_pieces(step: int) -> None:
     ws = server()
-    octets = (
+    data = (
         frame(TEXT, b"eins")
         + frame(BINARY, b"z" * 300)
         + frame(TEXT, b"zw", fin=False)
@@ -79,8 +79,8 @@ def test_octets_may_come_in_any_pieces(step: int) -> None:
         + close(4000, "ende")
     )
     events = []
-    for start in range(0, len(octets), step):
-        events += ws.receive_data(octets[start : start + step])
+    for start in range(0, len(data), step):
+        events += ws.receive_data(data[start : start + step])
     kinds = [MessageReceived, MessageReceived, PingReceived, MessageReceived, PongReceived, CloseReceived]
     assert [type(each) for each in events] == kinds
     assert messages(events) == ["eins", b"z" * 300, "zwei ✓"]
@@ -89,8 +89,8 @@ def test_octets_may_come_in_any_pieces(step: int) -> None:
 
 def test_a_limit_of_events_leaves_the_rest_for_the_next_call() -> None:
     ws = server()
-    octets = b"".join(frame(TEXT, b"%d" % number) for number in range(5))
-    assert messages(ws.receive_data(octets, 2)) == ["0", "1"]
+    data = b"".join(frame(TEXT, b"%d" % number) for number in range(5))
+    assert messages(ws.receive_data(data, 2)) == ["0", "1"]
     pending = [ws.input_pending]
     assert messages(ws.receive_data(frame(TEXT, b"5")[:3], 2)) == ["2", "3"]
     assert messages(ws.receive_data(b"", 2)) == ["4"]
@@ -110,7 +110,7 @@ def test_fragments_out() -> None:
     ws.send_bytes(b"a", fin=False)
     with pytest.raises(LocalProtocolError, match="not complete"):
         ws.send_text("in between")
-    with pytest.raises(TypeError, match="all text, or all octets"):
+    with pytest.raises(TypeError, match="all text, or all bytes"):
         ws.send_fragment("text", True)
 
 
@@ -121,16 +121,16 @@ def test_a_client_masks_and_takes_what_is_not_masked() -> None:
     peer = Protocol(SERVER)
     peer.receive_data(ws.take_output())
     assert [bytes(each.data) for each in peer.events_received()] == [b"hello", b"\0" * 200]
-    octets = frame(TEXT, b"a", mask=None) + frame(TEXT, b"b", fin=False, mask=None) + frame(PING, b"p", mask=None)
-    octets += frame(CONT, b"c", mask=None)
-    assert messages(ws.receive_data(octets)) == ["a", "bc"]
+    raw = frame(TEXT, b"a", mask=None) + frame(TEXT, b"b", fin=False, mask=None) + frame(PING, b"p", mask=None)
+    raw += frame(CONT, b"c", mask=None)
+    assert messages(ws.receive_data(raw)) == ["a", "bc"]
     peer.receive_data(ws.take_output())
     assert [bytes(each.data) for each in peer.events_received()] == [b"p"]
     assert failure_of_client(frame(TEXT, b"masked")) == 1002
 
 
-def failure_of_client(octets: bytes) -> int:
-    event = WebSocketConnection(True).receive_data(octets)[-1]
+def failure_of_client(data: bytes) -> int:
+    event = WebSocketConnection(True).receive_data(data)[-1]
     assert isinstance(event, Failed)
     return event.code
 
@@ -139,7 +139,7 @@ def failure_of_client(octets: bytes) -> int:
 
 
 @pytest.mark.parametrize(
-    ("octets", "code"),
+    ("data", "code"),
     [
         pytest.param(frame(TEXT, b"a", mask=None), 1002, id="a frame that is not masked (5.1)"),
         pytest.param(frame(TEXT, b"a", rsv=0x40), 1002, id="RSV1 (5.2)"),
@@ -161,33 +161,33 @@ def failure_of_client(octets: bytes) -> int:
         pytest.param(frame(TEXT, b"\xc3", fin=False) + frame(CONT, b""), 1007, id="the same in fragments (8.1)"),
     ],
 )
-def test_a_rule_is_broken(octets: bytes, code: int) -> None:
-    assert failure(server(), octets) == code
+def test_a_rule_is_broken(data: bytes, code: int) -> None:
+    assert failure(server(), data) == code
 
 
 def test_a_character_may_be_split_between_fragments() -> None:
     ws = server()
-    octets = frame(TEXT, b"\xe2", fin=False) + frame(CONT, b"\x9c", fin=False) + frame(CONT, b"\x93")
-    assert messages(ws.receive_data(octets)) == ["✓"]
+    data = frame(TEXT, b"\xe2", fin=False) + frame(CONT, b"\x9c", fin=False) + frame(CONT, b"\x93")
+    assert messages(ws.receive_data(data)) == ["✓"]
 
 
 @pytest.mark.parametrize("fin", [True, False])
-def test_utf8_fails_at_the_first_bad_octet_of_a_frame_that_is_not_whole(fin: bool) -> None:
+def test_utf8_fails_at_the_first_bad_byte_of_a_frame_that_is_not_whole(fin: bool) -> None:
     # Autobahn 6.4.3: "fail fast", while the rest of the frame is still to come.
-    octets = frame(TEXT, "κόσμε".encode() + b"\xf4\x90\x80\x80" + b"edited" * 50, fin=fin)
+    data = frame(TEXT, "κόσμε".encode() + b"\xf4\x90\x80\x80" + b"edited" * 50, fin=fin)
     ws = server()
     good = 4 + 4 + len("κόσμε".encode())  # header and mask, then what is good
-    assert ws.receive_data(octets[: good + 1]) == []
-    assert failure(ws, octets[good + 1 : good + 2]) == 1007
+    assert ws.receive_data(data[: good + 1]) == []
+    assert failure(ws, data[good + 1 : good + 2]) == 1007
 
 
-def test_utf8_fails_fast_in_a_continuation_octet_by_octet() -> None:
+def test_utf8_fails_fast_in_a_continuation_byte_by_byte() -> None:
     ws = server()
     assert ws.receive_data(frame(TEXT, b"a\xe2", fin=False)) == []
-    octets = frame(CONT, b"\x9c\x93 good \xff never seen" + b"x" * 20)
+    data = frame(CONT, b"\x9c\x93 good \xff never seen" + b"x" * 20)
     for position in range(6 + 8):
-        assert ws.receive_data(octets[position : position + 1]) == [], position
-    assert failure(ws, octets[14:15]) == 1007
+        assert ws.receive_data(data[position : position + 1]) == [], position
+    assert failure(ws, data[14:15]) == 1007
 
 
 # -- control frames
@@ -209,7 +209,7 @@ def test_a_pong_may_come_between_fragments_that_we_send() -> None:
     assert ws.take_output() == b"\x01\x01a\x8a\x01p\x80\x01b"
 
 
-def test_a_ping_of_ours_is_at_most_125_octets() -> None:
+def test_a_ping_of_ours_is_at_most_125_bytes() -> None:
     ws = server()
     ws.send_ping(b"x" * 125)
     assert len(ws.take_output()) == 127

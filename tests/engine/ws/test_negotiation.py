@@ -1,4 +1,4 @@
-"""Subprotocols and origins (RFC 6455 §4.2, §10.2): octets in, and never an exception."""
+"""Subprotocols and origins (RFC 6455 §4.2, §10.2): bytes in, and never an exception."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def test_what_is_chosen(offer: bytes, supported: tuple[str, ...], chosen: str | 
 
 
 @given(st.binary(max_size=60))
-def test_no_octets_raise(octets: bytes) -> None:
-    for name in offered_subprotocols([(PROTOCOL, octets)]):
+def test_no_bytes_raise(data: bytes) -> None:
+    for name in offered_subprotocols([(PROTOCOL, data)]):
         assert is_token(name)
-    is_same_origin([(b"origin", octets)], b"https", octets)
+    is_same_origin([(b"origin", data)], b"https", data)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from headrace.engine.ws import Failed, WebSocketConnection, WebSocketEvent
 from headrace.engine.ws.assembly import LEAST_MESSAGE
 from headrace.engine.ws.negotiation import accept_deflate
 
-from tests.engine.ws.octets import BINARY, CLOSE, CONT, PING, TEXT, close, frame, messages
+from tests.engine.ws.raw_frames import BINARY, CLOSE, CONT, PING, TEXT, close, frame, messages
 from tests.turns.websocket.floods import empty_blocks
 
 MiB = 1_048_576
@@ -32,9 +32,9 @@ def deflated(data: bytes) -> bytes:
     return (packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH))[:-4]
 
 
-def in_turns(ws: WebSocketConnection, octets: bytes, work: int) -> tuple[list[WebSocketEvent], list[int]]:
+def in_turns(ws: WebSocketConnection, data: bytes, work: int) -> tuple[list[WebSocketEvent], list[int]]:
     """Everything that happens, and the work of each call."""
-    events = ws.receive_data(octets, 0, work)
+    events = ws.receive_data(data, 0, work)
     done = [ws.work_done]
     while ws.input_pending:
         events += ws.receive_data(b"", 0, work)
@@ -43,7 +43,7 @@ def in_turns(ws: WebSocketConnection, octets: bytes, work: int) -> tuple[list[We
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         pytest.param(
             frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 4_000 + frame(CONT, b""), id="empty fragments"
@@ -54,11 +54,11 @@ def in_turns(ws: WebSocketConnection, octets: bytes, work: int) -> tuple[list[We
         pytest.param(frame(BINARY, b"\x00", rsv=RSV1) * 4_000, id="deflated nothing"),
     ],
 )
-def test_a_call_takes_so_many_frames_and_the_rest_waits(octets: bytes) -> None:
-    events, done = in_turns(compressing(), octets, 100)
+def test_a_call_takes_so_many_frames_and_the_rest_waits(data: bytes) -> None:
+    events, done = in_turns(compressing(), data, 100)
     assert max(done) <= 120, "the last frame may go beyond"
     assert len(done) >= 39, "of about 4,000 frames, 100 a call"
-    at_once = compressing().receive_data(octets)
+    at_once = compressing().receive_data(data)
     assert [repr(each) for each in events] == [repr(each) for each in at_once]
 
 
@@ -70,10 +70,10 @@ def test_a_large_payload_counts_by_its_size() -> None:
 
 def test_what_is_inflated_counts_and_a_bomb_takes_many_calls() -> None:
     ws = compressing()
-    octets = frame(BINARY, deflated(bytes(MiB)), rsv=RSV1)
-    assert len(octets) < 2_000
+    data = frame(BINARY, deflated(bytes(MiB)), rsv=RSV1)
+    assert len(data) < 2_000
     kept = []
-    events = ws.receive_data(octets, 0, 100)
+    events = ws.receive_data(data, 0, 100)
     while ws.input_pending:
         kept.append(ws.kept)
         events += ws.receive_data(b"", 0, 100)
@@ -85,9 +85,9 @@ def test_what_is_inflated_counts_and_a_bomb_takes_many_calls() -> None:
 def test_what_inflates_to_nothing_counts_by_its_input_and_takes_many_calls() -> None:
     """Each of these blocks is a Huffman code to build and no byte of output."""
     ws = compressing()
-    octets = frame(BINARY, empty_blocks(1_000_000) + b"\x00", rsv=RSV1) + frame(PING, b"p")
+    data = frame(BINARY, empty_blocks(1_000_000) + b"\x00", rsv=RSV1) + frame(PING, b"p")
     kept = []
-    events = ws.receive_data(octets, 0, 100)
+    events = ws.receive_data(data, 0, 100)
     done = [ws.work_done]
     while ws.input_pending:
         kept.append(ws.kept)
@@ -136,8 +136,8 @@ def test_a_deflated_message_stops_where_its_room_ends_and_goes_on_when_there_is_
 
 def test_messages_of_one_call_have_their_room_together() -> None:
     ws = WebSocketConnection(False)
-    octets = frame(BINARY, bytes(1_000)) * 5
-    assert len(ws.receive_data(octets, 0, 0, 2_500)) == 2
+    data = frame(BINARY, bytes(1_000)) * 5
+    assert len(ws.receive_data(data, 0, 0, 2_500)) == 2
     assert ws.wants_room
     assert len(ws.receive_data(b"", 0, 0, 2_500)) == 2
     assert len(ws.receive_data(b"", 0, 0, 2_500)) == 1
@@ -192,11 +192,11 @@ def test_lengths_at_the_borders_are_taken(size: int) -> None:
 
 def test_two_faults_in_a_frame_have_one_text() -> None:
     """A reserved opcode with a 64-bit length that is none: the first bytes speak first."""
-    octets = b"\x83\xff\x80" + bytes(7)
+    data = b"\x83\xff\x80" + bytes(7)
     texts = set()
-    for position in range(len(octets) + 1):
+    for position in range(len(data) + 1):
         ws = WebSocketConnection(False)
-        event = (ws.receive_data(octets[:position]) + ws.receive_data(octets[position:]))[-1]
+        event = (ws.receive_data(data[:position]) + ws.receive_data(data[position:]))[-1]
         assert isinstance(event, Failed)
         texts.add((event.code, event.reason))
     assert texts == {(1002, "a reserved opcode")}
@@ -226,14 +226,14 @@ def outcome(events: list[WebSocketEvent]) -> list[str]:
     st.lists(_FRAMES | _NOISE, max_size=8).map(b"".join), st.lists(st.integers(0, 80), max_size=6), st.integers(1, 40),
     st.booleans(),
 )  # fmt: skip
-def test_how_input_is_split_changes_nothing(octets: bytes, cuts: list[int], work: int, is_bytewise: bool) -> None:
+def test_how_input_is_split_changes_nothing(data: bytes, cuts: list[int], work: int, is_bytewise: bool) -> None:
     """Events, codes and texts are the same, whole, split anywhere, byte by byte, and in turns of any length."""
-    whole = outcome(compressing(200).receive_data(octets))
+    whole = outcome(compressing(200).receive_data(data))
     ws = compressing(200)
-    places = list(range(1, len(octets))) if is_bytewise else sorted(min(each, len(octets)) for each in cuts)
+    places = list(range(1, len(data))) if is_bytewise else sorted(min(each, len(data)) for each in cuts)
     events: list[WebSocketEvent] = []
-    for start, end in zip([0, *places], [*places, len(octets)], strict=True):
-        more, _ = in_turns(ws, octets[start:end], work)
+    for start, end in zip([0, *places], [*places, len(data)], strict=True):
+        more, _ = in_turns(ws, data[start:end], work)
         events += more
     assert outcome(events) == whole
 

@@ -138,16 +138,16 @@ class Ledger:
 
     # -- the engine's output -----------------------------------------------------------------------------------
 
-    def read(self, octets: bytes) -> list[wire.Frame]:
+    def read(self, data: bytes) -> list[wire.Frame]:
         """Book what the engine has written, and hold it to RFC 9113."""
         frames = []
         at = 0
-        if self.reader.want_preface and octets:
+        if self.reader.want_preface and data:
             at = len(wire.PREFACE)
-            self.reader.feed(octets[:at])
-        while at < len(octets):  # one by one, as a SETTINGS acknowledgement changes what the next frame may be
-            end = at + 9 + int.from_bytes(octets[at : at + 3], "big")
-            found = self.reader.feed(octets[at:end])
+            self.reader.feed(data[:at])
+        while at < len(data):  # one by one, as a SETTINGS acknowledgement changes what the next frame may be
+            end = at + 9 + int.from_bytes(data[at : at + 3], "big")
+            found = self.reader.feed(data[at:end])
             assert len(found) == 1, "the output does not end with a whole frame"
             self._read(found[0])
             frames += found

@@ -340,15 +340,15 @@ class PeerSession(Session):
         size = self.source.pick((0, 1, 3, 5, 7, 9))
         self.send_raw(self.source.pick(FAULTS)(number, bytes(size)))
 
-    def send_raw(self, octets: bytes) -> None:
+    def send_raw(self, raw: bytes) -> None:
         """Write a frame as it is, and book it."""
-        length = int.from_bytes(octets[:3], "big")
-        stream_id = int.from_bytes(octets[5:9], "big") & MAX_WINDOW
-        self.ledger.sends_raw(wire.Frame(octets[3], octets[4], stream_id, octets[9 : 9 + length]))
-        if len(octets) != 9 + length:
+        length = int.from_bytes(raw[:3], "big")
+        stream_id = int.from_bytes(raw[5:9], "big") & MAX_WINDOW
+        self.ledger.sends_raw(wire.Frame(raw[3], raw[4], stream_id, raw[9 : 9 + length]))
+        if len(raw) != 9 + length:
             self.ledger.exact = False
-        self.moved += len(octets)
-        self.write(octets)
+        self.moved += len(raw)
+        self.write(raw)
 
     def hostile_bytes(self) -> None:
         """Bytes that need not be frames."""

@@ -76,10 +76,10 @@ class Session(session.Session):
         self.acknowledged = False  # some SETTINGS of the engine's
         self.apps: dict[int, AppStream] = {}
 
-    def took(self, octets: bytes) -> None:
+    def took(self, data: bytes) -> None:
         """Book what the engine has written."""
-        assert octets or not self.conn.output_pending, "output_pending stays True, and there is no output"
-        self.ledger.read(octets)
+        assert data or not self.conn.output_pending, "output_pending stays True, and there is no output"
+        self.ledger.read(data)
 
     # -- events ------------------------------------------------------------------------------------------------
 

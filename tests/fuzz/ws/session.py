@@ -77,9 +77,9 @@ class Reader:
         self.is_text = False
         self.seen: list[tuple[str, bytes]] = []
 
-    def feed(self, octets: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Read bytes."""
-        self.protocol.receive_data(octets)
+        self.protocol.receive_data(data)
         for frame in self.protocol.events_received():
             self.take(frame)
         self.protocol.data_to_send()
@@ -133,12 +133,12 @@ class WebSocketSession:
 
     # -- the wire ----------------------------------------------------------------------------------------------
 
-    def deliver(self, octets: bytes) -> None:
+    def deliver(self, data: bytes) -> None:
         """Let the engine and the second reader read."""
-        self.second.feed(octets)
-        self.moved += len(octets)
-        room = len(octets) * (2_000 if self.peer.extensions else 1)
-        for piece in pieces(octets, self.cut if len(octets) < 2_000 else self.cut and max(self.cut, len(octets) // 40)):
+        self.second.feed(data)
+        self.moved += len(data)
+        room = len(data) * (2_000 if self.peer.extensions else 1)
+        for piece in pieces(data, self.cut if len(data) < 2_000 else self.cut and max(self.cut, len(data) // 40)):
             if self.cut:
                 self.note(self.conn.receive_data(piece, *self.bounds))
             else:
@@ -149,8 +149,8 @@ class WebSocketSession:
             while self.conn.input_pending:
                 self.note(self.conn.receive_data(b"", *self.bounds))
                 rounds += 1
-                assert rounds <= 2_000 + len(octets), "input_pending has no end"
-        assert self.conn.kept <= self.most + len(octets) + 200_000
+                assert rounds <= 2_000 + len(data), "input_pending has no end"
+        assert self.conn.kept <= self.most + len(data) + 200_000
 
     def note(self, events: list[Any]) -> None:
         """Book events."""
@@ -170,10 +170,10 @@ class WebSocketSession:
 
     def take(self) -> None:
         """Let the owner write, and the peer read, which has nothing to complain of."""
-        octets = self.conn.take_output()
+        data = self.conn.take_output()
         if not self.is_client:  # a client's is masked by chance
-            self.output += octets
-        self.reader.feed(octets)
+            self.output += data
+        self.reader.feed(data)
         fault = self.peer.parser_exc
         if fault is not None and "incomplete fragmented message" in str(fault):
             return  # our close frame came between fragments, which RFC 6455 §5.4 allows and the library does not
@@ -275,7 +275,7 @@ class WebSocketSession:
             self.deliver(bytes((first,)) + head + payload)
             return
         mask = source.take(4).ljust(4, b"\1")
-        coded = bytes(octet ^ mask[n % 4] for n, octet in enumerate(payload))
+        coded = bytes(one ^ mask[n % 4] for n, one in enumerate(payload))
         self.deliver(bytes((first, head[0] | 0x80)) + head[1:] + mask + coded)
 
     def hostile_bytes(self) -> None:

@@ -19,8 +19,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": list(headers), "trailers": trailers}
         await send(start)
 
-    async def body(octets: bytes, *, more: bool = False) -> None:
-        await send({"type": "http.response.body", "body": octets, "more_body": more})
+    async def body(data: bytes, *, more: bool = False) -> None:
+        await send({"type": "http.response.body", "body": data, "more_body": more})
 
     path = scope["path"]
     if path == "/up":

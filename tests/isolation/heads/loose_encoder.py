@@ -1,4 +1,4 @@
-"""An HPACK encoder that leaves every choice of RFC 7541 to its caller: the same fields come in ever new octets.
+"""An HPACK encoder that leaves every choice of RFC 7541 to its caller: the same fields come in ever new bytes.
 
 It shares nothing with headrace but `tests.support.wire`: so a decoder's memory of blocks is tried against a peer
 whose table moves in ways that ours never would.

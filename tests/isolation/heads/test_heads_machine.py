@@ -76,18 +76,18 @@ class ServerMachine(HeadsMachine):
             self.side.rig.take()
             taken: list[Fields] = self.side.rig.fields.pop(stream_id, [])
             return taken
-        octets = self.side.rig.take()
+        data = self.side.rig.take()
         found = []
-        while octets:
-            if not octets.startswith(b"HTTP/1.1 "):
-                found.append(read_chunks(octets)[1])
+        while data:
+            if not data.startswith(b"HTTP/1.1 "):
+                found.append(read_chunks(data)[1])
                 break
-            top, _, octets = octets.partition(b"\r\n\r\n")
+            top, _, data = data.partition(b"\r\n\r\n")
             line, *lines = top.split(b"\r\n")
             found.append([(b":status", line[9:12]), *read_fields(lines)])
             size = dict(found[-1]).get(b"content-length")
             if size is not None and line[9:12] not in (b"204", b"304"):
-                octets = octets[int(size) :]
+                data = data[int(size) :]
         return found
 
     def check(self, section: Fields, status: int, expected: Fields, size: int | None) -> None:
@@ -210,12 +210,12 @@ class ClientMachine(HeadsMachine):
         )
         rig = self.side.rig
         if self.speaks_h2:
-            octets = []
+            data = []
             if hints:
-                octets.append(wire.headers(stream_id, self.loose.encode([(b":status", b"103"), *behind])))
-            octets.append(wire.headers(stream_id, self.loose.encode([(b":status", b"200"), *fields])))
-            octets.append(wire.headers(stream_id, self.loose.encode(behind), end_stream=True))
-            events = rig.feed(*octets)
+                data.append(wire.headers(stream_id, self.loose.encode([(b":status", b"103"), *behind])))
+            data.append(wire.headers(stream_id, self.loose.encode([(b":status", b"200"), *fields])))
+            data.append(wire.headers(stream_id, self.loose.encode(behind), end_stream=True))
+            events = rig.feed(*data)
         else:
             above, below = (b"".join(n + b": " + v + b"\r\n" for n, v in each) for each in (fields, behind))
             early = b"HTTP/1.1 103 Early Hints\r\n" + below + b"\r\n" if hints else b""

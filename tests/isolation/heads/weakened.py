@@ -114,11 +114,11 @@ class FaithfulDecoder(Decoder):
 class VagueMemory(HeadMemory):
     """Takes heads of one length for one head."""
 
-    def find(self, octets: bytes) -> Any:
-        return super().find(b"%d" % len(octets))
+    def find(self, data: bytes) -> Any:
+        return super().find(b"%d" % len(data))
 
-    def note(self, octets: bytes, head: Any, headers: Any) -> None:
-        super().note(b"%d" % len(octets), head, headers)
+    def note(self, data: bytes, head: Any, headers: Any) -> None:
+        super().note(b"%d" % len(data), head, headers)
 
 
 WEAKENED: dict[str, tuple[str, Any, str]] = {

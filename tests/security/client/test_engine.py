@@ -138,12 +138,12 @@ def test_bombs_of_fields(how: str) -> None:
 def test_infinite_headers_h1() -> None:
     """A head without end: at most 64 KiB of it are kept; M(1)."""
     for line in (b"a: " + b"b" * 1_000 + b"\r\n", b"a" * 1_000):
-        octets = line
+        data = line
 
-        def units(octets: bytes = octets) -> Iterator[bytes]:
+        def units(data: bytes = data) -> Iterator[bytes]:
             yield b"HTTP/1.1 200 OK\r\n"
             while True:
-                yield octets
+                yield data
 
         result = attack(h1(), units())
         assert result.closed and result.units < 70 and result.peak < MB
@@ -151,15 +151,15 @@ def test_infinite_headers_h1() -> None:
 
 
 def test_infinite_trailers_h1() -> None:
-    """The same behind the last chunk, in octets and in lines."""
+    """The same behind the last chunk, in bytes and in lines."""
     begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
     for line, budget in ((b"a: " + b"b" * 1_000 + b"\r\n", "max_field_section_size"), (b"a: b\r\n", "max_fields")):
-        octets = line
+        data = line
 
-        def units(octets: bytes = octets) -> Iterator[bytes]:
+        def units(data: bytes = data) -> Iterator[bytes]:
             yield begin
             while True:
-                yield octets
+                yield data
 
         result = attack(h1(), units())
         assert result.closed and result.peak < MB and result.faults[-1].budget == budget
@@ -290,7 +290,7 @@ def test_crumbs_on_all_streams_end_the_connection() -> None:
 
 
 def test_small_chunks_stop_the_reading_h1() -> None:
-    """Chunks of one octet that nobody reads: reading stops, so that no more than a read's worth piles up."""
+    """Chunks of one byte that nobody reads: reading stops, so that no more than a read's worth piles up."""
     conn = h1()
     conn.receive_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1.0)
     fed = 0
@@ -301,7 +301,7 @@ def test_small_chunks_stop_the_reading_h1() -> None:
 
 
 def test_many_small_chunks_in_one_read_are_one_piece_h1() -> None:
-    """65,536 octets of chunks of one octet cost one event, not 10,000."""
+    """65,536 bytes of chunks of one byte cost one event, not 10,000."""
     conn = h1()
     conn.receive_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1.0)
     events = conn.receive_data(b"1\r\nx\r\n" * 10_000, 1.0)
@@ -309,7 +309,7 @@ def test_many_small_chunks_in_one_read_are_one_piece_h1() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"5;" + b"a" * 100_000,
         b"5;a=" + b"b" * 1_023 + b"\r\nhello\r\n",
@@ -320,16 +320,16 @@ def test_many_small_chunks_in_one_read_are_one_piece_h1() -> None:
         b"5 \r\nhello\r\n",
     ],
 )
-def test_chunk_lines_are_bounded_h1(octets: bytes) -> None:
-    """Extensions beyond 1,024 octets, sizes beyond 16 digits, octets that have no place there."""
+def test_chunk_lines_are_bounded_h1(data: bytes) -> None:
+    """Extensions beyond 1,024 bytes, sizes beyond 16 digits, bytes that have no place there."""
     conn = h1()
     conn.receive_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1.0)
-    result = attack(conn, iter([octets[at : at + 1_000] for at in range(0, len(octets), 1_000)]))
+    result = attack(conn, iter([data[at : at + 1_000] for at in range(0, len(data), 1_000)]))
     assert result.closed and result.units <= 3 and result.faults
 
 
 def test_extensions_without_end_h1() -> None:
-    """Each short, and all of them together beyond 65,536 octets."""
+    """Each short, and all of them together beyond 65,536 bytes."""
     conn = h1()
     conn.receive_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1.0)
     result = attack(conn, (b"1;" + b"a" * 1_000 + b"\r\nx\r\n" for _ in range(1_000)))

@@ -159,7 +159,7 @@ def test_no_stream_is_ever_allowed(run: Run) -> None:
 
 @pytest.mark.parametrize("drips", [False, True])
 def test_windows_that_do_not_open(run: Run, drips: bool) -> None:
-    """An upload into a window of 0, or one that opens by an octet at a time: the write timeout holds, as drips do not
+    """An upload into a window of 0, or one that opens by a byte at a time: the write timeout holds, as drips do not
     make a piece accepted."""
 
     def behave(link: Link) -> None:
@@ -278,8 +278,8 @@ def test_drips_that_bring_nothing_extend_nothing(run: Run, what: str) -> None:
 
 
 @pytest.mark.parametrize("http1", [False, True], ids=["HTTP/2", "HTTP/1.1"])
-def test_content_by_the_octet_is_ended_by_the_total_timeout(run: Run, http1: bool) -> None:
-    """Each octet is progress to the read timeout, and none to the total one."""
+def test_content_by_the_byte_is_ended_by_the_total_timeout(run: Run, http1: bool) -> None:
+    """Each byte is progress to the read timeout, and none to the total one."""
     behave = dripping(OK + b"content-length: 1000\r\n\r\n", b"x") if http1 else dripping(BEGUN, wire.data(1, b"x"))
     it = run(attacked(behave, http1=http1, holds=True, timeout=Timeouts(read=0.4, total=1.0)))
     it.ended_in(er.TotalTimeout)

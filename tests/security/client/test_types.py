@@ -212,7 +212,7 @@ def made_bomb(codings: str) -> bytes:
 @pytest.mark.parametrize("codings", BOMBS)
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 def test_a_bomb_ends_in_an_error_with_memory_flat(run: Run, codings: str, is_stream: bool) -> None:
-    """96 MiB out of a tenth of one, or of a few octets: what has been made by then is a fraction."""
+    """96 MiB out of a tenth of one, or of a few bytes: what has been made by then is a fraction."""
     bomb = made_bomb(codings)
     answer = Answer(
         200, [("content-encoding", codings)], [bomb[at : at + 65_536] for at in range(0, len(bomb), 65_536)]
@@ -299,7 +299,7 @@ def test_an_event_that_never_ends_is_an_error_and_not_memory() -> None:
         feed(b"x" * 1000 for _ in range(2_000))
 
 
-# -- injection: whatever is put in, no octet of it becomes another field, another request or another host
+# -- injection: whatever is put in, no byte of it becomes another field, another request or another host
 
 EVIL = ["a\r\nx-evil: 1", "a\nb", "a\rb", "a\0b", "\r\n\r\nGET /evil HTTP/1.1\r\n"]
 
@@ -349,8 +349,8 @@ def test_line_breaks_where_they_can_be_encoded_are(run: Run, evil: str) -> None:
             await client.get("https://a.example/", auth=("u", evil))
             await client.post("https://a.example/", files={evil: (evil, b"octets")})
         for sent in transport.sent:
-            assert not any(octet in sent.target for octet in "\r\n\0 ")
-            assert not any(octet in value for _, value in sent.headers for octet in b"\r\n\0")
+            assert not any(byte in sent.target for byte in "\r\n\0 ")
+            assert not any(byte in value for _, value in sent.headers for byte in b"\r\n\0")
         assert b"\nx-evil: 1" not in transport.sent[3].content
 
     run(main())

@@ -20,8 +20,8 @@ from headrace.client import Client
 from headrace.client.calls.websocket import WebSocketRefused
 from headrace.websocket.tunnel import WebSocketClosed
 
-from tests.engine.ws.octets import BINARY, CONT, PING, TEXT
-from tests.engine.ws.octets import frame as masked_frame
+from tests.engine.ws.raw_frames import BINARY, CONT, PING, TEXT
+from tests.engine.ws.raw_frames import frame as masked_frame
 from tests.security.support.client_attack import MB, Attack, attacked
 from tests.security.support.hostile import Link
 from tests.support.serving import Run
@@ -94,7 +94,7 @@ def fragments(payload: bytes) -> Iterator[bytes]:
 
 FLOODS: dict[str, tuple[Callable[[], Iterable[bytes]], int]] = {
     "empty fragments": (lambda: fragments(b""), 1009),
-    "fragments of an octet": (lambda: fragments(b"x"), 1009),
+    "fragments of a byte": (lambda: fragments(b"x"), 1009),
     "one message without end": (lambda: fragments(b"x" * 60_000), 1009),
     "a length of 2^63 - 1": (lambda: [b"\x82\x7f\x7f" + b"\xff" * 7], 1009),
     "a length of 2^63": (lambda: [b"\x82\x7f\x80" + bytes(7)], 1002),
@@ -122,7 +122,7 @@ def test_messages_that_nobody_takes(run: Run) -> None:
     def behave(link: Link) -> None:
         held_up.append(link)
         accept(link)
-        link.sock.settimeout(0.5)  # so long without taking an octet, and it is held up
+        link.sock.settimeout(0.5)  # so long without taking a byte, and it is held up
         link.flood(itertools.repeat(frame(BINARY, b"x" * 50_000)))
 
     async def dawdle(websocket: Any) -> None:

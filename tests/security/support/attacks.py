@@ -1,4 +1,4 @@
-"""Attacks on resources and on HPACK as octets: what an attacker writes, batch by batch.
+"""Attacks on resources and on HPACK as bytes: what an attacker writes, batch by batch.
 
 They run against the engine in memory (test_exhaustion.py, test_hpack.py) and against a live server (test_live.py).
 Stream ids begin at 1: an attack wants a connection of its own, after the preface and the ACK.
@@ -34,7 +34,7 @@ def open_streams(count: int, *, end_stream: bool = True) -> bytes:
 
 
 def data_dribble(updates: int = 60_000) -> Iterator[bytes]:
-    """100 large answers, the windows opened octet by octet."""
+    """100 large answers, the windows opened byte by byte."""
     yield wire.settings({wire.INITIAL_WINDOW_SIZE: 0})
     yield open_streams(100)
     yield from batched(wire.window_update(1 + 2 * (n % 100), 1) for n in range(updates))
@@ -138,8 +138,8 @@ def on_a_reset_stream(frame: bytes, count: int = 60_000) -> Iterator[bytes]:
     yield from batched(frame for n in range(count))
 
 
-def one_octet_data(count: int = 60_000) -> Iterator[bytes]:
-    """DATA of one octet on a stream that nobody reads."""
+def one_byte_data(count: int = 60_000) -> Iterator[bytes]:
+    """DATA of one byte on a stream that nobody reads."""
     yield wire.headers(1, POST)
     yield from batched(wire.data(1, b"x") for n in range(count))
 

@@ -1,6 +1,6 @@
 """A hostile server for a client: it waits for a request, and then does whatever a test says, for as long as it can.
 
-It runs in threads, so that it goes on while the client's event loop is busy with it, and writes the same octets again
+It runs in threads, so that it goes on while the client's event loop is busy with it, and writes the same bytes again
 and again, so that what grows is the client.
 """
 
@@ -24,14 +24,14 @@ class Gone(Exception):
 
 
 class Link:
-    """One connection. `sent` is in octets."""
+    """One connection. `sent` is in bytes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.sent = 0
         self.stream_id = 0
         self.head = b""
-        """The head of the last request: its octets over HTTP/1.1."""
+        """The head of the last request: its bytes over HTTP/1.1."""
         self.fields: dict[bytes, bytes] = {}
         """Those of the last request over HTTP/2."""
         self.is_ended_by_client = False
@@ -42,26 +42,26 @@ class Link:
         self._requests: list[tuple[int, dict[bytes, bytes]]] = []
         self._frames = wire.FrameReader(expect_preface=True)
 
-    def send(self, octets: bytes) -> None:
+    def send(self, data: bytes) -> None:
         try:
-            self.sock.sendall(octets)
+            self.sock.sendall(data)
         except TimeoutError:
             self.is_held_up = True
             raise Gone("the client reads nothing any more") from None
         except OSError:
             self.is_ended_by_client = True
             raise Gone from None
-        self.sent += len(octets)
+        self.sent += len(data)
 
     def receive(self) -> bytes:
         try:
-            octets = self.sock.recv(BATCH)
+            data = self.sock.recv(BATCH)
         except OSError:
-            octets = b""
-        if not octets:
+            data = b""
+        if not data:
             self.is_ended_by_client = True
             raise Gone
-        return octets
+        return data
 
     def request(self) -> None:
         """Wait for the head of a request over HTTP/1.1; content is left alone."""

@@ -46,7 +46,7 @@ def only_off(**names: float) -> Limits:
 
 
 class Outcome:
-    """The end of an attack. Sizes in octets; `peak` is the growth of Python's memory over the attack."""
+    """The end of an attack. Sizes in bytes; `peak` is the growth of Python's memory over the attack."""
 
     def __init__(self) -> None:
         self.goaway: int | None = None
@@ -54,8 +54,8 @@ class Outcome:
         self.closed = False
         self.paused = False
         self.batches = 0
-        self.octets_in = 0
-        self.octets_out = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
         self.peak = 0
         self.left = 0
         self.requests = 0
@@ -71,7 +71,7 @@ def attack(
 ) -> Outcome:  # fmt: skip
     """Run an attack until the engine ends it, stops reading, or it is over.
 
-    `app` is what handlers do: "sleep" for ever, "answer" at once with `body` octets, "read" what is uploaded. `read`
+    `app` is what handlers do: "sleep" for ever, "answer" at once with `body` bytes, "read" what is uploaded. `read`
     false: the peer never reads what we write. `tick` is the time between batches on the hand-turned clock.
     """
     result = Outcome()
@@ -85,7 +85,7 @@ def attack(
         before = tracemalloc.get_traced_memory()[0]
     for batch in batches:
         result.batches += 1
-        result.octets_in += len(batch)
+        result.bytes_in += len(batch)
         rig.now += tick
         for event in rig.feed(batch):
             result.events += 1
@@ -134,7 +134,7 @@ def _drain(rig: ServerRig, result: Outcome) -> None:
     for frame in rig.take():
         result.frames[frame.type] = result.frames.get(frame.type, 0) + 1
         result.frames_out += 1
-        result.octets_out += 9 + len(frame.payload)
+        result.bytes_out += 9 + len(frame.payload)
         if frame.type == wire.GOAWAY:
             result.goaway = frame.code
             result.debug = frame.payload[8:]

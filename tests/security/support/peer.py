@@ -1,6 +1,6 @@
 """Connections that attack: any number at once, over TCP or TLS, all driven by one loop of one thread.
 
-An `Attacker` writes batches of octets until the server says GOAWAY, a bound is reached or there are none left, and
+An `Attacker` writes batches of bytes until the server says GOAWAY, a bound is reached or there are none left, and
 then waits for the server to close. Its `Report` says how that went. TLS is done on MemoryBIOs, since one thread has to
 read and write the same session.
 """
@@ -19,12 +19,12 @@ from collections.abc import Iterable, Sequence
 from tests.support import wire
 
 LONGEST_S = 3.0
-MOST_OCTETS = 8_000_000
-UNTAKEN_S = 0.5  # without one octet taken: the server has stopped reading
+MOST_BYTES = 8_000_000
+UNTAKEN_S = 0.5  # without one byte taken: the server has stopped reading
 
 
 class Report:
-    """How one attack ended. Times in seconds from its first octet; None: it did not happen."""
+    """How one attack ended. Times in seconds from its first byte; None: it did not happen."""
 
     def __init__(self) -> None:
         self.goaway: int | None = None
@@ -33,8 +33,8 @@ class Report:
         self.closed_at: float | None = None
         self.frames: Counter[str] = Counter()
         self.resets: Counter[int] = Counter()
-        self.octets_out = 0
-        self.octets_in = 0
+        self.bytes_out = 0
+        self.bytes_in = 0
         self.finished = False
 
     def __repr__(self) -> str:
@@ -140,21 +140,21 @@ class Attacker:
     def on_readable(self) -> None:
         """Read what there is."""
         try:
-            octets = self._sock.recv(262_144)
+            data = self._sock.recv(262_144)
         except BlockingIOError:
             return
         except OSError:
-            octets = b""
-        if not octets:
+            data = b""
+        if not data:
             self.report.closed_at = time.monotonic() - self._start
             self.is_over = True
             return
         if self.tls is not None:
-            self._incoming.write(octets)
+            self._incoming.write(data)
             if self._is_shaking and not self._shake_hands():
                 return
-            octets = self._decrypt(self.tls)
-        self._take(octets)
+            data = self._decrypt(self.tls)
+        self._take(data)
 
     # -- the parts
 
@@ -172,11 +172,11 @@ class Attacker:
         return True
 
     def _decrypt(self, tls: ssl.SSLObject) -> bytes:
-        octets = []
+        data = []
         with contextlib.suppress(ssl.SSLError):
             while piece := tls.read(65_536):
-                octets.append(piece)
-        return b"".join(octets)
+                data.append(piece)
+        return b"".join(data)
 
     def _take_batch(self) -> None:
         batch = next(self.batches, None)
@@ -184,20 +184,20 @@ class Attacker:
             self.report.finished = True
             self._stop(time.monotonic())
             return
-        self.report.octets_out += len(batch)
+        self.report.bytes_out += len(batch)
         if self.tls is None:
             self._pending = batch
         else:
             if batch:
                 self.tls.write(batch)
             self._pending = self._outgoing.read()
-        if self.report.octets_out > MOST_OCTETS:
+        if self.report.bytes_out > MOST_BYTES:
             self._stop(time.monotonic())
 
-    def _take(self, octets: bytes) -> None:
+    def _take(self, data: bytes) -> None:
         report = self.report
-        report.octets_in += len(octets)
-        for frame in self._frames.feed(octets):
+        report.bytes_in += len(data)
+        for frame in self._frames.feed(data):
             report.frames[frame.name] += 1
             if frame.type == wire.RST_STREAM:
                 report.resets[frame.code] += 1

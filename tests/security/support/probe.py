@@ -31,10 +31,10 @@ def ask(port: int, path: bytes = b"/probe", timeout_s: float = 10.0) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as sock:
         sock.sendall(wire.client_preface() + wire.request(1, path))
         while True:
-            octets = sock.recv(65_536)
-            if not octets:
+            data = sock.recv(65_536)
+            if not data:
                 raise ConnectionError("the server closed the connection")
-            for frame in reader.feed(octets):
+            for frame in reader.feed(data):
                 if frame.type == wire.DATA:
                     body += frame.content
                 if frame.type in (wire.RST_STREAM, wire.GOAWAY):

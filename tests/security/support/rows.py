@@ -44,7 +44,7 @@ ROWS: dict[str, Row] = {
     "CVE-2019-9518 empty CONTINUATION": (lambda: attacks.empty_continuation(60_000), {CALM}),
     "CVE-2019-9518 empty HEADERS": (lambda: attacks.empty_headers(60_000), {CALM}),
     "CVE-2019-9518 PUSH_PROMISE": (lambda: attacks.empty_push_promise(60_000), {wire.PROTOCOL_ERROR}),
-    "RUSTSEC-2026-0258 one-octet DATA": (lambda: attacks.one_octet_data(60_000), {CALM}),
+    "RUSTSEC-2026-0258 one-byte DATA": (lambda: attacks.one_byte_data(60_000), {CALM}),
     "WINDOW_UPDATE of 1": (lambda: attacks.window_update_crumbs(60_000), {CALM}),
     "unknown frames": (lambda: attacks.unknown_frames(60_000), {CALM}),
     "SETTINGS ACK flood": (lambda: attacks.settings_acks(60_000), {CALM}),

@@ -59,13 +59,13 @@ class Soak:
     def tls(self) -> bool:
         return self.rnd.random() < 0.4
 
-    def _answers(self, octets: bytes, wanted: set[int], tls: bool) -> None:
-        """Send octets on a connection and count which of the wanted answers do not come."""
+    def _answers(self, data: bytes, wanted: set[int], tls: bool) -> None:
+        """Send bytes on a connection and count which of the wanted answers do not come."""
         reader = wire.FrameReader()
         left = set(wanted)
         try:
             with self.server.connect(tls=tls) as sock:
-                sock.sendall(octets)
+                sock.sendall(data)
                 while left and (got := sock.recv(65_536)):
                     left -= {frame.stream_id for frame in reader.feed(got) if frame.end_stream}
         except OSError:
@@ -82,14 +82,14 @@ class Soak:
         """Half of a page is cancelled, the rest answered."""
         ids = range(1, 1 + 2 * self.rnd.randrange(2, 60), 2)
         kept, dropped = set(ids[::2]), set(ids[1::2])
-        octets = b"".join(wire.request(n, b"/probe" if n in kept else b"/") for n in ids)
-        self._answers(octets + b"".join(wire.rst_stream(n, wire.CANCEL) for n in dropped), kept, self.tls)
+        data = b"".join(wire.request(n, b"/probe" if n in kept else b"/") for n in ids)
+        self._answers(data + b"".join(wire.rst_stream(n, wire.CANCEL) for n in dropped), kept, self.tls)
 
     def upload(self) -> None:
         """Content that nobody reads, cancelled by the client; then a request that is answered."""
         parts = b"".join(wire.data(1, b"x" * self.rnd.randrange(300, 16_384)) for _ in range(10))
-        octets = wire.request(1, method=b"POST", end_stream=False) + parts + wire.rst_stream(1, wire.CANCEL)
-        self._answers(octets + wire.request(3, b"/probe"), {3}, self.tls)
+        raw = wire.request(1, method=b"POST", end_stream=False) + parts + wire.rst_stream(1, wire.CANCEL)
+        self._answers(raw + wire.request(3, b"/probe"), {3}, self.tls)
 
     def download_given_up(self) -> None:
         """A large answer, of which a part is read."""
@@ -99,9 +99,9 @@ class Soak:
 
     def vanished(self) -> None:
         """A client that goes away in the middle of something."""
-        octets = wire.request(1) + wire.request(3, method=b"POST", end_stream=False) + wire.data(3, b"x" * 5_000)
+        raw = wire.request(1) + wire.request(3, method=b"POST", end_stream=False) + wire.data(3, b"x" * 5_000)
         with self.server.connect(tls=self.tls) as sock:
-            sock.sendall(octets[: self.rnd.randrange(len(octets))])
+            sock.sendall(raw[: self.rnd.randrange(len(raw))])
 
     def attack(self) -> None:
         """One of the rows."""

@@ -93,7 +93,7 @@ def ended_connections_are_kept(patch: pytest.MonkeyPatch) -> None:
 
 def integers_never_end(patch: pytest.MonkeyPatch) -> None:
     """An HPACK integer may be as long as its block."""
-    patch.setattr(integer, "MAX_CONTINUATION_OCTETS", 1 << 40)
+    patch.setattr(integer, "MAX_CONTINUATION_BYTES", 1 << 40)
     patch.setattr(integer, "MAX_INTEGER", 1 << 80)
 
 
@@ -161,7 +161,7 @@ def secrets_are_indexed(patch: pytest.MonkeyPatch) -> None:
 
 
 def fields_are_believed(patch: pytest.MonkeyPatch) -> None:
-    """A request's fields are taken as they come: no table of octets, no order, no duplicates, no forbidden ones."""
+    """A request's fields are taken as they come: no table of bytes, no order, no duplicates, no forbidden ones."""
 
     def parse_request(stream_id: int, section: Any, *_: Any) -> Any:
         headers: list[Any] = []
@@ -184,7 +184,7 @@ def lengths_are_not_compared(patch: pytest.MonkeyPatch) -> None:
 
 
 def lengths_are_reserved(patch: pytest.MonkeyPatch) -> None:
-    """The declared length is reserved before an octet of it has come (but for what would not fit here at all)."""
+    """The declared length is reserved before a byte of it has come (but for what would not fit here at all)."""
     open_stream = ServerConnection._open
 
     def reserve(self: Any, stream_id: int, head: Any, *rest: Any) -> None:

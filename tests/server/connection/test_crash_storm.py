@@ -1,7 +1,7 @@
 """A storm of 2,000 requests: a third crash, a third are reset by their clients, a third succeed. Nothing is left of it.
 
 Every success is whole, the others end as they must, and afterwards there is no task, exchange, stream or file more than
-before; every octet of window is back.
+before; every byte of window is back.
 """
 
 from __future__ import annotations

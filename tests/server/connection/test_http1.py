@@ -12,12 +12,12 @@ from headrace.server.handlers.response import Response, Send, StreamResponse
 from tests.support.serving import Run, port, serving
 
 
-async def exchange(number: int, octets: bytes, *, one_by_one: bool = False) -> bytes:
+async def exchange(number: int, data: bytes, *, one_by_one: bool = False) -> bytes:
     """Everything that comes back until the server closes; a reset is seen as such."""
     reader, writer = await asyncio.open_connection("127.0.0.1", number)
     try:
-        for start in range(0, len(octets), 1 if one_by_one else len(octets)):
-            writer.write(octets[start : start + 1] if one_by_one else octets)
+        for start in range(0, len(data), 1 if one_by_one else len(data)):
+            writer.write(data[start : start + 1] if one_by_one else data)
             await writer.drain()
         return await asyncio.wait_for(reader.read(), 10.0)
     finally:
@@ -37,7 +37,7 @@ async def app(request: Request) -> Response | StreamResponse:
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])
-def test_a_short_request_in_single_octets_is_answered(run: Run, one_by_one: bool) -> None:
+def test_a_short_request_in_single_bytes_is_answered(run: Run, one_by_one: bool) -> None:
     async def main() -> None:
         async with serving(app) as server:
             answer = await exchange(port(server), b"GET / HTTP/1.0\r\n\r\n", one_by_one=one_by_one)

@@ -142,7 +142,7 @@ def test_at_window_0_a_handler_blocks_within_64_kib(run: Run) -> None:
 
 
 def test_a_buffered_response_waits_for_the_window_too(run: Run) -> None:
-    """The window opens octet by octet: what comes is in order and whole, and siblings go on meanwhile."""
+    """The window opens byte by byte: what comes is in order and whole, and siblings go on meanwhile."""
 
     async def app(request: Request) -> Response:
         return Response(200, (), bytes(range(100)) if request.path == "/" else b"")

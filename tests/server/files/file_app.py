@@ -8,7 +8,7 @@ from headrace.server.handlers.response import Response
 
 
 def handler(request: Request) -> Response | FileResponse:
-    """Answers `/?PATH` with the file at PATH, and `/peak` with the most memory that the process ever had, in octets."""
+    """Answers `/?PATH` with the file at PATH, and `/peak` with the most memory that the process ever had, in bytes."""
     if request.path == "/peak":
         with open("/proc/self/status", encoding="ascii") as status:
             peak = next(line for line in status if line.startswith("VmHWM:"))

@@ -13,7 +13,7 @@ from headrace.server.files.ranges import MAX_RANGES, NEAR, content_range, parse_
 @pytest.mark.parametrize(
     ("value", "size", "ranges"),
     [
-        # RFC 9110 §14.1.2's own examples, of 10,000 octets.
+        # RFC 9110 §14.1.2's own examples, of 10,000 bytes.
         ("bytes=0-499", 10_000, [(0, 500)]),
         ("bytes=500-999", 10_000, [(500, 500)]),
         ("bytes=-500", 10_000, [(9500, 500)]),
@@ -77,7 +77,7 @@ def test_ranges_stay_in_the_order_asked_for_unless_they_are_joined() -> None:
 
 
 def test_a_flood_of_ranges_is_refused() -> None:
-    """Apache's CVE-2011-3192 and its children: what costs the client an octet must not cost us a part."""
+    """Apache's CVE-2011-3192 and its children: what costs the client a byte must not cost us a part."""
     most = ",".join(f"{1000 * each}-{1000 * each}" for each in range(MAX_RANGES))
     assert len(parse_ranges(f"bytes={most}", 100_000) or ()) == MAX_RANGES == 16
     assert parse_ranges(f"bytes={most},90000-", 100_000) == []

@@ -21,7 +21,7 @@ from tests.support.process import Served
 from tests.support.process import serving as process_serving
 from tests.support.serving import Run, live_handlers, port, serving, settled
 
-CONTENT = bytes(range(256)) * 4_000  # 1,024,000 octets
+CONTENT = bytes(range(256)) * 4_000  # 1,024,000 bytes
 LIMIT_S = 10.0
 
 
@@ -237,8 +237,8 @@ def test_a_file_that_changes_while_it_is_sent(
             before = open_descriptors()
             os.truncate(path, 1024 * 1024 if change == "cut" else size + 1000)
             got = 0
-            while octets := await asyncio.wait_for(visitor.reader.read(1_000_000), LIMIT_S):
-                got += len(octets)
+            while data := await asyncio.wait_for(visitor.reader.read(1_000_000), LIMIT_S):
+                got += len(data)
                 if got == size:
                     break
             if change == "cut":

@@ -345,12 +345,12 @@ def test_several_ranges(run: Run, root: Path, name: str) -> None:
     assert (first, last) == (b"", b"--\r\n")
     assert len(parts) == 3
     for part, (start, length) in zip(parts, ranges, strict=True):
-        head, _, octets = part.partition(b"\r\n\r\n")
+        head, _, data = part.partition(b"\r\n\r\n")
         assert head == (
             b"\r\ncontent-type: application/octet-stream\r\ncontent-range: bytes %d-%d/%d"
             % (start, start + length - 1, len(content))
         )
-        assert octets == content[start : start + length] + b"\r\n"
+        assert data == content[start : start + length] + b"\r\n"
 
 
 def test_over_the_wire(run: Run, root: Path) -> None:
@@ -607,7 +607,7 @@ def with_traps(root: Path) -> None:
     os.mkfifo(root / "pipe")
     listener = socket.socket(socket.AF_UNIX)
     here = os.getcwd()
-    os.chdir(root)  # a socket's name has 108 octets
+    os.chdir(root)  # a socket's name has 108 bytes
     listener.bind("socket")
     os.chdir(here)
     listener.close()

@@ -25,13 +25,13 @@ INTERNAL_ERROR = 2
 class Reader:
     """What a browser makes of a stream (§9.2.6, "interpreting an event stream")."""
 
-    def __init__(self, octets: bytes) -> None:
+    def __init__(self, raw: bytes) -> None:
         self.events: list[tuple[str, str, str]] = []
         self.retry: int | None = None
         self.comments: list[str] = []
         self.last_id = ""
         data, kind, last_id = "", "", ""
-        text = octets.decode().removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+        text = raw.decode().removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
         for line in text.split("\n")[:-1]:
             if not line:
                 self.last_id = last_id
@@ -55,7 +55,7 @@ class Reader:
 
 
 @pytest.mark.parametrize(
-    ("event", "octets"),
+    ("event", "data"),
     [
         (Event("x"), b"data: x\n\n"),
         (Event(""), b"data: \n\n"),
@@ -67,8 +67,8 @@ class Reader:
         (Event.json({"a": [1, "é"]}, "j", "1"), 'event: j\nid: 1\ndata: {"a":[1,"é"]}\n\n'.encode()),
     ],
 )
-def test_how_an_event_is_written(event: Event, octets: bytes) -> None:
-    assert event.encode() == octets
+def test_how_an_event_is_written(event: Event, data: bytes) -> None:
+    assert event.encode() == data
 
 
 WORD = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), min_size=1)

@@ -22,7 +22,7 @@ from tests.support.h2_peer import H2Peer
 from tests.support.serving import Run, live_handlers, port, serving, settled
 
 INTERNAL_ERROR = 2
-CONTENT = bytes(range(256)) * 2_000  # 512,000 octets: several chunks, the last one not full
+CONTENT = bytes(range(256)) * 2_000  # 512,000 bytes: several chunks, the last one not full
 
 
 @pytest.fixture

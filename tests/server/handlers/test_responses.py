@@ -46,7 +46,7 @@ def test_a_plain_function_serves_too(run: Run) -> None:
     run(main())
 
 
-def test_headers_may_be_text_octets_or_a_mapping(run: Run) -> None:
+def test_headers_may_be_text_bytes_or_a_mapping(run: Run) -> None:
     async def app(request: Request) -> Response:
         match request.path:
             case "/text":
@@ -60,11 +60,11 @@ def test_headers_may_be_text_octets_or_a_mapping(run: Run) -> None:
 
     async def main() -> None:
         async with serving(app) as server, H2Peer.connected(port(server)) as peer:
-            text, mapping, octets = await asyncio.gather(peer.get("/text"), peer.get("/map"), peer.get("/octets"))
+            text, mapping, data = await asyncio.gather(peer.get("/text"), peer.get("/map"), peer.get("/bytes"))
             assert text.header(b"x-kind") == b"text"
             assert (await peer.get("/once")).header(b"x-kind") == b"once"
             assert (mapping.header(b"content-type"), bytes(mapping.body)) == (b"application/json", b'{"a":[1]}')
-            assert (octets.status, octets.body.decode(), octets.header(b"x-kind")) == (201, "<p>é", b"octets")
+            assert (data.status, data.body.decode(), data.header(b"x-kind")) == (201, "<p>é", b"octets")
 
     run(main())
 

@@ -16,7 +16,7 @@ from headrace.server.handlers.websocket import TunnelInbox, WebSocketResponse
 from headrace.websocket.connection import WebSocket
 from headrace.websocket.tunnel import WebSocketClosed
 
-from tests.engine.ws.octets import PING, TEXT, close, frame
+from tests.engine.ws.raw_frames import PING, TEXT, close, frame
 from tests.support.h2_peer import H2Peer
 from tests.support.serving import Run, live_handlers, port, serving, settled
 from tests.support.ws_peer import Refused, open_websocket
@@ -46,7 +46,7 @@ async def echo(ws: WebSocket) -> None:
 
 @BOTH
 @pytest.mark.parametrize("compression", [False, True])
-def test_text_and_octets_of_every_size_come_back(run: Run, over: str, compression: bool) -> None:
+def test_text_and_bytes_of_every_size_come_back(run: Run, over: str, compression: bool) -> None:
     async def main() -> None:
         async with serving(app(echo)) as server, open_websocket(over, port(server), compression=compression) as ws:
             assert (b"sec-websocket-extensions" in ws.headers) is compression
@@ -239,7 +239,7 @@ def test_a_send_waits_for_a_client_that_does_not_read(run: Run, over: str) -> No
 
 
 def test_a_peer_that_gives_small_credit_for_small_messages_is_no_attacker(run: Run) -> None:
-    # HAProxy does so: a WINDOW_UPDATE below 256 octets for each message. Autobahn 9.7 failed over it.
+    # HAProxy does so: a WINDOW_UPDATE below 256 bytes for each message. Autobahn 9.7 failed over it.
     async def main() -> None:
         async with (
             serving(app(echo)) as server,
@@ -323,14 +323,14 @@ def test_the_clients_close_ends_the_iteration_and_receive_raises(run: Run, over:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("octets", "code"),
+    ("data", "code"),
     [
         (frame(TEXT, b"\xff"), 1007),
         (frame(TEXT, b"x", mask=None), 1002),
         (b"\x82\xff" + (2**40).to_bytes(8, "big"), 1009),
     ],
 )
-def test_a_violation_gets_its_close_code(run: Run, over: str, octets: bytes, code: int) -> None:
+def test_a_violation_gets_its_close_code(run: Run, over: str, data: bytes, code: int) -> None:
     seen: list[Any] = []
 
     async def handler(ws: WebSocket) -> None:
@@ -340,7 +340,7 @@ def test_a_violation_gets_its_close_code(run: Run, over: str, octets: bytes, cod
 
     async def main() -> None:
         async with serving(app(handler)) as server, open_websocket(over, port(server)) as ws:
-            ws.raw(octets)
+            ws.raw(data)
             assert (await ws.close_frame())[0] == code
             await ws.until_ended()
             await settled(lambda: seen == [code])
@@ -600,7 +600,7 @@ def test_other_origins_may_where_the_application_says_so(run: Run, over: str) ->
 
 
 @BOTH
-def test_fields_of_the_handshake_may_hold_any_octets(run: Run, over: str) -> None:
+def test_fields_of_the_handshake_may_hold_any_bytes(run: Run, over: str) -> None:
     async def main() -> None:
         fields = [("sec-websocket-protocol", "\xe9t\xe9, chat"), ("sec-websocket-extensions", "\xff;;\xfe")]
         async with (

@@ -27,10 +27,10 @@ TEXT = b"all work and no play makes a server a dull server. " * 100
 HTML = [("content-type", "text/html; charset=utf-8")]
 
 DECODE: dict[str | None, Callable[[bytes], bytes]] = {
-    "gzip": lambda octets: zlib.decompress(octets, 31),
+    "gzip": lambda data: zlib.decompress(data, 31),
     "br": brotli.decompress,
     "zstd": zstd.decompress,
-    None: lambda octets: octets,
+    None: lambda data: data,
 }
 
 
@@ -116,7 +116,7 @@ def test_a_response_is_coded(coding: str, size: int) -> None:
         assert len(coded.body) < len(text)
         assert fields(coded) == {
             "content-type": "text/html; charset=utf-8",
-            "etag": 'W/"v1"',  # not the octets that the tag names (RFC 9110 §8.8.1)
+            "etag": 'W/"v1"',  # not the bytes that the tag names (RFC 9110 §8.8.1)
             "vary": "cookie, accept-encoding",
             "content-encoding": coding,
         }

@@ -683,8 +683,8 @@ def test_websockets_are_served_through_middleware(run: Run, over: str) -> None:
     async def main() -> None:
         async with serving(router) as server:
             async with open_websocket(over, port(server), "/chat/a") as ws:
-                ws.send("a message of more than ten octets")
-                assert await ws.message() == "a message of more than ten octets"
+                ws.send("a message of more than ten bytes")
+                assert await ws.message() == "a message of more than ten bytes"
                 ws.say_close(1000, "")
                 await ws.until_ended()
             for path, status in (("/chat/closed", 403), ("/page", 404), ("/none", 404)):

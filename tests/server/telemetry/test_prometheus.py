@@ -54,7 +54,7 @@ def test_requests_are_counted_by_route_and_status(run: Run) -> None:
     assert sample(sink.registry, count, route="", status="404") == 1
     assert sample(sink.registry, "request_duration_seconds_bucket", route="", status="404", le="+Inf") == 1
     assert sample(sink.registry, "requests_failed_total") == 1
-    assert sample(sink.registry, "received_octets_total") == 1000
+    assert sample(sink.registry, "received_bytes_total") == 1000
     assert sample(sink.registry, "connections_total") == 1
 
 

@@ -11,7 +11,7 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-from tests.engine.ws.octets import BINARY, CONT, PING, TEXT, frame
+from tests.engine.ws.raw_frames import BINARY, CONT, PING, TEXT, frame
 from tests.support import wire
 from tests.turns import Flood
 
@@ -26,9 +26,9 @@ _DATA = 16_000
 def packed(data: bytes) -> bytes:
     """One deflated message that refers to none before it."""
     packer = zlib.compressobj(9, wbits=-12)
-    octets = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
-    assert octets.endswith(b"\x00\x00\xff\xff")
-    return octets[:-4]
+    raw = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
+    assert raw.endswith(b"\x00\x00\xff\xff")
+    return raw[:-4]
 
 
 @functools.cache
@@ -87,8 +87,8 @@ def empty_blocks(size: int) -> bytes:
     for zeros in (138, 118):  # the lengths of 0 to 255, none of which is used
         bits += [1, *((zeros - 11) >> place & 1 for place in range(7))]
     bits += [0, 0, 0]  # the lengths of 256 and of the one distance; then 256: the block ends
-    octets = sum(bit << place for place, bit in enumerate(bits * 8)).to_bytes(len(bits), "little")
-    return octets * (size // len(octets))
+    data = sum(bit << place for place, bit in enumerate(bits * 8)).to_bytes(len(bits), "little")
+    return data * (size // len(data))
 
 
 @functools.cache
@@ -129,9 +129,9 @@ def over_h2(make: Callable[[], bytes], path: bytes = b"read", streams: int = 10,
         yield wire.client_preface({4: 1_000_000}) + wire.settings_ack() + wire.window_update(0, 2**30) + opening
         block = make()
         most = min(H2_STREAM, H2_CONNECTION // streams)
-        octets = (block * (most // len(block) + 1))[:most]
+        raw = (block * (most // len(block) + 1))[:most]
         for start in range(0, most, _DATA):
-            piece = octets[start : start + _DATA]
+            piece = raw[start : start + _DATA]
             yield b"".join(wire.data(each, piece) for each in identifiers)
 
     return flood

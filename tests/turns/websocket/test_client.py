@@ -16,7 +16,7 @@ from headrace.client.connect.config import NetworkConfig
 from headrace.websocket import fair_share, intake
 from headrace.websocket.tunnel import WebSocketClosed
 
-from tests.engine.ws.octets import BINARY, CONT, PING, TEXT, frame
+from tests.engine.ws.raw_frames import BINARY, CONT, PING, TEXT, frame
 from tests.security.client.test_websocket_live import accept
 from tests.security.support.hostile import Link, hostile
 from tests.support import wire
@@ -50,8 +50,8 @@ def over_http2(block: bytes, link: Link) -> None:
     stream_id = link.h2_request({8: 1})
     fields = [(b":status", b"200"), (b"sec-websocket-extensions", b"permessage-deflate")]
     link.send(wire.headers(stream_id, fields))
-    octets = block * (1_000_000 // len(block))
-    link.flood(wire.data(stream_id, octets[start : start + 16_000]) for start in range(0, len(octets), 16_000))
+    raw = block * (1_000_000 // len(block))
+    link.flood(wire.data(stream_id, raw[start : start + 16_000]) for start in range(0, len(raw), 16_000))
     link.wait()
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from headrace.cli.bench.chart import text_chart
 from headrace.cli.bench.latency import PERCENTILES, Histogram
 from headrace.cli.bench.result import BenchResult
-from headrace.cli.figures import count, duration, octets, printable
+from headrace.cli.figures import byte_size, count, duration, printable
 from headrace.cli.terminal import Palette
 from headrace.cli.version import engine_is_compiled, version
 
@@ -76,7 +76,7 @@ def text_report(result: BenchResult, palette: Palette, width: int = 80) -> str:
         palette.paint("dim", f"client: {result.loop}, engine {engine}, {result.cpu_share:.0%} of a core"),
         "",
         _row("requests", f"{count(result.answers)} in {duration(result.seconds)}", f"{count(result.requests_per_s)}/s"),
-        _row("content", octets(result.content), f"{octets(result.content_per_s)}/s"),
+        _row("content", byte_size(result.content), f"{byte_size(result.content_per_s)}/s"),
         _row("status", ", ".join(f"{status}: {count(number)}" for status, number in sorted(tally.statuses.items()))),
     ]
     if tally.answers > result.answers:
@@ -155,13 +155,13 @@ def json_report(result: BenchResult) -> dict[str, Any]:
         "connections": plan.connections,
         "streams": plan.streams,
         "warm_up_s": plan.warm_up_s,
-        "content_sent_octets": len(plan.content),
+        "content_sent_bytes": len(plan.content),
         "seconds": result.seconds,
         "requests": result.answers,
         "late": tally.answers - result.answers,
         "requests_per_s": result.requests_per_s,
-        "content_octets": result.content,
-        "content_octets_per_s": result.content_per_s,
+        "content_bytes": result.content,
+        "content_bytes_per_s": result.content_per_s,
         "statuses": {str(status): number for status, number in sorted(tally.statuses.items())},
         "errors": dict(tally.errors),
         "error_examples": tally.examples,

@@ -39,10 +39,10 @@ def read_content(options: dict[str, Any]) -> SentContent:
     if not kinds:
         return SentContent()
     if kinds == ["-d"]:
-        octets = read_data(data)
+        raw = read_data(data)
         if options["as_query"]:
-            return SentContent(query=octets.decode("utf-8", "surrogateescape"))
-        return SentContent("POST", {"content": octets}, [("content-type", FORM)])
+            return SentContent(query=raw.decode("utf-8", "surrogateescape"))
+        return SentContent("POST", {"content": raw}, [("content-type", FORM)])
     if kinds == ["--json"]:
         pieces = [read_file(text[1:]) if text.startswith("@") else text.encode() for text in options["json_data"]]
         media_type = "application/json"

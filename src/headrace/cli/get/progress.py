@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO, Final
 
-from headrace.cli.figures import duration, octets
+from headrace.cli.figures import byte_size, duration
 from headrace.cli.terminal import CLEAR_LINE
 
 _EVERY_S: Final = 0.1
@@ -49,7 +49,7 @@ class DownloadProgress:
             elapsed = max(now - self._begin, 1e-6)
             done = sum(self._received.values())
             self._speed = done / elapsed
-            self._draw(f"{self._name()}  {octets(done)} in {duration(elapsed)}  {octets(self._speed)}/s")
+            self._draw(f"{self._name()}  {byte_size(done)} in {duration(elapsed)}  {byte_size(self._speed)}/s")
             self._stream.write("\n")
             self._stream.flush()
 
@@ -66,13 +66,13 @@ class DownloadProgress:
         total = 0
         for each in self._totals.values():
             if each is None:
-                text = f"{self._name()}  {octets(done)}  {octets(self._speed)}/s  {duration(now - self._begin)}"
+                text = f"{self._name()}  {byte_size(done)}  {byte_size(self._speed)}/s  {duration(now - self._begin)}"
                 return text[: self._width - 1]
             total += each
         share = min(1.0, done / total) if total else 1.0
         full = int(share * _BAR)
         bar = "=" * full + " " * (_BAR - full)
-        text = f"[{bar}] {share:4.0%}  {octets(done)} of {octets(total)}  {octets(self._speed)}/s"
+        text = f"[{bar}] {share:4.0%}  {byte_size(done)} of {byte_size(total)}  {byte_size(self._speed)}/s"
         if self._speed > 0 and done < total:
             text += f"  {duration((total - done) / self._speed)} left"
         room = self._width - 1 - len(text) - 2

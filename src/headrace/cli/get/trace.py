@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final
 
-from headrace.cli.figures import duration, octets, printable
+from headrace.cli.figures import byte_size, duration, printable
 from headrace.cli.get.frames import TraceLine
 from headrace.cli.get.tap import SENT, Tap
 from headrace.cli.terminal import Palette
@@ -47,7 +47,7 @@ class Trace:
     def done(self, url: str, status: int, http_version: str, content: int, head_s: float, whole_s: float) -> None:
         """Show the end of a response."""
         self.note(
-            f"{url}: status {status} over HTTP/{http_version}, head after {duration(head_s)}, {octets(content)} of"
+            f"{url}: status {status} over HTTP/{http_version}, head after {duration(head_s)}, {byte_size(content)} of"
             f" content after {duration(whole_s)}"
         )
 

@@ -60,7 +60,7 @@ class BasicAuth(Auth):
     """Name and password in every request, readable for everyone who can read the connection (RFC 7617)."""
 
     def __init__(self, username: str | bytes, password: str | bytes) -> None:
-        name, secret = octets(username), octets(password)
+        name, secret = as_bytes(username), as_bytes(password)
         if b":" in name:
             raise ValueError("the user name of basic authentication must not have a colon (RFC 7617 §2)")
         self._value = "Basic " + b64encode(name + b":" + secret).decode("ascii")
@@ -130,6 +130,6 @@ def auth_of_url(url: URL) -> Auth | None:
     return BasicAuth(url.username, url.password) if url.userinfo else None
 
 
-def octets(value: str | bytes) -> bytes:
+def as_bytes(value: str | bytes) -> bytes:
     """Return credentials as bytes, text as UTF-8."""
     return value if isinstance(value, bytes) else value.encode()

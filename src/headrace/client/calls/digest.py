@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from headrace.client.calls.auth import Auth, octets
+from headrace.client.calls.auth import Auth, as_bytes
 from headrace.client.interface import Origin
 from headrace.client.message.request import ClientRequest
 
@@ -52,8 +52,8 @@ class DigestAuth(Auth):
         *,
         nonce: Callable[[], str] = lambda: os.urandom(16).hex(),
     ) -> None:
-        self._username = octets(username)
-        self._password = octets(password)
+        self._username = as_bytes(username)
+        self._password = as_bytes(password)
         self._make_nonce = nonce
         self._lock = threading.Lock()  # flows of a SyncClient run in threads
         self._known: dict[Origin, Challenge] = {}
@@ -149,10 +149,10 @@ class DigestAuth(Auth):
         return "Digest " + ", ".join(f"{name}={value}" for name, value in fields)
 
 
-def choose(values: Iterable[str], has_octets: bool) -> Challenge | None:
+def choose(values: Iterable[str], has_bytes: bool) -> Challenge | None:
     """Return the best digest challenge of a response's www-authenticate fields, or None when the client can meet none.
 
-    `has_octets` is True when the request's content can be hashed, as qop=auth-int asks.
+    `has_bytes` is True when the request's content can be hashed, as qop=auth-int asks.
     """
     found: list[tuple[int, Challenge]] = []
     for value in values:
@@ -166,7 +166,7 @@ def choose(values: Iterable[str], has_octets: bool) -> Challenge | None:
                 continue
             if "auth" in qops:
                 qop = "auth"
-            elif "auth-int" in qops and has_octets:
+            elif "auth-int" in qops and has_bytes:
                 qop = "auth-int"
             elif qops == [""]:
                 qop = ""

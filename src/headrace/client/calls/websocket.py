@@ -43,7 +43,7 @@ class TunnelIncoming(Incoming, Protocol):
     """The response to a request for a tunnel."""
 
     def tunnel(self, receiver: Any) -> Tunnel:
-        """Return the tunnel. Its bytes go to `receiver`, which has `on_octets`, `on_writable` and `on_lost`, like a
+        """Return the tunnel. Its bytes go to `receiver`, which has `on_bytes`, `on_writable` and `on_lost`, like a
         WebSocket."""
         ...
 
@@ -232,15 +232,15 @@ class _Receiver:
         """Pass the waiting bytes to the WebSocket, which exists now."""
         self._is_open = True
         for each in self._early:
-            self.on_octets(*each)
+            self.on_bytes(*each)
         self._early.clear()
         if self._lost is not None:
             self.on_lost(self._lost)
 
-    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
-        """See `WebSocket.on_octets`."""
+    def on_bytes(self, data: bytes, owed: int, ended: bool) -> None:
+        """See `WebSocket.on_bytes`."""
         if self._is_open and self.socket is not None:
-            self.socket.on_octets(data, owed, ended)
+            self.socket.on_bytes(data, owed, ended)
         else:
             self._early.append((data, owed, ended))
 

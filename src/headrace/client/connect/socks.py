@@ -70,8 +70,8 @@ async def negotiate(sock: socket.socket, proxy: Proxy, host: str, port: int) -> 
 
 async def _authenticate(sock: socket.socket, proxy: Proxy) -> None:
     name, password = proxy.username or b"", proxy.password
-    octets = bytes((1, len(name))) + name + bytes((len(password),)) + password
-    await asyncio.get_running_loop().sock_sendall(sock, octets)
+    data = bytes((1, len(name))) + name + bytes((len(password),)) + password
+    await asyncio.get_running_loop().sock_sendall(sock, data)
     _, status = await _read(sock, proxy, 2)
     if status:
         raise ProxyError(f"the proxy {proxy} does not accept the name and password")
@@ -91,10 +91,10 @@ def _target(host: str, port: int) -> bytes:
 
 async def _read(sock: socket.socket, proxy: Proxy, count: int) -> bytes:
     loop = asyncio.get_running_loop()
-    octets = b""
-    while len(octets) < count:
-        piece = await loop.sock_recv(sock, count - len(octets))
+    data = b""
+    while len(data) < count:
+        piece = await loop.sock_recv(sock, count - len(data))
         if not piece:
             raise ProxyError(f"the proxy {proxy} ended the connection before it had answered")
-        octets += piece
-    return octets
+        data += piece
+    return data

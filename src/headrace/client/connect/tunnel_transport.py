@@ -61,7 +61,7 @@ class TunnelTransport(asyncio.Transport):
 
     # -- callbacks of the tunnel -------------------------------------------------------------------------------
 
-    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+    def on_bytes(self, data: bytes, owed: int, ended: bool) -> None:
         """Take bytes that have arrived."""
         self._owed += owed
         self._peer_ended = self._peer_ended or ended

@@ -324,7 +324,7 @@ class ClientDriver(DriverState):
         if not self.live:
             self.idle_since = now
             if isinstance(self.engine, H1ClientConnection):
-                self.bytes_before_idle = self.engine.octets_in
+                self.bytes_before_idle = self.engine.bytes_in
             if self._is_draining:
                 self.close()
                 return

@@ -184,7 +184,7 @@ class ClientExchange:
             self.received += len(data)
             self.driver.engine.acknowledge_data(self.stream_id, owed)
         elif self.tunnel_writer is not None:
-            self.tunnel_writer.on_octets(data, owed)
+            self.tunnel_writer.on_bytes(data, owed)
         else:
             if data:
                 chunks = self.chunks

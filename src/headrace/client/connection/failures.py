@@ -105,7 +105,7 @@ def connection_lost_error(driver: Fate, exchange: ClientExchange, reason: str) -
     why = _joined(reason, driver.cause, driver.goaway_text)
     error = ConnectionLost(f"the connection ended before the response {when}: {why}")
     engine = driver.engine
-    if isinstance(engine, H1ClientConnection) and driver.completed and engine.octets_in == driver.bytes_before_idle:
+    if isinstance(engine, H1ClientConnection) and driver.completed and engine.bytes_in == driver.bytes_before_idle:
         error.is_stale = True
     return error
 

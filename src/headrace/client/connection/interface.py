@@ -48,7 +48,7 @@ class Link(Protocol):
 class Receiver(Protocol):
     """Receives the bytes of a tunnel. The event loop calls all methods; they must be quick."""
 
-    def on_octets(self, data: bytes, owed: int, ended: bool) -> None:
+    def on_bytes(self, data: bytes, owed: int, ended: bool) -> None:
         """Take bytes. Pass `owed` to `consumed` once they are consumed. `ended` is True when the peer sends no more."""
 
     def on_lost(self, reason: str) -> None:
@@ -61,7 +61,7 @@ class Receiver(Protocol):
 class TunnelWriter(Tunnel, Protocol):
     """The sending side of a tunnel; the exchange notifies it of input: see `headrace.client.connection.tunnel`."""
 
-    def on_octets(self, data: bytes, owed: int) -> None:
+    def on_bytes(self, data: bytes, owed: int) -> None:
         """Take bytes that have arrived."""
 
     def on_peer_ended(self) -> None:

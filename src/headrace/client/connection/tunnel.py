@@ -81,13 +81,13 @@ class ExchangeTunnel:
 
     # -- callbacks of the exchange -----------------------------------------------------------------------------
 
-    def on_octets(self, data: bytes, owed: int) -> None:
+    def on_bytes(self, data: bytes, owed: int) -> None:
         """Pass bytes to the receiver."""
-        self._receiver.on_octets(data, owed, False)
+        self._receiver.on_bytes(data, owed, False)
 
     def on_peer_ended(self) -> None:
         """Tell the receiver that the peer sends no more."""
-        self._receiver.on_octets(b"", 0, True)
+        self._receiver.on_bytes(b"", 0, True)
         self._end_if_both()
 
     def on_accepted(self) -> None:
@@ -139,7 +139,7 @@ def open_tunnel(exchange: Granted, receiver: Receiver) -> ExchangeTunnel:
     data, owed = exchange.take_early()
     exchange.tunnel_writer = tunnel_writer
     if data or owed:
-        receiver.on_octets(data, owed, False)
+        receiver.on_bytes(data, owed, False)
     if exchange.peer_ended:
         tunnel_writer.on_peer_ended()
     return tunnel_writer

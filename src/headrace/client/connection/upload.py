@@ -161,10 +161,10 @@ class ContentUpload(RequestUpload):
                 async for piece in iterator:
                     if exchange.is_over:
                         return
-                    octets = _octets(piece)
-                    sent += len(octets)
-                    for start in range(0, len(octets), PIECE):
-                        part = octets if len(octets) <= PIECE else octets[start : start + PIECE]
+                    data = _bytes(piece)
+                    sent += len(data)
+                    for start in range(0, len(data), PIECE):
+                        part = data if len(data) <= PIECE else data[start : start + PIECE]
                         if not self._send(part, False):
                             await self._accepted()
             finally:
@@ -227,11 +227,11 @@ def begin_upload(exchange: ClientExchange, content: bytes | Content) -> None:
     elif exchange.driver.engine.send_data(exchange.stream_id, content, True):
         exchange.on_sent()
     else:
-        octets = exchange.upload = BytesUpload(exchange, content)
-        octets.wait_for_all()
+        data = exchange.upload = BytesUpload(exchange, content)
+        data.wait_for_all()
 
 
-def _octets(piece: object) -> bytes:
+def _bytes(piece: object) -> bytes:
     if isinstance(piece, bytes):
         return piece
     if isinstance(piece, (bytearray, memoryview)):

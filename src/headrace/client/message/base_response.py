@@ -84,17 +84,17 @@ class BaseResponse:
         """Make a response in memory, for tests of code that takes responses. `content` is bytes or text."""
         if not 100 <= status <= 999:
             raise ValueError(f"{status!r} is not a valid status: a status has three digits (RFC 9110 §15)")
-        octets, media_type = encode_content(content, json=json)
-        if not isinstance(octets, bytes):
+        data, media_type = encode_content(content, json=json)
+        if not isinstance(data, bytes):
             raise TypeError("the content of a response in memory is bytes or text")
         fields = Headers(headers)
         if media_type is not None and "content-type" not in fields:
             fields["content-type"] = media_type
         self.status = status
-        self._incoming = Received(ResponseHead(status, fields.raw, http_version), octets, Headers(trailers).raw)
+        self._incoming = Received(ResponseHead(status, fields.raw, http_version), data, Headers(trailers).raw)
         self._call = None
         self._elapsed_s = 0.0
-        self._content = decode_at_once(fields.raw, octets, MAX_RATIO)
+        self._content = decode_at_once(fields.raw, data, MAX_RATIO)
         if request is not None:
             if not isinstance(request, ClientRequest):
                 raise TypeError(f"a response to the client has a headrace.ClientRequest, not {kind_of(request)}")

@@ -83,7 +83,7 @@ class IteratedContent:
         if isinstance(source, AsyncIterable):
             try:
                 async for piece in source:
-                    yield _octets(piece)
+                    yield _bytes(piece)
             finally:
                 close = getattr(source, "aclose", None)
                 if close is not None:
@@ -93,10 +93,10 @@ class IteratedContent:
         try:
             if self._in_threads:
                 while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                    yield _octets(piece)
+                    yield _bytes(piece)
             else:
                 for piece in pieces:
-                    yield _octets(piece)
+                    yield _bytes(piece)
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
@@ -144,7 +144,7 @@ class FileContent:
 
     async def _to_its_end(self) -> AsyncIterator[bytes]:
         while piece := await asyncio.to_thread(self._file.read, CHUNK):
-            yield _octets(piece)
+            yield _bytes(piece)
 
     async def _pieces(self, start: int) -> AsyncIterator[bytes]:
         assert self.length is not None
@@ -153,7 +153,7 @@ class FileContent:
         at, end = start, start + self.length
         while at < end or not self.length:  # a file of the kernel, as in /proc, has length 0, and content
             size = min(CHUNK, end - at) if self.length else CHUNK
-            piece = _octets(read(size, at) if in_memory else await asyncio.to_thread(read, size, at))
+            piece = _bytes(read(size, at) if in_memory else await asyncio.to_thread(read, size, at))
             if not piece:
                 return
             at += len(piece)
@@ -267,7 +267,7 @@ def _begin(iterator: Any) -> bool:
     return True
 
 
-def _octets(piece: Any) -> bytes:
+def _bytes(piece: Any) -> bytes:
     if isinstance(piece, bytes):
         return piece
     if isinstance(piece, (bytearray, memoryview)):

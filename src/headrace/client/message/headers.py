@@ -48,14 +48,14 @@ class Headers(MutableMapping[str, str]):
 
     def _pair(self, name: Any, value: Any) -> tuple[bytes, bytes]:
         if isinstance(value, bytes):
-            octets: bytes = value
+            data: bytes = value
         else:
-            octets = _text(value, "the value of the header", name).encode(self._encoding or "utf-8")
-        octets = octets.strip(b" \t")
-        if not is_field_value(octets):
+            data = _text(value, "the value of the header", name).encode(self._encoding or "utf-8")
+        data = data.strip(b" \t")
+        if not is_field_value(data):
             # The message leaves the value out: it may be a password with a line break behind it.
             raise ValueError(f"the value of the header {name!r} has a control character (RFC 9110 §5.5)")
-        return field_name(name), octets
+        return field_name(name), data
 
     def _text_of(self, value: bytes) -> str:
         if self._encoding is not None:
@@ -220,11 +220,11 @@ HeadersLike: TypeAlias = (
 def field_name(name: str | bytes) -> bytes:
     """Return a field's name as it is sent. Raises ValueError for a name that is not a token, TypeError for an object
     that is not text or bytes."""
-    octets = name if isinstance(name, bytes) else _text(name, "the name of a header", "").encode()
-    octets = octets.lower()
-    if not is_field_name(octets):
+    data = name if isinstance(name, bytes) else _text(name, "the name of a header", "").encode()
+    data = data.lower()
+    if not is_field_name(data):
         raise ValueError(f"{name!r} is not a valid name of a header (RFC 9110 §5.1)")
-    return octets
+    return data
 
 
 def _items(headers: Any) -> Iterable[tuple[Any, Any]]:

@@ -77,7 +77,7 @@ class MemoryTunnel:
 
     def _deliver(self, data: bytes, end: bool) -> None:
         if not self._is_gone:
-            self.receiver.on_octets(data, len(data), end)
+            self.receiver.on_bytes(data, len(data), end)
 
     def _make_room(self, count: int) -> None:
         was_blocked = self.blocked

@@ -280,7 +280,7 @@ class MockConnection(Connection):
             await self._stall(request, fault.seconds)
             return True
         if isinstance(fault, Raw):
-            transport.write(fault.octets)
+            transport.write(fault.data)
             return True
         if isinstance(fault, Drain):
             self.engine.begin_drain(self.loop.time())

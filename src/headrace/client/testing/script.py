@@ -68,7 +68,7 @@ class Truncated(Fault):
 class Raw(Fault):
     """The server sends these bytes, valid or not; then the rest follows."""
 
-    octets: bytes = b""
+    data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ class Answer:
 def pairs(fields: AnswerFields) -> Pairs:
     """Return fields as bytes, with names in lower case."""
     items: Iterable[tuple[Any, Any]] = fields.items() if isinstance(fields, Mapping) else fields
-    return [(_octets(name).lower(), _octets(value)) for name, value in items]
+    return [(_bytes(name).lower(), _bytes(value)) for name, value in items]
 
 
-def _octets(text: str | bytes) -> bytes:
+def _bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("latin-1")

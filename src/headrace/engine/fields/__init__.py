@@ -5,7 +5,7 @@ is never examined again. A section that is repeated as a whole keeps its `Reques
 """
 
 from headrace.engine.fields.grammar import (
-    has_field_octets,
+    has_field_bytes,
     is_authority,
     is_field_name,
     is_field_value,
@@ -38,7 +38,7 @@ __all__ = [
     "check_outgoing",
     "check_target",
     "classify",
-    "has_field_octets",
+    "has_field_bytes",
     "is_authority",
     "is_field_name",
     "is_field_value",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.engine.fields.grammar import (
-    PLAIN_NAME_OCTETS,
-    SCHEME_OCTETS,
-    TOKEN_OCTETS,
+    PLAIN_NAME_BYTES,
+    SCHEME_BYTES,
+    TOKEN_BYTES,
     is_field_name,
     is_field_value,
     is_host,
@@ -47,20 +47,20 @@ OTHER_SCHEME: Final = 40  # this and above: well-formed, and yet nothing that a 
 NON_ASCII_PATH: Final = 41
 
 FAULTS: Final[dict[int, tuple[str, str]]] = {
-    BAD_NAME: ("a field name is empty or has an octet that is not allowed", "RFC 9113 §8.2.1"),
-    BAD_VALUE: ("a field value has an octet that is not allowed, or whitespace at an end", "RFC 9113 §8.2.1"),
+    BAD_NAME: ("a field name is empty or has a byte that is not allowed", "RFC 9113 §8.2.1"),
+    BAD_VALUE: ("a field value has a byte that is not allowed, or whitespace at an end", "RFC 9113 §8.2.1"),
     BAD_CONNECTION: ("a connection-specific field", "RFC 9113 §8.2.2"),
     BAD_TE: ("te, other than trailers in a request", "RFC 9113 §8.2.2"),
     BAD_PSEUDO: ("an unknown pseudo-header field", "RFC 9113 §8.3"),
     BAD_METHOD: (":method is not a token", "RFC 9110 §9.1"),
     BAD_SCHEME: (":scheme is not a scheme", "RFC 9113 §8.3.1"),
     BAD_AUTHORITY: (":authority or host is not host and port", "RFC 9113 §8.3.1"),
-    BAD_PATH: (":path is empty or has an octet that is not allowed", "RFC 9113 §8.3.1"),
+    BAD_PATH: (":path is empty or has a byte that is not allowed", "RFC 9113 §8.3.1"),
     BAD_STATUS: (":status is not three digits", "RFC 9113 §8.3.2"),
     BAD_LENGTH: ("content-length is not a number", "RFC 9110 §8.6"),
     BAD_PROTOCOL: (":protocol is not a token", "RFC 8441 §4"),
     OTHER_SCHEME: (":scheme is neither http nor https", "RFC 9110 §7.4"),
-    NON_ASCII_PATH: (":path has an octet above 0x7f", "RFC 9113 §8.3.1"),
+    NON_ASCII_PATH: (":path has a byte above 0x7f", "RFC 9113 §8.3.1"),
 }
 
 KINDS: Final[dict[bytes, int]] = {
@@ -94,16 +94,16 @@ def classify(field: Field) -> int:
     elif kind == REGULAR:
         if name[:1] == b":":
             kind = BAD_PSEUDO
-        elif not name or name.translate(None, PLAIN_NAME_OCTETS):
+        elif not name or name.translate(None, PLAIN_NAME_BYTES):
             kind = UNDERSCORE if is_field_name(name) else BAD_NAME
     elif kind == PATH:
         if not is_path(value):
             kind = BAD_PATH if not value or value.isascii() or not is_path(_ascii(value)) else NON_ASCII_PATH
     elif kind == METHOD or kind == PROTOCOL:
-        if not value or value.translate(None, TOKEN_OCTETS):
+        if not value or value.translate(None, TOKEN_BYTES):
             kind = BAD_METHOD if kind == METHOD else BAD_PROTOCOL
     elif kind == SCHEME:
-        if not value or value.translate(None, SCHEME_OCTETS):
+        if not value or value.translate(None, SCHEME_BYTES):
             kind = BAD_SCHEME
         elif value.lower() != b"http" and value.lower() != b"https":  # compared without case (RFC 9110 §4.2.3)
             kind = OTHER_SCHEME
@@ -124,5 +124,5 @@ def classify(field: Field) -> int:
 
 
 def _ascii(value: bytes) -> bytes:
-    """Return `value` with a letter in place of each octet above 0x7f."""
+    """Return `value` with a letter in place of each byte above 0x7f."""
     return value.decode("ascii", "replace").replace("\ufffd", "x").encode("ascii")

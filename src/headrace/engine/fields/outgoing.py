@@ -71,7 +71,7 @@ def check_outgoing(headers: Iterable[Any], drop_connection_fields: bool) -> tupl
         if not is_field_name(name):
             raise InvalidFieldError(f"{name!r} is not a field name (RFC 9110 §5.1)")
         if not is_field_value(value):
-            raise InvalidFieldError(f"the value of {name!r} has an octet that is not allowed (RFC 9110 §5.5)")
+            raise InvalidFieldError(f"the value of {name!r} has a byte that is not allowed (RFC 9110 §5.5)")
         kind = KINDS.get(name, REGULAR)
         if kind == BAD_CONNECTION or (kind == BAD_TE and value.lower() != b"trailers"):
             if drop_connection_fields:

@@ -37,7 +37,7 @@ Pairs = list[Any]
 
 
 class RequestHead:
-    """A request's header section, checked and taken apart. Shared by all requests with equal octets, so `headers` are
+    """A request's header section, checked and taken apart. Shared by all requests with equal bytes, so `headers` are
     a tuple once it is whole.
 
     `scheme` is the connection's, http or https, whatever the request says of it (RFC 9110 §7.4); empty for CONNECT.

@@ -145,7 +145,7 @@ class H1ClientConnection(H1Connection):
         request.send_length = tail.content_length
         self._unread.clear()
         self._persistence.begin_request(not tail.asks_to_close)
-        self._out.write(method + b" " + target + tail.octets)
+        self._out.write(method + b" " + target + tail.block)
         return request.stream_id
 
     def send_ping(self, opaque: bytes) -> None:
@@ -210,7 +210,7 @@ class H1ClientConnection(H1Connection):
                     if not source.has_turn() or not self._read_head(request):
                         return
                 else:
-                    raise MessageFault(0, "octets that answer no request", "RFC 9112 §9.2")
+                    raise MessageFault(0, "bytes that answer no request", "RFC 9112 §9.2")
         except MessageFault as fault:
             self._fail(fault)
 

@@ -34,7 +34,7 @@ from headrace.engine.h1.persistence import Persistence
 from headrace.engine.h1.queue import OUTPUT_HIGH, OutputQueue
 from headrace.engine.h1.states import Role, is_open, is_tunnel
 from headrace.engine.limits import Limits
-from headrace.engine.message import octets_of
+from headrace.engine.message import bytes_of
 from headrace.engine.timed import TimedEngine
 
 _UNDERSCORE: Final = 0x5F
@@ -64,12 +64,12 @@ class H1Connection(TimedEngine):
         return (self._request.stream_id + 1) >> 1
 
     @property
-    def octets_in(self) -> int:
+    def bytes_in(self) -> int:
         """Bytes that have come."""
         return self._input.received
 
     @property
-    def octets_out(self) -> int:
+    def bytes_out(self) -> int:
         """Bytes that were taken to be written."""
         return self._out.taken
 
@@ -104,8 +104,8 @@ class H1Connection(TimedEngine):
             "protocol": "HTTP/1.1",
             "requests": self.requests,
             "open_streams": self.open_streams,
-            "octets_in": self.octets_in,
-            "octets_out": self.octets_out,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
             "send_queued": self._out.size,
             "unread": self._unread.size,
         }
@@ -140,7 +140,7 @@ class H1Connection(TimedEngine):
         request = self._request
         if stream_id == request.stream_id and is_open(request.state) and not self._unread.consume(count):
             unread = self._unread.size
-            raise LocalProtocolError(f"stream {stream_id}: {count} octets consumed of {unread} unread")
+            raise LocalProtocolError(f"stream {stream_id}: {count} bytes consumed of {unread} unread")
 
     # -- output ------------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class H1Connection(TimedEngine):
         role = self._role
         after = self._check(stream_id, role.content)
         request = self._request
-        size = octets_of(data)
+        size = bytes_of(data)
         if request.is_chunked:
             self._out.write_chunk(data, size, end_stream)
         elif not request.is_bodiless:
@@ -253,7 +253,7 @@ class H1Connection(TimedEngine):
         sent = request.sent + size
         declared = request.send_length
         if declared >= 0 and (sent > declared or (is_last and sent < declared)):
-            text = f"stream {request.stream_id}: {sent} octets for a content-length of {declared}"
+            text = f"stream {request.stream_id}: {sent} bytes for a content-length of {declared}"
             if sent < declared:
                 self.reset_stream(request.stream_id, errors.INTERNAL_ERROR)
                 text += ": reset"

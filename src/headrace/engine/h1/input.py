@@ -87,9 +87,9 @@ class Input:
         self.position = start + most
         return data[start : start + most]
 
-    def starts_with(self, octets: bytes) -> bool:
+    def starts_with(self, raw: bytes) -> bool:
         """Tell whether these bytes are next."""
-        return self.data.startswith(octets, self.position)
+        return self.data.startswith(raw, self.position)
 
     def clear(self) -> None:
         """Forget all bytes that were not read."""

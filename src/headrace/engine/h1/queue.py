@@ -26,10 +26,10 @@ class OutputQueue:
         self.has_waiter: bool = False
         """A send was not accepted; its SendAccepted is owed."""
 
-    def write(self, octets: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Append bytes."""
-        self._pieces.append(octets)
-        self.size += len(octets)
+        self._pieces.append(data)
+        self.size += len(data)
 
     def write_message(self, head: bytes, head_size: int, content: bytes, size: int) -> None:
         """Append a head of `head_size` bytes, and its content of `size` bytes, which may be none."""
@@ -101,11 +101,11 @@ class OutputQueue:
             self.taken += self.size
             self.size = 0
             return b"".join(pieces)
-        octets = b"".join(self._take_pieces(limit))
-        size = len(octets)
+        data = b"".join(self._take_pieces(limit))
+        size = len(data)
         self.size -= size
         self.taken += size
-        return octets
+        return data
 
     def take_buffers(self, limit: int) -> list[Any]:
         """Return the same as a list of bytes and memoryviews, for a vectored write. Small pieces are joined, large ones

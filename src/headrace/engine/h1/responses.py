@@ -21,7 +21,7 @@ from headrace.engine.h1.persistence import Persistence
 from headrace.engine.h1.queue import OutputQueue
 from headrace.engine.h1.states import REQUEST, UPGRADE
 from headrace.engine.h1.upgrade import accept_value
-from headrace.engine.message import octets_of
+from headrace.engine.message import bytes_of
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -41,7 +41,7 @@ class ResponseWriter:
         the body's; nothing is written then."""
         if status < 200:
             raise _not_final(status)
-        size = octets_of(body)
+        size = bytes_of(body)
         if request.is_plain and status != 204 and status != 304:
             head = self.heads.response(status, headers, size)
             if not head.asks_to_close:

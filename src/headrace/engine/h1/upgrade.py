@@ -51,7 +51,7 @@ class Upgrade:
         if self._versions != 1 or self.version != b"13":
             raise MessageFault(426, "a version of WebSocket other than 13", "RFC 6455 §4.2.2")
         if self._keys != 1 or not _is_key(self.key):
-            raise MessageFault(400, "sec-websocket-key is not 16 octets in base64", "RFC 6455 §4.2.1")
+            raise MessageFault(400, "sec-websocket-key is not 16 bytes in base64", "RFC 6455 §4.2.1")
 
 
 def _is_key(key: bytes) -> bool:

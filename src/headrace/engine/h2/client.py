@@ -146,9 +146,9 @@ class H2ClientConnection(Connection):
         self._allowance.pay(_FRAMES_A_REQUEST)
         output = self._output
         if len(head.block) <= self.peer.max_frame_size:
-            frame = head.prefix + stream.id_octets + head.block
+            frame = head.prefix + stream.id_bytes + head.block
         else:
-            frame = frames.write_field_block(head.block, stream.id_octets, end_stream, self.peer.max_frame_size)
+            frame = frames.write_field_block(head.block, stream.id_bytes, end_stream, self.peer.max_frame_size)
         if not self._is_unwritten():
             self._unwritten_id = stream_id
             self._unwritten_at = output.position()

@@ -36,7 +36,7 @@ from headrace.engine.h2.settings import Settings
 from headrace.engine.h2.states import CLOSED, CLOSED_BY_US, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE
 from headrace.engine.h2.stream import Stream
 from headrace.engine.limits import MAX_STREAM_ID, Limits
-from headrace.engine.message import octets_of
+from headrace.engine.message import bytes_of
 from headrace.engine.timed import TimedEngine
 
 
@@ -196,7 +196,7 @@ class Connection(TimedEngine):
         """
         stream = self._stream(stream_id)
         stream.check_sending()
-        size = octets_of(data)
+        size = bytes_of(data)
         if stream.bodiless:
             size = 0
         else:
@@ -226,7 +226,7 @@ class Connection(TimedEngine):
         if not stream.count_sent(size, end_stream):
             stream_id = stream.stream_id
             self.reset_stream(stream_id, errors.INTERNAL_ERROR)
-            sent = f"{stream.sent} octets for a content-length of {stream.send_length}"
+            sent = f"{stream.sent} bytes for a content-length of {stream.send_length}"
             raise LocalProtocolError(f"stream {stream_id}: {sent}: reset")
 
     def _send_content(self, stream: Stream, data: bytes, size: int, end_stream: bool) -> bool:
@@ -281,7 +281,7 @@ class Connection(TimedEngine):
     def send_ping(self, opaque: bytes) -> None:
         """Send a PING (RFC 9113 §6.7); PingAcknowledged follows. Raises ValueError for other than eight bytes."""
         if len(opaque) != 8:
-            raise ValueError("a PING carries exactly 8 octets")
+            raise ValueError("a PING carries exactly 8 bytes")
         if not self.closed:
             self._output.write_control(frames.write_ping(opaque, False))
 

@@ -110,7 +110,7 @@ def resize_windows(conn: Connection) -> None:
 def recv_window_update(conn: Connection, stream_id: int, data: bytes, start: i64, end: i64) -> None:
     """WINDOW_UPDATE (RFC 9113 §6.9)."""
     if end - start != 4:
-        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets", "RFC 9113 §6.9")
+        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 bytes", "RFC 9113 §6.9")
     increment = frames.read_id(data, start)
     windows = conn._send_windows
     sender = conn._sender

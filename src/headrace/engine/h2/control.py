@@ -39,7 +39,7 @@ def recv_settings(conn: Connection, flags: i64, stream_id: int, data: bytes, sta
         _settings_acknowledged(conn)
         return
     if length % 6:
-        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "SETTINGS is not a multiple of 6 octets", "RFC 9113 §6.5")
+        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "SETTINGS is not a multiple of 6 bytes", "RFC 9113 §6.5")
     if length > conn.limits.max_settings * 6:
         raise ConnectionFault(errors.ENHANCE_YOUR_CALM, "too many SETTINGS", "RFC 9113 §10.5", "max_settings")
     peer = conn.peer
@@ -94,7 +94,7 @@ def recv_ping(conn: Connection, flags: i64, stream_id: int, data: bytes, start: 
     if stream_id != 0:
         raise ConnectionFault(errors.PROTOCOL_ERROR, "PING on a stream", "RFC 9113 §6.7")
     if end - start != 8:
-        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "PING is not 8 octets", "RFC 9113 §6.7")
+        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "PING is not 8 bytes", "RFC 9113 §6.7")
     opaque = data[start:end]
     if not flags & frames.ACK:
         conn._allowance.spend(_PING_COST, conn._now)
@@ -113,7 +113,7 @@ def recv_rst_stream(conn: Connection, stream_id: int, data: bytes, start: i64, e
     if stream_id == 0:
         raise ConnectionFault(errors.PROTOCOL_ERROR, "RST_STREAM on stream 0", "RFC 9113 §6.4")
     if end - start != 4:
-        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "RST_STREAM is not 4 octets", "RFC 9113 §6.4")
+        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "RST_STREAM is not 4 bytes", "RFC 9113 §6.4")
     stream = conn._streams.open.get(stream_id)
     if stream is None:
         receive_closed(conn, stream_id, RECV_RST, "RST_STREAM")
@@ -135,7 +135,7 @@ def recv_priority(conn: Connection, stream_id: int, data: bytes, start: i64, end
     wrong_size = end - start != 5
     if wrong_size or frames.read_id(data, start) == stream_id:
         code = errors.FRAME_SIZE_ERROR if wrong_size else errors.PROTOCOL_ERROR
-        reason = "PRIORITY is not 5 octets" if wrong_size else "a stream that depends on itself"
+        reason = "PRIORITY is not 5 bytes" if wrong_size else "a stream that depends on itself"
         if stream_id not in conn._streams.open and conn._streams.is_idle(stream_id):
             raise ConnectionFault(code, reason, "RFC 9113 §6.3")  # RST_STREAM cannot be sent on an idle stream
         raise StreamFault(stream_id, code, reason, "RFC 9113 §6.3")
@@ -147,7 +147,7 @@ def recv_goaway(conn: Connection, stream_id: int, data: bytes, start: i64, end: 
     if stream_id != 0:
         raise ConnectionFault(errors.PROTOCOL_ERROR, "GOAWAY on a stream", "RFC 9113 §6.8")
     if end - start < 8:
-        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "GOAWAY shorter than 8 octets", "RFC 9113 §6.8")
+        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "GOAWAY shorter than 8 bytes", "RFC 9113 §6.8")
     if not conn._drain.receive_goaway():
         conn._allowance.spend_odd(1, conn._now)
     last = frames.read_id(data, start)
@@ -180,7 +180,7 @@ def recv_priority_update(conn: Connection, stream_id: int, data: bytes, start: i
     if stream_id != 0 or not conn.is_server:
         raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY_UPDATE out of place", "RFC 9218 §7.1")
     if end - start < 4:
-        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "PRIORITY_UPDATE shorter than 4 octets", "RFC 9218 §7.1")
+        raise ConnectionFault(errors.FRAME_SIZE_ERROR, "PRIORITY_UPDATE shorter than 4 bytes", "RFC 9218 §7.1")
     target = frames.read_id(data, start)
     if target % 2 == 0:
         raise ConnectionFault(errors.PROTOCOL_ERROR, "PRIORITY_UPDATE for no request", "RFC 9218 §7.1")

@@ -118,17 +118,17 @@ def write_settings(entries: Iterable[tuple[int, int]]) -> bytes:
 SETTINGS_ACK: Final = _HEADER.pack(0, 0, SETTINGS, ACK, 0)
 
 
-def write_field_block(block: bytes, id_octets: bytes, end_stream: bool, frame_size: int) -> bytes:
+def write_field_block(block: bytes, id_bytes: bytes, end_stream: bool, frame_size: int) -> bytes:
     """Return HEADERS and, where `block` exceeds the peer's `frame_size`, CONTINUATION frames (RFC 9113 §6.2, §6.10)."""
     flags = END_STREAM if end_stream else 0
     if len(block) <= frame_size:
-        return write_prefix(len(block), HEADERS, flags | END_HEADERS) + id_octets + block
-    parts = [write_prefix(frame_size, HEADERS, flags), id_octets, block[:frame_size]]
+        return write_prefix(len(block), HEADERS, flags | END_HEADERS) + id_bytes + block
+    parts = [write_prefix(frame_size, HEADERS, flags), id_bytes, block[:frame_size]]
     position = frame_size
     while position < len(block):
         piece = block[position : position + frame_size]
         position += frame_size
         parts.append(write_prefix(len(piece), CONTINUATION, END_HEADERS if position >= len(block) else 0))
-        parts.append(id_octets)
+        parts.append(id_bytes)
         parts.append(piece)
     return b"".join(parts)

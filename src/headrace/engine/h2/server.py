@@ -36,7 +36,7 @@ from headrace.engine.h2.states import (
 from headrace.engine.h2.stream import Stream
 from headrace.engine.hpack.field import FieldSection
 from headrace.engine.limits import Limits
-from headrace.engine.message import octets_of
+from headrace.engine.message import bytes_of
 
 _GRPC: Final = b"application/grpc"
 _RESOURCE_EXHAUSTED: Final = (  # a response of trailers alone (gRPC over HTTP2)
@@ -176,8 +176,8 @@ class H2ServerConnection(Connection):
         self._open(stream_id, head, section.size, end_stream)
 
     def _open(self, stream_id: int, head: RequestHead, size: int, end_stream: bool) -> None:
-        id_octets = self._blocks.id_octets(self._reader.data)
-        stream = Stream(stream_id, id_octets, HALF_CLOSED_REMOTE if end_stream else OPEN)
+        id_bytes = self._blocks.id_bytes(self._reader.data)
+        stream = Stream(stream_id, id_bytes, HALF_CLOSED_REMOTE if end_stream else OPEN)
         stream.head_received = True
         stream.opened_at = self._now
         if head.method == b"HEAD":
@@ -335,7 +335,7 @@ class H2ServerConnection(Connection):
         is written when it raises.
         """
         stream = self._stream(stream_id)
-        size = octets_of(body)
+        size = bytes_of(body)
         head = self._begin_response(stream, status, headers, size)
         if stream.bodiless:
             size = 0

@@ -32,11 +32,11 @@ def opening(limits: Limits, own: list[tuple[int, int]], is_server: bool) -> byte
     if limits.max_frame_size != DEFAULT_FRAME_SIZE:
         entries.append((MAX_FRAME_SIZE, limits.max_frame_size))
     entries.append((MAX_HEADER_LIST_SIZE, limits.max_field_section_size))
-    octets = frames.write_settings(entries)
+    data = frames.write_settings(entries)
     more = limits.initial_connection_window - DEFAULT_WINDOW
     if more > 0:
-        octets += frames.write_window_update(0, more)
-    return octets if is_server else frames.PREFACE + octets
+        data += frames.write_window_update(0, more)
+    return data if is_server else frames.PREFACE + data
 
 
 class Settings:

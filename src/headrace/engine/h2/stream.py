@@ -30,9 +30,9 @@ class Stream:
     queue: list[bytes] | None = None
     """Chunks accepted from the application that did not fit the windows or the write buffer yet."""
     queue_offset: i64 = 0
-    """Octets of the first chunk that are written already."""
+    """Bytes of the first chunk that are written already."""
     queued: i64 = 0
-    """Octets in `queue` still to be written."""
+    """Bytes in `queue` still to be written."""
     held: i64 = 0
     """Of those, bytes whose writer waits for its SendAccepted; they take no room in the connection's buffer."""
     end_queued: bool = False
@@ -53,9 +53,9 @@ class Stream:
     send_length: int = -1
     """content-length that we declared, -1 if none."""
     sent: int = 0
-    """Octets of content accepted for sending."""
+    """Bytes of content accepted for sending."""
     written: i64 = 0
-    """Octets of content written."""
+    """Bytes of content written."""
     stalled_at: float = 0.0
     """Since when `queue` has something, or the last time real progress was seen."""
     stalled_mark: int = 0
@@ -72,7 +72,7 @@ class Stream:
     recv_length: int = -1
     """content-length that the peer declared, -1 if none."""
     received: int = 0
-    """Octets of content received, without padding."""
+    """Bytes of content received, without padding."""
     upload_at: float = 0.0
     """Start of the period in which `min_upload_rate` is asked for."""
     upload_mark: int = 0
@@ -94,9 +94,9 @@ class Stream:
     incremental: bool = True
     """True also when the peer said nothing: turns are then the fairest guess."""
 
-    def __init__(self, stream_id: int, id_octets: bytes, state: int) -> None:
+    def __init__(self, stream_id: int, id_bytes: bytes, state: int) -> None:
         self.stream_id = stream_id
-        self.id_octets = id_octets
+        self.id_bytes = id_bytes
         self.state = state
 
     def check_sending(self) -> None:
@@ -113,7 +113,7 @@ class Stream:
         sent = self.sent + size
         if declared >= 0 and not self.bodiless:
             if sent > declared:
-                raise LocalProtocolError(f"stream {self.stream_id}: {sent} octets for a content-length of {declared}")
+                raise LocalProtocolError(f"stream {self.stream_id}: {sent} bytes for a content-length of {declared}")
             if end_stream and sent < declared:
                 self.sent = sent
                 return False
@@ -132,13 +132,13 @@ class Stream:
         window = self.window
         unread: int = 0 if window is None else window.unread
         if count > unread or count < 0:
-            raise LocalProtocolError(f"stream {self.stream_id}: {count} octets consumed of {unread} unread")
+            raise LocalProtocolError(f"stream {self.stream_id}: {count} bytes consumed of {unread} unread")
         return window
 
     def length_fault(self) -> StreamFault:
         """Return the fault of a message whose DATA is not as long as its content-length says (RFC 9113 §8.1.1)."""
         is_long = self.received > self.recv_length
-        reason = f"{'more' if is_long else 'fewer'} octets of DATA than content-length says"
+        reason = f"{'more' if is_long else 'fewer'} bytes of DATA than content-length says"
         cause = CONTENT_TOO_LONG if is_long else CONTENT_TOO_SHORT
         return StreamFault(self.stream_id, PROTOCOL_ERROR, reason, "RFC 9113 §8.1.1", cause)
 

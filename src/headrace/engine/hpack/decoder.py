@@ -113,15 +113,15 @@ class Decoder:
             changed = True
 
         while position < end:
-            octet: i64 = block[position]
+            byte: i64 = block[position]
             position += 1
-            if octet >= 0x80:  # indexed field (RFC 7541 §6.1)
-                if octet <= 0x80 + STATIC_LENGTH:
-                    if octet == 0x80:
+            if byte >= 0x80:  # indexed field (RFC 7541 §6.1)
+                if byte <= 0x80 + STATIC_LENGTH:
+                    if byte == 0x80:
                         raise HPACKError("index 0 is not used", "RFC 7541 §6.1")
-                    field = STATIC_FIELDS[octet - 0x80]
+                    field = STATIC_FIELDS[byte - 0x80]
                 else:
-                    index = octet & 0x7F
+                    index = byte & 0x7F
                     if index == 0x7F:
                         index, position = decode_continuation(block, position, 0x7F)
                     index = len(entries) + STATIC_LENGTH - index
@@ -129,12 +129,12 @@ class Decoder:
                         raise HPACKError("an index is beyond the dynamic table", "RFC 7541 §2.3.3")
                     field = entries[index]
             else:
-                if octet >= 0x40:  # literal with incremental indexing (RFC 7541 §6.2.1)
-                    index = octet & 0x3F
+                if byte >= 0x40:  # literal with incremental indexing (RFC 7541 §6.2.1)
+                    index = byte & 0x3F
                     if index == 0x3F:
                         index, position = decode_continuation(block, position, 0x3F)
-                elif octet < 0x20:  # literal without indexing, or never indexed (RFC 7541 §6.2.2, §6.2.3)
-                    index = octet & 0x0F
+                elif byte < 0x20:  # literal without indexing, or never indexed (RFC 7541 §6.2.2, §6.2.3)
+                    index = byte & 0x0F
                     if index == 0x0F:
                         index, position = decode_continuation(block, position, 0x0F)
                 else:
@@ -150,12 +150,12 @@ class Decoder:
                     name = entries[index].name
                 value, position = _decode_string(block, position)
                 field = Field(name, value)
-                if octet >= 0x40:
+                if byte >= 0x40:
                     table.add(field)
                     changed = True
                 else:
                     literals += 1
-                    if octet >= 0x10:
+                    if byte >= 0x10:
                         if never_indexed is None:
                             never_indexed = []
                         never_indexed.append(name)
@@ -229,14 +229,14 @@ def _decode_string(block: bytes, position: i64) -> tuple[bytes, i64]:
     end: i64 = len(block)
     if position >= end:
         raise HPACKError("the block ends where a string should start", "RFC 7541 §5.2")
-    octet: i64 = block[position]
+    byte: i64 = block[position]
     position += 1
-    length: i64 = octet & 0x7F
+    length: i64 = byte & 0x7F
     if length == 0x7F:
         length, position = decode_continuation(block, position, 0x7F)
     stop: i64 = position + length
     if stop > end:
         raise HPACKError("a string is longer than the block", "RFC 7541 §5.2")
-    if octet >= 0x80:
+    if byte >= 0x80:
         return huffman.decode(block, position, stop), stop
     return block[position:stop], stop

@@ -193,7 +193,7 @@ class Encoder:
         if self._update_pending:
             self._write_size_updates(out)
         indexed_names = self._indexed
-        octet: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
+        byte: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
         index: i64 = 0
         name_index: i64 = 0
         policy: i64 = 0
@@ -220,8 +220,8 @@ class Encoder:
                 if serial is not None:
                     index = self._inserted + STATIC_LENGTH - serial
                     if index < 0x7F:
-                        octet = 0x80 | index
-                        out.append(octet)
+                        byte = 0x80 | index
+                        out.append(byte)
                     else:
                         encode_integer(out, index, 7, 0x80)
                     continue

@@ -89,8 +89,8 @@ def decode_by_window(data: bytes, start: i64, end: i64) -> bytes:
         if bits < EOS_LENGTH:
             window &= (1 << bits) - 1
             while bits < 52 and position < end:
-                octet: i64 = data[position]
-                window = (window << 8) | octet
+                byte: i64 = data[position]
+                window = (window << 8) | byte
                 bits += 8
                 position += 1
             if bits < EOS_LENGTH:  # the end: ones behind it look like the padding that must follow
@@ -139,8 +139,8 @@ def encoded_length(data: bytes) -> i64:
     position: i64 = 0
     end: i64 = len(data)
     while position < end:
-        octet: i64 = data[position]
-        bits += CODE_LENGTHS[octet]
+        byte: i64 = data[position]
+        bits += CODE_LENGTHS[byte]
         position += 1
     return bits >> 3
 
@@ -161,10 +161,10 @@ def encode_by_window(out: BytesWriter, data: bytes) -> None:
     end: i64 = len(data)
     coded: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
     while position < end:
-        octet: i64 = data[position]
+        byte: i64 = data[position]
         position += 1
-        length: i64 = CODE_LENGTHS[octet]
-        code: i64 = CODES[octet]
+        length: i64 = CODE_LENGTHS[byte]
+        code: i64 = CODES[byte]
         window = ((window & 0xFF) << length) | code  # fewer than 8 bits are ever left over
         bits += length
         while bits >= 8:

@@ -48,21 +48,21 @@ _DEPTHS: Final = _TREE[3]
 
 _Row = list[tuple[bytes, int]]
 _ROWS: Final[list[_Row | None]] = [None] * len(_ZERO)
-_OCTETS: Final = [bytes((octet,)) for octet in range(256)]
+_BYTES: Final = [bytes((byte,)) for byte in range(256)]
 
 
 def _make_row(start: int) -> _Row:
     row: _Row = []
-    for octet in range(256):
+    for byte in range(256):
         symbols = b""
         place = start
         for bit in range(7, -1, -1):
-            place = _ONE[place] if octet >> bit & 1 else _ZERO[place]
+            place = _ONE[place] if byte >> bit & 1 else _ZERO[place]
             if place >= _SYMBOL:
-                symbols += _OCTETS[place - _SYMBOL]
+                symbols += _BYTES[place - _SYMBOL]
                 place = _ROOT
         if len(symbols) == 1:
-            symbols = _OCTETS[symbols[0]]
+            symbols = _BYTES[symbols[0]]
         row.append((symbols, place))
     _ROWS[start] = row
     return row
@@ -72,13 +72,13 @@ def decode(data: bytes) -> bytes | None:
     """Decode `data`, or return None when it is not well-formed or has symbols that no text has."""
     chunks: list[bytes] = []
     place = _ROOT
-    for octet in data:
+    for byte in data:
         row = _ROWS[place]
         if row is None:
             if _DEPTHS[place] > _DEEPEST_ROW:
                 return None
             row = _make_row(place)
-        symbols, place = row[octet]
+        symbols, place = row[byte]
         chunks.append(symbols)
     return b"".join(chunks) if place in _MAY_END else None
 
@@ -95,6 +95,6 @@ def encode(data: bytes) -> bytes:
     """Encode `data`, padded with ones to a whole byte."""
     if not data:
         return b""
-    bits = "".join([_BITS[octet] for octet in data])
+    bits = "".join([_BITS[byte] for byte in data])
     bits += "1" * (-len(bits) & 7)
     return int(bits, 2).to_bytes(len(bits) >> 3, "big")

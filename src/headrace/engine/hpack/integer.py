@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Five continuation bytes carry 35 bits, enough for every 32-bit number. RFC 7541 §5.1 asks for such a limit: an
 # endless run of 0x80 would otherwise keep the decoder busy, and with unbounded integers in quadratic time.
-MAX_CONTINUATION_OCTETS: Final = 5
+MAX_CONTINUATION_BYTES: Final = 5
 MAX_INTEGER: Final = 2**32 - 1
 
 
@@ -23,9 +23,9 @@ def decode_integer(data: bytes, position: i64, prefix_bits: i64) -> tuple[i64, i
     """
     if position >= len(data):
         raise HPACKError("the block ends where an integer should start", "RFC 7541 §5.1")
-    octet: i64 = data[position]
+    byte: i64 = data[position]
     largest: i64 = (1 << prefix_bits) - 1
-    value: i64 = octet & largest
+    value: i64 = byte & largest
     if value < largest:
         return value, position + 1
     return decode_continuation(data, position + 1, largest)
@@ -36,15 +36,15 @@ def decode_continuation(data: bytes, position: i64, value: i64) -> tuple[i64, i6
     shift: i64 = 0
     end: i64 = len(data)
     while position < end:
-        octet: i64 = data[position]
+        byte: i64 = data[position]
         position += 1
-        value += (octet & 0x7F) << shift
-        if octet < 0x80:
+        value += (byte & 0x7F) << shift
+        if byte < 0x80:
             if value > MAX_INTEGER:
                 raise HPACKError("an integer is larger than 2^32 - 1", "RFC 7541 §5.1")
             return value, position
         shift += 7
-        if shift >= 7 * MAX_CONTINUATION_OCTETS:
+        if shift >= 7 * MAX_CONTINUATION_BYTES:
             raise HPACKError("an integer is longer than six bytes", "RFC 7541 §5.1")
     raise HPACKError("the block ends inside an integer", "RFC 7541 §5.1")
 
@@ -52,17 +52,17 @@ def decode_continuation(data: bytes, position: i64, value: i64) -> tuple[i64, i6
 def encode_integer(out: BytesWriter, value: i64, prefix_bits: i64, flags: i64) -> None:
     """Append `value`; `flags` are the bits of the first byte above the prefix."""
     largest: i64 = (1 << prefix_bits) - 1
-    octet: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
+    byte: int = 0  # not i64, from which mypyc has no way to the u8 that `append` takes
     if value < largest:
-        octet = flags | value
-        out.append(octet)
+        byte = flags | value
+        out.append(byte)
         return
-    octet = flags | largest
-    out.append(octet)
+    byte = flags | largest
+    out.append(byte)
     value -= largest
     while value >= 0x80:
-        octet = 0x80 | (value & 0x7F)
-        out.append(octet)
+        byte = 0x80 | (value & 0x7F)
+        out.append(byte)
         value >>= 7
-    octet = value
-    out.append(octet)
+    byte = value
+    out.append(byte)

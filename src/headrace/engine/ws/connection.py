@@ -196,7 +196,7 @@ class WebSocketConnection(Sender):
                     self._fail(frames.PROTOCOL_ERROR, "a length in more bytes than it needs (RFC 6455 §5.2)")
                     return
             if (length > most) if is_plain else in_progress.would_exceed(first, length, most):
-                self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
+                self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} bytes")
                 return
             if mask_bit:
                 start += 4
@@ -292,11 +292,11 @@ class WebSocketConnection(Sender):
             self._need = need
             self._look_ahead()
 
-    def _take_close(self, octets: bytes) -> None:
+    def _take_close(self, data: bytes) -> None:
         """Take a close frame, whole. The library checks it and answers it."""
         self._write_pong()
         protocol = self._protocol
-        protocol.receive_data(octets)
+        protocol.receive_data(data)
         self._collect()
         protocol.events_received()
         error: Any = protocol.parser_exc
@@ -340,7 +340,7 @@ class WebSocketConnection(Sender):
         self.work_done += inflater.work_done
         self.wants_room = self.wants_room or inflater.wants_room
         if message.size > self.max_message_size:
-            self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} octets")
+            self._fail(frames.TOO_BIG, f"a message of more than {self.max_message_size} bytes")
             return -1
         if inflater.busy or not message.is_last:
             message.append(data)

@@ -86,4 +86,4 @@ def check_close(code: int, reason: str) -> None:
     if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, NO_STATUS, ABNORMAL):
         raise ValueError(f"{code} is no close code to send; use 1000 to 1003, 1007 to 1014 or 3000 to 4999")
     if len(reason.encode()) > LONGEST_REASON:
-        raise ValueError(f"a close reason has at most {LONGEST_REASON} octets of UTF-8 (RFC 6455 §5.5)")
+        raise ValueError(f"a close reason has at most {LONGEST_REASON} bytes of UTF-8 (RFC 6455 §5.5)")

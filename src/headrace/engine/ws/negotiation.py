@@ -61,10 +61,10 @@ def confirm_deflate(headers: Fields) -> list[Any]:
     Raises ValueError when the server answers something that was not offered; the connection must fail then (RFC 6455
     §4.1).
     """
-    octets = field_values(headers, b"sec-websocket-extensions")
-    if not octets:
+    data = field_values(headers, b"sec-websocket-extensions")
+    if not data:
         return []
-    agreed = _parse(octets)
+    agreed = _parse(data)
     if len(agreed) != 1 or agreed[0][0] != _DEFLATE:
         raise ValueError("the server chose an extension that was not offered (RFC 6455 §4.1)")
     try:
@@ -85,12 +85,12 @@ def _client_factory() -> Any:
     return ClientPerMessageDeflateFactory(client_max_window_bits=_WINDOW_BITS, compress_settings=_COMPRESS)
 
 
-def _parse(octets: bytes) -> list[Any]:
+def _parse(data: bytes) -> list[Any]:
     """Return the extensions in a field, each with its parameters; none when it is not well-formed."""
-    if not octets or len(octets) > _LONGEST:
+    if not data or len(data) > _LONGEST:
         return []
     try:
-        extensions: list[Any] = parse_extension(octets.decode("latin-1").strip(" \t"))
+        extensions: list[Any] = parse_extension(data.decode("latin-1").strip(" \t"))
     except InvalidHeader:
         return []
     return extensions
@@ -100,8 +100,8 @@ def offered_subprotocols(headers: Fields) -> list[str]:
     """Return the subprotocols that a client offers, in its order of preference; values that are not tokens are left
     out."""
     offered = []
-    for octets in field_values(headers, b"sec-websocket-protocol").split(b","):
-        name = octets.strip(b" \t").decode("latin-1")
+    for data in field_values(headers, b"sec-websocket-protocol").split(b","):
+        name = data.strip(b" \t").decode("latin-1")
         if is_token(name):
             offered.append(name)
     return offered

@@ -75,11 +75,11 @@ class Sender:
         if not self._sending:
             raise LocalProtocolError("no fragmented message was begun")
         if isinstance(data, str) != (self._sending == frames.TEXT):
-            raise TypeError("the fragments of one message are all text, or all octets")
-        octets = utf8(data) if isinstance(data, str) else data
+            raise TypeError("the fragments of one message are all text, or all bytes")
+        raw = utf8(data) if isinstance(data, str) else data
         if fin:
             self._sending = 0
-        self._write_data(frames.CONTINUATION, octets, fin)
+        self._write_data(frames.CONTINUATION, raw, fin)
 
     def _begin(self, opcode: int, fin: bool) -> None:
         if not self.is_open:
@@ -105,7 +105,7 @@ class Sender:
     def send_ping(self, data: bytes = b"") -> None:
         """Send a ping of at most 125 bytes (ValueError). Raises LocalProtocolError when the WebSocket is closing."""
         if len(data) > frames.LONGEST_CONTROL:
-            raise ValueError(f"a ping carries at most {frames.LONGEST_CONTROL} octets (RFC 6455 §5.5)")
+            raise ValueError(f"a ping carries at most {frames.LONGEST_CONTROL} bytes (RFC 6455 §5.5)")
         if not self.is_open:
             raise LocalProtocolError("the WebSocket is closing; nothing more can be sent")
         self._protocol.send_ping(data)
@@ -176,9 +176,9 @@ class Sender:
         self._pongs = 0
         out = self._out
         if len(out) == 1:
-            octets = out[0]
+            data = out[0]
             out.clear()
-            return octets
+            return data
         if not out:
             return b""
         self._out = []

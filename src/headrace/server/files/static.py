@@ -249,10 +249,10 @@ class _LaterFile(OpenFile):
 
 def _read(fd: int, offset: int, length: int) -> bytes:
     os.lseek(fd, offset, os.SEEK_SET)
-    octets = os.read(fd, length)
-    if len(octets) < length:
-        raise OSError(f"a file has {len(octets)} bytes from {offset} on; it had {length}")
-    return octets
+    data = os.read(fd, length)
+    if len(data) < length:
+        raise OSError(f"a file has {len(data)} bytes from {offset} on; it had {length}")
+    return data
 
 
 def _parts(

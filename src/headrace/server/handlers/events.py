@@ -195,15 +195,15 @@ class EventStream(LoopResponse):
                 raise item.failure
             return STOP
         try:
-            octets = self._encode(item).encode()
-            if type(octets) is not bytes:
-                octets = bytes(memoryview(octets))
+            raw = self._encode(item).encode()
+            if type(raw) is not bytes:
+                raw = bytes(memoryview(raw))
         except Exception as error:
             if self._source is not None:
                 raise
             _leave_out(item, error)
             return None
-        await push(octets)
+        await push(raw)
         if self._is_taken is not None and not self._is_taken.done():
             self._is_taken.set_result(None)
         return None

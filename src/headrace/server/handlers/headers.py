@@ -15,7 +15,7 @@ def header_list(headers: AnyHeaders) -> HeaderList:
     Text is encoded as latin-1, because a field value is bytes; raises ValueError for text that latin-1 lacks.
     """
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [(_octets(name).lower(), _octets(value)) for name, value in pairs]
+    return [(_bytes(name).lower(), _bytes(value)) for name, value in pairs]
 
 
 def checked_headers(headers: AnyHeaders) -> HeaderList:
@@ -29,5 +29,5 @@ def checked_headers(headers: AnyHeaders) -> HeaderList:
     return header_list(headers)
 
 
-def _octets(text: str | bytes) -> bytes:
+def _bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("latin-1")

@@ -206,7 +206,7 @@ class LoopResponse(AnyResponse):
 
             async def push(data: bytes) -> None:
                 if data.__class__ is not bytes:
-                    data = _octets(data)
+                    data = _bytes(data)
                 if data:
                     if self.idle_s is not None:
                         self._is_idle = False
@@ -316,7 +316,7 @@ async def _stops(verdict: Any, who: str) -> bool:
     raise TypeError(f"{who} returns None to go on or STOP to end the response, not {type(verdict).__name__}")
 
 
-def _octets(data: object) -> bytes:
+def _bytes(data: object) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)  # a copy: bytes that wait for the client must not change
     raise TypeError(f"push takes bytes, not {type(data).__name__}")

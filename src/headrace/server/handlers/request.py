@@ -143,8 +143,8 @@ class Request:
         exchange = self._exchange
         if exchange.trusted_authority is not None:
             return exchange.trusted_authority
-        octets = exchange.head.authority
-        return octets.decode("latin-1") if octets else (self.header("host") or "")
+        data = exchange.head.authority
+        return data.decode("latin-1") if data else (self.header("host") or "")
 
     @authority.setter
     def authority(self, value: str) -> None:

@@ -52,7 +52,7 @@ class TunnelInbox(Inbox):
 
     def put(self, data: bytes, flow_length: int, ended: bool) -> None:
         """Give bytes of the tunnel to the WebSocket."""
-        self.socket.on_octets(data, flow_length, ended)
+        self.socket.on_bytes(data, flow_length, ended)
 
     def wake(self) -> None:
         """Handle a change of the stream: it is gone, or the last write is accepted."""
@@ -177,7 +177,7 @@ def open_tunnel(
     if early is None or early.owed or early.has_content() or early.ended:
         ended = early is None or early.ended
         data, owed = (b"", 0) if early is None else (early.take(), early.take_owed())
-        socket.on_octets(data, owed, ended)
+        socket.on_bytes(data, owed, ended)
     if early is not None:
         early.wake()
     if exchange.driver.drain_deadline is not None:

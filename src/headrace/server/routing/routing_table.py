@@ -156,9 +156,9 @@ class Table:
             node.leaf = leaf
         if name is not None:
             self._names[name] = entry
-        octets = entry.pattern.literal
-        if octets is not None:
-            self.literal[octets] = leaf.found
+        data = entry.pattern.literal
+        if data is not None:
+            self.literal[data] = leaf.found
         self._methods.update(dict.fromkeys(key for key in leaf.found if key not in (WEBSOCKET, b"*")))
         self.takes_websockets = self.takes_websockets or route.is_websocket
 

@@ -89,10 +89,10 @@ def _sent(request: Observed) -> int:
     return request.sent if request.head.method != b"HEAD" else 0  # the engine drops the content
 
 
-def _text(octets: bytes) -> str:
-    return octets.decode("utf-8", "backslashreplace")
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
 
 
-def escaped(octets: bytes) -> str:
+def escaped(data: bytes) -> str:
     """Return bytes as printable ASCII: quotes, backslashes and all others as \\xNN."""
-    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", octets.decode("latin-1"))
+    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", data.decode("latin-1"))

@@ -53,8 +53,8 @@ class Prometheus(Telemetry):
             **made,
         )
         self._children: dict[tuple[str, int], Any] = {}
-        self._sent = Counter("headrace_sent_octets", "Bytes of content in responses.", **made)
-        self._received = Counter("headrace_received_octets", "Bytes of content in requests.", **made)
+        self._sent = Counter("headrace_sent_bytes", "Bytes of content in responses.", **made)
+        self._received = Counter("headrace_received_bytes", "Bytes of content in requests.", **made)
         self._failed = Counter("headrace_requests_failed", "Requests whose handler raised.", **made)
         self._refused = Counter("headrace_requests_refused", "Requests that were refused: too many at once.", **made)
         self._resets = Counter("headrace_resets", "Streams that ended before their time.", ("by", "code"), **made)

@@ -55,7 +55,7 @@ def test_a_block_is_its_fragments_joined(
     assert is_whole and not blocks.is_coming() and blocks.due == NEVER and blocks.work_due() == 0
     assert (blocks.stream_id, blocks.end_stream, blocks.take()) == (5, end_stream, block)
     assert blocks.take() == b"", "it is let go of"
-    assert blocks.id_octets(HEAD + first) == b"\x00\x00\x00\x05"
+    assert blocks.id_bytes(HEAD + first) == b"\x00\x00\x00\x05"
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_the_reserved_bit_is_not_sent_back() -> None:
     blocks = FieldBlocks(Limits())
     data = b"\x00\x00\x00\x01\x04\x80\x00\x00\x05"
     blocks.begin(END_HEADERS, 5, data, 9, 9, 0.0)
-    assert blocks.id_octets(data) == b"\x00\x00\x00\x05"
+    assert blocks.id_bytes(data) == b"\x00\x00\x00\x05"
 
 
 def test_the_identifier_of_a_block_in_pieces_is_not_looked_for_in_the_last() -> None:
     blocks = FieldBlocks(Limits())
     begin(blocks, b"x", 0)
     assert go_on(blocks, b"y", END_HEADERS)
-    assert blocks.id_octets(bytes(20)) == b"\x00\x00\x00\x05"
+    assert blocks.id_bytes(bytes(20)) == b"\x00\x00\x00\x05"

@@ -47,12 +47,12 @@ def read(reader: FrameReader) -> list[Frame]:
 @given(frames=FRAMES, cuts=st.lists(st.integers(0, 60_000), max_size=8), turn=st.integers(0, 5))
 @tries(400)
 def test_any_cut_and_any_turn_give_the_same_frames(frames: list[Frame], cuts: list[int], turn: int) -> None:
-    octets = b"".join(map(written, frames))
-    places = sorted({0, len(octets), *(cut for cut in cuts if cut < len(octets))})
+    data = b"".join(map(written, frames))
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     reader = FrameReader(False)
     found: list[Frame] = []
     for start, end in pairwise(places):
-        reader.receive(octets[start:end], turn)
+        reader.receive(data[start:end], turn)
         now = read(reader)
         assert turn == 0 or len(now) <= turn
         assert reader.work() == (len(now) if turn else 0)
@@ -67,20 +67,20 @@ def test_any_cut_and_any_turn_give_the_same_frames(frames: list[Frame], cuts: li
 @given(frames=st.lists(st.integers(0, 16_384).map(bytes), min_size=4, max_size=8), size=st.integers(16_384, 65_536))
 @tries(100)
 def test_large_reads_are_left_where_they_are(frames: list[bytes], size: int) -> None:
-    octets = b"".join(written((0, 0, 1, each)) for each in frames)
+    raw = b"".join(written((0, 0, 1, each)) for each in frames)
     reader = FrameReader(False)
     found: list[Frame] = []
-    for at in range(0, len(octets), size):
-        reader.receive(octets[at : at + size], 0)
+    for at in range(0, len(raw), size):
+        reader.receive(raw[at : at + size], 0)
         found += read(reader)
         assert len(reader.data) < 16_384 + 9, "only the frame that is torn is kept"
     assert [payload for *_, payload in found] == frames
 
 
 def test_a_large_read_behind_a_torn_frame_is_not_copied() -> None:
-    octets = written((0, 0, 1, bytes(1_000))) * 30
-    reader, large = FrameReader(False), octets[500:]
-    reader.receive(octets[:500], 0)
+    raw = written((0, 0, 1, bytes(1_000))) * 30
+    reader, large = FrameReader(False), raw[500:]
+    reader.receive(raw[:500], 0)
     assert reader.next() == NO_FRAME
     reader.receive(large, 0)
     assert reader.next() == 0 and len(reader.data) == 1_009, "the torn frame, alone"
@@ -124,12 +124,12 @@ def test_cleared_input_is_gone() -> None:
 @given(cuts=st.lists(st.integers(1, 32), max_size=5))
 @tries(100)
 def test_the_preface_may_come_in_any_pieces(cuts: list[int]) -> None:
-    octets = PREFACE + written((4, 0, 0, b""))
-    places = sorted({0, len(octets), *cuts})
+    data = PREFACE + written((4, 0, 0, b""))
+    places = sorted({0, len(data), *cuts})
     reader = FrameReader(True)
     found: list[Frame] = []
     for start, end in pairwise(places):
-        reader.receive(octets[start:end], 0)
+        reader.receive(data[start:end], 0)
         if reader.awaits_preface():
             reader.take_preface()
         if not reader.awaits_preface():
@@ -138,15 +138,15 @@ def test_the_preface_may_come_in_any_pieces(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "reason"),
+    ("data", "reason"),
     [
         (b"GET / HTTP/1.1\r\n", "HTTP/1.1"),
         (b"\x16\x03\x01", "TLS handshake"),
         (b"PRI * HTTP/2.0\r\n\r\nXX", "preface is wrong"),
     ],
 )
-def test_another_beginning_is_named(octets: bytes, reason: str) -> None:
+def test_another_beginning_is_named(data: bytes, reason: str) -> None:
     reader = FrameReader(True)
-    reader.receive(octets, 0)
+    reader.receive(data, 0)
     with pytest.raises(ConnectionFault, match=reason):
         reader.take_preface()

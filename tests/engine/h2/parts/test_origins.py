@@ -16,8 +16,8 @@ def payload(*origins: bytes) -> bytes:
     return b"".join(struct.pack(">H", len(each)) + each for each in origins)
 
 
-def receive(origins: Origins, octets: bytes) -> list[bytes] | None:
-    return origins.receive(b"head" + octets + b"tail", 4, 4 + len(octets))
+def receive(origins: Origins, data: bytes) -> list[bytes] | None:
+    return origins.receive(b"head" + data + b"tail", 4, 4 + len(data))
 
 
 def test_new_origins_are_returned_once() -> None:
@@ -43,8 +43,8 @@ def test_origins_are_bounded_in_number_and_bytes() -> None:
     assert sum(map(len, long.known)) <= 4_096 and len(long.known) == 4
 
 
-@given(octets=st.binary(max_size=100))
+@given(data=st.binary(max_size=100))
 @tries(300)
-def test_any_payload_is_read_within_its_bounds(octets: bytes) -> None:
-    for origin in receive(Origins(), octets) or []:
-        assert origin in octets
+def test_any_payload_is_read_within_its_bounds(data: bytes) -> None:
+    for origin in receive(Origins(), data) or []:
+        assert origin in data

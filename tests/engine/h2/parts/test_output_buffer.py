@@ -21,11 +21,11 @@ def test_each_byte_comes_out_once_and_in_order(steps: list[tuple[str, bytes]]) -
     written, taken = b"", b""
     waiting = control = frames = 0
     for kind, payload in steps:
-        octets = payload if kind in ("write", "control") else b"123456789" + payload
+        data = payload if kind in ("write", "control") else b"123456789" + payload
         if kind == "write":
             output.write(payload)
         elif kind == "parts":
-            output.write_parts(b"12345", b"6789", payload, len(octets))
+            output.write_parts(b"12345", b"6789", payload, len(data))
         elif kind == "control":
             output.write_control(payload)
         elif kind == "data":
@@ -37,8 +37,8 @@ def test_each_byte_comes_out_once_and_in_order(steps: list[tuple[str, bytes]]) -
             assert (output.size, output.control_frames) == (0, 0)
             waiting = control = 0
             continue
-        written += octets
-        waiting += len(octets)
+        written += data
+        waiting += len(data)
         control += kind == "control"
         frames += 1
         assert (output.size, output.control_frames, output.frames) == (waiting, control, frames)

@@ -55,13 +55,13 @@ class House:
             finished.append(stream.stream_id)
             self.sender.finish(stream, self.events)
         self.sender.accept_waiting(self.events)
-        octets = b"".join(self.output.take_buffers(0))
-        while octets:
+        data = b"".join(self.output.take_buffers(0))
+        while data:
             length, kind, flags, stream_id = (
-                *struct.unpack(">I", b"\0" + octets[:3]),
-                *struct.unpack(">BBI", octets[3:9]),
+                *struct.unpack(">I", b"\0" + data[:3]),
+                *struct.unpack(">BBI", data[3:9]),
             )
-            payload, octets = octets[9 : 9 + length], octets[9 + length :]
+            payload, data = data[9 : 9 + length], data[9 + length :]
             if kind == 0:
                 assert length <= self.peer.max_frame_size
                 self.received[stream_id] += payload

@@ -25,20 +25,20 @@ def story(data: bytes) -> str:
 def target(data: bytes) -> None:
     """Play a session, whole and cut; one in four is bytes alone, which h11 reads as well."""
     if data[:1] and data[0] % 4 == 3:
-        octets = octets_of(Source(data[1:]))
-        if b"CONNECT" not in octets:  # at which h11 and this reading of it part
-            compare(octets)
+        raw = bytes_of(Source(data[1:]))
+        if b"CONNECT" not in raw:  # at which h11 and this reading of it part
+            compare(raw)
     else:
         same_in_any_cut(ServerSession, data[1:])
 
 
-def octets_of(source: Source) -> bytes:
+def bytes_of(source: Source) -> bytes:
     """Return bytes that may be requests: words, pieces of what is sound, and others."""
-    octets = b""
-    while source.more and len(octets) < 4_000:
+    data = b""
+    while source.more and len(data) < 4_000:
         kind = source.byte()
-        octets += source.take(kind % 16) if kind >= 0xC0 else WORDS[kind % len(WORDS)]
-    return octets
+        data += source.take(kind % 16) if kind >= 0xC0 else WORDS[kind % len(WORDS)]
+    return data
 
 
 def seeds() -> list[bytes]:

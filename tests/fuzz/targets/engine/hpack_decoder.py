@@ -110,13 +110,13 @@ def block_from(source: Source, encoder: Any) -> bytes:
 
 def text(source: Source, encoder: Any) -> bytes:
     """Return a string literal, with Huffman's code or without (RFC 7541 §5.2)."""
-    octets = source.take(source.below(20)) * source.pick((1, 1, 1, 30))
+    data = source.take(source.below(20)) * source.pick((1, 1, 1, 30))
     if source.flag():
-        coded: bytes = encoder.huffman_coder.encode(octets)
+        coded: bytes = encoder.huffman_coder.encode(data)
         if source.flag(8):
             coded += source.pick((b"\xff", b"\xff\xff\xff\xff", b"\x00"))
         return wire.integer(len(coded), 7, 0x80) + coded
-    return wire.integer(len(octets) + source.flag(16), 7) + octets
+    return wire.integer(len(data) + source.flag(16), 7) + data
 
 
 def seeds() -> list[bytes]:

@@ -56,13 +56,13 @@ def target(data: bytes) -> None:
 
 def choose_one(value: str) -> None:
     """Choose a challenge, and answer it."""
-    octets = value.strip().encode()
-    if choose([value], True) is None or not is_field_value(octets):
+    data = value.strip().encode()
+    if choose([value], True) is None or not is_field_value(data):
         return
     request = ClientRequest("GET", "http://a.example/x?y")
     flow = DigestAuth("user", "secret", nonce=lambda: "mine").auth_flow(request)
     next(flow)
-    response: Any = SimpleNamespace(status=401, headers=Headers.received([(b"www-authenticate", octets)]))
+    response: Any = SimpleNamespace(status=401, headers=Headers.received([(b"www-authenticate", data)]))
     try:
         again = flow.send(response)
     except StopIteration:

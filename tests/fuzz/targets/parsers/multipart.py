@@ -35,11 +35,11 @@ def target(data: bytes) -> None:
     except ValueError:
         assert boundary in BOUNDARIES[5:]
         return
-    octets = asyncio.run(collect(form))
-    assert len(octets) == form.length
+    raw = asyncio.run(collect(form))
+    assert len(raw) == form.length
     if any(f"\r\n--{boundary}".encode() in each for each in contents(fields, files)):
         return  # a real boundary is random, and this one was guessed
-    parts = read(octets, boundary)
+    parts = read(raw, boundary)
     assert len(parts) == len(fields) + len(files)
     for (name, value), (headers, body) in zip(fields, parts, strict=False):
         assert disposition(headers) == {b"name": quoted(name)} and body == value
@@ -81,7 +81,7 @@ def raw_parameters(value: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     }
 
 
-def read(octets: bytes, boundary: str) -> list[Part]:
+def read(raw: bytes, boundary: str) -> list[Part]:
     """Return the parts, by python-multipart."""
     parts: list[Part] = []
     name, value, body = bytearray(), bytearray(), bytearray()
@@ -105,7 +105,7 @@ def read(octets: bytes, boundary: str) -> list[Part]:
         "on_part_end": on_part_end,
     }
     parser = MultipartParser(boundary.encode(), callbacks)
-    parser.write(octets)
+    parser.write(raw)
     parser.finalize()
     return parts
 

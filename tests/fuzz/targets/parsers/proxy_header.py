@@ -33,11 +33,11 @@ def target(data: bytes) -> None:
     changed = bytearray(header + REST)
     for _ in range(source.below(4)):
         changed[source.below(len(changed))] = source.byte()
-    octets = bytes(changed) if source.flag() else source.rest()
-    whole, cut = read([octets], versions, data), read(pieces(octets, size), versions, b"\0")
+    raw = bytes(changed) if source.flag() else source.rest()
+    whole, cut = read([raw], versions, data), read(pieces(raw, size), versions, b"\0")
     assert whole == cut, f"cut into {size}: {cut} in place of {whole}"
     if whole is None:
-        assert len(octets) < 16 + V2_LIMIT, "it waits for more than the longest header"
+        assert len(raw) < 16 + V2_LIMIT, "it waits for more than the longest header"
 
 
 def read(parts: list[bytes], versions: str, data: bytes) -> Proxied | str | None:
@@ -83,15 +83,15 @@ def header_from(source: Source) -> tuple[bytes, Given | None, str]:
 
 def extensions_from(source: Source) -> tuple[bytes, bool, bool]:
     """Return extensions (section 2.2), whether they say TLS, and whether they are sound."""
-    octets, is_tls, is_sound = b"", False, True
+    data, is_tls, is_sound = b"", False, True
     for _ in range(source.below(4)):
         kind = source.pick((0x01, 0x04, 0x20, 0x30))
         content = source.take(source.below(12)) * source.pick((1, 1, 1, 200))
-        octets += bytes((kind,)) + len(content).to_bytes(2, "big") + content
+        data += bytes((kind,)) + len(content).to_bytes(2, "big") + content
         if kind == 0x20:
             is_sound = is_sound and len(content) >= 5
             is_tls = is_tls or bool(content and content[0] & 1)
-    return octets, is_tls, is_sound
+    return data, is_tls, is_sound
 
 
 def seeds() -> list[bytes]:

@@ -27,7 +27,7 @@ WORDS = (
 
 def text_of(data: bytes) -> str:
     """Return text: words and characters in any order."""
-    return "".join(WORDS[octet - 128] if 128 <= octet < 128 + len(WORDS) else chr(octet) for octet in data)
+    return "".join(WORDS[byte - 128] if 128 <= byte < 128 + len(WORDS) else chr(byte) for byte in data)
 
 
 def target(data: bytes) -> None:

@@ -161,7 +161,7 @@ def _encoded(unsafe: re.Pattern[str], text: str) -> str:
 
 
 def _percent(match: re.Match[str]) -> str:
-    return "".join(f"%{octet:02X}" for octet in match[0].encode("utf-8"))
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8"))
 
 
 def _short(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Request heads on their way out: checked once, written once, remembered as octets (RFC 9112 §3, §5).
+"""Request heads on their way out: checked once, written once, remembered as bytes (RFC 9112 §3, §5).
 
 Requests to one origin mostly differ in their target alone: what stands behind it is kept whole.
 """
@@ -20,8 +20,8 @@ _WITH_CONTENT: Final = (b"POST", b"PUT", b"PATCH")  # methods for which even no 
 class RequestTail:
     """A request's head from behind its target on, with what it says of the content."""
 
-    def __init__(self, octets: bytes, content_length: int, is_chunked: bool, asks_to_close: bool, key: bytes) -> None:
-        self.octets = octets
+    def __init__(self, data: bytes, content_length: int, is_chunked: bool, asks_to_close: bool, key: bytes) -> None:
+        self.block = data
         self.content_length = content_length
         self.is_chunked = is_chunked
         self.asks_to_close = asks_to_close
@@ -79,7 +79,7 @@ class RequestHeads:
         if path == self._last_path:
             return
         if not is_path(path):
-            raise InvalidFieldError(f"{path!r} has an octet that no target may have, or none at all (RFC 9112 §3.2)")
+            raise InvalidFieldError(f"{path!r} has a byte that no target may have, or none at all (RFC 9112 §3.2)")
         if path[0] != 0x2F and path != b"*" and b"://" not in path:
             raise InvalidFieldError(f"the target {path!r} does not start with / (RFC 9112 §3.2)")
         if path == b"*" and method != b"OPTIONS":
@@ -107,7 +107,7 @@ def _write_tail(
     checked, length = check_outgoing(others, drops)
     if content_length >= 0:
         if length >= 0 and length != content_length:
-            raise InvalidFieldError(f"content-length says {length}, the content has {content_length} octets")
+            raise InvalidFieldError(f"content-length says {length}, the content has {content_length} bytes")
         length = content_length
     if end_stream and length > 0:
         raise InvalidFieldError(f"content-length says {length}, and no content is to follow")

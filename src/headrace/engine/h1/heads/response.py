@@ -1,4 +1,4 @@
-"""Response heads on their way out: checked once, written once, remembered as octets (RFC 9112 §4, §5).
+"""Response heads on their way out: checked once, written once, remembered as bytes (RFC 9112 §4, §5).
 
 A (status, headers) pair that was seen before is a dict lookup, and the pair of the response before not even that. What
 a head says depends on nothing else but the default fields and what is dropped, whose change forgets all.
@@ -34,7 +34,7 @@ def status_line(status: int) -> bytes:
 
 
 class WrittenHead:
-    """A response's head as octets. `block` lacks the empty line at the end, `plain` has it."""
+    """A response's head as bytes. `block` lacks the empty line at the end, `plain` has it."""
 
     def __init__(self, block: bytes, content_length: int, takes_length: bool, asks_to_close: bool) -> None:
         self.block = block
@@ -76,7 +76,7 @@ class Heads:
             if head.takes_length:
                 head = self._add_length(head, size)
             elif head.content_length >= 0 and head.content_length != size:
-                raise LocalProtocolError(f"content-length says {head.content_length}, the content has {size} octets")
+                raise LocalProtocolError(f"content-length says {head.content_length}, the content has {size} bytes")
         cache.keep(head, fields)
         self._last_status = status
         self._last_size = size

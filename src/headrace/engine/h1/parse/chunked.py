@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mypy_extensions import i64
 
 _DIGITS: Final = 16  # hexadecimal ones, so that no size is beyond 64 bits
-_EXTENSION: Final = 1_024  # octets a chunk
-_EXTENSIONS: Final = 65_536  # octets a message
+_EXTENSION: Final = 1_024  # bytes a chunk
+_EXTENSIONS: Final = 65_536  # bytes a message
 
 _HEXDIGITS: Final = b"0123456789abcdefABCDEF"
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -116,10 +116,10 @@ class ChunkedDecoder:
         at: i64 = position
         end: i64 = len(data)
         stop: i64 = min(end, at + _DIGITS + 1)
-        octet: i64
+        byte: i64
         while at < stop:
-            octet = data[at]
-            if not (0x30 <= octet <= 0x39 or 0x41 <= octet <= 0x46 or 0x61 <= octet <= 0x66):
+            byte = data[at]
+            if not (0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x46 or 0x61 <= byte <= 0x66):
                 break
             at += 1
         if at == position + _DIGITS + 1:
@@ -130,14 +130,14 @@ class ChunkedDecoder:
             raise MessageFault(400, "the size of a chunk is not a hexadecimal number", "RFC 9112 §7.1")
         digits = data[position:at]
         after: i64
-        octet = data[at]
-        if octet == 0x0D:
+        byte = data[at]
+        if byte == 0x0D:
             if at + 1 == end:
                 return -1
             if data[at + 1] != 0x0A:
                 raise MessageFault(400, "a line of the chunked coding has a bare CR", "RFC 9112 §2.2")
             after = at + 2
-        elif octet == 0x3B:
+        elif byte == 0x3B:
             after = self._take_extension(data, at)
             if after < 0:
                 return -1
@@ -152,7 +152,7 @@ class ChunkedDecoder:
         """Check a chunk's extensions, which nobody asks for (RFC 9112 §7.1.1), and skip them."""
         end = _find_line(data, position, _EXTENSION)
         if end == _TOO_LONG:
-            raise MessageFault(400, "a chunk's extensions are longer than 1,024 octets", "RFC 9112 §7.1.1")
+            raise MessageFault(400, "a chunk's extensions are longer than 1,024 bytes", "RFC 9112 §7.1.1")
         if end < 0:
             return -1
         if _EXTENSION_GRAMMAR.fullmatch(data, position, end) is None:
@@ -160,7 +160,7 @@ class ChunkedDecoder:
         self._extensions += end - position
         self._spend((end - position) * CHUNKS_A_FRAME // BYTES_A_FRAME)
         if self._extensions > _EXTENSIONS:
-            raise MessageFault(400, "the chunks' extensions are longer than 65,536 octets", "RFC 9112 §7.1.1")
+            raise MessageFault(400, "the chunks' extensions are longer than 65,536 bytes", "RFC 9112 §7.1.1")
         return end + 2
 
     def _take_trailer(self, data: bytes, position: int) -> int:
@@ -195,7 +195,7 @@ _TOO_LONG: Final = -2
 
 def _find_line(data: bytes, position: int, limit: int) -> int:
     """Return where the line at `position` ends: the index of its CRLF, `_UNFINISHED`, or `_TOO_LONG` beyond `limit`
-    octets. Raises MessageFault for a CR or LF that stands alone: what is a line's end has to be beyond doubt."""
+    bytes. Raises MessageFault for a CR or LF that stands alone: what is a line's end has to be beyond doubt."""
     cr = data.find(b"\r", position)
     lf = data.find(b"\n", position)
     end = len(data)

@@ -11,20 +11,20 @@ from typing import Any, Final
 
 import httptools
 
-from headrace.engine.fields import Pairs, has_field_octets, is_field_name
+from headrace.engine.fields import Pairs, has_field_bytes, is_field_name
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.message import MALFORMED, UNKNOWN, parse_content_length
 
 BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")  # a CR or LF that stands alone
 
-_NAME: Final = ("a field name is empty, or has an octet that is not allowed", "RFC 9112 §5.1")
+_NAME: Final = ("a field name is empty, or has a byte that is not allowed", "RFC 9112 §5.1")
 _LENGTH: Final = ("content-length is not a number", "RFC 9110 §8.6")
 BOTH: Final = ("transfer-encoding with content-length", "RFC 9112 §6.1")
 CODING: Final = ("transfer-encoding is not just chunked", "RFC 9112 §6.3")
 _SAID: Final[dict[str, tuple[str, str]]] = {  # llhttp's words, and ours
     "Invalid header token": _NAME,
     "Unexpected whitespace after header value": ("a folded field line", "RFC 9112 §5.2"),
-    "Invalid header value char": ("a field value has an octet that is not allowed", "RFC 9110 §5.5"),
+    "Invalid header value char": ("a field value has a byte that is not allowed", "RFC 9110 §5.5"),
     "Duplicate Content-Length": ("content-length twice", "RFC 9110 §8.6"),
     "Invalid character in Content-Length": _LENGTH,
     "Content-Length overflow": _LENGTH,
@@ -105,8 +105,8 @@ class FieldLines:
             raise MessageFault(400, known[0], known[1]) from None
         if len(pairs) != count:
             raise MessageFault(400, "the field section is malformed", "RFC 9112 §5")
-        if not has_field_octets(fields):
-            raise MessageFault(400, "a field value has an octet that is not allowed", "RFC 9110 §5.5")
+        if not has_field_bytes(fields):
+            raise MessageFault(400, "a field value has a byte that is not allowed", "RFC 9110 §5.5")
         return pairs
 
 

@@ -1,4 +1,4 @@
-"""Heads that were parsed before, by their octets: most peers repeat theirs."""
+"""Heads that were parsed before, by their bytes: most peers repeat theirs."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ class HeadMemory:
         """Heads that are remembered."""
         return 0 if self._remembered is None else len(self._remembered)
 
-    def find(self, octets: bytes) -> object:
-        """Return what was remembered for these octets, None when it is not there."""
+    def find(self, data: bytes) -> object:
+        """Return what was remembered for these bytes, None when it is not there."""
         remembered = self._remembered
         if remembered is None:
             return None
-        return remembered.get(octets)
+        return remembered.get(data)
 
-    def note(self, octets: bytes, head: object, headers: Sequence[Any]) -> None:
-        """Keep a head whose octets have come before: what has something unique in it shall not cost memory."""
-        if len(octets) > REMEMBERED_SIZE:
+    def note(self, data: bytes, head: object, headers: Sequence[Any]) -> None:
+        """Keep a head whose bytes have come before: what has something unique in it shall not cost memory."""
+        if len(data) > REMEMBERED_SIZE:
             return
         sightings = self._sightings
         if sightings is None:
             sightings = self._sightings = Sightings()
-        if not sightings.seen_before(hash(octets)):
+        if not sightings.seen_before(hash(data)):
             return
-        cost = _HEAD_COST + 2 * len(octets) + len(headers) * _FIELD_COST
+        cost = _HEAD_COST + 2 * len(data) + len(headers) * _FIELD_COST
         remembered = self._remembered
         total = self._cost + cost
         if remembered is None or len(remembered) >= _REMEMBERED_HEADS or total > _REMEMBERED_COST:
             remembered = self._remembered = {}
             total = cost
-        remembered[octets] = head
+        remembered[data] = head
         self._cost = total

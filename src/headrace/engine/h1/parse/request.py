@@ -1,7 +1,7 @@
 """A request's head found in the input, taken apart (RFC 9112 §3, §5, §6.3), and remembered.
 
 The request line is read by `target`, as llhttp is more generous than RFC 9112 in some places (two spaces, a fragment)
-and less in others (methods that it does not know). The field lines are read by `field_lines`. A head whose octets were
+and less in others (methods that it does not know). The field lines are read by `field_lines`. A head whose bytes were
 seen before is not parsed again: most clients repeat theirs.
 """
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _LINE: Final = b"GET / HTTP/1.1"  # before every field section that llhttp gets
 _LONGEST_LINE: Final = 8_192  # bytes of a request line (RFC 9112 §3 asks for 8,000 at least)
 _EMPTY_LINES: Final = 8  # before a request line; a server ignores at least one (RFC 9112 §2.2)
-_LONG_LINE: Final = (414, "a request line beyond 8,192 octets", "RFC 9112 §3", "request_line")
+_LONG_LINE: Final = (414, "a request line beyond 8,192 bytes", "RFC 9112 §3", "request_line")
 _LARGE_FIELDS: Final = (431, "a field section beyond the limits", "RFC 6585 §5", "max_field_section_size")
-_IS_TOKEN: Final = bytes(is_token(bytes((octet,))) for octet in range(256))
+_IS_TOKEN: Final = bytes(is_token(bytes((byte,))) for byte in range(256))
 
 _UNDERSCORE: Final = 0x5F  # an int: to look for bytes in bytes raises and catches inside, 0.45 us
 
@@ -153,19 +153,19 @@ class RequestReader:
             end = scanner.find_end(data, start)
             if end < 0:
                 return None
-            octets = data if start == 0 and end == total else data[start:end]
-            head = self._find(octets)
+            raw = data if start == 0 and end == total else data[start:end]
+            head = self._find(raw)
             if head is None:
-                self.work = len(octets) // BYTES_A_FRAME
-                scanner.check(data, start, end, octets)
-                head = self._read(octets, drop_underscore_fields, names)
+                self.work = len(raw) // BYTES_A_FRAME
+                scanner.check(data, start, end, raw)
+                head = self._read(raw, drop_underscore_fields, names)
         except MessageFault as fault:
             if fault.budget:
                 raise
             stop = scanner.bare_at
             raise self._without_answer(fault, data[start:stop] if stop >= 0 else data[start:]) from None
         self.position = end
-        scanner.keep(octets)
+        scanner.keep(raw)
         self._last = head
         self._is_first = False
         self._empty_lines = 0
@@ -182,26 +182,26 @@ class RequestReader:
             at += 2
         return at
 
-    def _without_answer(self, fault: MessageFault, octets: bytes) -> MessageFault:
+    def _without_answer(self, fault: MessageFault, data: bytes) -> MessageFault:
         """Leave out the answer where the first bytes of a connection are no request at all."""
-        if self._is_first and not looks_like_http(octets[:_LONGEST_LINE].split(b"\n", 1)[0].rstrip(b"\r")):
+        if self._is_first and not looks_like_http(data[:_LONGEST_LINE].split(b"\n", 1)[0].rstrip(b"\r")):
             fault.status = 0
         return fault
 
-    def _find(self, octets: bytes) -> HTTP1RequestHead | None:
+    def _find(self, data: bytes) -> HTTP1RequestHead | None:
         """Return the head that these bytes were parsed to before, if it is remembered."""
-        head = self._memory.find(octets)
+        head = self._memory.find(data)
         if head is None:
             return None
         assert isinstance(head, HTTP1RequestHead)
         head.is_repeated = True
         return head
 
-    def _read(self, octets: bytes, drop_underscore_fields: bool, names: ServerNames | None) -> HTTP1RequestHead:
+    def _read(self, data: bytes, drop_underscore_fields: bool, names: ServerNames | None) -> HTTP1RequestHead:
         """Parse a head from its first byte to its empty line."""
-        end = octets.find(b"\r\n")
-        line = parse_request_line(octets[:end])
-        fields = octets[end:]
+        end = data.find(b"\r\n")
+        line = parse_request_line(data[:end])
+        fields = data[end:]
         like = self._last_parsed
         if (
             like is not None
@@ -213,7 +213,7 @@ class RequestReader:
             head = like.with_line(line)  # another target, and all else as before: what clients do
         else:
             head = self._parse(line, fields, drop_underscore_fields, names)
-        self._memory.note(octets, head, head.headers)
+        self._memory.note(data, head, head.headers)
         return head
 
     def _parse(

@@ -93,39 +93,39 @@ class ResponseReader:
         if end < 0:
             self.position = position
             return None
-        octets = data if position == 0 and end == len(data) else data[position:end]
-        head = self._find(octets)
+        raw = data if position == 0 and end == len(data) else data[position:end]
+        head = self._find(raw)
         if head is None:
-            self.work = len(octets) // BYTES_A_FRAME
-            scanner.check(data, position, end, octets)
-            head = self._read(octets)
+            self.work = len(raw) // BYTES_A_FRAME
+            scanner.check(data, position, end, raw)
+            head = self._read(raw)
         self.position = end
-        scanner.keep(octets)
+        scanner.keep(raw)
         self._last = head
         return head
 
-    def _find(self, octets: bytes) -> HTTP1ResponseHead | None:
+    def _find(self, data: bytes) -> HTTP1ResponseHead | None:
         """Return the head that these bytes were parsed to before, if it is remembered."""
-        head = self._memory.find(octets)
+        head = self._memory.find(data)
         if head is None:
             return None
         assert isinstance(head, HTTP1ResponseHead)
         return head
 
-    def _read(self, octets: bytes) -> HTTP1ResponseHead:
+    def _read(self, data: bytes) -> HTTP1ResponseHead:
         """Parse a head from its first byte to its empty line."""
-        end = octets.find(b"\r\n")
-        line = octets[:end]
+        end = data.find(b"\r\n")
+        line = data[:end]
         if line != self._last_line:
             self._last_status, self._last_version = parse_status_line(line)
             self._last_line = line
         head = HTTP1ResponseHead(())
         head.status = self._last_status
         head.http_version = self._last_version
-        self._examine(head, self._lines.read(octets[end:]))
+        self._examine(head, self._lines.read(data[end:]))
         if not head.keeps_alive or head.is_upgrade:
             self._lines.forget()
-        self._memory.note(octets, head, head.headers)
+        self._memory.note(data, head, head.headers)
         return head
 
     def _examine(self, head: HTTP1ResponseHead, pairs: Pairs) -> None:
@@ -187,5 +187,5 @@ def parse_status_line(line: bytes) -> tuple[int, str]:
     if len(code) != 3 or code.translate(None, _DIGITS) or code[0] == 0x30 or line[12:13] not in (b"", b" "):
         raise MessageFault(400, "the status is not a number of three digits", "RFC 9112 §4")
     if line[13:].translate(None, _REASON):
-        raise MessageFault(400, "the reason has an octet that is not allowed", "RFC 9112 §4")
+        raise MessageFault(400, "the reason has a byte that is not allowed", "RFC 9112 §4")
     return int(code), "1.0" if minor == b"0" else "1.1"  # a higher minor version is the highest we know (RFC 9110 §6.2)

@@ -49,7 +49,7 @@ def parse_request_line(line: bytes) -> RequestLine:
         if version != b"HTTP/1.1":
             raise MessageFault(400, "the version is not HTTP's", "RFC 9112 §2.3")
     if not is_path(target):
-        raise MessageFault(400, "the target is empty or has an octet that is not allowed", "RFC 9112 §3.2")
+        raise MessageFault(400, "the target is empty or has a byte that is not allowed", "RFC 9112 §3.2")
     authority: bytes | None = None
     if method == b"CONNECT":
         if not is_host(target) or target[-1:] == b":" or b":" not in target:

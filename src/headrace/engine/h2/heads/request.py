@@ -29,12 +29,12 @@ class EncodedRequest:
         self.behind = behind
         self.content_length = content_length
         self.generation = generation
-        """The encoder's generation at which its octets may be sent, again and again; ONCE: they are for one time."""
+        """The encoder's generation at which its bytes may be sent, again and again; ONCE: they are for one time."""
         self.path: bytes = b""
         self.block: bytes = b""
         """The whole block with `path`."""
         self.prefix: bytes = b""
-        """The first octets of a HEADERS frame that holds all of it."""
+        """The first bytes of a HEADERS frame that holds all of it."""
         self._flags: int = frames.END_HEADERS | frames.END_STREAM if end_stream else frames.END_HEADERS
 
     def set_path(self, path: bytes, encoded: bytes) -> None:
@@ -153,7 +153,7 @@ class H2RequestHeads:
             if length < 0:
                 checked.append((b"content-length", b"%d" % content_length))
             elif length != content_length:
-                raise InvalidFieldError(f"content-length says {length}, the content has {content_length} octets")
+                raise InvalidFieldError(f"content-length says {length}, the content has {content_length} bytes")
             length = content_length
         if end_stream and length > 0:
             raise InvalidFieldError(f"content-length says {length}, and no content is to follow")

@@ -134,4 +134,4 @@ class H2ResponseHeads:
 
 
 def _length_differs(declared: int, size: int) -> LocalProtocolError:
-    return LocalProtocolError(f"content-length says {declared}, the content has {size} octets")
+    return LocalProtocolError(f"content-length says {declared}, the content has {size} bytes")

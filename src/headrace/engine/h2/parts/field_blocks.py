@@ -145,7 +145,7 @@ class FieldBlocks:
         """Let the peer's table grow to `size` bytes: it has acknowledged our HEADER_TABLE_SIZE."""
         self._decoder.set_max_table_size(size)
 
-    def id_octets(self, data: bytes) -> bytes:
+    def id_bytes(self, data: bytes) -> bytes:
         """Return the bytes of the stream's identifier, as they stand in `data` before HEADERS: a slice is cheaper than
         packing."""
         start = self._head_at

@@ -101,11 +101,11 @@ class FrameReader:
         at = 0
         while self.data[at] == self._preface_left[at]:
             at += 1
-        octet = self.data[at]
+        byte = self.data[at]
         place = len(frames.PREFACE) - len(self._preface_left) + at
-        if place == 0 and octet == 0x16:  # the content type of a handshake message (RFC 8446 §5.1)
+        if place == 0 and byte == 0x16:  # the content type of a handshake message (RFC 8446 §5.1)
             return "a TLS handshake on a cleartext port"
-        if place <= _METHOD_OF_PREFACE and (0x41 <= octet <= 0x5A or octet == 0x20):
+        if place <= _METHOD_OF_PREFACE and (0x41 <= byte <= 0x5A or byte == 0x20):
             return "a method of HTTP/1.1 where only HTTP/2 is served"
         return "the client's preface is wrong"
 

@@ -36,19 +36,19 @@ class OutputBuffer:
         self.size += len(frame)
         self.frames += 1
 
-    def write_parts(self, prefix: bytes, id_octets: bytes, payload: bytes, size: i64) -> None:
+    def write_parts(self, prefix: bytes, id_bytes: bytes, payload: bytes, size: i64) -> None:
         """Add a frame of a message in three parts, which is cheaper than joining them; `size` is that of all."""
         chunks = self._chunks
         chunks.append(prefix)
-        chunks.append(id_octets)
+        chunks.append(id_bytes)
         chunks.append(payload)
         self.size += size
         self.frames += 1
 
-    def write_end(self, id_octets: bytes) -> None:
+    def write_end(self, id_bytes: bytes) -> None:
         """Add an empty DATA frame with END_STREAM, which a window of 0 does not hold back (RFC 9113 §6.9.1)."""
         self._chunks.append(data_prefix(0, True))
-        self._chunks.append(id_octets)
+        self._chunks.append(id_bytes)
         self.size += HEADER_SIZE
         self.frames += 1
 
@@ -74,9 +74,9 @@ class OutputBuffer:
         self._chunks.append(frame)
         self.frames += 1
 
-    def write_opening(self, octets: bytes) -> None:
+    def write_opening(self, data: bytes) -> None:
         """Add bytes of the connection preface, which are no answer to anything (RFC 9113 §3.4)."""
-        self._chunks.append(octets)
+        self._chunks.append(data)
 
     def take(self) -> bytes:
         """Return all that waits, joined, and forget it."""

@@ -44,7 +44,7 @@ class SendWindows:
     def widen(self, increment: i64) -> None:
         """Apply a WINDOW_UPDATE for stream 0. Raises ConnectionFault for an increment of 0 and for a window too large.
 
-        "A sender MUST NOT allow a flow-control window to exceed 2^31-1 octets. If a sender receives a WINDOW_UPDATE
+        "A sender MUST NOT allow a flow-control window to exceed 2^31-1 bytes. If a sender receives a WINDOW_UPDATE
         that causes a flow-control window to exceed this maximum, it MUST terminate either the stream or the connection,
         as appropriate." (RFC 9113 §6.9.1)
         """

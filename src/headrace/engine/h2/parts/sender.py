@@ -76,13 +76,13 @@ class Sender:
         """Write a header section."""
         if len(head.block) <= self._peer.max_frame_size:
             prefix = head.last_prefix if end_stream else head.prefix
-            self._output.write_parts(prefix, stream.id_octets, head.block, head.size)
+            self._output.write_parts(prefix, stream.id_bytes, head.block, head.size)
         else:
             self.write_block(stream, head.block, end_stream)
 
     def write_block(self, stream: Stream, block: bytes, end_stream: bool) -> None:
         """Write a field block, in as many frames as the peer's frame size asks for."""
-        self._output.write(frames.write_field_block(block, stream.id_octets, end_stream, self._peer.max_frame_size))
+        self._output.write(frames.write_field_block(block, stream.id_bytes, end_stream, self._peer.max_frame_size))
 
     def send_now(self, stream: Stream, data: bytes, size: i64, end_stream: bool) -> bool:
         """Write a piece of content as one frame, if windows, output and siblings leave room; return whether it was."""
@@ -96,7 +96,7 @@ class Sender:
             and self._scheduler.count == 0
             and output.size < OUTPUT_HIGH
         ):
-            output.write_parts(frames.data_prefix(size, end_stream), stream.id_octets, data, size + frames.HEADER_SIZE)
+            output.write_parts(frames.data_prefix(size, end_stream), stream.id_bytes, data, size + frames.HEADER_SIZE)
             windows.charge(stream, size)
             self._allowance.pay_for_data(size)
             return True
@@ -121,7 +121,7 @@ class Sender:
         if stream.queued:
             return False
         if trailers is None:
-            self._output.write_end(stream.id_octets)
+            self._output.write_end(stream.id_bytes)
         else:
             self._write_trailers(stream, trailers)
         return True
@@ -195,7 +195,7 @@ class Sender:
             if size > stream.queued:
                 size = stream.queued
             ends = size == stream.queued and stream.end_queued and stream.trailers is None
-            output.write_header(frames.data_prefix(size, ends) + stream.id_octets, size)
+            output.write_header(frames.data_prefix(size, ends) + stream.id_bytes, size)
             self._move(stream, size)
             if stream.queued == 0:
                 scheduler.remove(stream)

@@ -31,8 +31,8 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, mask: 
 
 def close(code: int | None, reason: str | bytes = b"", *, mask: bytes | None = MASK) -> bytes:
     """A close frame; without a code when that is None."""
-    octets = reason.encode() if isinstance(reason, str) else reason
-    return frame(CLOSE, b"" if code is None else struct.pack("!H", code) + octets, mask=mask)
+    data = reason.encode() if isinstance(reason, str) else reason
+    return frame(CLOSE, b"" if code is None else struct.pack("!H", code) + data, mask=mask)
 
 
 def messages(events: Sequence[WebSocketEvent]) -> list[str | bytes]:
