@@ -79,7 +79,7 @@ docs: $(VENV)/group-docs
 	@echo "site/index.html"
 
 clean:
-	rm -rf .venv .venv-* build dist site src/*.egg-info benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* .pythons .pythons.log build dist site src/*.egg-info benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made:

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 FOLDERS = (".ci", "benchmarks", "docs", "examples", "src", "tests")
 SUFFIXES = {".css", ".go", ".html", ".js", ".md", ".mod", ".py", ".toml", ".txt", ".yml"}
-WITHOUT_SUFFIX = {".gitignore", "Makefile", "install-autobahn", "run"}
+WITHOUT_SUFFIX = {".gitignore", "Makefile", "install-autobahn", "pythons", "run"}
 NOT_OURS = {"__pycache__", "results"}  # what Python and the benchmarks leave behind
 
 # Notes from which headrace was built, with their sections; they were never part of the repository.

@@ -111,7 +111,7 @@ def test_a_socket_in_a_missing_folder_ends_with_1_and_one_sentence(folder: Path)
 
 
 def test_an_event_loop_that_is_not_installed_ends_with_2(folder: Path) -> None:
-    (folder / "uvloop.py").write_text("raise ImportError\n")
+    (folder / "uvloop.py").write_text("raise ModuleNotFoundError(name='uvloop')\n")
     extra = {"PYTHONPATH": os.pathsep.join([str(folder), str(SOURCE)])}
     done = run("serve", "good_app:app", "--loop", "uvloop", "--bind", "127.0.0.1:0", cwd=folder, extra=extra)
     assert done.returncode == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -149,7 +150,8 @@ def test_first_reads_get_little_once_the_work_is_used_up() -> None:
         whole = -(-WORK_A_TURN // (EACH + 2))
         assert [frames_in(each) for each in drivers] == [EACH + 2] * whole + [LIGHT_WORK] * (COUNT - whole)
         bystander = house.connect(H2_OPENING + wire.headers(1, REQUEST, end_stream=True))
-        await asyncio.sleep(0)
+        if sys.version_info < (3, 12):
+            await asyncio.sleep(0)  # there handlers begin in the loop's next turn
         assert house.requests == whole * EACH + (COUNT - whole) * (LIGHT_WORK - 2) + 1 and frames_in(bystander) == 3
         await settled(lambda: house.requests == COUNT * EACH + 1)
         assert house.service.crowd == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
 import signal
@@ -115,13 +114,23 @@ class _Signals:
 
 
 def loop_factory(loop: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:
-    """Return the name of the event loop and its factory; None leaves the loop to asyncio."""
-    if loop == "asyncio" or (loop == "auto" and importlib.util.find_spec("uvloop") is None):
+    """Return the name of the event loop and its factory; None leaves the loop to asyncio.
+
+    `auto` means asyncio, too, where uvloop is installed but does not load, as one that was built for another Python; a
+    warning gives the reason. Raises UsageError if `uvloop` cannot be had.
+    """
+    if loop == "asyncio":
         return "asyncio", None
     try:
         import uvloop
-    except ImportError:
-        raise UsageError("--loop: uvloop is not installed here; install it, or choose asyncio") from None
+    except ImportError as error:
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name == "uvloop"
+        if loop == "uvloop":
+            why = "is not installed here; install it" if is_absent else f"does not load here ({error}); reinstall it"
+            raise UsageError(f"--loop: uvloop {why}, or choose asyncio") from None
+        if not is_absent:
+            logger.warning("uvloop does not load here (%s); asyncio is the event loop instead", error)
+        return "asyncio", None
     return "uvloop", uvloop.new_event_loop
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
+import sys
+import sysconfig
 from importlib import metadata
 from pathlib import Path
 
@@ -27,4 +30,26 @@ def version_text() -> str:
         note = Path(__file__).parents[1] / "build.txt"  # written by the build, absent in a source tree
         reason = note.read_text("utf-8").partition(": ")[2].strip() if note.exists() else ""
         engine = f"pure Python ({reason})" if reason else "pure Python"
-    return f"headrace {version()}\nengine: {engine}\n{platform.python_implementation()} {platform.python_version()}"
+    return f"headrace {version()}\nengine: {engine}\n{python_text()}"
+
+
+def python_text() -> str:
+    """Return the name and version of this Python, with a remark if headrace is not tested on it."""
+    name = platform.python_implementation()
+    said = f"{name} {platform.python_version()}"
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return f"{said}, free-threaded (not supported)"
+    tested = tested_pythons()
+    if tested and (name != "CPython" or f"{sys.version_info[0]}.{sys.version_info[1]}" not in tested):
+        return f"{said} (not tested; CPython {tested[0]} to {tested[-1]} are)"
+    return said
+
+
+def tested_pythons() -> list[str]:
+    """Return the versions of Python that this version of headrace is tested on, such as `3.11`; empty when headrace
+    runs from a source tree that was never installed."""
+    try:
+        classifiers = metadata.metadata("headrace").get_all("Classifier", [])
+    except metadata.PackageNotFoundError:
+        return []
+    return re.findall(r"^Programming Language :: Python :: (\d\.\d+)$", "\n".join(classifiers), re.MULTILINE)

@@ -186,6 +186,17 @@ def test_the_event_loop_asked_for_is_the_one_that_runs(folder: Path, loop: str) 
         server.wait_for(rf", {loop} \| pid ")
 
 
+def test_a_uvloop_that_does_not_load_is_a_warning_for_auto_and_an_error_if_it_was_asked_for(folder: Path) -> None:
+    (folder / "uvloop.py").write_text("raise ImportError('built for another Python')\n")
+    with serving("apps:hello", *ANY_PORT, cwd=folder) as server:
+        server.wait_for(r"uvloop does not load here \(built for another Python\); asyncio is the event loop instead$")
+        server.wait_for(r", asyncio \| pid ")
+    done = run("serve", "apps:hello", *ANY_PORT, "--loop", "uvloop", cwd=folder)
+    assert done.returncode == 2
+    said = "headrace: --loop: uvloop does not load here (built for another Python); reinstall it, or choose asyncio\n"
+    assert done.stderr == said
+
+
 def test_an_application_whose_start_fails_ends_with_3_and_one_sentence(folder: Path) -> None:
     done = run("serve", "apps:lifespan_fails", *ANY_PORT, cwd=folder)
     assert done.returncode == 3

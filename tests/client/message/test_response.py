@@ -77,6 +77,7 @@ def test_raise_for_status() -> None:
         ("text/plain; charset=", "ä".encode(), "ä", "utf-8"),
         ("text/plain; charset=zlib_codec", b"x", "x", "utf-8"),
         ("text/plain; charset=hex", b"x", "x", "utf-8"),
+        ("text/plain; charset=\x83utf_16", b"xy", "xy", "utf-8"),
         ("text/plain", b"\xff", "�", "utf-8"),
         ("", b"\xef\xbb\xbfmark", "mark", "utf-8-sig"),
         ("", "mark".encode("utf-16"), "mark", "utf-16"),

@@ -25,6 +25,8 @@ def charset_of(content_type: str) -> str | None:
 def is_text_codec(name: str) -> bool:
     """Return True when Python has a text codec of this name that is safe for content. zlib_codec inflates without a
     limit, punycode takes quadratic time, and some codecs are for Python's own use."""
+    if not name.isascii():
+        return False  # older Pythons leave such characters out of the name; 3.15 warns, and 3.17 is to refuse
     try:
         codec = codecs.lookup(name)
     except (LookupError, ValueError):
