@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import sys
 import sysconfig
 from importlib import metadata
@@ -52,4 +51,5 @@ def tested_pythons() -> list[str]:
         classifiers = metadata.metadata("headrace").get_all("Classifier", [])
     except metadata.PackageNotFoundError:
         return []
-    return re.findall(r"^Programming Language :: Python :: (\d\.\d+)$", "\n".join(classifiers), re.MULTILINE)
+    prefix = "Programming Language :: Python :: "
+    return [each.removeprefix(prefix) for each in classifiers if each.startswith(f"{prefix}3.")]
