@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.engine.limits import Limits
@@ -30,6 +30,7 @@ from headrace.server.settings.config import Config
 from headrace.transport.tls import local_certificate
 
 from tests.isolation.heads.vandal import picture, vandalize
+from tests.properties.profile import tries
 from tests.server.connection.test_fairness import Sink
 from tests.server.test_tls_serving import client_context
 from tests.support import wire
@@ -233,7 +234,6 @@ values = st.text("abc =;,", max_size=12).map(lambda text: text.strip().encode())
 paths = st.text("ab/?=", max_size=8).map(lambda text: b"/" + text.encode())
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(KINDS),
     st.sampled_from(["1.1", "2"]),
@@ -241,6 +241,7 @@ paths = st.text("ab/?=", max_size=8).map(lambda text: b"/" + text.encode())
     paths,
     st.booleans(),
 )
+@tries(40)
 def test_whatever_the_request(kind: str, version: str, fields: Fields, path: bytes, content: bool) -> None:
     content = content and kind in READERS
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.bus import LocalBus
@@ -26,6 +26,7 @@ from headrace.server.handlers.response import Response
 from headrace.server.telemetry.interface import Telemetry
 from headrace.transport.log import Seldom, get_logger
 
+from tests.properties.profile import tries
 from tests.support.h1_peer import H1Peer
 from tests.support.h2_peer import H2Peer
 from tests.support.serving import Run, live_handlers, port, run, serving, settled
@@ -39,6 +40,7 @@ REPLACED = "a\ufffd b"
 
 
 @given(st.text(st.characters() | st.characters(categories=["Cs"])))
+@tries(100)
 def test_text_becomes_scalar_values_as_in_browsers(text: str) -> None:
     joined = re.sub(
         "[\ud800-\udbff][\udc00-\udfff]",
@@ -149,8 +151,8 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.lists(ANYTHING, max_size=5))
+@tries(50)
 def test_every_subscriber_gets_the_next_good_message(messages: list[Any]) -> None:
     async def main() -> None:
         bus = LocalBus()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.engine import events as ev
@@ -14,6 +14,7 @@ from headrace.engine.h2 import ServerConnection
 from headrace.engine.hpack import Encoder
 from headrace.engine.limits import Limits
 
+from tests.properties.profile import tries
 from tests.support import wire
 
 KIB = 1_024
@@ -170,8 +171,8 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(STEPS, st.sampled_from([KIB, 50 * KIB, LIMIT]))
+@tries(200)
 def test_any_applications(steps: list[tuple[str, int, int]], limit: int) -> None:
     """What applications were told is accepted, less what the client has seen, is within the limit after every step; and
     when all windows open, everything arrives and nobody is left waiting."""

@@ -12,6 +12,8 @@ from headrace.engine.h1.content import ContentReader, Unread
 from headrace.engine.h1.input import Input
 from headrace.engine.limits import CHUNKS_A_FRAME, Limits
 
+from tests.properties.profile import tries
+
 
 def read(reader: ContentReader, data: bytes, cuts: list[int]) -> tuple[bytes, bytes]:
     """What a reader makes of bytes that come in pieces, and what it leaves."""
@@ -30,6 +32,7 @@ cuttings = st.lists(st.integers(0, 60), max_size=5)
 
 
 @given(content=st.binary(min_size=1, max_size=50), rest=st.binary(max_size=9), cuts=cuttings)
+@tries(100)
 def test_content_with_a_length(content: bytes, rest: bytes, cuts: list[int]) -> None:
     """RFC 9112 §6.2: so many bytes and not one more, however they come."""
     reader = ContentReader(Limits())
@@ -40,6 +43,7 @@ def test_content_with_a_length(content: bytes, rest: bytes, cuts: list[int]) -> 
 
 
 @given(chunks=st.lists(st.binary(min_size=1, max_size=9), max_size=5), cuts=cuttings, has_trailer=st.booleans())
+@tries(100)
 def test_content_in_chunks(chunks: list[bytes], cuts: list[int], has_trailer: bool) -> None:
     """RFC 9112 §7.1: the chunks' data, then the trailer section; what stands behind it is left."""
     reader = ContentReader(Limits())

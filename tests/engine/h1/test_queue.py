@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from headrace.engine.h1.queue import OUTPUT_HIGH, OutputQueue
 from headrace.engine.limits import Limits
 
+from tests.properties.profile import tries
+
 LIMITS = Limits(max_stream_send_buffer=1_000, max_connection_send_buffer=100_000)
 sizes = st.integers(0, 20) | st.integers(4_000, 70_000)
 steps = st.lists(
@@ -17,6 +19,7 @@ steps = st.lists(
 
 
 @given(steps)
+@tries(100)
 def test_bytes_leave_once_in_order(taken: list[tuple[str, int]]) -> None:
     """Whatever is written and taken, in whatever pieces: the output is what was written, but for what was dropped."""
     queue = OutputQueue(LIMITS)

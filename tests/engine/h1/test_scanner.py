@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from headrace.engine.h1.faults import MessageFault
 from headrace.engine.h1.parse.scanner import HeadScanner
 
+from tests.properties.profile import tries
+
 LONG = (414, "long", "RFC 9112 §3", "line")
 LARGE = (431, "large", "RFC 6585 §5", "size")
 LINE, SIZE = 4, 8
@@ -56,6 +58,7 @@ def oracle(data: bytes, start: int, has_line: bool) -> object:
 
 
 @given(data=inputs, cuts=st.lists(st.integers(0, 40)), has_line=st.booleans())
+@tries(100)
 def test_any_cut_gives_what_the_rules_say(data: bytes, cuts: list[int], has_line: bool) -> None:
     scanner = HeadScanner(LINE if has_line else 0, SIZE, LONG, LARGE)
     start = 2

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hpack
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.engine.hpack import Decoder, Encoder, HPACKError
+
+from tests.properties.profile import tries
 
 NAMES = st.sampled_from(
     [b":path", b":status", b"server", b"cookie", b"authorization", b"x-a", b"x-b", b"accept", b"date", b"set-cookie"]
@@ -17,6 +19,7 @@ SIZES = st.none() | st.integers(0, 5000)
 
 
 @given(SECTIONS, st.lists(SIZES, max_size=12))
+@tries(100)
 def test_any_fields_survive(sections: list[list[tuple[bytes, bytes]]], sizes: list[int | None]) -> None:
     encoder, decoder, oracle = Encoder(), Decoder(max_section_size=10**6), hpack.Decoder(max_header_list_size=10**6)
     for number, section in enumerate(sections * 2):
@@ -33,6 +36,7 @@ def test_any_fields_survive(sections: list[list[tuple[bytes, bytes]]], sizes: li
 
 
 @given(SECTIONS, st.booleans())
+@tries(100)
 def test_what_an_independent_encoder_writes_decodes(sections: list[list[tuple[bytes, bytes]]], huffman: bool) -> None:
     encoder, decoder = hpack.Encoder(), Decoder(max_section_size=10**6)
     for section in sections * 2:
@@ -40,8 +44,8 @@ def test_what_an_independent_encoder_writes_decodes(sections: list[list[tuple[by
         assert [field.pair for field in decoder.decode(block).fields] == section
 
 
-@settings(max_examples=500)
 @given(st.lists(st.binary(max_size=80), max_size=8))
+@tries(500)
 def test_random_bytes_raise_nothing_but_hpack_errors(blocks: list[bytes]) -> None:
     decoder, oracle = Decoder(), hpack.Decoder()
     for block in blocks:
@@ -58,6 +62,7 @@ def test_random_bytes_raise_nothing_but_hpack_errors(blocks: list[bytes]) -> Non
 
 
 @given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 255))
+@tries(100)
 def test_a_damaged_block_raises_nothing_else(seed: bytes, place: int, byte: int) -> None:
     block = bytearray(Encoder().encode([(b":path", seed), (b"server", seed[:20]), (b"x-y", b"z"), (b"cookie", seed)]))
     block[place % len(block)] = byte

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from headrace.engine.hpack import Decoder, Encoder, Field, HPACKError
 from headrace.engine.hpack.dynamic_table import DynamicTable
 
+from tests.properties.profile import tries
+
 INSERT_A = b"\x40\x01a\x01b"  # 34 bytes in the table
 
 
@@ -50,6 +52,7 @@ def test_a_name_may_come_from_the_entry_that_its_insertion_evicts() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(-1, 300)), max_size=200))
+@tries(100)
 def test_the_table_keeps_the_newest_that_fit(steps: list[tuple[int, int]]) -> None:
     table = DynamicTable(200)
     model: list[Field] = []

@@ -11,6 +11,8 @@ from headrace.engine.hpack.integer import decode_integer, encode_integer
 from headrace.engine.hpack.pure_writer import BytesWriter as PureBytesWriter
 from headrace.engine.hpack.writer import BytesWriter
 
+from tests.properties.profile import tries
+
 
 def encoded(value: int, prefix_bits: int, flags: int = 0) -> bytes:
     out = BytesWriter()
@@ -40,6 +42,7 @@ def test_flags_above_the_prefix_are_kept_apart() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(4, 7), st.binary(max_size=3))
+@tries(100)
 def test_any_32_bit_integer_survives(value: int, prefix_bits: int, behind: bytes) -> None:
     data = encoded(value, prefix_bits)
     assert decode_integer(data + behind, 0, prefix_bits) == (value, len(data))

@@ -13,6 +13,8 @@ from headrace.engine.hpack import Decoder, HPACKError, huffman, huffman_rows
 from headrace.engine.hpack.huffman_table import CODE_LENGTHS, CODES, EOS, EOS_LENGTH
 from headrace.engine.hpack.writer import BytesWriter
 
+from tests.properties.profile import tries
+
 
 def encode(text: bytes) -> bytes:
     out = BytesWriter()
@@ -93,6 +95,7 @@ def test_every_byte_has_its_code(decoder: Callable[[bytes], bytes]) -> None:
 
 
 @given(st.binary(max_size=300))
+@tries(100)
 def test_any_bytes_survive_all_ways(text: bytes) -> None:
     data = encode(text)
     assert data == encode_by_window(text) == huffman_rows.encode(text)
@@ -102,11 +105,13 @@ def test_any_bytes_survive_all_ways(text: bytes) -> None:
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="\\")))
+@tries(100)
 def test_the_rows_decode_all_text(text: str) -> None:
     assert huffman_rows.decode(encode(text.encode())) == text.encode()
 
 
 @given(st.binary(max_size=60))
+@tries(100)
 def test_both_decoders_agree_on_any_input(data: bytes) -> None:
     quick = huffman_rows.decode(data)
     try:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from websockets.protocol import SERVER, Protocol
 
 from headrace.engine.ws import CloseReceived, Failed, MessageReceived, PingReceived, PongReceived, WebSocketConnection
 
 from tests.engine.ws.raw_frames import CLOSE, CONT, MASK, TEXT, frame
+from tests.properties.profile import tries
 
 MASKS = st.sampled_from([MASK, MASK, MASK, b"\0\0\0\0", b"\xff\0\xff\0", None])
 PAYLOADS = st.one_of(
@@ -88,8 +89,8 @@ def ours(raw: bytes, cuts: list[int]) -> tuple[list[Any], int]:
     return seen, code
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(FRAMES, min_size=1, max_size=6), st.lists(st.integers(0, 600), max_size=4))
+@tries(300)
 def test_we_make_of_frames_what_the_library_makes_of_them(frames: list[bytes], cuts: list[int]) -> None:
     data = b"".join(frames)
     seen, code = ours(data, cuts)
@@ -108,14 +109,14 @@ def in_fragments(frames: list[bytes]) -> bool:
     return any(not each[0] & 0x80 for each in frames)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(FRAMES, min_size=1, max_size=5), st.lists(st.integers(0, 600), max_size=6))
+@tries(100)
 def test_cuts_do_not_matter(frames: list[bytes], cuts: list[int]) -> None:
     data = b"".join(frames)
     assert ours(data, cuts) == ours(data, [])
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=3))
+@tries(200)
 def test_no_bytes_raise(data: bytes, cuts: list[int]) -> None:
     ours(data, cuts)

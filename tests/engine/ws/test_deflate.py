@@ -11,10 +11,11 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.headers import parse_extension
 from websockets.protocol import CLIENT, Protocol
 
-from headrace.engine.ws import Failed, WebSocketConnection
+from headrace.engine.ws import Failed, PingReceived, WebSocketConnection
 from headrace.engine.ws.negotiation import accept_deflate, confirm_deflate, offer_deflate
 
 from tests.engine.ws.raw_frames import BINARY, CONT, PING, TEXT, frame, messages
+from tests.properties.profile import tries
 
 FIELD = b"sec-websocket-extensions"
 RSV1 = 0x40
@@ -141,6 +142,7 @@ def test_an_offer_that_is_not_met(offer: bytes) -> None:
 
 
 @given(st.binary(max_size=60))
+@tries(100)
 def test_no_offer_raises(offer: bytes) -> None:
     accept_deflate([(FIELD, offer)])
     accept_deflate([(FIELD, b"permessage-deflate; " + offer)])
@@ -174,3 +176,49 @@ def test_a_server_may_allow_any_window_and_we_use_no_larger_one_than_we_offered(
 def test_a_server_that_chooses_what_was_not_offered(value: bytes) -> None:
     with pytest.raises(ValueError, match="server"):
         confirm_deflate([(FIELD, value)])
+
+
+def test_an_owner_that_wants_no_more_messages_gets_none_of_one_that_is_half_inflated() -> None:
+    """Of a message in one frame nothing is left; of a fragment its message goes on, and goes nowhere."""
+    for is_last in (True, False):
+        ws, _ = pair()
+        octets = frame(BINARY, deflated(bytes(500_000)), fin=is_last, rsv=RSV1)
+        assert ws.receive_data(octets, 0, 100) == [] and ws.input_pending
+        ws.discards = True
+        events = ws.receive_data(frame(PING, b"p") if is_last else frame(CONT, b"") + frame(PING, b"p"), 0, 100)
+        assert [type(event) for event in events] == [PingReceived] and not ws.input_pending
+
+
+def test_a_message_becomes_too_large_in_a_later_turn() -> None:
+    ws, _ = pair(limit=400_000)
+    events = ws.receive_data(frame(BINARY, deflated(bytes(500_000)), rsv=RSV1), 0, 100)
+    turns = 0
+    while not events:
+        turns += 1
+        events = ws.receive_data(b"", 0, 100)
+    (failed,) = events
+    assert isinstance(failed, Failed) and failed.code == 1009 and turns > 1 and ws.is_done
+
+
+def test_a_deflate_stream_may_end_and_another_begin_within_few_bytes() -> None:
+    """RFC 7692 §7.2.3.4: a block with BFINAL set ends the stream, and what follows is part of the message."""
+    packer = zlib.compressobj(wbits=-12)
+    ended = packer.compress(b"one") + packer.flush(zlib.Z_FINISH)
+    for cut in range(5):
+        ws, _ = pair()
+        rest = deflated(b"two")
+        octets = frame(BINARY, ended + rest[:cut], fin=False, rsv=RSV1) + frame(CONT, rest[cut:])
+        assert messages(ws.receive_data(octets)) == [b"onetwo"]
+
+
+@pytest.mark.parametrize("fragments", [[b"a"], [b"a", b"", b"bc"], [b"x" * 70_000, b"y"]])
+def test_our_compressed_message_in_fragments_is_read_as_one(fragments: list[bytes]) -> None:
+    ws, client = pair()
+    ws.send_bytes(b"", fin=False)
+    for number, each in enumerate(fragments):
+        ws.send_fragment(each, fin=number == len(fragments) - 1)
+    client.receive_data(ws.take_output())
+    received = client.events_received()
+    assert b"".join(bytes(each.data) for each in received) == b"".join(fragments) and len(received) == 1 + len(
+        fragments
+    )

@@ -14,6 +14,8 @@ from headrace.engine.ws.negotiation import (
     offered_subprotocols,
 )
 
+from tests.properties.profile import tries
+
 PROTOCOL = b"sec-websocket-protocol"
 
 
@@ -45,6 +47,7 @@ def test_what_is_chosen(offer: bytes, supported: tuple[str, ...], chosen: str | 
 
 
 @given(st.binary(max_size=60))
+@tries(100)
 def test_no_bytes_raise(data: bytes) -> None:
     for name in offered_subprotocols([(PROTOCOL, data)]):
         assert is_token(name)

@@ -15,6 +15,7 @@ from headrace.engine.ws.assembly import LEAST_MESSAGE
 from headrace.engine.ws.negotiation import accept_deflate
 
 from tests.engine.ws.raw_frames import BINARY, CLOSE, CONT, PING, TEXT, close, frame, messages
+from tests.properties.profile import tries
 from tests.turns.websocket.floods import empty_blocks
 
 MiB = 1_048_576
@@ -226,6 +227,7 @@ def outcome(events: list[WebSocketEvent]) -> list[str]:
     st.lists(_FRAMES | _NOISE, max_size=8).map(b"".join), st.lists(st.integers(0, 80), max_size=6), st.integers(1, 40),
     st.booleans(),
 )  # fmt: skip
+@tries(100)
 def test_how_input_is_split_changes_nothing(data: bytes, cuts: list[int], work: int, is_bytewise: bool) -> None:
     """Events, codes and texts are the same, whole, split anywhere, byte by byte, and in turns of any length."""
     whole = outcome(compressing(200).receive_data(data))

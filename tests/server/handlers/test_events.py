@@ -16,6 +16,7 @@ from headrace.server.handlers.mailbox import Dropped
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import Response
 
+from tests.properties.profile import tries
 from tests.support.h2_peer import H2Peer
 from tests.support.serving import Run, live_handlers, port, serving, settled
 
@@ -76,6 +77,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n:
 
 
 @given(st.lists(st.tuples(TEXT, st.none() | WORD, st.none() | WORD), max_size=5))
+@tries(100)
 def test_a_browser_gets_what_was_said(said: list[tuple[str, str | None, str | None]]) -> None:
     read = Reader(b"".join(Event(data, kind, event_id).encode() for data, kind, event_id in said))
     last_id = ""

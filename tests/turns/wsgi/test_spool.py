@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.wsgi import spools as spools_module
@@ -22,6 +22,7 @@ from headrace.wsgi.spool import PIECES, STEP, Spool
 from headrace.wsgi.spools import FILES, MEMORY, SpoolFile, Spools
 from headrace.wsgi.upload import CRUMBS, CollectedUpload
 
+from tests.properties.profile import tries
 from tests.support.h2_peer import H2Peer
 from tests.support.serving import Run, live_handlers, port, run, serving, settled
 from tests.turns.wsgi.test_threads import CONTENT, Site, answered, application, let_go, reader, unspooled
@@ -44,10 +45,8 @@ def content_of(sizes: list[int]) -> list[bytes]:
 # -- the spool of a response
 
 
-@settings(deadline=None)
-@given(
-    st.lists(SIZES, max_size=12), ROOM, ROOM, ROOM, st.lists(st.sampled_from((0, 0, 1, 5)), min_size=12, max_size=12)
-)
+@given(st.lists(SIZES, max_size=12), ROOM, ROOM, ROOM, st.tuples(*[st.sampled_from((0, 0, 1, 5))] * 12).map(list))
+@tries(100)
 def test_a_spool_gives_what_was_put_into_it(
     sizes: list[int], memory: int, size: int, total: int, drains: list[int]
 ) -> None:
@@ -243,8 +242,8 @@ def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(monkeypatch: pyte
 # -- the upload
 
 
-@settings(deadline=None)
 @given(st.lists(SIZES, max_size=12), ROOM, ROOM, ROOM)
+@tries(100)
 def test_an_upload_gives_what_was_added(sizes: list[int], memory: int, size: int, total: int) -> None:
     spools, address = Spools(memory, size, total), ClientRecord(ADDRESS)
     pieces = content_of(sizes)
