@@ -3,6 +3,7 @@
 #   make test    the whole suite, on the installed engine and then on pure Python
 #   make check   lint, formatting, spelling, types, architecture, maps: seconds
 #   make types   checks with pyright that all public names have types
+#   make coverage  checks that tests/engine takes every branch of the engine, and the pool's tests all of its policy
 #   make bench   compares headrace with other servers, side by side; make bench-client compares its client
 #   make fuzz    searches inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
 #   make docs    builds the documentation into site/
@@ -27,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.md' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-installed test-pure check types bench bench-client micro fuzz docs clean
+.PHONY: serve test test-installed test-pure check types coverage bench bench-client micro fuzz docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
@@ -61,6 +62,16 @@ types: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-types
 	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=src $(BIN)/pyright --verifytypes headrace --ignoreexternal
 	PYTHONPATH=src $(BIN)/python -m pytest -q tests/typing
 
+# On pure Python, as nothing can be measured in a compiled module. Each room by its own tests, which need no luck.
+WHOLE := src/headrace/engine/*,src/headrace/client/pool/policy.py,src/headrace/client/pool/place.py
+WHOLE_TESTS := tests/engine $(addprefix tests/client/pool/test_pool,.py _properties.py _tunnels.py)
+
+coverage: $(VENV)/dependencies $(VENV)/group-test
+	@rm -f .coverage .coverage.*
+	@PYTHONPATH=src $(BIN)/python -m coverage run -m pytest -q -n $(JOBS) --dist loadfile --engine=pure $(WHOLE_TESTS)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report --include='$(WHOLE)' --fail-under=100
+
 bench: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.race $(BENCH_ARGS)
 
@@ -79,7 +90,7 @@ docs: $(VENV)/group-docs
 	@echo "site/index.html"
 
 clean:
-	rm -rf .venv .venv-* .pythons .pythons.log build dist site src/*.egg-info benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* .pythons .pythons.log .coverage .coverage.* build dist site src/*.egg-info benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made:

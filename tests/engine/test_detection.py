@@ -71,3 +71,13 @@ def test_its_owner_ends_it_and_so_does_the_peer() -> None:
     detection = Detection(Limits(), 0.0)
     assert len(detection.receive_eof(0.0)) == 1
     assert detection.receive_eof(0.0) == []
+
+
+def test_it_writes_nothing_and_holds_nobody_up() -> None:
+    """Its owner treats it as a connection, which has output, turns and pauses; it has none, whatever has come."""
+    detection = Detection(Limits(), 0.0)
+    for data in (b"", PREFACE[:5]):
+        assert detection.receive_data(data, 0.0) == []
+        assert detection.take_output() == b"" and detection.take_buffers() == [] and detection.take_events() == []
+        assert not (detection.output_pending or detection.bodies_queued or detection.needs_attention)
+        assert not (detection.input_pending or detection.read_paused or detection.work_due)

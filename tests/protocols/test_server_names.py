@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from headrace import Request, Response, WebSocketResponse
-from headrace.engine.server_names import ServerNames
 from headrace.server.settings.config import Config, ConfigError
 
 from tests.protocols.conftest import Peer, Wire
@@ -17,46 +16,6 @@ from tests.support.serving import Run
 from tests.support.ws_peer import Refused
 
 NAMES = ["example.com", "*.example.com", "Other.Example", "192.0.2.1", "[2001:db8::1]"]
-
-
-@pytest.mark.parametrize(
-    "authority",
-    [
-        b"example.com",
-        b"EXAMPLE.com",
-        b"example.com:443",
-        b"example.com.",
-        b"example.com.:8443",
-        b"a.example.com",
-        b"other.example:1",
-        b"192.0.2.1:80",
-        b"[2001:db8::1]",
-        b"[2001:DB8::1]:443",
-        b"",
-    ],
-)
-def test_what_is_ours(authority: bytes) -> None:
-    assert ServerNames(NAMES).covers(authority)
-
-
-@pytest.mark.parametrize(
-    "authority",
-    [
-        b"example.org",
-        b"com",
-        b"a.b.example.com",
-        b".example.com",
-        b"notexample.com",
-        b"example.com.evil.org",
-        b"a.other.example",
-        b"192.0.2.2",
-        b"[2001:db8::2]",
-        b"*.example.com.org",
-        b"localhost",
-    ],
-)
-def test_what_is_not(authority: bytes) -> None:
-    assert not ServerNames(NAMES).covers(authority)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.client.connect.config import NetworkConfig
 from headrace.client.interface import Origin
-from headrace.client.pool.place import CONNECT, WEBSOCKET
+from headrace.client.pool.place import REQUEST, Ticket
+from headrace.client.pool.policy import Policy, Pool
 
 from tests.client.support.pool_model import PLAIN, A, B, C, FakeMember, Rig
 
@@ -228,97 +230,17 @@ def test_a_connection_is_used_for_another_origin() -> None:
     assert not rig.pool.homes
 
 
-# -- WebSockets and tunnels
+# -- limits, and against loops
 
 
-@pytest.mark.parametrize(
-    ("takes", "opened"),
-    [
-        (True, []),  # it goes over HTTP/2
-        (False, ["http/1.1"]),  # RFC 8441 is not offered
-        (None, []),  # the server's SETTINGS decide
-    ],
-)
-def test_how_a_websocket_finds_its_connection(takes: bool | None, opened: list[str]) -> None:
-    rig = Rig()
-    rig.ask()
-    member = rig.succeed(FakeMember(takes_websockets=takes))
-    rig.ask(kind=WEBSOCKET)
-    assert [step.protocols for step in rig.opening] == opened
-    assert len(member.live) == (2 if takes else 1)
-
-
-def test_requests_do_not_wait_for_a_websocket_that_waits() -> None:
-    rig = Rig()
-    rig.ask(kind=WEBSOCKET)
-    rig.ask(count=3)
-    member = rig.succeed(FakeMember(takes_websockets=None))
-    assert len(member.live) == 3 and rig.pool.waiting == 1
-    member.takes_websockets = False
-    rig.serve(rig.pool.place(A))
-    assert [step.protocols for step in rig.opening] == ["http/1.1"]
-    spare = rig.succeed(FakeMember("1.1"))
-    assert len(spare.live) == 1 and rig.pool.waiting == 0
-    rig.ask()
-    assert len(member.live) == 4, "a connection for a WebSocket is not for requests"
-
-
-def test_a_websocket_takes_its_turn_where_it_can_go_where_requests_go() -> None:
-    rig = Rig(max_h2_connections_per_origin=1)
-    rig.ask()
-    member = rig.succeed(FakeMember(capacity=1))
-    kinds = [0, WEBSOCKET, 0]
-    tickets = [rig.ask(kind=kind)[0] for kind in kinds]
-    for _ in range(3):
-        rig.end(member)
-    assert [ticket for ticket, _ in rig.began[1:]] == tickets
-
-
-def test_a_websocket_over_http_1_takes_its_connection_and_does_not_count_against_the_limit() -> None:
-    rig = Rig(max_h1_connections_per_origin=1)
-    rig.ask(PLAIN, WEBSOCKET)
-    tunnel = rig.succeed(FakeMember("1.1"))
-    rig.ask(PLAIN)
-    assert len(rig.opening) == 1 and rig.pool.open == 2
-    rig.succeed(FakeMember("1.1"))
-    tunnel.live.clear()  # the server refused it
-    rig.pool.return_connection(tunnel)
-    rig.ask(PLAIN)
-    assert len(tunnel.live) == 1
-
-
-def test_a_connection_that_comes_back_after_its_origin_was_forgotten_is_found_again() -> None:
-    rig = Rig()
-    rig.ask(PLAIN, CONNECT)
-    member = rig.succeed(FakeMember("1.1"))
-    assert PLAIN not in rig.pool.places, "a tunnel is nobody's connection"
-    rig.ask(PLAIN)
-    other = rig.succeed(FakeMember("1.1"))
-    member.live.clear()
-    rig.pool.return_connection(member)
-    rig.ask(PLAIN)
-    assert len(member.live) == len(other.live) == 1
-
-
-def test_without_http_1_a_websocket_that_http_2_does_not_take_is_refused() -> None:
-    rig = Rig(http1=False)
-    ticket = rig.ask(kind=WEBSOCKET)[0]
-    rig.succeed(FakeMember(takes_websockets=False))
-    assert rig.refused == [ticket] and not rig.opening and not rig.pool.waiting
-
-
-def test_a_failed_connection_for_a_websocket_fails_that_websocket_alone() -> None:
-    rig = Rig(max_h2_connections_per_origin=1)
-    rig.ask()
-    rig.succeed(FakeMember(capacity=1, takes_websockets=False))
-    rig.ask()
-    first, second = rig.ask(kind=WEBSOCKET, count=2)
-    assert len(rig.opening) == 2
-    assert rig.fail() == [first]
-    assert rig.pool.waiting == 2 and second in rig.pool.place(A).tunnels
-
-
-# -- against loops
+def test_the_queue_is_full_when_as_many_wait_as_the_configuration_allows() -> None:
+    pool = Pool(Policy.of(NetworkConfig(max_waiting=2, max_connections=1, http2=False)))
+    place = pool.place(A)
+    full = [pool.is_full]
+    for _ in range(2):
+        pool.enqueue(Ticket(place, REQUEST, pool.next_serial()))
+        full.append(pool.is_full)
+    assert full == [False, False, True] and pool.protocols == "http/1.1"
 
 
 def test_connections_that_end_before_anything_can_begin_are_not_made_for_ever() -> None:
@@ -332,6 +254,17 @@ def test_connections_that_end_before_anything_can_begin_are_not_made_for_ever() 
         rig.pool.record_barren(place)
         rig.lose(member)
     assert rig.refused == waiting
+
+
+def test_connections_that_end_while_nobody_waits_count_for_nothing() -> None:
+    rig = Rig()
+    for _ in range(10):
+        rig.ask()
+        place = rig.pool.place(A)
+        member = rig.succeed(FakeMember())
+        rig.pool.record_barren(place)
+        rig.lose(member)
+    assert not rig.refused and len(rig.began) == 10
 
 
 def test_what_origins_speak_is_remembered_of_a_bounded_number() -> None:

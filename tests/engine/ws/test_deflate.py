@@ -182,8 +182,8 @@ def test_an_owner_that_wants_no_more_messages_gets_none_of_one_that_is_half_infl
     """Of a message in one frame nothing is left; of a fragment its message goes on, and goes nowhere."""
     for is_last in (True, False):
         ws, _ = pair()
-        octets = frame(BINARY, deflated(bytes(500_000)), fin=is_last, rsv=RSV1)
-        assert ws.receive_data(octets, 0, 100) == [] and ws.input_pending
+        data = frame(BINARY, deflated(bytes(500_000)), fin=is_last, rsv=RSV1)
+        assert ws.receive_data(data, 0, 100) == [] and ws.input_pending
         ws.discards = True
         events = ws.receive_data(frame(PING, b"p") if is_last else frame(CONT, b"") + frame(PING, b"p"), 0, 100)
         assert [type(event) for event in events] == [PingReceived] and not ws.input_pending
@@ -207,8 +207,8 @@ def test_a_deflate_stream_may_end_and_another_begin_within_few_bytes() -> None:
     for cut in range(5):
         ws, _ = pair()
         rest = deflated(b"two")
-        octets = frame(BINARY, ended + rest[:cut], fin=False, rsv=RSV1) + frame(CONT, rest[cut:])
-        assert messages(ws.receive_data(octets)) == [b"onetwo"]
+        data = frame(BINARY, ended + rest[:cut], fin=False, rsv=RSV1) + frame(CONT, rest[cut:])
+        assert messages(ws.receive_data(data)) == [b"onetwo"]
 
 
 @pytest.mark.parametrize("fragments", [[b"a"], [b"a", b"", b"bc"], [b"x" * 70_000, b"y"]])

@@ -215,3 +215,60 @@ def test_a_ping_of_ours_is_at_most_125_bytes() -> None:
     assert len(ws.take_output()) == 127
     with pytest.raises(ValueError, match="125"):
         ws.send_ping(b"x" * 126)
+
+
+# -- messages in fragments, ours and theirs
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+def test_our_message_in_fragments_is_read_as_one(is_client: bool) -> None:
+    """RFC 6455 §5.4."""
+    ws = WebSocketConnection(is_client, 1_000)
+    ws.send_text("κόσ", fin=False)
+    ws.send_fragment("με", fin=False)
+    ws.send_fragment("", fin=True)
+    ws.send_bytes(b"\x00", fin=False)
+    ws.send_fragment(b"\x01", fin=True)
+    peer = Protocol(SERVER if is_client else CLIENT)
+    peer.receive_data(ws.take_output())
+    assert [bytes(each.data) for each in peer.events_received()] == ["κόσ".encode(), "με".encode(), b"", b"\0", b"\1"]
+
+
+def test_a_fragment_has_its_message_and_its_kind() -> None:
+    ws = server()
+    with pytest.raises(LocalProtocolError, match="no fragmented message"):
+        ws.send_fragment("x", fin=True)
+    ws.send_text("a", fin=False)
+    with pytest.raises(TypeError, match="all text, or all bytes"):
+        ws.send_fragment(b"x", fin=True)
+    with pytest.raises(LocalProtocolError, match="not complete"):
+        ws.send_text("b")
+    ws.send_close()
+    with pytest.raises(LocalProtocolError, match="closing"):
+        ws.send_fragment("x", fin=True)
+
+
+def test_of_many_pings_the_last_is_answered_with_the_output() -> None:
+    """RFC 6455 §5.5.3: "an endpoint ... may elect to send a Pong frame for only the most recently processed Ping"."""
+    ws = server()
+    pending = [ws.output_pending]
+    ws.receive_data(b"".join(frame(PING, b"%d" % number) for number in range(1_000)))
+    pending.append(ws.output_pending)
+    client = Protocol(CLIENT)
+    client.receive_data(ws.take_output())
+    pongs = [bytes(each.data) for each in client.events_received()]
+    assert pongs[-1] == b"999" and len(pongs) < 1_000
+    assert ws.take_output() == b"" and [*pending, ws.output_pending] == [False, True, False]
+
+
+def test_an_owner_that_wants_no_more_messages_still_sees_the_end() -> None:
+    """What it discards is walked through, whole messages and fragments, plain and torn, without being kept."""
+    ws = server()
+    ws.receive_data(frame(TEXT, b"half", fin=False))
+    ws.discards = True
+    pieces = frame(CONT, b"more", fin=False), frame(PING, b"p"), frame(CONT, b"\xff"), frame(TEXT, b"whole")
+    events = [event for piece in pieces for event in ws.receive_data(piece)]
+    assert [type(event) for event in events] == [PingReceived] and ws.kept == 0
+    torn = frame(TEXT, b"\xff\xfe")
+    assert ws.receive_data(torn[:7]) == [] and ws.receive_data(torn[7:]) == []
+    assert isinstance(only(ws.receive_data(close(1000))), CloseReceived)

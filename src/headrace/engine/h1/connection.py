@@ -288,10 +288,7 @@ class H1Connection(TimedEngine):
         elif self._content.left > DISCARDED:
             self._end_for_the_rest()
         else:
-            now = self._stamp()
-            self._phases.begin_discard(now)
-            if now >= 0:
-                self._at_latest(now + self.limits.request_header_timeout_s)
+            self._phases.begin_discard(self._stamp())
 
     # -- ends --------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,8 @@ def answer_fault(conn: Connection, fault: ProtocolError) -> None:
             _reset_for(conn, fault)
         except ConnectionFault as further:
             conn._fail(further)
-    elif isinstance(fault, ConnectionFault):
+    else:
+        assert isinstance(fault, ConnectionFault)
         conn._fail(fault)
 
 
@@ -37,19 +38,17 @@ def _reset_for(conn: Connection, fault: StreamFault) -> None:
     stream_id = fault.stream_id
     conn._events.append(PeerFault(fault.code, "stream", stream_id, fault.reason, fault.section, ""))
     stream = conn._streams.open.get(stream_id)
-    was_closed = conn.closed
     if stream is not None:
         conn._events.append(StreamReset(stream_id, fault.code, "local", fault.reason, fault.section, fault.cause))
         conn._drop(stream, CLOSED_BY_US)  # a drain ends with its last stream
-    elif not was_closed:
+    else:
         conn._closed_streams.remember(stream_id, CLOSED_BY_US)
         conn._closed_streams.expect_data(0)
-    if not was_closed:
-        conn._output.write_control(frames.write_rst_stream(stream_id, fault.code))
-        if isinstance(fault, Oversize):
-            conn._allowance.spend(_OVERSIZE_COST, conn._now)
-        else:
-            conn._allowance.spend_provoked(conn._streams.answered(), conn._now)
+    conn._output.write_control(frames.write_rst_stream(stream_id, fault.code))
+    if isinstance(fault, Oversize):
+        conn._allowance.spend(_OVERSIZE_COST, conn._now)
+    else:
+        conn._allowance.spend_provoked(conn._streams.answered(), conn._now)
 
 
 def receive_closed(conn: Connection, stream_id: int, step: int, name: str) -> None:

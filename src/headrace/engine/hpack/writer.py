@@ -4,5 +4,5 @@ from __future__ import annotations
 
 try:
     from librt.strings import BytesWriter as BytesWriter
-except ImportError:  # only in the interpreter: a compiled engine has librt as a dependency
+except ImportError:  # pragma: no cover: only where librt is missing, as on PyPy; a compiled engine depends on it
     from headrace.engine.hpack.pure_writer import BytesWriter as BytesWriter  # type: ignore[assignment]

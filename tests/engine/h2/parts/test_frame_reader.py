@@ -150,3 +150,15 @@ def test_another_beginning_is_named(data: bytes, reason: str) -> None:
     reader.receive(data, 0)
     with pytest.raises(ConnectionFault, match=reason):
         reader.take_preface()
+
+
+def test_a_large_read_may_not_be_enough_for_the_frame_that_it_goes_on_with() -> None:
+    frame = (0, 1, 3, bytes(range(256)) * 256)
+    data = written(frame)
+    reader = FrameReader(False)
+    reader.set_largest(len(data))
+    found: list[Frame] = []
+    for start, end in ((0, 20), (20, 40_000), (40_000, len(data))):
+        reader.receive(data[start:end], 0)
+        found += read(reader)
+    assert found == expected([frame])

@@ -105,3 +105,15 @@ def test_the_largest_window_is_no_fault() -> None:
         windows.widen(1)
     with pytest.raises(StreamFault):
         SendWindows().widen_stream(Stream(3, b"", OPEN), MAX_WINDOW - DEFAULT_WINDOW + 1)
+
+
+def test_a_window_that_was_large_and_is_gone_forbids_nothing() -> None:
+    """Only streams that are open may overflow (RFC 9113 §6.9.2)."""
+    windows, open_streams = SendWindows(), streams()
+    windows.widen_stream(open_streams[1], MAX_WINDOW - DEFAULT_WINDOW)
+    windows.widen_stream(open_streams[3], 10)
+    with pytest.raises(ConnectionFault):
+        windows.set_initial(DEFAULT_WINDOW + 1, open_streams)
+    del open_streams[1]
+    windows.set_initial(DEFAULT_WINDOW + 1, open_streams)
+    assert windows.of(open_streams[3]) == DEFAULT_WINDOW + 11

@@ -268,9 +268,7 @@ class Sender:
             events.append(SendAccepted(stream.stream_id))
 
     def forget(self, stream: Stream) -> bool:
-        """Forget what a stream had queued; return True when others may wait for the room that this leaves."""
-        if stream.queue is None:
-            return False
+        """Forget the queue of a stream that has one; return True when others may wait for the room that this leaves."""
         self._scheduler.remove(stream)
         self.queued -= stream.queued
         stream.queued = 0
