@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import random
@@ -53,7 +54,12 @@ def keep(name: str, data: bytes) -> Path:
 
 def corpus(name: str) -> list[bytes]:
     """Return a target's seeds, and the inputs that once broke it."""
-    return [*load(name).seeds(), *found(name).values()]
+    return [*_seeds(name), *found(name).values()]
+
+
+@functools.cache
+def _seeds(name: str) -> tuple[bytes, ...]:
+    return tuple(load(name).seeds())
 
 
 def mutations(name: str, count: int, seed: int = 0) -> Iterator[bytes]:

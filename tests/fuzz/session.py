@@ -60,6 +60,8 @@ class Session:
     verbs: ClassVar[tuple[Callable[[Any], Any], ...]]
     scripts: ClassVar[tuple[str, ...]]
     """Sessions that are worth a seed: names of verbs, with chance deciding all else."""
+    edges: ClassVar[tuple[str, ...]] = ()
+    """Places where one byte more or less matters, by the names that `reach` has for them. The corpus reaches each."""
 
     def __init__(self, source: Source, cut: int) -> None:
         self.source = source
@@ -75,6 +77,7 @@ class Session:
         self.acting = 0  # the stream of the verb that was called: nobody has to tell its caller of its end
         self.deadline = float("inf")
         self.hurried = False  # time has passed: a deadline may have ended anything
+        self.reached: set[str] = set()
         self.meter = Meter(source.data, calls_a_byte=60, bytes_a_byte=100)
 
     # -- the wire ----------------------------------------------------------------------------------------------
@@ -161,6 +164,11 @@ class Session:
 
     def noted(self) -> None:
         """All events of a batch are booked."""
+
+    def reach(self, edge: str) -> None:
+        """Note that the session has come to one of its class's edges."""
+        assert edge in self.edges
+        self.reached.add(edge)
 
     # -- running -----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from headrace.engine import events as ev
 
 from tests.fuzz.h2.ledger import MAX_WINDOW, StreamBook
-from tests.fuzz.h2.session import MOST_CONTENT, SIZES, AppStream, Session
+from tests.fuzz.h2.session import MOST_CONTENT, SIZES, Session
 from tests.fuzz.pattern import pattern
 from tests.support import wire
 
@@ -61,6 +61,14 @@ FAULTS: tuple[Callable[[int, bytes], bytes], ...] = (
 class PeerSession(Session):
     """A session with a peer."""
 
+    edges = (
+        "padding that counts", "a stream's window full", "a byte beyond a stream's window",
+        "the connection's window full", "a byte beyond the connection's window",
+        "a window of 2^31-1: stream", "a window above it: stream",
+        "a window of 2^31-1: connection", "a window above it: connection",
+        *(f"sent to the byte: {window} {delta:+}" for window in ("stream", "connection") for delta in (-1, 0, 1)),
+    )  # fmt: skip
+
     # -- the end --------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -101,19 +109,15 @@ class PeerSession(Session):
                 left = window + app.book.credited - app.book.used
                 assert left * 2 >= window, f"stream {app.stream_id}: nothing is unread, and its credit does not come"
 
-    def content_counts(self, app: AppStream) -> bool:
-        """Tell whether what the application sent on a stream has to reach the peer."""
-        return True
-
     # -- the peer ----------------------------------------------------------------------------------------------
 
     def books(self) -> Iterator[StreamBook]:
         """Yield the streams on which a lawful peer may send content."""
         return (book for book in self.ledger.streams.values() if book.can_send and book.has_head)
 
-    def some_book(self) -> StreamBook | None:
-        """Choose one of them."""
-        found = list(self.books())[-16:]
+    def some_book(self, *, unbound: bool = False) -> StreamBook | None:
+        """Choose one of them; or of those whose content has no declared length."""
+        found = [book for book in self.books() if not unbound or book.declared < 0][-16:]
         return self.source.pick(found) if found else None
 
     def send_content(self, book: StreamBook, size: int, *, pad: int | None = None, end_stream: bool = False) -> None:
@@ -137,6 +141,8 @@ class PeerSession(Session):
         end = self.source.flag(4) and (book.declared < 0 or book.sent + size == book.declared)
         if size >= 0:
             self.send_content(book, size, pad=pad, end_stream=end)
+            if pad is not None and size and not end:
+                self.reach("padding that counts")
 
     def frame_room(self, book: StreamBook) -> int:
         """Return how much a frame may carry on a stream now."""
@@ -154,8 +160,8 @@ class PeerSession(Session):
         self.settings_ack()
         self.flush()
         self.take_all()
-        book = self.some_book()
-        if book is None or book.declared >= 0 or self.ledger.room(book) > MOST_CONTENT - self.moved:
+        book = self.some_book(unbound=True)
+        if book is None or self.ledger.room(book) > MOST_CONTENT - self.moved:
             return
         if self.conn.closed or not self.lawful:
             return
@@ -172,10 +178,13 @@ class PeerSession(Session):
         if over and initial == 0 and self.ledger.receive_window > 0 and quiet and not app.peer_ended:
             self.lawful = False
             self.ledger.is_hostile = True
+            self.reach("a byte beyond a stream's window")
             self.send_content(book, 1)
             found = [event for event in self.flush() if event.kind == ev.FAULT]
             assert found and found[0].code == wire.FLOW_CONTROL_ERROR, f"a byte beyond the stream's window: {found}"
         elif self.wide and not app.over:
+            if initial == 0:
+                self.reach("a stream's window full")
             assert self.conn.has_stream(book.stream_id) or book.peer_ended
 
     def peer_overfill(self) -> None:
@@ -185,15 +194,17 @@ class PeerSession(Session):
         self.flush()
         self.take_all()
         room = self.ledger.receive_window
-        book = self.some_book()
-        if book is None or book.declared >= 0 or self.conn.closed or not self.lawful:
+        book = self.some_book(unbound=True)
+        if book is None or self.conn.closed or not self.lawful:
             return
         if room >= self.frame_size or self.conn.output_pending:
             return
         if not over:
-            if self.ledger.room(book) >= room:
+            if self.ledger.room(book) >= room > 0:
+                self.reach("the connection's window full")
                 self.send_content(book, room)
             return
+        self.reach("a byte beyond the connection's window")
         self.lawful = False
         self.ledger.is_hostile = True
         self.send_content(book, room + 1)
@@ -235,6 +246,7 @@ class PeerSession(Session):
         book = self.ledger.stream(stream_id) if stream_id else None
         window = self.ledger.send_window if book is None else self.ledger.send_initial + book.send_credit
         if 0 < MAX_WINDOW - window <= MAX_WINDOW:
+            self.reach(f"a window of 2^31-1: {'stream' if stream_id else 'connection'}")
             self.credit(stream_id, MAX_WINDOW - window)
             got = self.flush()
             assert not self.wide or not any(event.kind == ev.FAULT for event in got), "a window of 2^31-1 is lawful"
@@ -248,6 +260,7 @@ class PeerSession(Session):
         ):
             self.lawful = False
             self.ledger.is_hostile = True
+            self.reach(f"a window above it: {'stream' if stream_id else 'connection'}")
             self.write(wire.window_update(stream_id, 1))
             self.ledger.sends_credit(stream_id, 1)
             faults = [event for event in self.flush() if event.kind == ev.FAULT]

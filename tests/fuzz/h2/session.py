@@ -81,6 +81,22 @@ class Session(session.Session):
         assert data or not self.conn.output_pending, "output_pending stays True, and there is no output"
         self.ledger.read(data)
 
+    def take_all(self) -> None:
+        """Take until there is no more; then nothing waits on a stream whose windows have room, not a single byte."""
+        super().take_all()
+        ledger = self.ledger
+        if self.pending or self.conn.closed or ledger.peer_settings or not ledger.exact or ledger.send_window <= 0:
+            return
+        for app in self.apps.values():
+            left = app.sent - app.book.received
+            window = ledger.send_initial + app.book.send_credit
+            if left > 0 and window > 0 and not app.over and not app.book.reset and self.content_counts(app):
+                raise AssertionError(f"{left} bytes of stream {app.stream_id} wait, and its window has {window}")
+
+    def content_counts(self, app: AppStream) -> bool:
+        """Tell whether what the application sent on a stream has to reach the peer."""
+        return True
+
     # -- events ------------------------------------------------------------------------------------------------
 
     def noted(self) -> None:
@@ -176,6 +192,8 @@ class Session(session.Session):
                 return
             accepted = self.attempt(self.conn.send_data, app.stream_id, pattern(app.sent, size), False)
             self.sent(app, accepted, size, False)
+        if app.sent and accepted is not None and delta <= 1:
+            self.reach(f"sent to the byte: {'stream' if wide else 'connection'} {delta:+}")
 
     def sent(self, app: AppStream, accepted: bool | None, size: int, end: bool) -> None:
         """Book what the application has sent."""

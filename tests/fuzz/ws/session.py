@@ -106,6 +106,7 @@ class WebSocketSession:
 
     verbs: ClassVar[tuple[Callable[[Any], None], ...]]
     scripts: ClassVar[tuple[str, ...]]
+    edges: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, source: Source, cut: int = 0, turn: int = 0) -> None:
         self.source = source
@@ -129,6 +130,7 @@ class WebSocketSession:
         self.output = b""
         self.moved = 0
         self.theirs_open = False
+        self.reached: set[str] = set()
         self.meter = Meter(source.data, calls_a_byte=60, bytes_a_byte=60)
 
     # -- the wire ----------------------------------------------------------------------------------------------

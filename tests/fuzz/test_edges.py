@@ -1,0 +1,22 @@
+"""The corpora of HTTP/2 come to every place where one byte of a window matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fuzz import running
+from tests.fuzz.h2.client import ClientSession
+from tests.fuzz.h2.server import ServerSession
+from tests.fuzz.source import Source
+
+
+@pytest.mark.parametrize(("target", "session"), [("h2_server", ServerSession), ("h2_client", ClientSession)])
+def test_the_corpus_reaches_every_edge(target: str, session: Any) -> None:
+    reached: set[str] = set()
+    for data in running.corpus(target):
+        played = session(Source(data))
+        played.run()
+        reached |= played.reached
+    assert reached == set(session.edges)
