@@ -70,6 +70,7 @@ VERDICTS = {
     "server/handlers/mailbox.py Mailbox.put_threadsafe call_soon_threadsafe": PUBLISHER,
     "server/middleware/compression.py Compression._coded to_thread": OWN,
     "server/middleware/compression.py StreamCoder.encode to_thread": OWN,
+    "server/connection/driver.py ServerDriver._take_events Task": APART,
     "server/connection/worker.py start_worker Task": APART,
     "transport/listener.py Listener._accept add_done_callback": NO_CODE,
     "transport/listener.py Listener._accept create_task": START,

@@ -25,7 +25,7 @@ from headrace.transport.log import get_logger
 from headrace.transport.loop_work import LOW_WORK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from headrace.engine.contract import Endpoint
     from headrace.engine.events import Event
@@ -62,6 +62,8 @@ class Connection(asyncio.Protocol):
     engine: Endpoint  # the subclass gives it its value, and narrows it to the engine of its role
     reads_to_the_end = False
     """Whether input is read before the end of the connection counts: a client's response may be complete."""
+    writes_to_the_end = False
+    """Whether an end waits until the peer's kernel has taken all output: a server's last response may be under way."""
 
     def __init__(
         self,
@@ -167,6 +169,8 @@ class Connection(asyncio.Protocol):
             turns.eof_due = True
             return True
         self._lose()
+        if self.engine.aborted:
+            self._cut_off()
         return False  # the transport closes itself
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -250,11 +254,6 @@ class Connection(asyncio.Protocol):
         elif self._read_paused:
             self._resume_reading()
 
-    def _apart(self, call: Callable[[], None]) -> None:
-        """Call a method of the transport that schedules a callback. asyncio's transports keep the context of that call:
-        a worker's, which every later request would share and the connection keep."""
-        self.context.copy().run(call)
-
     # -- reading -----------------------------------------------------------------------------------------------
 
     def _schedule_turn(self) -> None:
@@ -291,7 +290,8 @@ class Connection(asyncio.Protocol):
             return
         if self._ending or not (self._turns.is_due or self.engine.read_paused):
             self._read_paused = False
-            self._apart(self.transport.resume_reading)
+            # asyncio's transports keep the context of this call: a worker's, which every later request would share.
+            self.context.copy().run(self.transport.resume_reading)
 
     @property
     def is_ending(self) -> bool:
@@ -336,7 +336,7 @@ class Connection(asyncio.Protocol):
         else:  # the engine cannot see this: its output has left it
             self.on_stalled()
             self._lose()
-            self._apart(self.transport.abort)
+            self._cut_off()
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -349,7 +349,7 @@ class Connection(asyncio.Protocol):
         """Abort the transport at once, without sending more bytes."""
         if self.transport is not None:
             self._ending = True
-            self._apart(self.transport.abort)
+            self._cut_off()
 
     def _end(self) -> None:
         """Write the last output of an ended engine, and end the transport."""
@@ -361,15 +361,22 @@ class Connection(asyncio.Protocol):
         while output := self.engine.take_output(WRITE_LIMIT):
             transport.write(output)
         if self.engine.aborted:
-            self._make_end(transport).reset()
+            self._cut_off()
             return
         if self._read_paused:
             self._resume_reading()
         self._make_end(transport).linger()
 
     def _make_end(self, transport: asyncio.Transport) -> TransportEnd:
-        end = self._end_of_transport = TransportEnd(transport, self.loop, self.context)
-        return end
+        if self._end_of_transport is None:
+            watch = self._stall_watch if self.writes_to_the_end else None
+            self._end_of_transport = TransportEnd(transport, self.loop, self.context, watch)
+        return self._end_of_transport
+
+    def _cut_off(self) -> None:
+        """End the transport at once, so that nobody takes what it had to say for whole."""
+        if self.transport is not None:
+            self._make_end(self.transport).abort(self.engine.aborted)
 
     def _lose(self) -> None:
         """Handle the loss of the peer: end every open stream, and inform its worker."""
@@ -387,5 +394,4 @@ class Connection(asyncio.Protocol):
         logger.exception("a connection failed inside headrace; please report this")
         self.flush_due = True
         self._lose()
-        if self.transport is not None:
-            self._apart(self.transport.abort)
+        self._cut_off()

@@ -78,6 +78,7 @@ class ServerDriver(Connection):
     )
 
     engine: ServerEngine
+    writes_to_the_end = True
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop, service.limits.stalled_send_timeout_s, service.context)
