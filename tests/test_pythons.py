@@ -13,7 +13,8 @@ from importlib import metadata
 
 import pytest
 
-from headrace.cli import version
+from headrace import Config, Response, Server
+from headrace.cli import process, version
 
 from tests.cli.command import environment
 from tests.conftest import ROOT, engine_is_compiled
@@ -75,6 +76,17 @@ def test_the_version_says_when_this_python_is_not_tested(
     monkeypatch.setattr(sysconfig, "get_config_var", lambda name: is_free_threaded)
     monkeypatch.setattr(version, "tested_pythons", lambda: SUPPORTED)
     assert version.python_text() == said
+
+
+@pytest.mark.parametrize("is_it", [False, True])
+def test_a_free_threaded_python_is_a_warning_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_it: bool
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: int(is_it))
+    process._announce(Server(lambda request: Response(200), Config(bind="127.0.0.1:0")), "app:app", "asyncio")
+    assert [each.getMessage() for each in caplog.records] == is_it * [
+        "this Python is free-threaded: headrace is not supported there, and its objects have no locks"
+    ]
 
 
 def test_the_tested_versions_are_those_of_the_classifiers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Final, Self
 
 from headrace.cli.errors import EXIT_FAILED, ApplicationError, CommandError, UsageError
-from headrace.cli.version import engine_is_compiled, version
+from headrace.cli.version import engine_is_compiled, is_free_threaded, version
 from headrace.server.app import AppError, Server
 from headrace.server.settings.config import Bind, Config
 from headrace.transport.listener import ListenError
@@ -62,6 +62,8 @@ def _announce(server: Server, target: str, loop_name: str) -> None:
     for bind, address in server.addresses:
         listening = _describe_bind(bind, address, server.config.protocols)
         logger.info("%s | app %s (%s) | %s | pid %d", listening, target, server.interface, about, os.getpid())
+    if is_free_threaded():
+        logger.warning("this Python is free-threaded: headrace is not supported there, and its objects have no locks")
 
 
 class _Signals:

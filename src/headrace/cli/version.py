@@ -36,12 +36,17 @@ def python_text() -> str:
     """Return the name and version of this Python, with a remark if headrace is not tested on it."""
     name = platform.python_implementation()
     said = f"{name} {platform.python_version()}"
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if is_free_threaded():
         return f"{said}, free-threaded (not supported)"
     tested = tested_pythons()
     if tested and (name != "CPython" or f"{sys.version_info[0]}.{sys.version_info[1]}" not in tested):
         return f"{said} (not tested; CPython {tested[0]} to {tested[-1]} are)"
     return said
+
+
+def is_free_threaded() -> bool:
+    """Return True if this Python was built to run without a GIL, whether or not one is in use now."""
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def tested_pythons() -> list[str]:
