@@ -6,6 +6,7 @@
 #   make coverage  checks that tests/engine takes every branch of the engine, and the pool's tests all of its policy
 #   make bench   compares headrace with other servers, side by side; make bench-client compares its client
 #   make fuzz    searches inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
+#   make wheels  builds a wheel for each Python that it finds, tries each in a bare environment, and prints a table
 #   make docs    builds the documentation into site/
 #   make clean   removes everything that these commands made
 # HEADRACE_PURE=1 with any of them leaves the engine uncompiled.
@@ -20,6 +21,7 @@ TARGET ?=
 TIME ?= 60
 INPUT ?=
 FUZZ_ARGS ?=
+WHEEL_ARGS ?=
 # One more than there are cores: many tests wait for programs and sockets.
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
@@ -28,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.md' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-installed test-pure check types coverage bench bench-client micro fuzz docs clean
+.PHONY: serve test test-installed test-pure check types coverage bench bench-client micro fuzz wheels docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
@@ -84,6 +86,10 @@ micro: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 # On pure Python, whose coverage can be measured. FUZZ_ARGS=--twin compares each input with the compiled engine in .venv.
 fuzz: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-fuzz
 	@PYTHONPATH=src $(BIN)/python -m tests.fuzz $(TARGET) --time $(TIME) $(if $(INPUT),--input $(INPUT)) $(FUZZ_ARGS)
+
+# WHEEL_ARGS="--only 3.13" builds one.
+wheels: $(VENV)/group-wheels
+	@$(BIN)/python -m tools.wheels $(WHEEL_ARGS)
 
 docs: $(VENV)/group-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

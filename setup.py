@@ -14,6 +14,7 @@ import io
 import os
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -32,6 +33,25 @@ BUILDING = {
     "install",
 }  # commands that want the extension; the others only ask for facts
 
+# For GCC on Linux. Half of the engine's machine code runs once, at import: it is kept small by what costs nothing.
+# docs/releasing.md has the figures. Calls inside of the library are direct, since it exports its start alone.
+SMALL = [
+    "-fvisibility=hidden",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
+    "-fno-align-functions",
+    "-fno-align-jumps",
+    "-fno-align-loops",
+    "-fno-align-labels",
+    "-fno-inline-small-functions",
+    "-fno-partial-inlining",
+    "-fno-ipa-cp",
+]
+SMALL_LINK = ["-Wl,--gc-sections", "-Wl,-z,noseparate-code"]
+SHIM_LINK = ["-nostartfiles", "-Wl,-z,norelro"]  # of the hundred modules that only start their part of the library
+
 outcome = "compiled"
 
 
@@ -42,13 +62,23 @@ def fall_back(reason: str) -> list[Extension]:
     return []
 
 
+def c_compiler() -> str:
+    return (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+
+
+def is_gcc_on_linux() -> bool:
+    if sys.platform != "linux":
+        return False
+    said = subprocess.run([c_compiler(), "--version"], check=False, capture_output=True, text=True).stdout
+    return "Free Software Foundation" in said
+
+
 def missing_tool() -> str | None:
     """The reason why C code cannot be compiled here, as far as that can be seen without trying."""
     if sys.platform == "win32":
         return None  # setuptools finds Visual C++ in its own way; build_ext tells when it did not
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
-    if shutil.which(compiler) is None:
-        return f"no C compiler ({compiler}) was found"
+    if shutil.which(c_compiler()) is None:
+        return f"no C compiler ({c_compiler()}) was found"
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         return "the headers of this Python (Python.h) are not installed"
     return None
@@ -70,14 +100,20 @@ def engine_extensions() -> list[Extension]:
         from mypyc.build import mypycify
 
         # One unit, so that calls between its modules are direct; whatever else it imports is read for its types alone.
-        flags = ["--follow-imports=silent", "--no-warn-unused-configs"]
+        # Some builds of Python have no sqlite3, which mypy's cache is in by default.
+        flags = ["--follow-imports=silent", "--no-warn-unused-configs", "--no-sqlite-cache"]
+        small = is_gcc_on_linux()
         with contextlib.redirect_stdout(said):
-            extensions = mypycify(flags + files, opt_level="3", debug_level="0", group_name=GROUP)
+            extensions = mypycify(flags + files, opt_level="2" if small else "3", debug_level="0", group_name=GROUP)
     except (Exception, SystemExit) as error:  # mypyc prints what it refuses and ends with SystemExit
         refusals = [line for line in said.getvalue().splitlines() if ": error:" in line]
         return fall_back(f"mypyc could not compile it ({refusals[0] if refusals else first_line(error)})")
     for extension in extensions:  # a warning that a newer C compiler has is no reason to stay interpreted
         extension.extra_compile_args = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
+        if small:
+            extension.extra_compile_args += SMALL
+            is_shim = extension.name != f"{GROUP}__mypyc"
+            extension.extra_link_args += [*SMALL_LINK, *(SHIM_LINK if is_shim else [])]
     return extensions
 
 

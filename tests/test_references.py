@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-FOLDERS = (".ci", "benchmarks", "docs", "examples", "src", "tests")
+FOLDERS = (".ci", ".github", "benchmarks", "docs", "examples", "src", "tests", "tools")
 SUFFIXES = {".css", ".go", ".html", ".js", ".md", ".mod", ".py", ".toml", ".txt", ".yml"}
 WITHOUT_SUFFIX = {".gitignore", "Makefile", "install-autobahn", "pythons", "run"}
 NOT_OURS = {"__pycache__", "results"}  # what Python and the benchmarks leave behind
