@@ -289,7 +289,7 @@ def test_a_handshake_that_is_never_done(run: Run) -> None:
     """TCP answers, TLS does not: the timeout of that phase."""
 
     async def ask(client: Client, url: str) -> Any:
-        return await client.get(url.replace("http:", "https:"), timeout=0.2)
+        return await client.get(url.replace("http:", "https:"), timeout=Timeouts(tls=0.2))
 
     it = run(attacked(lambda link: link.wait(), ask))
     assert isinstance(it.error, er.TLSTimeout)
