@@ -5,6 +5,7 @@
 #   make types   checks with pyright that all public names have types
 #   make coverage  checks that tests/engine takes every branch of the engine, and the pool's tests all of its policy
 #   make bench   compares headrace with other servers, side by side; make bench-client compares its client
+#   make speed-gate   fails if a micro benchmark takes over 5 % more instructions than in the commit before
 #   make fuzz    searches inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
 #   make wheels  builds a wheel for each Python that it finds, tries each in a bare environment, and prints a table
 #   make docs    builds the documentation into site/
@@ -22,6 +23,7 @@ TIME ?= 60
 INPUT ?=
 FUZZ_ARGS ?=
 WHEEL_ARGS ?=
+GATE_ARGS ?=
 # One more than there are cores: many tests wait for programs and sockets.
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
@@ -30,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.md' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-installed test-pure check types coverage bench bench-client micro fuzz wheels docs clean
+.PHONY: serve test test-installed test-pure check types coverage bench bench-client micro speed-gate fuzz wheels docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
@@ -82,6 +84,10 @@ bench-client: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 
 micro: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)
+
+# Needs valgrind, and a clone with the commit before. The base is compiled into build/speed-gate, once.
+speed-gate: $(VENV)/installed-$(MODE)
+	@$(BIN)/python -m benchmarks.gate $(GATE_ARGS)
 
 # On pure Python, whose coverage can be measured. FUZZ_ARGS=--twin compares each input with the compiled engine in .venv.
 fuzz: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-fuzz

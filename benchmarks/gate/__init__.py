@@ -1,0 +1,2 @@
+"""The speed gate: `python -m benchmarks.gate` compares the instructions that this tree's cases take with those of the
+commit before."""
