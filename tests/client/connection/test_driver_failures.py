@@ -573,11 +573,12 @@ class Fake(asyncio.Transport):
         super().__init__()
         self._driver = driver
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
-    def write(self, data: Any) -> None:
-        pass
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, data: Any) -> None: ...
 
     def abort(self) -> None:
         self._driver.loop.call_soon(self._driver.connection_lost, None)
@@ -616,12 +617,11 @@ def test_over_tls_http_2_needs_alpn(run: Run) -> None:
 
     async def main() -> None:
         owner = Owner()
-        origin = get().origin._replace(scheme="https")
-        driver = ClientDriver(asyncio.get_running_loop(), origin=origin, protocols="h2", owner=owner)
+        loop, origin = asyncio.get_running_loop(), get().origin._replace(scheme="https")
+        driver = ClientDriver(loop, origin=origin, protocols="h2", owner=owner)
         driver.connection_made(Transport(driver))
         with pytest.raises(TLSError, match="did not choose HTTP/2"):
             await driver.ready()
-        await owner.lost.wait()
-        assert isinstance(owner.error, TLSError)
+        assert await owner.lost.wait() and isinstance(owner.error, TLSError)
 
     run(main())

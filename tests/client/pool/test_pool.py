@@ -251,9 +251,20 @@ def test_connections_that_end_before_anything_can_begin_are_not_made_for_ever() 
         rig.opening.clear()
         place = rig.pool.place(A)
         place.attempts = 0
-        rig.pool.record_barren(place)
+        rig.pool.record_end(place, False)
         rig.lose(member)
     assert rig.refused == waiting
+
+
+def test_only_connections_in_a_row_count() -> None:
+    """One on which a request had begun ends the row, whoever had begun it."""
+    rig = Rig()
+    rig.ask(count=2)
+    place = rig.pool.place(A)
+    for has_begun in [False, False, True, False, False]:
+        rig.pool.record_end(place, has_begun)
+    rig.lose(rig.succeed(FakeMember(capacity=0)))
+    assert not rig.refused
 
 
 def test_connections_that_end_while_nobody_waits_count_for_nothing() -> None:
@@ -262,7 +273,7 @@ def test_connections_that_end_while_nobody_waits_count_for_nothing() -> None:
         rig.ask()
         place = rig.pool.place(A)
         member = rig.succeed(FakeMember())
-        rig.pool.record_barren(place)
+        rig.pool.record_end(place, False)
         rig.lose(member)
     assert not rig.refused and len(rig.began) == 10
 

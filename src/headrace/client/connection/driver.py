@@ -79,6 +79,7 @@ class ClientDriver(DriverState):
     completed: int
     engine: ClientEngine
     goaway_text: str
+    has_begun: bool
     bytes_before_idle: int
     http_version: str
     idle_since: float
@@ -166,6 +167,7 @@ class ClientDriver(DriverState):
         if on_done is not None:
             exchange.is_plain = False
             exchange.on_done = on_done
+        self.has_begun = True
         live = self.live
         live[stream_id] = exchange
         if stream_id >= MAX_STREAM_ID:  # RFC 9113 §5.1.1: the next request needs another connection

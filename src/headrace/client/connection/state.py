@@ -37,6 +37,7 @@ class DriverState(Connection):
         "cause",
         "completed",
         "goaway_text",
+        "has_begun",
         "http_version",
         "idle_since",
         "is_ready",
@@ -70,6 +71,8 @@ class DriverState(Connection):
         """True once the server's SETTINGS have arrived."""
         self.idle_since: float = self.now
         """The event loop's time at which the last exchange ended; valid while `live` is empty."""
+        self.has_begun: bool = False
+        """True once a request has begun here, however it was given to the connection."""
         self.completed: int = 0
         """Number of responses that were complete."""
         self.announced_origins: list[bytes] | None = None

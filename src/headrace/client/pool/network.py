@@ -218,7 +218,6 @@ class NetworkTransport:
         if waiter.future.done():  # its caller has given up, and has not yet removed it
             self.pool.return_connection(driver)
             return
-        link.has_begun = True
         link.is_tunnel = waiter.kind != REQUEST and driver.http_version != "2"
         try:
             exchange = waiter.context.run(driver.begin, waiter.outgoing, waiter.whole)
@@ -294,8 +293,7 @@ class NetworkTransport:
         """Forget `driver`: its transport is lost."""
         if self.links.pop(driver, None) is None:
             return
-        if not link.has_begun:
-            self.pool.record_barren(link.place)
+        self.pool.record_end(link.place, driver.has_begun)
         places = self.pool.lost(driver)
         if not self._is_closed:
             self._serve_many(places, starved=True)

@@ -244,10 +244,9 @@ class Pool:
             if member not in place.members and member not in place.spare:
                 (place.spare if place.speaks == "2" else place.members).append(member)
 
-    def record_barren(self, place: OriginPlace) -> None:
-        """Count a connection of `place` that ended before a request could begin on it, while one waits."""
-        if place.is_waited_for:
-            place.barren += 1
+    def record_end(self, place: OriginPlace, has_begun: bool) -> None:
+        """Count connections of `place`, in a row, that end before a request has begun on them, while one waits."""
+        place.barren = 0 if has_begun else place.barren + place.is_waited_for
 
     def _forget(self, place: OriginPlace) -> None:
         if place.is_empty and self.places.get(place.origin) is place:

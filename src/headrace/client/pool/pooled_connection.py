@@ -43,7 +43,6 @@ class PooledConnection:
     """One connection, or the attempt to make one, and its place in the pool: the owner of its driver."""
 
     __slots__ = (
-        "has_begun",
         "has_failed",
         "is_open",
         "is_proxied",
@@ -63,7 +62,6 @@ class PooledConnection:
         self.is_proxied: bool = is_proxied
         self.is_open: bool = False
         self.has_failed: bool = False
-        self.has_begun: bool = False
         self.is_tunnel: bool = False
         self.task: asyncio.Task[None] | None = None
         self.phase: int = CONNECTING
