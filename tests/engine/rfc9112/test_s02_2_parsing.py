@@ -53,6 +53,18 @@ def test_empty_lines_before_a_request_are_ignored(empty: int, cut: int) -> None:
     assert not rig.of(ev.PeerFault)
 
 
+@pytest.mark.parametrize("empty", [0, 1, 8])
+@pytest.mark.parametrize("rest", [b"Host: a\r\nbad field: x\r\n\r\n", b"Host: a\r\n"])
+def test_an_error_answers_head_without_content(empty: int, rest: bytes) -> None:
+    """RFC 9110 §9.3.2: of a head that is malformed or late, too, and behind empty lines (RFC 9112 §2.2)."""
+    rig = H1Rig()
+    rig.feed(b"\r\n" * empty + b"HEAD / HTTP/1.1\r\n" + rest)
+    rig.advance(31)
+    assert rig.conn.closed
+    raw = rig.take()
+    assert raw.startswith(b"HTTP/1.1 40") and raw.endswith(b"\r\n\r\n") and b"content-length: 0" not in raw
+
+
 def test_empty_lines_have_an_end() -> None:
     """§2.2 At least one, not any number: a client that sends nothing else is refused."""
     assert refusal(GET + b"\r\n" * 9 + GET) == 400

@@ -88,8 +88,8 @@ class Input:
         return data[start : start + most]
 
     def starts_with(self, raw: bytes) -> bool:
-        """Tell whether these bytes are next."""
-        return self.data.startswith(raw, self.position)
+        """Tell whether these bytes are next, behind empty lines, which are no part of a request (RFC 9112 §2.2)."""
+        return self.data[self.position :].lstrip(b"\r\n").startswith(raw)
 
     def clear(self) -> None:
         """Forget all bytes that were not read."""
