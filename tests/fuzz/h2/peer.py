@@ -66,6 +66,7 @@ class PeerSession(Session):
         "the connection's window full", "a byte beyond the connection's window",
         "a window of 2^31-1: stream", "a window above it: stream",
         "a window of 2^31-1: connection", "a window above it: connection",
+        "a window of 2^31-1: settings", "a window above it: settings",
         *(f"sent to the byte: {window} {delta:+}" for window in ("stream", "connection") for delta in (-1, 0, 1)),
     )  # fmt: skip
 
@@ -265,6 +266,30 @@ class PeerSession(Session):
             self.ledger.sends_credit(stream_id, 1)
             faults = [event for event in self.flush() if event.kind == ev.FAULT]
             assert faults and faults[0].code == wire.FLOW_CONTROL_ERROR, f"a window above 2^31-1: {faults}"
+
+    def peer_settings_limit(self) -> None:
+        """Raise all windows by SETTINGS: the largest to 2^31-1, which is lawful, or by one more, which is not."""
+        over = self.source.flag()
+        self.flush()
+        self.take_all()
+        if self.conn.closed or not self.lawful or self.ledger.peer_settings:
+            return
+        books = [book for book in self.ledger.streams.values() if self.conn.has_stream(book.stream_id)]
+        highest = max((book.send_credit for book in books), default=0)
+        if highest <= 0:
+            return
+        self.reach(f"a window {'above it' if over else 'of 2^31-1'}: settings")
+        if over:
+            self.lawful = False
+            self.ledger.is_hostile = True
+        entries = [(wire.INITIAL_WINDOW_SIZE, MAX_WINDOW - highest + over)]
+        self.write(wire.settings(entries))
+        self.ledger.sends_settings(entries)
+        faults = [event for event in self.flush() if event.kind == ev.FAULT]
+        if over:
+            assert faults and faults[0].code == wire.FLOW_CONTROL_ERROR, f"a window above 2^31-1: {faults}"
+        else:
+            assert not self.wide or not faults, "a window of 2^31-1 is lawful"
 
     def peer_settings(self) -> None:
         """SETTINGS of all kinds that are lawful."""

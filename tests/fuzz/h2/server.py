@@ -239,6 +239,7 @@ ServerSession.scripts = (
     "peer_request peer_request app_headers app_data peer_settings app_data take_all peer_window app_data app_take",
     "settings_ack peer_request peer_data peer_data peer_overfill app_acknowledge peer_overfill",
     "peer_request app_headers peer_window_limit peer_settings peer_window_limit",
+    "peer_request peer_window peer_window peer_settings_limit",
     "peer_request peer_goaway peer_data peer_trailers app_respond take_all",
     "peer_request peer_priority_update peer_request app_respond app_respond app_drain peer_ping take_all app_time",
     "peer_request peer_reset app_respond peer_request app_reset peer_data hostile_frame",
@@ -250,7 +251,7 @@ ServerSession.verbs = (
     _S.peer_window, _S.peer_request, _S.peer_data, _S.app_respond, _S.app_data, _S.app_acknowledge, _S.app_take,
     _S.peer_settings, _S.settings_ack, _S.peer_fill, _S.peer_overfill, _S.peer_window_limit, _S.peer_trailers,
     _S.peer_ping, _S.peer_reset, _S.peer_priority, _S.peer_priority_update, _S.peer_goaway, _S.app_trailers,
-    _S.app_data_to_the_byte,
+    _S.app_data_to_the_byte, _S.peer_settings_limit,
     _S.app_reset, _S.app_inform, _S.app_accept, _S.app_refuse, _S.app_pauses, _S.app_time, _S.app_drain, _S.app_look,
     _S.take_all, _S.hostile_frame, _S.hostile_known, _S.hostile_bytes, _S.hostile_request,
 )  # fmt: skip
