@@ -103,9 +103,10 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="wheels that are built at once")
     options = parser.parse_args()
     out = Path(options.out).resolve()
-    subprocess.run(
-        [sys.executable, "-m", "build", "--sdist", "--outdir", out, ROOT], check=True, stdout=subprocess.DEVNULL
-    )
+    build = [sys.executable, "-m", "build", "--sdist", "--outdir", str(out), str(ROOT)]
+    done = subprocess.run(build, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{done.stdout}\nthe source archive could not be built")
     archive = max(out.glob("headrace-*.tar.gz"), key=lambda path: path.stat().st_mtime)
     print(f"{archive.name}: {archive.stat().st_size:,} bytes", flush=True)
 
