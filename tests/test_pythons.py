@@ -58,6 +58,13 @@ def test_ci_tests_every_version() -> None:
     assert [main[1], *here[1].split(), *apart[1].split(), newest[1]] == SUPPORTED
 
 
+def test_each_version_gets_wheels_and_a_job_of_the_forge() -> None:
+    assert PYPROJECT["tool"]["cibuildwheel"]["build"] == [f"cp{each.replace('.', '')}-*" for each in SUPPORTED]
+    matrix = re.search(r"^ +python: \[(.*)\]$", text(".github/workflows/tests.yml"), re.MULTILINE)
+    assert matrix is not None and matrix[1] == ", ".join(f'"{each}"' for each in SUPPORTED)
+    assert f"CPython {SUPPORTED[0]} to {SUPPORTED[-1]}" in text("docs/releasing.md")
+
+
 @pytest.mark.parametrize(
     ("name", "numbers", "is_free_threaded", "said"),
     [
