@@ -142,3 +142,16 @@ def test_crumbs_stop_reading_until_all_are_consumed() -> None:
     assert unread.is_too_much()
     unread.consume(1)
     assert not unread.is_too_much()
+
+
+def test_a_piece_that_is_not_small_costs_its_bytes() -> None:
+    """`small_data_budget` is for pieces below 256 bytes, each charged as 256."""
+    unread = Unread(Limits(small_data_budget=1_000, initial_stream_window=100_000))
+    for _ in range(10):
+        unread.add(256, False)
+    assert not unread.is_too_much()
+    for _ in range(3):
+        unread.add(255, False)
+    assert not unread.is_too_much()
+    unread.add(255, False)
+    assert unread.is_too_much()

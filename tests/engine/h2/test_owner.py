@@ -203,3 +203,12 @@ def test_a_turn_may_be_shared_with_other_connections(frames: int) -> None:
     for rig in rigs:
         rig.conn.receive_data(b"".join(wire.request(stream_id) for stream_id in range(1, 21, 2)), 0.0)
         assert rig.conn.stats()["streams_opened"] == frames and rig.conn.input_pending
+
+
+def test_the_work_of_a_field_block_is_by_its_size_and_not_by_its_place() -> None:
+    """`frames_per_turn`: 64 bytes of a block count as a frame, also where other frames stand before it in the input."""
+    block = wire.request(1, extra=[(b"x", b"y" * 100)])
+    alone, behind = (ServerRig(Limits(frames_per_turn=1_000)) for _ in range(2))
+    alone.feed(block)
+    behind.feed(wire.ping() * 100 + block)
+    assert behind.conn.work == alone.conn.work + 100
