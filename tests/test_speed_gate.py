@@ -14,6 +14,7 @@ from benchmarks.gate import acknowledged, builds, counting, trees
 from benchmarks.gate.acknowledged import FileError, Loss
 from benchmarks.gate.comparison import compare, table, verdict
 from benchmarks.micro import cases
+from tests.conftest import need
 
 ROOT = Path(__file__).resolve().parents[1]
 CALLGRIND = "==7== Events    : Ir\n==7== Collected : 3051144\n==7==\n==7== I   refs:      3,051,144\n"
@@ -144,12 +145,14 @@ def commit(folder: Path, text: str) -> str:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
+    need("git")
     folder = tmp_path / "clone"
     folder.mkdir()
     git(folder, "init", "-q")
     return folder
 
 
+@pytest.mark.tool
 def test_the_first_commit_has_nothing_to_be_compared_with(clone: Path) -> None:
     first = commit(clone, "1")
     assert trees.base_of(clone) is None
@@ -157,6 +160,7 @@ def test_the_first_commit_has_nothing_to_be_compared_with(clone: Path) -> None:
     assert trees.base_of(clone) == first
 
 
+@pytest.mark.tool
 def test_the_base_is_the_parent_of_a_clean_tree_and_the_commit_of_a_dirty_one(clone: Path) -> None:
     first, second = commit(clone, "1"), commit(clone, "2")
     assert trees.base_of(clone) == first
@@ -167,6 +171,7 @@ def test_the_base_is_the_parent_of_a_clean_tree_and_the_commit_of_a_dirty_one(cl
     assert trees.base_of(clone) == second
 
 
+@pytest.mark.tool
 def test_the_base_can_be_named(clone: Path) -> None:
     first = commit(clone, "1")
     commit(clone, "2")
@@ -176,6 +181,7 @@ def test_the_base_can_be_named(clone: Path) -> None:
         trees.base_of(clone, "nowhere")
 
 
+@pytest.mark.tool
 def test_a_shallow_clone_is_an_error_and_not_a_first_commit(clone: Path, tmp_path: Path) -> None:
     """A gate that passes because it sees nothing is none."""
     commit(clone, "1")
@@ -257,6 +263,7 @@ def test_what_the_cases_import_is_measured() -> None:
     assert rooms <= {Path(place).stem for place in trees.MEASURED}
 
 
+@pytest.mark.tool
 def test_a_base_is_read_from_its_commit(clone: Path, tmp_path: Path) -> None:
     first = commit(clone, "1")
     commit(clone, "2")

@@ -28,13 +28,9 @@ class NoBuild(Exception):
 
 def key(parts: dict[str, str]) -> str:
     """Return the name under which the libraries of a recipe are kept."""
-    compiler = subprocess.run(
-        [*(sysconfig.get_config_var("CC") or "cc").split()[:1], "--version"],
-        check=False,
-        capture_output=True,
-        text=True,
-    ).stdout.partition("\n")[0]
-    said = repr((sorted(parts.items()), sys.version, platform.platform(), compiler))
+    compiler = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0])
+    version = "" if compiler is None else subprocess.check_output([compiler, "--version"], text=True).partition("\n")[0]
+    said = repr((sorted(parts.items()), sys.version, platform.platform(), version))
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
