@@ -156,3 +156,28 @@ def test_an_answer_of_our_own_to_head_has_no_content() -> None:
     rig.feed(head(b"Content-Length: x", request=b"HEAD / HTTP/1.1"))
     rig.take()
     assert rig.output.startswith(b"HTTP/1.1 400 ") and rig.output.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("takes", ["take_output", "take_buffers"])
+def test_output_that_is_taken_brings_the_time(takes: str) -> None:
+    """What a worker began without a clock counts from then on, not from the beginning of time."""
+    rig = H1ClientRig(Limits(idle_timeout_s=50, stalled_send_timeout_s=10, max_stream_send_buffer=1))
+    rig.feed(b"")
+    rig.send(method=b"POST", end_stream=False)
+    assert not rig.conn.send_data(1, bytes(100_000))
+    assert getattr(rig.conn, takes)(10, 7.0)
+    assert rig.conn.handle_deadline(10.0) == [] and rig.conn.next_deadline() == 17
+
+
+def test_a_client_that_waits_needs_no_attention() -> None:
+    rig = H1ClientRig()
+    attention = [rig.conn.needs_attention]
+    rig.conn.send_request(b"GET", b"http", b"a", b"/", (), end_stream=True)
+    attention.append(rig.conn.needs_attention)
+    rig.take()
+    attention.append(rig.conn.needs_attention)
+    rig.conn.begin_drain(0.0)
+    attention.append(rig.conn.needs_attention)  # for the event
+    rig.conn.close()
+    rig.conn.take_events()
+    assert [*attention, rig.conn.needs_attention] == [False, True, False, True, True]
