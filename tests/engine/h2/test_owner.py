@@ -212,3 +212,10 @@ def test_the_work_of_a_field_block_is_by_its_size_and_not_by_its_place() -> None
     alone.feed(block)
     behind.feed(wire.ping() * 100 + block)
     assert behind.conn.work == alone.conn.work + 100
+
+
+@pytest.mark.parametrize("rig", [ServerRig(), ClientRig()], ids=["server", "client"])
+def test_an_owner_is_told_once_that_a_drain_has_begun(rig: Rig) -> None:
+    rig.conn.begin_drain(0.0)
+    rig.conn.begin_drain(0.0)
+    assert [event.kind for event in rig.conn.take_events()] == [ev.DRAIN]
