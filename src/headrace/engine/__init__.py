@@ -14,12 +14,12 @@ def _refuse_subinterpreters() -> None:
     """
     try:
         interpreters = import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
-    except ImportError:
-        return  # another Python, or one that was built without
-    if interpreters.get_current() == interpreters.get_main():
+    except ImportError:  # pragma: no cover: another Python, or one that was built without
         return
-    found = PathFinder.find_spec(f"{__name__}.limits", __path__)
-    if found is not None and not str(found.origin).endswith((".py", ".pyc")):
+    if interpreters.get_current() == interpreters.get_main():  # pragma: no branch: nothing is measured in another one
+        return
+    found = PathFinder.find_spec(f"{__name__}.limits", __path__)  # pragma: no cover: in a subinterpreter
+    if found is not None and not str(found.origin).endswith((".py", ".pyc")):  # pragma: no cover: in a subinterpreter
         raise ImportError(
             "headrace's compiled engine does not load in a subinterpreter; use the main interpreter, or install "
             "headrace as pure Python (HEADRACE_PURE=1), whose client loads there"
