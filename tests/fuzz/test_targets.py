@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.differential.test_compiled_and_pure import skip_unless_installed_compiled_and_current
 from tests.fuzz import running
+from tests.fuzz.twin import Twin
 
 MUTATIONS = 150
 COMPARED = 100
@@ -56,3 +57,14 @@ def test_compiled_and_pure_tell_the_same_stories() -> None:
     assert compiled.pop("engine") == "compiled"
     assert pure.pop("engine") == "pure"
     assert compiled == pure, [name for name in pure if compiled[name] != pure[name]]
+
+
+def test_a_twin_that_cannot_begin_keeps_no_input(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Pure Python instead of a compiled build is said before any input is played, which would be kept as broken."""
+    monkeypatch.setenv("HEADRACE_FUZZ_TWIN", str(ROOT / "src"))
+    with pytest.raises(SystemExit) as ended:
+        Twin("url")
+    assert ended.value.code == 1
+    assert "no compiled engine is installed" in capfd.readouterr().err

@@ -1,7 +1,7 @@
 """The same input on the other build: a process that plays stories on the compiled engine, and says what it saw.
 
-`python -m tests.fuzz.twin TARGET` reads inputs from its standard input, each behind four bytes of length, and answers
-each with a SHA-256 of its story.
+`python -m tests.fuzz.twin TARGET` says READY, reads inputs from its standard input, each behind four bytes of length,
+and answers each with a SHA-256 of its story.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ def digest_of(story: str) -> bytes:
     return hashlib.sha256(story.encode()).digest()
 
 
+READY = b"ready\n"
+
+
 class Twin:
-    """The process, from the side of the one who asks."""
+    """The process, from the side of the one who asks. Raises SystemExit if it cannot begin, after its own words why."""
 
     def __init__(self, name: str) -> None:
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -31,6 +34,11 @@ class Twin:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.twin", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
         )
+        # Before any input is played, because an input of a twin that is not there would be kept as one that broke.
+        assert self.process.stdout is not None
+        if self.process.stdout.read(len(READY)) != READY:
+            self.process.communicate()
+            raise SystemExit(self.process.returncode or 1)
 
     def compare(self, data: bytes, story: str) -> None:
         """Raise AssertionError where the other build tells another story of `data`."""
@@ -51,6 +59,8 @@ def main() -> None:
             "no compiled engine is installed: make .venv/installed-native, or name one in HEADRACE_FUZZ_TWIN"
         )
     module = running.load(sys.argv[1])
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
     while head := sys.stdin.buffer.read(4):
         story = module.story(sys.stdin.buffer.read(int.from_bytes(head, "big")))
         sys.stdout.buffer.write(digest_of(story))
