@@ -106,6 +106,16 @@ def test_fields_of_all_open_requests_together_are_bounded() -> None:
     assert rig.outcome(5) == OK
 
 
+@pytest.mark.parametrize("room", [0, -1])
+def test_fields_of_exactly_the_bound_are_taken(room: int) -> None:
+    """The size of a field is that of RFC 7541 §4.1: name, value, and 32."""
+    extra = [(b"x", b"y" * 1_000)]
+    size = sum(len(name) + len(value) + 32 for name, value in [*wire.request_fields(), *extra])
+    rig = ServerRig(Limits(max_connection_fields_size=size + room))
+    rig.request(1, extra=extra)
+    assert rig.outcome(1) == (OK if room == 0 else stream_error(wire.REFUSED_STREAM))
+
+
 def test_refusals_of_our_own_are_paid_for_by_the_request() -> None:
     """An owner may refuse each of a thousand requests: the client cannot know that its handlers are slow to end."""
     rig = ServerRig(Limits(odd_frame_burst=0, odd_frame_rate=0))

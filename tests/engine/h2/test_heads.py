@@ -57,6 +57,30 @@ def test_a_length_that_was_declared_is_held_to_for_every_response() -> None:
         rig.respond(7, b"abc", headers=fields)
 
 
+def test_a_status_that_has_no_content_has_no_length() -> None:
+    """RFC 9110 §8.6: no content-length in 1xx and 204, also if the application gives one."""
+    rig = ServerRig()
+    fields = [(b"content-length", b"5"), (b"x", b"1")]
+    rig.request(1)
+    rig.conn.send_informational(1, 103, fields)
+    rig.conn.send_headers(1, 204, fields, True)
+    rig.take()
+    assert rig.fields[1] == [[(b":status", b"103"), (b"x", b"1")], [(b":status", b"204"), (b"x", b"1")]]
+
+
+def test_a_head_of_the_largest_frame_is_one_frame() -> None:
+    """RFC 9113 §4.3: CONTINUATION is for what does not fit, and 16,384 bytes fit (RFC 9113 §4.2)."""
+    rig = ServerRig()
+    counts = {}
+    for number, size in enumerate(range(16_340, 16_400)):
+        rig.request(2 * number + 1)
+        rig.conn.send_headers(2 * number + 1, 200, [(b"x", b"\x7e" * size)], True, frozenset([b"x"]))
+        taken = rig.take()
+        counts[sum(len(frame.payload) for frame in taken)] = [frame.type for frame in taken]
+    assert counts[16_384] == [wire.HEADERS]
+    assert counts[16_385] == [wire.HEADERS, wire.CONTINUATION]
+
+
 @pytest.mark.parametrize("length", [b"2", None])
 def test_fields_that_no_table_may_hold_stand_in_no_memory_either(length: bytes | None) -> None:
     """RFC 7541 §6.2.3: a never-indexed literal each time, in requests, responses and trailers."""
