@@ -87,29 +87,26 @@ def test_all_that_is_built_is_tried_before_it_is_published() -> None:
 # -- tools
 
 
-def test_an_installed_headrace_passes_the_smoke_test() -> None:
+def smoke(engine: str) -> subprocess.CompletedProcess[str]:
+    """Run the smoke test on this headrace, which must have this `engine`: `compiled` or `pure`."""
     site = Path(headrace.__file__).parents[1]
-    kind = "compiled" if engine_is_compiled() else "pure"
-    done = subprocess.run(
-        [sys.executable, "-P", ROOT / "tools/wheels/smoke.py", kind],
+    return subprocess.run(
+        [sys.executable, "-P", ROOT / "tools/wheels/smoke.py", engine],
         env={"PYTHONPATH": str(site), "PATH": ""},
         capture_output=True,
         text=True,
     )
+
+
+def test_an_installed_headrace_passes_the_smoke_test() -> None:
+    done = smoke("compiled" if engine_is_compiled() else "pure")
     assert done.returncode == 0, done.stderr
     for each in ("https with HTTP/2", "http with HTTP/2", "https with HTTP/1.1", "http with HTTP/1.1"):
         assert done.stdout.count(each) == 2, done.stdout  # on asyncio and on uvloop
 
 
 def test_the_smoke_test_fails_on_the_other_engine() -> None:
-    site = Path(headrace.__file__).parents[1]
-    other = "pure" if engine_is_compiled() else "compiled"
-    done = subprocess.run(
-        [sys.executable, "-P", ROOT / "tools/wheels/smoke.py", other],
-        env={"PYTHONPATH": str(site), "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
+    done = smoke("pure" if engine_is_compiled() else "compiled")
     assert done.returncode != 0
     assert "AssertionError" in done.stderr
 

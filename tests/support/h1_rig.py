@@ -48,7 +48,7 @@ def post(content: bytes, *lines: bytes) -> bytes:
 
 
 def chunked(data: bytes, *lines: bytes) -> bytes:
-    """A request whose content is in the chunked coding, `bytes` as they stand on the wire."""
+    """A request whose content is in the chunked coding, `data` as it stands on the wire."""
     return head(b"Transfer-Encoding: chunked", *lines, request=b"POST / HTTP/1.1") + data
 
 
@@ -154,7 +154,7 @@ class H1Rig:
             self.conn.send_response(event.stream_id, 200, (), b"%d" % event.stream_id)
 
     def take(self, limit: int = 262_144) -> bytes:
-        """Take what is to be written, all of it; what comes of it is noted. `bytes` has everything that was. Input
+        """Take what is to be written, all of it; what comes of it is noted. `output` has everything that was. Input
         that waits for a later turn has it here."""
         taken = b""
         while True:
@@ -249,7 +249,7 @@ class H1ClientRig:
         authority: bytes = b"a",
         **more: Any,
     ) -> int:
-        """Send a request's head; returns its identifier. What is written is taken, and in `bytes`."""
+        """Send a request's head; returns its identifier. What is written is taken, and in `output`."""
         scheme = b"" if method == b"CONNECT" and "protocol" not in more else b"http"
         stream_id = int(self.conn.send_request(method, scheme, authority, path, headers, end_stream=end_stream, **more))
         self.take()

@@ -213,7 +213,7 @@ async def who(request: Request) -> Response:
 
 
 def talk(run: Run, data: bytes, client: Callable[[Any, Any], Any], **settings: Any) -> Any:
-    """Sends `bytes` ahead of what `client` does with the connection."""
+    """Sends `data` ahead of what `client` does with the connection."""
 
     async def main() -> Any:
         async with serving(who, **{"proxy_protocol": "on", **settings}) as server:

@@ -120,9 +120,8 @@ def echoes() -> Work:
     return work
 
 
-def upload() -> Work:
-    conn = server()
-    conn.receive_data(headers_frame(1, Encoder().encode(section(b"/"))), 0.0)
+def receiving(conn: ServerConnection | ClientConnection) -> Work:
+    """Receive a megabyte on stream 1, and give its credit back."""
     reads = [data_frame(1, piece, end_stream=i == len(PIECES) - 1) for i, piece in enumerate(PIECES)]
 
     def work() -> None:
@@ -131,6 +130,12 @@ def upload() -> Work:
             conn.take_output()
 
     return work
+
+
+def upload() -> Work:
+    conn = server()
+    conn.receive_data(headers_frame(1, Encoder().encode(section(b"/"))), 0.0)
+    return receiving(conn)
 
 
 def download() -> Work:
@@ -201,14 +206,7 @@ def client_download() -> Work:
     conn = client()
     conn.send_request(b"GET", b"https", b"example.com", b"/", BROWSER, end_stream=True)
     conn.receive_data(headers_frame(1, Encoder().encode([(b":status", b"200"), *RESPONSE[:1]])), 0.0)
-    reads = [data_frame(1, piece, end_stream=i == len(PIECES) - 1) for i, piece in enumerate(PIECES)]
-
-    def work() -> None:
-        for data in reads:
-            consume(conn, data)
-            conn.take_output()
-
-    return work
+    return receiving(conn)
 
 
 CASES: Final = (

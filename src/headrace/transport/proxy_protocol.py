@@ -76,7 +76,7 @@ class ProxyHeader:
 
 
 def _begins(data: bytes, signature: bytes) -> bool:
-    """Return True when `bytes` are a beginning of `signature`, or begin with it."""
+    """Return True when `data` is a beginning of `signature`, or begins with it."""
     return signature.startswith(data[: len(signature)])
 
 

@@ -36,7 +36,7 @@ FRAMES = st.builds(
 
 
 def oracle(raw: bytes) -> tuple[list[Any], int]:
-    """What the library makes of `bytes`: messages, pings, pongs; and the code of its close frame, 0 for none."""
+    """What the library makes of `raw`: messages, pings, pongs; and the code of its close frame, 0 for none."""
     library: Any = Protocol(SERVER)
     library.receive_data(raw)
     seen: list[Any] = []

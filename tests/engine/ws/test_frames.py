@@ -31,7 +31,7 @@ def only(events: list[WebSocketEvent]) -> WebSocketEvent:
 
 
 def failure(ws: WebSocketConnection, data: bytes) -> int:
-    """The close code with which `bytes` fail the connection; the same stands in the close frame that is written."""
+    """The close code with which `data` fails the connection; the same stands in the close frame that is written."""
     event = ws.receive_data(data)[-1]
     assert isinstance(event, Failed), event
     assert ws.is_done
