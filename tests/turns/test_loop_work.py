@@ -141,6 +141,24 @@ def test_who_comes_with_a_single_request_waits_for_nobody() -> None:
     in_a_house(main)
 
 
+def test_clients_that_leave_requests_behind_do_not_use_up_the_turns_of_others() -> None:
+    """Cancelling handlers is work, also where no input comes with it: when a connection is lost. A busy connection that
+    comes next waits for the loop's next turn, and not until somebody else sends something."""
+
+    async def main(house: House) -> None:
+        busy = house.connect(H2_OPENING)
+        leaving = house.connect(
+            H2_OPENING + b"".join(wire.headers(n, REQUEST, end_stream=True) for n in range(1, 100, 2))
+        )
+        await settled(lambda: house.requests == 50)
+        leaving.connection_lost(None)
+        before = frames_in(busy)
+        busy.data_received(H2_BUSY)
+        await settled(lambda: frames_in(busy) == before + EACH)
+
+    in_a_house(main)
+
+
 def test_first_reads_get_little_once_the_work_is_used_up() -> None:
     """Nobody knows yet whether more comes of a first read than a request, so none waits; but none gets a whole turn."""
     requests = b"".join(wire.headers(n, REQUEST, end_stream=True) for n in range(1, 2 * EACH, 2))

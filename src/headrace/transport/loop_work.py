@@ -54,8 +54,12 @@ class LoopWork(LoopTurns):
         self.schedule()
 
     def wait(self, connection: Waiting) -> None:
-        """Call `take_turn` when it is the connection's turn. Only to be called while nothing is left."""
+        """Call `take_turn` when it is the connection's turn. Only to be called while nothing is left.
+
+        The next turn is scheduled here, because work may have been used up without input: by a connection that is lost.
+        """
         self._waiting.append(connection)
+        self.schedule()
 
     def _turn(self) -> None:
         self._due = False
