@@ -7,6 +7,7 @@
 #   make bench   compares headrace with other servers, side by side; make bench-client compares its client
 #   make speed-gate   fails if a micro benchmark takes over 5 % more instructions than in the commit before
 #   make fuzz    searches inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
+#   make soak    mixed load for TIME seconds (7200 before a release): fails unless memory, descriptors and tasks stay flat
 #   make wheels  builds a wheel for each Python that it finds, tries each in a bare environment, and prints a table
 #   make docs    builds the documentation into site/
 #   make clean   removes everything that these commands made
@@ -22,6 +23,7 @@ TARGET ?=
 TIME ?= 60
 INPUT ?=
 FUZZ_ARGS ?=
+SOAK_ARGS ?=
 WHEEL_ARGS ?=
 GATE_ARGS ?=
 # One more than there are cores: many tests wait for programs and sockets.
@@ -32,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.md' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-installed test-pure check types coverage bench bench-client micro speed-gate fuzz wheels docs clean
+.PHONY: serve test test-installed test-pure check types coverage bench bench-client micro speed-gate fuzz soak wheels docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
@@ -92,6 +94,10 @@ speed-gate: $(VENV)/installed-$(MODE)
 # On pure Python, whose coverage can be measured. FUZZ_ARGS=--twin compares each input with the compiled engine in .venv.
 fuzz: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-fuzz
 	@PYTHONPATH=src $(BIN)/python -m tests.fuzz $(TARGET) --time $(TIME) $(if $(INPUT),--input $(INPUT)) $(FUZZ_ARGS)
+
+# Leaves samples and logs in build/soak; SOAK_ARGS=--report reports on them, also while the run goes on.
+soak: $(VENV)/installed-$(MODE) $(VENV)/group-test
+	@$(BIN)/python -m tests.soak --time $(TIME) $(SOAK_ARGS)
 
 # WHEEL_ARGS="--only 3.13" builds one.
 wheels: $(VENV)/group-wheels

@@ -1,0 +1,44 @@
+"""`python -m tests.soak --time 7200`: runs a soak; with --report, says what a run has found until now."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Run as the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--time", type=float, default=7_200.0, help="seconds (7200)")
+    parser.add_argument("--rate", type=float, default=25.0, help="operations a second (25)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of what goes by chance (1)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/soak"), help="where samples and logs go (build/soak)"
+    )
+    parser.add_argument("--report", action="store_true", help="report on the run in that folder, and run nothing")
+    options = parser.parse_args()
+    from tests.soak.report import Report
+    from tests.soak.soak import Plan, Soak
+
+    folder = options.folder.resolve()
+    if not options.report:
+        time_s, rests = options.time, max(6, round(options.time / 300))
+        Soak(
+            Plan(
+                folder=folder,
+                rests=rests,
+                rest_s=time_s / rests,
+                rate=options.rate,
+                seed=options.seed,
+                sample_s=min(30.0, time_s / 20),
+                cycle_s=min(55.0, time_s / 4),
+            )
+        ).run()
+    report = Report(folder)
+    print(report)
+    return 1 if report.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""What a soak's report finds in samples and logs, each finding with its control: a run that is flat has none."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.soak.load import table
+from tests.soak.logs import Row, unexpected
+from tests.soak.report import LIMITS, Limit, Report
+from tests.soak.trend import theil_sen, warmed_up
+
+Change = Callable[[int, dict[str, Any]], None]
+
+FLAT = {"pid": 7, "fds": 10, "tasks": 2, "threads": 3, "objects": 30_000, "uss": 20_000, "rss": 1, "pss": 1}
+RESTS = 20
+WARNING = "2026-11-30T10:00:00.000Z warning headrace.protocol: 127.0.0.1:1: "
+
+
+def report(folder: Path, change: Change | None = None, *, log: str = "", end: dict[str, Any] | None = None) -> Report:
+    """Return the report on a run of two servers and the load, all flat but for what `change` does to each record."""
+    records = [{"kind": "plan", "at": 0, "only": [], "rate": 12.0, "rest_s": 300.0}]
+    done = dict.fromkeys(table(), 0)
+    for number in range(RESTS):
+        done = {name: count + 100 for name, count in done.items()}
+        record: dict[str, Any] = {
+            "kind": "rest", "at": number * 300, "servers": {"asgi": {**FLAT}, "wsgi": {**FLAT}},
+            "load": {**FLAT, "done": done, "failed": {}, "failures": [], "skipped": 0, "faults": []},
+        }  # fmt: skip
+        if change is not None:
+            change(number, record)
+        records.append(record)
+    ended = {"codes": {"asgi": 0}, "drains": {"codes": [0], "seconds": [0.1]}, **(end or {})}
+    records.append({"kind": "end", "at": RESTS * 300, "load": records[-1]["load"], **ended})
+    (folder / "samples.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    (folder / "asgi.log").write_text(log)
+    return Report(folder)
+
+
+def test_a_flat_run_has_no_findings(tmp_path: Path) -> None:
+    found = report(tmp_path, log="2026-11-30T10:00:00.000Z info headrace: stopped\n")
+    assert found.findings == []
+    assert str(found).endswith(" 0 failed, 20 rests: flat")
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.figure)
+@pytest.mark.parametrize("process", ["wsgi", "load"])
+def test_growth_beyond_a_limit_is_found_in_each_process(tmp_path: Path, limit: Limit, process: str) -> None:
+    def growing(by: float) -> Change:
+        def change(number: int, record: dict[str, Any]) -> None:
+            figures = record["load"] if process == "load" else record["servers"][process]
+            figures[limit.figure] += by * number
+
+        return change
+
+    kept = len(warmed_up([(number, 0) for number in range(RESTS)])) - 1  # steps in the window
+    (finding,) = report(tmp_path, growing(limit.growth * 1.2 / kept)).findings
+    assert finding.startswith(f"{process}: {limit.figure} have grown")
+    assert report(tmp_path, growing(limit.growth * 0.8 / kept)).findings == []
+
+
+def test_growth_that_ends_with_the_warm_up_is_none(tmp_path: Path) -> None:
+    def change(number: int, record: dict[str, Any]) -> None:
+        record["servers"]["asgi"]["objects"] += 10_000 * min(number, RESTS // 4)
+
+    assert report(tmp_path, change).findings == []
+
+
+def fail(number: int, record: dict[str, Any]) -> None:
+    record["load"]["failed"] = {"polite.get": 1}
+    record["load"]["failures"] = ["10:00:00 polite.get: Wrong: b in answer to a"]
+
+
+def hold(number: int, record: dict[str, Any]) -> None:
+    record["servers"]["asgi"]["headrace_connections_open"] = 1.0 if number == 5 else 0.0
+
+
+def start_anew(number: int, record: dict[str, Any]) -> None:
+    record["servers"]["wsgi"]["pid"] += number > 5
+
+
+def skip(number: int, record: dict[str, Any]) -> None:
+    record["load"]["skipped"] = 3
+
+
+def upset(number: int, record: dict[str, Any]) -> None:
+    record["load"]["faults"] = ["Task exception was never retrieved"]
+
+
+def idle(number: int, record: dict[str, Any]) -> None:
+    record["load"]["done"] = dict.fromkeys(record["load"]["done"], 0)
+
+
+def miss(number: int, record: dict[str, Any]) -> None:
+    record["load"]["done"] = record["load"]["done"] | {"rude_h2.reset": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "sign"),
+    [
+        (fail, "b in answer to a"),
+        (hold, "at 1500 s, at rest, {'headrace_connections_open': 1.0}"),
+        (start_anew, "wsgi: it was started anew"),
+        (skip, "3 operations were not begun"),
+        (upset, "never retrieved"),
+        (idle, "only 0 operations were done; 72000 were to be begun"),
+        (miss, "no rude_h2.reset at all"),
+    ],
+)
+def test_what_else_goes_wrong_is_found(tmp_path: Path, change: Change, sign: str) -> None:
+    assert sign in "\n".join(report(tmp_path, change).findings)
+
+
+@pytest.mark.parametrize(
+    ("end", "sign"),
+    [
+        ({"codes": {"asgi": 1}}, "asgi: exit code 1"),
+        ({"drains": {"codes": [0, -9], "seconds": [1.0]}}, "drained servers: exit codes"),
+        ({"drains": {"codes": [0], "seconds": [13.0]}}, "a drain took 13.0 s"),
+    ],
+)
+def test_a_bad_end_is_found(tmp_path: Path, end: dict[str, Any], sign: str) -> None:
+    assert sign in "\n".join(report(tmp_path, end=end).findings)
+
+
+def test_a_run_that_was_cut_has_its_figures_and_fails(tmp_path: Path) -> None:
+    report(tmp_path)
+    file = tmp_path / "samples.jsonl"
+    file.write_text(file.read_text()[:-20])
+    cut = Report(tmp_path)
+    assert cut.findings == ["the run has not ended"]
+    assert len(cut.trends) == 3 * len(LIMITS)
+
+
+def test_a_line_of_the_log_needs_a_cause(tmp_path: Path) -> None:
+    """The load had 2,000 requests that the application fails for: one line more is not its doing."""
+    line = WARNING.replace("warning", "error") + "the handler failed: tests.soak.apps.Wanted: asked for by 0a1b\n"
+    causes = 100 * RESTS
+    assert report(tmp_path, log=line * causes).findings == []
+    (finding,) = report(tmp_path, log=line * (causes + 1)).findings
+    assert "2001 lines" in finding
+
+
+def test_lines_that_no_row_explains_are_found_with_their_tracebacks() -> None:
+    expected = WARNING + "a request line beyond 8,192 bytes (limit request_line, RFC 9112 §3)"
+    traceback = ["    Traceback (most recent call last):", "    ValueError: x"]
+    strange = WARNING + "something else"
+    seen: Counter[Row] = Counter()
+    assert unexpected([expected, *traceback, strange, *traceback, "Segmentation fault"], seen) == [
+        strange, *traceback, "Segmentation fault",
+    ]  # fmt: skip
+    assert seen.total() == 1
+
+
+def test_a_slope_is_the_median_of_all_pairs() -> None:
+    straight = [(float(x), 2.0 * x + 1) for x in range(20)]
+    assert theil_sen(straight) == (2.0, 2.0, 2.0)
+    outlier = [*straight[:10], (10.0, 1_000.0), *straight[11:]]
+    assert theil_sen(outlier).value == 2.0
+    noisy = [(x, y + 7 * x % 5) for x, y in straight]
+    slope = theil_sen(noisy)
+    assert slope.low < 2.0 < slope.high
+    with pytest.raises(ValueError, match="three points"):
+        theil_sen(straight[:2])
