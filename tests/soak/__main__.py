@@ -16,6 +16,7 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path("build/soak"), help="where samples and logs go (build/soak)"
     )
+    parser.add_argument("--servers", default="asgi,native,wsgi,proxy", help="applications, of those four")
     parser.add_argument("--report", action="store_true", help="report on the run in that folder, and run nothing")
     options = parser.parse_args()
     from tests.soak.report import Report
@@ -30,6 +31,7 @@ def main() -> int:
                 rests=rests,
                 rest_s=time_s / rests,
                 rate=options.rate,
+                servers=tuple(options.servers.split(",")),
                 seed=options.seed,
                 sample_s=min(30.0, time_s / 20),
                 cycle_s=min(55.0, time_s / 4),

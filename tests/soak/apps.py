@@ -1,4 +1,4 @@
-"""Three applications that answer alike: `asgi`, `native` and `wsgi`, each with the same paths.
+"""Applications that answer alike, each with the same paths: `asgi`, `native`, `wsgi`, and `proxy`, which asks another.
 
 A request carries its token in the field `x-soak`; the answer has it in the same field, and content that is made of it.
 SOAK_FAULTS makes them leak and err on purpose, so that a test sees the soak fail.
@@ -13,18 +13,22 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from headrace import Request, Response, StreamResponse, WebSocket, WebSocketResponse
+from headrace import Request, Response, ReverseProxy, StreamResponse, WebSocket, WebSocketResponse
+from headrace.client import NetworkTransport
+from headrace.proxy.network import UPSTREAM_NETWORK
 from headrace.server.files.response import FileResponse
 from headrace.server.handlers.events import EventStream
 from headrace.server.handlers.response import AnyResponse
 
 from tests.soak.census import census
 
-PIECE = 16_384
+PIECE = 964 * 17
+"""Bytes of a streamed piece: a number of whole tokens, so that one piece in memory makes content of any size."""
 FILE_SIZE = 300_000
 TOKEN = "x-soak"
 NO_TOKEN = "-"
@@ -116,9 +120,9 @@ def at_once(path: str, token: str, query: dict[str, str], content: bytes) -> Mad
 
 def pieces_of(token: str, size: int) -> Iterator[bytes]:
     """Cut the content of a token into pieces."""
-    content = pattern(token, size)
+    piece = pattern(token, PIECE)
     for at in range(0, size, PIECE):
-        yield content[at : at + PIECE]
+        yield piece[: size - at]
 
 
 def queried(raw: str) -> dict[str, str]:
@@ -270,3 +274,22 @@ def _wsgi_streamed(path: str, token: str, query: dict[str, str]) -> Iterator[byt
     elif path == "/crash-late":
         yield token.encode()
         raise Wanted(f"asked for late by {token}")
+
+
+# -- a proxy
+
+_UPSTREAM = os.environ.get("SOAK_UPSTREAM", "")
+_IDLE_S = 2.0
+_proxies: list[ReverseProxy] = []
+
+
+async def proxy(request: Request) -> AnyResponse:
+    """Forward to the server at SOAK_UPSTREAM, over HTTP/1.1 and HTTP/2 by turns; the census is its own."""
+    if request.path == "/census":
+        return Response(*(at_once("/census", NO_TOKEN, queried(request.query_string.decode()), b"") or (404,)))
+    if not _proxies:
+        for protocol in ("http1", "http2"):
+            network = replace(UPSTREAM_NETWORK, idle_timeout_s=_IDLE_S, http1=protocol == "http1")
+            _proxies.append(ReverseProxy(_UPSTREAM, transport=NetworkTransport(network)))
+    _proxies.reverse()
+    return await _proxies[0](request)

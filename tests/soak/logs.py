@@ -33,6 +33,11 @@ EXPECTED = (
         ("rude_h1.malformed",),
     ),
     Row(
+        r"GET /crash-late from .* the response broke off: ",
+        "the proxy's upstream fails after its answer has begun",
+        ("polite.crash_late",),
+    ),
+    Row(
         r"the client took no byte of our output \(limit stalled_send_timeout_s\)",
         "they never read",
         ("rude_h1.no_reader", "rude_h2.no_reader"),

@@ -60,7 +60,15 @@ class Server:
     """A `headrace serve` of one of the applications, with both listeners and metrics."""
 
     def __init__(
-        self, name: str, folder: Path, certificate: Path, loop: str, faults: str = "", ports: list[int] | None = None
+        self,
+        name: str,
+        folder: Path,
+        certificate: Path,
+        loop: str,
+        *,
+        faults: str = "",
+        upstream: str = "",
+        ports: list[int] | None = None,
     ) -> None:
         self.name = name
         self.http, self.https, self.metrics = ports or free_ports(3)
@@ -69,14 +77,15 @@ class Server:
         self.websockets = app != "wsgi"
         command = [
             sys.executable, "-m", "headrace", "serve", f"tests.soak.apps:{app}", "--app-dir", str(ROOT),
-            "--interface", app, "--bind", f"127.0.0.1:{self.https}", "--tls-cert", str(certificate),
+            "--interface", "native" if app == "proxy" else app,
+            "--bind", f"127.0.0.1:{self.https}", "--tls-cert", str(certificate),
             "--cleartext-bind", f"127.0.0.1:{self.http}", "--metrics-bind", f"127.0.0.1:{self.metrics}",
             "--loop", loop, "--idle-timeout", "20", "--stalled-send-timeout", "3", "--preface-timeout", "5",
             "--request-header-timeout", "10", "--tls-handshake-timeout", "10", "--drain-timeout", "10",
             "--websockets", "on" if self.websockets else "auto",
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        environment |= {"SOAK_FAULTS": faults, "SOAK_FILE": str(folder / "file")}
+        environment |= {"SOAK_FAULTS": faults, "SOAK_FILE": str(folder / "file"), "SOAK_UPSTREAM": upstream}
         self._begin = self.log.stat().st_size if self.log.exists() else 0
         self._least_fds = 0
         with self.log.open("ab") as log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import threading
@@ -15,6 +16,7 @@ from headrace.transport.tls import local_certificate
 from tests.soak.apps import FILE_SIZE, pattern
 from tests.soak.processes import Load, Server, rude_server
 
+LOOPS = {"asgi": "uvloop", "native": "asyncio", "wsgi": "uvloop", "proxy": "uvloop"}
 REST_S = 25.0
 """Seconds in which all connections of a server have ended after the load has: its limits are shorter."""
 
@@ -35,7 +37,8 @@ class Plan:
     """Seconds from sample to sample under load."""
     cycle_s: float = 55.0
     """Seconds that the server lives that is drained and started anew; 0: there is none."""
-    servers: tuple[str, ...] = ("asgi", "native", "wsgi")
+    servers: tuple[str, ...] = ("asgi", "native", "wsgi", "proxy")
+    """The proxy asks `native`, which stands before it."""
     only: tuple[str, ...] = ()
     """Names of operations; all of them if there are none."""
     faults: str = ""
@@ -43,13 +46,13 @@ class Plan:
 
 
 class Cycle:
-    """A server that is drained while requests are under way, and started anew, again and again."""
+    """A server that is drained with requests under way, and started anew with another application, over and over."""
 
     def __init__(self, plan: Plan, certificate: Path) -> None:
         self._plan, self._certificate = plan, certificate
         self._over = threading.Event()
-        self.server = Server("native-cycled", plan.folder, certificate, "uvloop")
-        self.server.wait_ready()
+        self._applications = itertools.cycle(("native", "asgi", "wsgi"))
+        self.server = self._start()
         self.codes: list[int] = []
         """Exit codes of the drained ones."""
         self.drains_s: list[float] = []
@@ -59,10 +62,14 @@ class Cycle:
     def _run(self) -> None:
         while not self._over.wait(self._plan.cycle_s):
             self._stop()
-            ports = [self.server.http, self.server.https, self.server.metrics]
-            self.server = Server("native-cycled", self._plan.folder, self._certificate, "uvloop", ports=ports)
-            self.server.wait_ready()
+            self.server = self._start([self.server.http, self.server.https, self.server.metrics])
         self._stop()
+
+    def _start(self, ports: list[int] | None = None) -> Server:
+        name = next(self._applications)
+        server = Server(f"{name}-cycled", self._plan.folder, self._certificate, LOOPS[name], ports=ports)
+        server.wait_ready()
+        return server
 
     def _stop(self) -> None:
         begin = time.monotonic()
@@ -94,14 +101,16 @@ class Soak:
         """Run to the end. All processes end in every case."""
         plan = self._plan
         certificate = local_certificate(plan.folder)
-        loops = {"asgi": "uvloop", "native": "asyncio", "wsgi": "uvloop"}
         servers: list[Server] = []
         cycle: Cycle | None = None
         load: Load | None = None
         self._write("plan", **(asdict(plan) | {"folder": str(plan.folder)}))
         try:
             for name in plan.servers:
-                servers.append(Server(name, plan.folder, certificate, loops[name], plan.faults))
+                upstream = next((f"http://127.0.0.1:{each.http}" for each in servers if each.name == "native"), "")
+                servers.append(
+                    Server(name, plan.folder, certificate, LOOPS[name], faults=plan.faults, upstream=upstream)
+                )
             cycle = Cycle(plan, certificate) if plan.cycle_s else None
             with rude_server() as rude:
                 config = {

@@ -132,7 +132,7 @@ async def no_reader(around: Surroundings) -> None:
     token = around.token()
     async with connection(around, around.place(), around.is_tls(), receive_buffer=8_192) as raw:
         await raw.send(head(around.random.choice(("/bytes?n=3000000", "/file")), token))
-        await asyncio.sleep(around.random.choice((0.5, 4.0)))
+        await asyncio.sleep(around.random.choice((0.5, 4.0, 8.0)))
         raw.reset() if around.random.random() < 0.5 else raw.close()
 
 

@@ -190,7 +190,7 @@ async def no_reader(around: Surroundings) -> None:
     ) as connection:
         for stream_id in (1, 3, 5):
             await connection.ask(stream_id, "/bytes?n=1000000", token)
-        await asyncio.sleep(around.random.choice((0.5, 4.0)))
+        await asyncio.sleep(around.random.choice((0.5, 4.0, 8.0)))
         connection.raw.reset() if around.random.random() < 0.5 else connection.raw.close()
 
 
