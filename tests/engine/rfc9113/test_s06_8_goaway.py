@@ -208,6 +208,34 @@ def test_the_clients_goaway_drops_no_stream() -> None:
     assert (bytes(rig.content[1]), bytes(rig.content[3])) == (b"one", b"three")
 
 
+@pytest.mark.parametrize("drains", [False, True])
+def test_the_last_answer_after_the_clients_goaway_is_followed_by_goaway(drains: bool) -> None:
+    """§6.8 A receiver of a GOAWAY that has no more use for the connection SHOULD still send one before the end."""
+    rig = ServerRig()
+    rig.request(1)
+    rig.feed(wire.goaway())
+    if drains:
+        rig.conn.begin_drain(rig.now)
+    rig.respond(1, b"one")
+    assert rig.conn.closed
+    rig.take()
+    assert bytes(rig.content[1]) == b"one"
+    assert rig.goaway_code() == wire.NO_ERROR
+    assert rig.frames(wire.GOAWAY)[-1].last_stream_id == 1
+    assert len(rig.frames(wire.GOAWAY)) == 1 + drains
+
+
+def test_the_client_sends_goaway_behind_the_last_response_after_the_servers() -> None:
+    """§6.8 The same of a client, which has taken no stream of the server's."""
+    rig = ClientRig()
+    stream_id = rig.send()
+    rig.feed(wire.goaway(stream_id), wire.response(stream_id, end_stream=True))
+    assert rig.conn.closed
+    rig.take()
+    (goaway,) = rig.frames(wire.GOAWAY)
+    assert (goaway.last_stream_id, goaway.code) == (0, wire.NO_ERROR)
+
+
 def test_streams_below_the_servers_last_id_finish() -> None:
     """§6.8 Activity on streams up to the last id might still complete; higher ones were not processed."""
     rig = ClientRig()

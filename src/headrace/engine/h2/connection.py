@@ -338,6 +338,8 @@ class Connection(TimedEngine):
         if not self._streams.open:
             self._timers.begin_idle(self._stamp())
             if self._drain.ends_when_empty:
+                if not self._drain.has_told_last_id():  # the peer has begun the end, and we have not
+                    self._output.write_last(frames.write_goaway(self._streams.last_taken_id, errors.NO_ERROR, b""))
                 self._end(errors.NO_ERROR, "local", "drained", "")
 
     # -- end of the connection ---------------------------------------------------------------------------------
@@ -384,10 +386,9 @@ class Connection(TimedEngine):
         if not self.peer.received:  # nothing has been asked yet, and the peer may retry whatever is under way
             self.close(errors.NO_ERROR, "drained")
             return
-        due = self._drain.begin(now, now + self.limits.drain_timeout_s if deadline is None else deadline)
+        self._at_latest(self._drain.begin(now, now + self.limits.drain_timeout_s if deadline is None else deadline))
         self._output.write_control(frames.write_goaway(MAX_STREAM_ID, errors.NO_ERROR, b""))
         self._output.write_control(frames.write_ping(DRAIN_PING, False))
-        self._at_latest(due)
         self._events.append(DrainBegan())
 
     def _finish_drain(self) -> None:

@@ -52,6 +52,10 @@ class Drain:
         self.refuse_above = last_id
         self.ends_when_empty = True
 
+    def has_told_last_id(self) -> bool:
+        """Tell whether our GOAWAY with the true last stream id has been sent."""
+        return self.refuse_above != MAX_STREAM_ID
+
     def expire(self, now: float) -> bool:
         """Return True once the time for what still runs is over; from then on nothing ends by itself."""
         if now < self._due:
