@@ -129,3 +129,69 @@ def test_a_lifespan_that_fails_later_is_logged(caplog: pytest.LogCaptureFixture)
     assert [each.getMessage() for each in caplog.records if each.name == "headrace.error"] == [
         "the application's lifespan failed"
     ]
+
+
+async def _starts(receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+
+
+async def _shutdown_fails(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await _answer(send)
+        return
+    await _starts(receive, send)
+    await send({"type": "lifespan.shutdown.failed", "message": "the pool is lost"})
+
+
+async def _never_shuts_down(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await _answer(send)
+        return
+    await _starts(receive, send)
+    await asyncio.Event().wait()
+
+
+async def _shuts_down_and_goes_on(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await _answer(send)
+        return
+    await _starts(receive, send)
+    await send({"type": "lifespan.shutdown.complete"})
+    await asyncio.Event().wait()
+
+
+async def _says_something_else(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await _answer(send)
+        return
+    await _starts(receive, send)
+    with pytest.raises(RuntimeError, match=r"unexpected ASGI message 'lifespan\.startup\.complete' in the lifespan"):
+        await send({"type": "lifespan.startup.complete"})
+    with pytest.raises(RuntimeError, match=r"unexpected ASGI message 'http\.response\.start' in the lifespan"):
+        await send(OK)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.mark.parametrize(
+    ("app", "logged"),
+    [
+        (_shutdown_fails, ["the application's shutdown failed: the pool is lost"]),
+        (_never_shuts_down, ["the application did not shut down within 5 s"]),
+        (_shuts_down_and_goes_on, []),  # it is cancelled, without a word
+        (_says_something_else, []),
+    ],
+)
+def test_the_server_ends_however_the_application_shuts_down(
+    app: Any, logged: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with serving(app, limits={"drain_timeout_s": 0.05}) as server, H2Peer.connected(port(server)) as peer:
+            assert (await peer.get("/")).status == 200
+        assert not [each for each in asyncio.all_tasks() if "Lifespan._run" in repr(each)]
+
+    wait_for = asyncio.wait_for
+    monkeypatch.setattr("headrace.asgi.lifespan.asyncio.wait_for", lambda what, limit: wait_for(what, min(limit, 0.05)))
+    asyncio.run(main())
+    assert [each.getMessage() for each in caplog.records if each.name == "headrace.error"] == logged

@@ -77,7 +77,7 @@ def _escaped(value: str) -> str:
 def _client_chain(tls: ssl.SSLObject | ssl.SSLSocket) -> list[str]:
     chain: list[bytes] = []
     if hasattr(tls, "get_unverified_chain"):  # Python 3.13
-        chain = tls.get_unverified_chain() or []
+        chain = tls.get_unverified_chain() or []  # pragma: no cover: Python 3.13 and later
     else:
         first = tls.getpeercert(binary_form=True)
         chain = [first] if first else []

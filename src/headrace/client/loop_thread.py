@@ -42,7 +42,7 @@ class _Call:
 
     def start(self) -> None:
         """Start the coroutine; called on the loop's thread."""
-        if _EAGER:
+        if _EAGER:  # pragma: no cover: Python 3.12 and later
             self.task = asyncio.Task(self._run(), loop=self.loop, eager_start=True)  # type: ignore[call-arg, unused-ignore]
         else:
             self.task = asyncio.Task(self._run(), loop=self.loop)

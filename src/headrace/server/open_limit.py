@@ -7,7 +7,7 @@ from typing import Final
 
 try:
     import resource
-except ImportError:  # Windows; the limit is that of its C library
+except ImportError:  # pragma: no cover: only on Windows, whose limit is that of its C library
     _resource = None
 else:
     _resource = resource

@@ -234,7 +234,7 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
             address = found_address
             sock = socket.socket(family, kind, number)
             sockets.append(sock)
-            if os.name == "posix":
+            if os.name == "posix":  # pragma: no branch: else on Windows
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -242,7 +242,7 @@ if hasattr(os, "pwrite"):
     def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
         return os.pread(file.fileno(), size, offset)
 
-else:  # Windows: a file has one position, which its reader and its writer must not move under each other
+else:  # pragma: no cover: only on Windows, where a file has one position, and its two users must not move it
     _position: Final = threading.Lock()
 
     def _write_at(file: BinaryIO, data: memoryview, offset: int) -> int:

@@ -25,7 +25,7 @@ class Alarm(Protocol):
 def make_alarm(loop: asyncio.AbstractEventLoop, on_time: Callable[[], None]) -> Alarm:
     """Return the most precise timer: a kernel timer on Linux with Python 3.13, else the event loop's own."""
     if sys.version_info >= (3, 13) and sys.platform == "linux":
-        return TimerfdAlarm(loop, on_time)
+        return TimerfdAlarm(loop, on_time)  # pragma: no cover: Python 3.13 and later
     return LoopAlarm(loop, on_time)
 
 
@@ -51,7 +51,7 @@ class LoopAlarm:
             self._handle = None
 
 
-if sys.version_info >= (3, 13) and sys.platform == "linux":
+if sys.version_info >= (3, 13) and sys.platform == "linux":  # pragma: no cover: Python 3.13 and later
 
     class TimerfdAlarm:
         """A kernel timer that becomes readable: some 50 microseconds late."""

@@ -257,7 +257,7 @@ class ServerDriver(Connection):
                     self._postpone(event)
                     continue
                 exchange = exchange_type(self, event)
-                if IS_EAGER:  # as start_worker does; its call costs 1 % of a small request
+                if IS_EAGER:  # pragma: no cover: Python 3.12; as start_worker, whose call costs 1 % of a small request
                     task = Task(exchange.run(), loop=loop, eager_start=True)  # type: ignore[call-arg]  # from 3.12 on
                 else:
                     task = start_worker(exchange.run(), loop)

@@ -19,7 +19,7 @@ from typing import Any, Final
 IS_EAGER: Final = sys.version_info >= (3, 12)
 """True if a task can run at once."""
 
-if sys.version_info >= (3, 12):
+if sys.version_info >= (3, 12):  # pragma: no cover: Python 3.12 and later
 
     def start_worker(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
         """Start a worker now and return its task, which has ended already or is at its first wait."""
