@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -153,3 +154,10 @@ def test_transports_for_tests_are_where_they_were(name: str) -> None:
 
 def test_the_package_says_that_it_is_typed() -> None:
     assert (files("headrace") / "py.typed").is_file()
+
+
+def test_every_module_can_be_imported() -> None:
+    """Also those that only the type checker reads."""
+    for each in pkgutil.walk_packages(headrace.__path__, "headrace."):
+        if not each.name.endswith("__main__"):  # which would run the command
+            importlib.import_module(each.name)

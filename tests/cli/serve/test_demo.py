@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import signal
 import socket
@@ -12,11 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from headrace.client import Client
+from headrace.demo import download, site
 from headrace.demo.tiles import COUNT, picture
 
 from tests.cli.command import Running, serving
 from tests.support import wire
 from tests.support.fetch import fetch
+from tests.support.serving import port, settled
+from tests.support.serving import serving as serving_here
 
 DEMO = ("headrace.demo:app", "--bind", "127.0.0.1:0")
 
@@ -93,3 +99,71 @@ def test_the_live_response_tells_the_connections_figures_and_ends_when_a_drain_b
         assert line["stats"]["streams_opened"] == 1
         assert line["stats"]["open_streams"] == 1
         assert line["stats"]["frames_out"] > 0
+
+
+# -- the demo in this process ------------------------------------------------------------------------------------------
+
+
+def test_visitors_talk_and_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words of one visitor come to both, and as an event to whoever watches; empty ones come to nobody."""
+    monkeypatch.setattr(site, "EVENT_EVERY_S", 0.01)
+
+    async def main() -> None:
+        async with serving_here(site.app) as server, Client() as client:
+            here = f"127.0.0.1:{port(server)}"
+            async with client.sse(f"http://{here}/events") as source:
+                events = aiter(source)
+                assert (await anext(events)).event == "tick"
+                async with (
+                    client.websocket(f"ws://{here}/chat") as one,
+                    client.websocket(f"ws://{here}/chat") as other,
+                ):
+                    for each in (one, other):
+                        assert json.loads(str(await each.receive())) == {"hello": True, "version": "1.1"}
+                    await settled(lambda: len(site.bus._subscribers("chat")) == 3)
+                    await one.send("   ")
+                    await one.send(" good " + "x" * 600)
+                    for each in (one, other):
+                        said = json.loads(str(await each.receive()))
+                        assert said["text"] == ("good " + "x" * 600)[: site.LONGEST_WORDS - 1]
+                        assert int(said["from"]) > 0
+                    async for event in events:
+                        if event.event == "said":
+                            assert json.loads(event.data)["text"].startswith("good ")
+                            break
+                        assert event.event == "tick"
+
+    asyncio.run(main())
+
+
+def test_a_page_learns_its_other_addresses_and_slow_tiles_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def recorded(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", recorded)
+
+    async def main() -> None:
+        async with serving_here(site.app) as server, Client() as client:
+            here = f"http://127.0.0.1:{port(server)}"
+            addresses = await client.get(f"{here}/addresses")
+            assert str(port(server)) in addresses.text
+            assert addresses.headers["cache-control"] == "no-store"
+            slept.clear()
+            quick, slow = await client.get(f"{here}/tile/50.svg"), await client.get(f"{here}/tile/50.svg?a&slow")
+            assert (quick.status, slow.status) == (200, 200)
+            assert [each for each in slept if each >= site.SLOW_MOTION_S] == [site.SLOW_MOTION_S * (1 + 50 / COUNT)]
+            assert slow.headers["server-timing"].startswith("connection;desc=")
+
+    asyncio.run(main())
+
+
+def test_the_file_for_download_has_its_digest() -> None:
+    folder = download.folder()
+    assert download.folder() == folder
+    content = (folder / download.NAME).read_bytes()
+    assert len(content) == download.SIZE
+    assert (folder / f"{download.NAME}.sha256").read_text() == hashlib.sha256(content).hexdigest()

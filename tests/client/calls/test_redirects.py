@@ -1,4 +1,4 @@
-"""Redirects (RFC 9110 §15.4): methods, content, limits; leaks are in tests/security/client/test_types.py."""
+"""Redirects (RFC 9110 §15.4): methods, content, limits; leaks: tests/security/client/test_content_live.py."""
 
 from __future__ import annotations
 
@@ -176,3 +176,42 @@ def test_the_last_answer_may_be_an_error(run: Run) -> None:
     response, _ = go(run, redirect("/new"), Answer(404))
     with pytest.raises(HTTPStatusError, match="404"):
         response.raise_for_status()
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["https://other.example/", "http://example.org/", "https://example.org:444/", None]
+)
+def test_secrets_stay_with_the_origin_that_was_asked(run: Run, elsewhere: str | None) -> None:
+    """Also when the way leads back: the other origin chose it. A cookie with a domain goes wherever that belongs."""
+
+    async def main() -> Any:
+        back = [redirect("https://example.org/back")] if elsewhere else []
+        transport = FakeTransport(redirect(elsewhere or "/new"), *back, Answer(), Answer())
+        async with Client(transport=transport) as client:
+            client.cookies.set("own", "1")
+            client.cookies.set("wide", "2", domain="example.org")
+            secrets = {"authorization": "Bearer x", "x-api-key": "x", "last-event-id": "7", "x-app": "mine"}
+            await client.get(HERE, headers=secrets)
+            await client.get(HERE)
+        return transport.sent
+
+    first, *led, last = run(main())
+    assert first.field("cookie") == last.field("cookie") == "own=1; wide=2"
+    for each in led:
+        assert each.field("x-app") == "mine"
+        for name in ("authorization", "x-api-key", "last-event-id"):
+            assert (each.field(name) is None) == (elsewhere is not None), name
+        kept = "wide=2" if "example.org" in str(each.origin) else None
+        assert each.field("cookie") == (kept if elsewhere else "own=1; wide=2")
+
+
+@pytest.mark.parametrize("location", ["ftp://example.org/", "mailto:a@b.example"])
+def test_no_request_goes_to_another_scheme(run: Run, location: str) -> None:
+    with pytest.raises(TooManyRedirects, match="a scheme that no request may have"):
+        go(run, redirect(location), Answer())
+
+
+def test_a_location_cannot_name_credentials(run: Run) -> None:
+    _, transport = go(run, redirect("https://me:pw@other.example/"), Answer())
+    assert transport.sent[1].field("authorization") is None
+    assert "pw" not in transport.sent[1].url

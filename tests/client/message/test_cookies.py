@@ -285,3 +285,18 @@ def test_a_login_by_redirect(run: Run) -> None:
             assert response.request.method == "GET" and len(response.history) == 1
 
     run(main())
+
+
+def test_cookies_are_forgotten_by_domain_and_path() -> None:
+    cookies = Cookies()
+    for name, domain, path in (("a", "a.example", "/"), ("b", "a.example", "/x"), ("c", "b.example", "/")):
+        cookies.set(name, "1", domain=domain, path=path)
+    cookies.clear("a.example", "/x")
+    assert sorted(cookies) == ["a", "c"]
+    cookies.clear("a.example")
+    assert sorted(cookies) == ["c"]
+    cookies.update(None, d="2")
+    cookies.update([("e", "3")])
+    assert {name: cookies[name] for name in cookies} == {"c": "1", "d": "2", "e": "3"}
+    cookies.extract(URL("https://a.example/"), [(b"x-other", b"f=1")])
+    assert sorted(cookies) == ["c", "d", "e"]
