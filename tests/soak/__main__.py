@@ -17,6 +17,7 @@ def main() -> int:
         "--folder", type=Path, default=Path("build/soak"), help="where samples and logs go (build/soak)"
     )
     parser.add_argument("--servers", default="asgi,native,wsgi,proxy", help="applications, of those four")
+    parser.add_argument("--only", default="", help="operations, such as native.topic,polite.get (all)")
     parser.add_argument("--report", action="store_true", help="report on the run in that folder, and run nothing")
     options = parser.parse_args()
     from tests.soak.report import Report
@@ -32,6 +33,7 @@ def main() -> int:
                 rest_s=time_s / rests,
                 rate=options.rate,
                 servers=tuple(options.servers.split(",")),
+                only=tuple(filter(None, options.only.split(","))),
                 seed=options.seed,
                 sample_s=min(30.0, time_s / 20),
                 cycle_s=min(55.0, time_s / 4),

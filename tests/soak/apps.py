@@ -219,6 +219,11 @@ async def native(request: Request) -> AnyResponse:
                 await ws.send(f"{token} {message!s}")
 
         return WebSocketResponse(echo)
+    if path.startswith("/more/"):
+        from tests.soak.more import router
+
+        answer: AnyResponse = await router(request)
+        return answer
     fields = [(TOKEN.encode(), token.encode())]
     content = b"" if path == "/early" else await request.read()
     made = at_once(path, token, query, content)

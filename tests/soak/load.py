@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from tests.soak.census import census
-from tests.soak.operations import polite, rude_h1, rude_h2
+from tests.soak.operations import native, polite, rude_h1, rude_h2
 from tests.soak.operations.places import Operation, Place, Surroundings
 
 OPERATION_S = 30.0
@@ -25,7 +25,7 @@ OPERATION_S = 30.0
 MOST_RUNNING = 300
 """Operations at once; with more, something is stuck, or the machine is too slow for this rate."""
 MOST_FAILURES = 200
-TABLE = polite.OPERATIONS | rude_h1.OPERATIONS | rude_h2.OPERATIONS
+TABLE = polite.OPERATIONS | native.OPERATIONS | rude_h1.OPERATIONS | rude_h2.OPERATIONS
 
 
 def table(only: Sequence[str] = ()) -> dict[str, tuple[Operation, float]]:
@@ -47,6 +47,9 @@ class Load:
         self._around = around
         self._rate = rate
         self._table = table(only)
+        self._first = list(self._table)
+        """Operations that have not been begun yet: each has its turn before they go by chance, so that what a process
+        does once it has done before the first rest."""
         self._running: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
         self.done: Counter[str] = Counter()
@@ -80,7 +83,7 @@ class Load:
             if len(self._running) >= MOST_RUNNING:
                 self.skipped += 1
                 continue
-            name = self._around.random.choices(names, weights)[0]
+            name = self._first.pop() if self._first else self._around.random.choices(names, weights)[0]
             task = asyncio.create_task(self._run(name, self._table[name][0]))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -99,6 +102,7 @@ class Load:
     def state(self, *, deep: bool = False) -> dict[str, Any]:
         """Return the figures of this process and of its work."""
         return census(deep=deep) | {
+            "shares": {name: share for name, (_, share) in self._table.items()},
             "done": dict(self.done),
             "failed": dict(self.failed),
             "failures": self.failures,

@@ -85,7 +85,7 @@ class Server:
             "--websockets", "on" if self.websockets else "auto",
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        environment |= {"SOAK_FAULTS": faults, "SOAK_FILE": str(folder / "file"), "SOAK_UPSTREAM": upstream}
+        environment |= {"SOAK_FAULTS": faults, "SOAK_FILE": str(folder / "files" / "file"), "SOAK_UPSTREAM": upstream}
         self._begin = self.log.stat().st_size if self.log.exists() else 0
         self._least_fds = 0
         with self.log.open("ab") as log:

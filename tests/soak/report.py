@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.soak.load import table
 from tests.soak.logs import EXPECTED, Row, unexpected
 from tests.soak.trend import Slope, theil_sen, warmed_up
 
@@ -32,6 +31,8 @@ LIMITS = (
     Limit("tasks", "tasks", 1.0, "likewise, its worker"),
     Limit("threads", "threads", 2.0, "pools of threads may get their last ones late; they are bounded"),
     Limit("objects", "objects", 2_000.0, "memories of heads, origins and addresses fill up to their limits"),
+    Limit("blocks", "blocks", 4_000.0, "likewise; these are all objects, bytes and text included"),
+    Limit("heap", "KiB", 1_024.0, "likewise, and what TLS keeps; used bytes, so its holes do not count"),
     Limit("uss", "KiB", 6_144.0, "a heap's holes take an hour to settle; 50 bytes an operation are more", 2_400.0),
 )
 AT_REST = (
@@ -103,7 +104,11 @@ class Report:
     def _trends(self) -> Iterator[Trend]:
         for process in self.processes:
             for limit in LIMITS:
-                points = [(each["at"], _figures(each, process)[limit.figure]) for each in self._rests]
+                points = [
+                    (each["at"], figures[limit.figure])
+                    for each in self._rests
+                    if limit.figure in (figures := _figures(each, process))
+                ]
                 kept = warmed_up(points)
                 if len(kept) < 3:
                     continue
@@ -155,7 +160,7 @@ class Report:
         wanted = self._plan["rate"] * self._plan["rest_s"] * len(self._rests)
         if total < LEAST_WORK * wanted:
             yield f"only {total} operations were done; {wanted:.0f} were to be begun"
-        for name, (_, share) in table(self._plan["only"]).items():
+        for name, share in load.get("shares", {}).items():
             if share * total >= LEAST_SEEN and not load["done"].get(name):
                 yield f"no {name} at all"
 
@@ -220,6 +225,8 @@ def _under_load(records: list[dict[str, Any]]) -> Iterator[str]:
 def _most_grown(rests: list[dict[str, Any]], process: str) -> str:
     """Return the types of which there are more at the end than after the warm-up: what a leak would be made of."""
     kept = warmed_up([(each["at"], number) for number, each in enumerate(rests)])
+    if not kept:
+        return "none"
     first, last = (rests[int(number)] for _, number in (kept[0], kept[-1]))
     before, after = (_figures(each, process).get("types", {}) for each in (first, last))
     grown = Counter({name: count - before[name] for name, count in after.items() if count > before.get(name, count)})

@@ -88,7 +88,8 @@ class Soak:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         plan.folder.mkdir(parents=True, exist_ok=True)
-        (plan.folder / "file").write_bytes(pattern("file", FILE_SIZE))
+        (plan.folder / "files").mkdir(exist_ok=True)
+        (plan.folder / "files" / "file").write_bytes(pattern("file", FILE_SIZE))
         self._file = (plan.folder / "samples.jsonl").open("w")
         self._begin = time.monotonic()
 

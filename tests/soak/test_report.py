@@ -10,27 +10,38 @@ from typing import Any
 
 import pytest
 
-from tests.soak.load import table
 from tests.soak.logs import Row, unexpected
 from tests.soak.report import LIMITS, Limit, Report
 from tests.soak.trend import theil_sen, warmed_up
 
 Change = Callable[[int, dict[str, Any]], None]
 
-FLAT = {"pid": 7, "fds": 10, "tasks": 2, "threads": 3, "objects": 30_000, "uss": 20_000, "rss": 1, "pss": 1}
+FLAT = {
+    "pid": 7,
+    "fds": 10,
+    "tasks": 2,
+    "threads": 3,
+    "objects": 30_000,
+    "blocks": 200_000,
+    "heap": 9_000,
+    "uss": 20_000,
+    "rss": 1,
+    "pss": 1,
+}
 RESTS = 20
+SHARES = {"polite.get": 0.5, "polite.crash": 0.3, "rude_h2.reset": 0.2}
 WARNING = "2026-11-30T10:00:00.000Z warning headrace.protocol: 127.0.0.1:1: "
 
 
 def report(folder: Path, change: Change | None = None, *, log: str = "", end: dict[str, Any] | None = None) -> Report:
     """Return the report on a run of two servers and the load, all flat but for what `change` does to each record."""
-    records = [{"kind": "plan", "at": 0, "only": [], "rate": 12.0, "rest_s": 300.0}]
-    done = dict.fromkeys(table(), 0)
+    records = [{"kind": "plan", "at": 0, "rate": 1.0, "rest_s": 300.0}]
+    done = dict.fromkeys(SHARES, 0)
     for number in range(RESTS):
         done = {name: count + 100 for name, count in done.items()}
         record: dict[str, Any] = {
             "kind": "rest", "at": number * 300, "servers": {"asgi": {**FLAT}, "wsgi": {**FLAT}},
-            "load": {**FLAT, "done": done, "failed": {}, "failures": [], "skipped": 0, "faults": []},
+            "load": {**FLAT, "done": done, "shares": SHARES, "failed": {}, "failures": [], "skipped": 0, "faults": []},
         }  # fmt: skip
         if change is not None:
             change(number, record)
@@ -108,7 +119,7 @@ def miss(number: int, record: dict[str, Any]) -> None:
         (start_anew, "wsgi: it was started anew"),
         (skip, "3 operations were not begun"),
         (upset, "never retrieved"),
-        (idle, "only 0 operations were done; 72000 were to be begun"),
+        (idle, "only 0 operations were done; 6000 were to be begun"),
         (miss, "no rude_h2.reset at all"),
     ],
 )
@@ -135,6 +146,14 @@ def test_a_run_that_was_cut_has_its_figures_and_fails(tmp_path: Path) -> None:
     cut = Report(tmp_path)
     assert cut.findings == ["the run has not ended"]
     assert len(cut.trends) == 3 * len(LIMITS)
+
+
+@pytest.mark.parametrize("rests", range(3))
+def test_a_run_that_has_only_begun_can_be_reported(tmp_path: Path, rests: int) -> None:
+    report(tmp_path)
+    file = tmp_path / "samples.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[: 1 + rests]))
+    assert "there are fewer than three rests after the warm-up: no slope" in str(Report(tmp_path))
 
 
 def test_a_line_of_the_log_needs_a_cause(tmp_path: Path) -> None:

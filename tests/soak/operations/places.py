@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeAlias
@@ -63,9 +63,10 @@ class Surroundings:
             context.set_alpn_protocols([offered])
             self.tls[name] = context
 
-    def place(self, *, websockets: bool = False) -> Place:
+    def place(self, *, websockets: bool = False, among: Collection[str] = ()) -> Place:
         """Return one of the servers, by chance."""
-        return self.random.choice([each for each in self.steady if each.websockets or not websockets])
+        known = [each for each in self.steady if each.websockets or not websockets]
+        return self.random.choice([each for each in known if not among or each.name in among])
 
     def is_tls(self) -> bool:
         """Return True half of the time."""

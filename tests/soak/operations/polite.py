@@ -297,4 +297,4 @@ OPERATIONS: dict[Operation, float] = {
     websocket: 1.5, leave_websocket: 0.7, cancel: 1.0, time_out: 0.5, retry: 0.5, redirect: 0.4, crash: 0.2,
     crash_late: 0.2, early: 0.4, new_client: 0.3, sync_client: 0.15, cycled: 2.0, rude_server: 0.6,
 }  # fmt: skip
-"""Operations a second, at a rate of one for the whole table's sum."""
+"""Operations a second, at a rate of the whole table's sum; the same in the other modules."""
