@@ -1,6 +1,7 @@
 # Needs Python 3.11 or later (PYTHON=...), with its venv module, and nothing else. A C compiler makes the engine faster.
 #   make serve   a TLS server on 127.0.0.1:8443 and cleartext HTTP/2 on 127.0.0.1:8080, with a page to look at
-#   make test    the whole suite, on the installed engine and then on pure Python
+#   make test    the whole suite on the installed engine, in a few minutes
+#   make test-all   the same with longer floods and more examples, and then on pure Python
 #   make check   lint, formatting, spelling, types, architecture, maps: seconds
 #   make types   checks with pyright that all public names have types
 #   make coverage  checks that tests/engine takes every branch of the engine, and the pool's tests all of its policy
@@ -31,18 +32,23 @@ JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, each test process compiles the tests anew, and each server that they start the whole of src/.
+unexport PYTHONDONTWRITEBYTECODE
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.md' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-installed test-pure check types coverage bench bench-client micro speed-gate fuzz soak wheels docs clean
+.PHONY: serve test test-all test-installed test-pure check types coverage bench bench-client micro speed-gate fuzz soak wheels docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
 	@$(BIN)/headrace --version
 	@exec $(BIN)/headrace serve headrace.demo:app --dev-tls --bind $(TLS_ADDRESS) --cleartext-bind $(CLEARTEXT_ADDRESS)
 
-# One round is enough where the installed engine is pure, too.
 test: test-installed
+
+# One round is enough where the installed engine is pure, too.
+test-all: export HEADRACE_CI_LONG := 1
+test-all: test-installed
 	@if $(BIN)/headrace --version | grep -q compiled; then $(MAKE) test-pure; fi
 
 # First all tests that can share the machine, on all cores; then those that measure waiting times, alone. A selection

@@ -1,21 +1,25 @@
-"""What every test may ask for: which engine is under test, and the programs that are not Python packages.
+"""What every test may ask for: which engine is under test, how long it may take, and programs that are no packages.
 
-`make test` runs the suite twice: on the installed package, compiled where that was possible, and on `src/`, where
-nothing is compiled.
+`make test` runs the suite on the installed package, compiled where that was possible; `make test-all` takes longer, and
+then runs it on `src/`, where nothing is compiled.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-# Taken out of the environment: the servers that tests start refuse HEADRACE_ variables that are not settings.
-CI_STRICT = os.environ.pop("HEADRACE_CI_STRICT", "") == "1"
+# They stay in the environment, for the processes of -n; servers that tests start take no notice of HEADRACE_CI_.
+CI_STRICT = os.environ.get("HEADRACE_CI_STRICT", "") == "1"
+LONG = os.environ.get("HEADRACE_CI_LONG", "") == "1"
+
+T = TypeVar("T")
 
 
 def engine_is_compiled() -> bool:
@@ -23,6 +27,11 @@ def engine_is_compiled() -> bool:
     from headrace.engine.h2 import connection
 
     return not str(connection.__file__).endswith(".py")
+
+
+def amount(usual: T, long: T) -> T:
+    """`long` under HEADRACE_CI_LONG=1, as in `make test-all` and in `.ci/run`; else `usual`, for `make test`."""
+    return long if LONG else usual
 
 
 def missing(what: str) -> NoReturn:
@@ -51,6 +60,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--engine={wanted} was asked for, but another one is imported; look at PYTHONPATH")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files that have no test for `--only=alone`: importing all of them takes longer than some tests."""
+    if config.getoption("--only") != "alone" or collection_path.suffix != ".py":
+        return None
+    return True if b"mark.alone" not in collection_path.read_bytes() else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Files that take long come first, so that at the end no core waits for the last of them.
     slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
@@ -64,6 +80,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             (chosen if is_alone == (only == "alone") else others).append(item)
         config.hook.pytest_deselected(items=others)
         items[:] = chosen
+
+
+def pytest_collection_finish() -> None:
+    """Take what the collection made, some million objects, off the garbage collector's lists: it would look through
+    them again during the tests, which took 0.3 s each time that a test asked for it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

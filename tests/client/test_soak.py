@@ -17,12 +17,13 @@ from headrace.client import Client
 from headrace.client.connect.config import NetworkConfig
 from headrace.server.handlers.response import Response
 
+from tests.conftest import amount
 from tests.support.serving import Run, port, serving
 
 pytestmark = pytest.mark.slow
 
-ROUND = 1_600
-MOST_BYTES = 20_000  # allowed growth of a round; the smallest object for each request would be 50,000
+ROUND = amount(800, 1_600)
+MOST_BYTES = amount(10_000, 20_000)  # growth of a round; the smallest object for each request would be 2.5 times that
 
 # A date of its own: heads are remembered, within limits, and a date that changes each second takes long to fill them.
 FIELDS = [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("set-cookie", "a=b")]

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, amount
 from tests.support import sessions
 
-SESSIONS, BATCH = 10_000, 100
+SESSIONS, BATCH = amount(3_000, 10_000), 100
 
 
 def replay(pythonpath: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pytest
 from headrace.server.handlers.request import Request
 from headrace.server.handlers.response import StreamResponse
 
+from tests.conftest import amount
 from tests.support.serving import Run, port, run, serving
 
 __all__ = ["run"]
@@ -174,14 +175,15 @@ def test_metadata(run: Run, interface: str) -> None:
 
 
 @interfaces
-def test_20_000_small_messages_each_way(run: Run, interface: str) -> None:
+def test_thousands_of_small_messages_each_way(run: Run, interface: str) -> None:
     """Messages of 20 bytes, as many as come: no budget is in their way."""
+    count = amount(8_000, 20_000)
 
     def use(channel: Any) -> Any:
-        echoed = channel.stream_unary("/t/Echo")(iter([b"%020d" % n for n in range(20_000)]))
-        told = list(channel.unary_stream("/t/Tell")(b"20000"))
+        echoed = channel.stream_unary("/t/Echo")(iter([b"%020d" % n for n in range(count)]))
+        told = list(channel.unary_stream("/t/Tell")(b"%d" % count))
         return echoed, told
 
     service, (echoed, told) = run(with_channel(interface, use))
-    assert len(echoed) == 20_000 * 21 - 1 and told[-1] == b"%020d" % 19_999 and len(told) == 20_000
+    assert len(echoed) == count * 21 - 1 and told[-1] == b"%020d" % (count - 1) and len(told) == count
     assert len(service.peers) == 1

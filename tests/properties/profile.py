@@ -1,6 +1,7 @@
 """How hard Hypothesis tries: the same examples on every run, so that a red test is red for everybody.
 
-HEADRACE_HYPOTHESIS_EXAMPLES raises the number of examples for a long search by hand, which is then random.
+`make test` takes a third of the examples, `make test-all` and `.ci/run` take all. HEADRACE_HYPOTHESIS_EXAMPLES raises
+their number for a long search by hand, which is then random.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.conftest import amount
+
 # Taken out of the environment: the servers that tests start refuse HEADRACE_ variables that are not settings.
 LONG = int(os.environ.pop("HEADRACE_HYPOTHESIS_EXAMPLES", "0"))
 
 
 def tries(examples: int) -> settings:
-    """Settings for a property that is worth `examples` examples in every test run."""
+    """Settings for a property that is worth `examples` examples in every long run."""
     return settings(
-        max_examples=LONG or examples,
+        max_examples=LONG or amount(-(-examples // 3), examples),
         deadline=None,
         derandomize=not LONG,
         database=None,

@@ -26,6 +26,7 @@ from typing import Final
 
 from headrace.engine.build import engine_is_compiled
 
+from tests.conftest import amount
 from tests.security.support.harness import Bystander, Seen, Server
 
 MB: Final = 1_000_000
@@ -33,6 +34,9 @@ P50_MS: Final = 20.0
 MOST_MS: Final = 100.0 if engine_is_compiled() else 300.0
 GROWTH: Final = {1: 64 * MB, 20: 256 * MB}
 """Memory that so many attacking connections may cost, in bytes."""
+
+SIEGE_S: Final = amount(0.7, 1.5)
+"""How long a flood lasts: thirty requests of a bystander who need not wait, or twice as many."""
 
 CONNECT_S: Final = 10.0
 _RECEIVE: Final = 262_144
@@ -175,7 +179,7 @@ def on_cores_of_their_own(server: Server) -> Iterator[None]:
 
 
 def besieged(
-    server: Server, make: Flood, *, count: int = 1, alpn: str = "", reads: bool = True, longest_s: float = 2.0
+    server: Server, make: Flood, *, count: int = 1, alpn: str = "", reads: bool = True, longest_s: float = SIEGE_S
 ) -> Siege:
     """Flood `server` from `count` connections for `longest_s` seconds, while a bystander asks it.
 

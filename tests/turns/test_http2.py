@@ -80,7 +80,7 @@ loop, and who comes beside them waits for some turns of theirs, each with so man
 @pytest.mark.parametrize("name", FLOODS)
 def test_floods_over_http_2(name: str, count: int, alpn: str) -> None:
     with victim("read", tls=bool(alpn), uvloop=1, drain_timeout_s=0.5) as server:
-        siege = besieged(server, FLOODS[name], count=count, alpn=alpn, longest_s=1.5)
+        siege = besieged(server, FLOODS[name], count=count, alpn=alpn)
     p50_ms = MOST_MS if name in LAWFUL and count > 1 else P50_MS
     assert siege.is_quick(p50_ms) and siege.growth <= GROWTH[count], siege
 

@@ -30,7 +30,7 @@ def quiet() -> Iterable[bytes]:
 
 def test_a_server_whose_loop_is_held_up_is_not_quick() -> None:
     with victim() as server:
-        siege = besieged(server, burning, longest_s=1.0)
+        siege = besieged(server, burning)
     assert not siege.holds() and siege.seen.worst > 100, siege
 
 

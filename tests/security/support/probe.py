@@ -1,4 +1,4 @@
-"""The bystander: one request on a fresh connection every 50 ms, in a process of its own, away from the attacker's GIL.
+"""The bystander: one request on a fresh connection every 20 ms, in a process of its own, away from the attacker's GIL.
 
 `python -m tests.security.support.probe PORT PID` asks the server on PORT, which is process PID. What is told is the
 latency without the time for which that process, or this one, was ready to run and the machine had no core for it
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.support import wire
 
-EVERY_S = 0.05
+EVERY_S = 0.02
 ROUNDS = 3
 
 

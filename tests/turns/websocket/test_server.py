@@ -28,7 +28,7 @@ Make = Callable[[], bytes]
 )  # fmt: skip
 def test_floods_over_http1(make: Make, count: int) -> None:
     with victim(limits=DRAIN) as server:
-        siege = besieged(server, over_h1(make), count=count, longest_s=1.5)
+        siege = besieged(server, over_h1(make), count=count)
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -38,7 +38,7 @@ def test_floods_over_http1(make: Make, count: int) -> None:
 )
 def test_floods_over_http2(make: Make, count: int) -> None:
     with victim(limits=DRAIN) as server:
-        siege = besieged(server, over_h2(make), count=count, longest_s=1.5)
+        siege = besieged(server, over_h2(make), count=count)
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -48,27 +48,27 @@ def test_floods_over_http2(make: Make, count: int) -> None:
 def test_floods_over_tls(alpn: str, make: Make, count: int) -> None:
     flood = over_h2(make, scheme=b"https") if alpn == "h2" else over_h1(make)
     with victim(limits=DRAIN, tls=True) as server:
-        siege = besieged(server, flood, count=count, alpn=alpn, longest_s=1.5)
+        siege = besieged(server, flood, count=count, alpn=alpn)
     assert siege.holds() and siege.closed == 0, siege
 
 
 @pytest.mark.parametrize("make", [ws_floods.bombs, ws_floods.text_bombs, ws_floods.empty_messages])
 def test_a_hundred_websockets_of_a_connection_whose_handlers_do_not_receive(make: Make) -> None:
     with victim(limits=DRAIN) as server:
-        siege = besieged(server, over_h2(make, b"idle", 100), longest_s=1.5)
+        siege = besieged(server, over_h2(make, b"idle", 100))
     assert siege.holds() and siege.closed == 0, siege
 
 
 def test_echoes_of_a_flood() -> None:
     with victim(limits=DRAIN) as server:
-        siege = besieged(server, over_h1(ws_floods.empty_messages, b"echo"), count=20, longest_s=1.5)
+        siege = besieged(server, over_h1(ws_floods.empty_messages, b"echo"), count=20)
     assert siege.holds() and siege.closed == 0, siege
 
 
 def test_control_without_a_bound_of_work_others_wait() -> None:
     """The same flood, where a turn has no end."""
     with victim("unbounded", limits=DRAIN) as server:
-        siege = besieged(server, over_h2(ws_floods.empty_fragments), count=8, longest_s=1.5)
+        siege = besieged(server, over_h2(ws_floods.empty_fragments), count=8)
     assert not siege.is_quick(), siege
 
 

@@ -63,7 +63,7 @@ def unread_of_http_1(path: bytes) -> Flood:
 @pytest.mark.parametrize("count", [1, 20])
 def test_slow_uploads(count: int, alpn: str) -> None:
     with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
-        siege = besieged(server, uploads(6 if count == 1 else 1), count=count, alpn=alpn, reads=False, longest_s=1.0)
+        siege = besieged(server, uploads(6 if count == 1 else 1), count=count, alpn=alpn, reads=False)
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -71,7 +71,7 @@ def test_slow_uploads(count: int, alpn: str) -> None:
 @pytest.mark.parametrize("streams", [6, 100])
 def test_responses_that_one_connection_does_not_read(streams: int, path: bytes) -> None:
     with victim("wsgi", drain_timeout_s=0.2) as server:
-        siege = besieged(server, unread(path, streams), reads=False, longest_s=1.5)
+        siege = besieged(server, unread(path, streams), reads=False)
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -80,7 +80,7 @@ def test_responses_that_one_connection_does_not_read(streams: int, path: bytes) 
 def test_responses_that_twenty_connections_do_not_read(path: bytes, alpn: str) -> None:
     for _ in range(READINGS):  # as below
         with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
-            siege = besieged(server, unread(path, 1), count=20, alpn=alpn, reads=False, longest_s=1.5)
+            siege = besieged(server, unread(path, 1), count=20, alpn=alpn, reads=False)
         if siege.holds():
             break
     assert siege.holds() and siege.closed == 0, siege
@@ -106,7 +106,7 @@ def test_slow_clients_of_http_1(path: bytes, count: int) -> None:
     # causes comes back every time; a machine whose disk or cores are busy does not.
     for _ in range(READINGS):
         with victim("wsgi", uvloop=1, drain_timeout_s=0.2) as server:
-            siege = besieged(server, make, count=count, reads=False, longest_s=1.0)
+            siege = besieged(server, make, count=count, reads=False)
         if siege.holds():
             break
     assert siege.holds() and siege.closed == 0, siege
@@ -128,5 +128,5 @@ def test_control_without_spools_over_http_1(path: bytes) -> None:
     """So do twenty connections, until `wsgi_stall_s` ends some."""
     make = upload_of_http_1 if path == b"/read" else unread_of_http_1(path)
     with victim("wsgi", {**OLD, "wsgi_stall_s": 0.6}) as server:
-        siege = besieged(server, make, count=20, reads=False, longest_s=1.5)
+        siege = besieged(server, make, count=20, reads=False)
     assert not siege.is_quick() and siege.seen.worst > 500, siege
