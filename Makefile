@@ -5,7 +5,7 @@
 #   make check   lint, formatting, spelling, types, architecture, maps: seconds
 #   make types   checks with pyright that all public names have types
 #   make coverage  checks that tests/engine takes every branch of the engine, and the pool's tests all of its policy
-#   make bench   compares headrace with other servers, side by side; make bench-client compares its client
+#   make bench   races headrace's server and client with others, side by side; BENCH_ARGS=--quick is a look
 #   make speed-gate   fails if a micro benchmark takes over 5 % more instructions than in the commit before
 #   make fuzz    searches inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
 #   make soak    mixed load for TIME seconds (7200 before a release): fails unless memory, descriptors and tasks stay flat
@@ -37,7 +37,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.md' -not -path '*/.*' -not -path '*.egg-info/*') pyproject.toml setup.py
 MODE := $(if $(filter-out 0,$(HEADRACE_PURE)),pure,native)
 
-.PHONY: serve test test-all test-installed test-pure check types coverage bench bench-client micro speed-gate fuzz soak wheels docs clean
+.PHONY: serve test test-all test-installed test-pure check types coverage bench micro speed-gate fuzz soak wheels docs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed-$(MODE)
@@ -85,10 +85,7 @@ coverage: $(VENV)/dependencies $(VENV)/group-test
 	@$(BIN)/python -m coverage report --include='$(WHOLE)' --fail-under=100
 
 bench: $(VENV)/installed-$(MODE) $(VENV)/group-bench
-	$(BIN)/python -m benchmarks.race $(BENCH_ARGS)
-
-bench-client: $(VENV)/installed-$(MODE) $(VENV)/group-bench
-	$(BIN)/python -m benchmarks.client $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 micro: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)

@@ -6,10 +6,9 @@ Each panel has its own scale, since a request of 13 bytes and one of a megabyte 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from benchmarks.race import Results
+from benchmarks.results import Results, ours
 
 WIDTH: Final = 860
 MARGIN: Final = 24
@@ -34,26 +33,26 @@ STYLE: Final = """
 """
 
 
-def draw(results: Results, base: str) -> str:
-    """The chart as the text of an SVG file. Cells with a fault have no bar."""
+def draw(results: Results) -> str:
+    """Return the chart of all rates as the text of an SVG file. Cells with a fault have no bar."""
     parts: list[str] = []
     y = MARGIN
-    for scenario, row in results.items():
-        good = {name: cell for name, cell in row.items() if cell.rate and not cell.fault}
-        if not good:
+    for row in results.rows:
+        rates = {name: rate for name, cell in row.cells.items() if (rate := cell.median("rate"))}
+        if not rates:
             continue
         y += PANEL_HEAD
-        parts.append(f'<text class="title" x="{MARGIN}" y="{y - 10}">{escape(scenario)}, requests a second</text>')
-        most = max(cell.rate for cell in good.values())
-        for name, cell in good.items():
-            width = max(1.0, (WIDTH - 2 * MARGIN - LABEL - VALUE_ROOM) * cell.rate / most)
-            kind = "ours" if name.startswith("headrace") else "peer"
-            ratio = f" ({cell.ratio:.2f} × {base})" if cell.ratios and name != base else ""
+        title = f"{row.name}, {'messages' if row.section == 'websocket' else 'requests'} a second"
+        parts.append(f'<text class="title" x="{MARGIN}" y="{y - 10}">{escape(title)}</text>')
+        most = max(rates.values())
+        for name, rate in rates.items():
+            width = max(1.0, (WIDTH - 2 * MARGIN - LABEL - VALUE_ROOM) * rate / most)
+            kind = "ours" if ours(name) else "peer"
             middle = y + BAR - 4
             parts += [
                 f'<text class="name" x="{MARGIN + LABEL - 8}" y="{middle}">{escape(name)}</text>',
                 f'<rect class="{kind}" x="{MARGIN + LABEL}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"/>',
-                f'<text x="{MARGIN + LABEL + width + 8:.1f}" y="{middle}">{cell.rate:,.0f}{escape(ratio)}</text>',
+                f'<text x="{MARGIN + LABEL + width + 8:.1f}" y="{middle}">{rate:,.0f}</text>',
             ]
             y += BAR + GAP
     height = y + MARGIN

@@ -18,12 +18,22 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.memory import ACK, END_HEADERS, END_STREAM, HEADERS, PREFACE, REQUEST, SETTINGS, frame, raise_open_files
+from benchmarks.generators.wire import (
+    ACK,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    REQUEST,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
+from benchmarks.servers.memory import raise_open_files
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STREAMS: Final = 100  # requests on one connection of HTTP/2
 MARK: Final = b"~"  # ends each message, and stands nowhere else on the wire
-WINDOW_UPDATE: Final = 8
 LIMIT_S: Final = 60.0
 
 

@@ -18,6 +18,9 @@ async def app(scope: Message, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
+    if scope["type"] == "websocket":
+        await chat(receive, send)
+        return
     path = scope["path"]
     if path == "/stream":
         await stream(send)
@@ -68,3 +71,14 @@ async def count(receive: Any) -> int:
         total += len(message.get("body", b""))
         if not message.get("more_body"):
             return total
+
+
+async def chat(receive: Any, send: Any) -> None:
+    """Echo the text messages of a WebSocket."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        await send({"type": "websocket.send", "text": message["text"]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace import Request, Response, Send, StreamResponse
+from headrace import Request, Response, Send, StreamResponse, WebSocket, WebSocketResponse
 
 HELLO = b"Hello, World!"
 PAGE = b"y" * 65_536
@@ -12,7 +12,7 @@ CHUNKS = 50
 TEXT = [(b"content-type", b"text/plain")]
 
 
-async def handler(request: Request) -> Response | StreamResponse:
+async def handler(request: Request) -> Response | StreamResponse | WebSocketResponse:
     path = request.raw_path
     if path == b"/stream":
         return StreamResponse(200, TEXT, pieces)
@@ -23,6 +23,8 @@ async def handler(request: Request) -> Response | StreamResponse:
         async for chunk in request.stream():
             total += len(chunk)
         return Response(200, TEXT, b"%d" % total)
+    if path == b"/ws":
+        return WebSocketResponse(chat)
     if path == b"/64k":
         return Response(200, TEXT, PAGE)
     if path == b"/1m":
@@ -33,3 +35,11 @@ async def handler(request: Request) -> Response | StreamResponse:
 async def pieces(send: Send) -> None:
     for _ in range(CHUNKS):
         await send(CHUNK)
+
+
+async def chat(ws: WebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+handler.takes_websockets = True  # type: ignore[attr-defined]

@@ -1,7 +1,9 @@
-"""One client at work, in a process of its own: `python -m benchmarks.client.contender NAME SCENARIO URL SECONDS`.
+"""One client at work, in a process of its own.
 
-Prints one line of JSON: how many responses it had in how many seconds, and what it holds in memory at the end. Every
-response is checked: its status, and the length of its content.
+The command is `python -m benchmarks.client.contender NAME PROTOCOL URL SIZE AT_ONCE AMOUNT`.
+AMOUNT is a number of seconds, or of requests with an x (`1000x`). AT_ONCE is a number of tasks, and of threads for a
+synchronous client. It prints one line of JSON: how many responses came in how many seconds, the processor time of each,
+and what the process holds in memory. Every response is checked: its status, and the length of its content.
 """
 
 from __future__ import annotations
@@ -10,172 +12,105 @@ import asyncio
 import json
 import resource
 import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+
+from benchmarks.client import adapters, sync_adapters
 
 WARM_UP_S = 0.3
-AT_ONCE = {"one-at-a-time": 1, "50-at-a-time": 50, "download-1m": 1, "download-1m-8": 8}
-SIZES = {"one-at-a-time": 12, "50-at-a-time": 12, "download-1m": 1_048_576, "download-1m-8": 1_048_576}
-
-Get = Callable[[], Awaitable[int]]
 
 
-async def headrace(url: str, work: Callable[[Get], Awaitable[None]]) -> None:
-    """Our own client."""
-    from headrace.client import Client
+class Count:
+    """Counts responses until the time is over, or `most` of them have come."""
 
-    async with Client(http1=False) as client:
+    def __init__(self, size: int, seconds: float, most: int) -> None:
+        self.size = size
+        self.seconds = seconds
+        self.most = most
+        self.done = 0
+        self.is_over = False
+        self.begin, self.cpu = time.perf_counter(), time.process_time()
+        self.took = 0.0
 
-        async def get() -> int:
-            response = await client.get(url)
-            assert response.status_code == 200
-            return len(response.content)
+    def start(self) -> None:
+        self.begin, self.cpu, self.done = time.perf_counter(), time.process_time(), 0
 
-        await work(get)
+    def add(self, size: int) -> None:
+        if size != self.size:
+            raise ValueError(f"{size} bytes came, not {self.size}")
+        self.done += 1
+        self.is_over = self.is_over or 0 < self.most <= self.done
 
-
-async def pyreqwest(url: str, work: Callable[[Get], Awaitable[None]]) -> None:
-    """reqwest and hyper, in Rust."""
-    from pyreqwest.client import ClientBuilder
-
-    async with ClientBuilder().http2_prior_knowledge().build() as client:
-
-        async def get() -> int:
-            response = await client.get(url).build().send()
-            assert response.status == 200
-            return len(await response.bytes())
-
-        await work(get)
-
-
-async def httpx2(url: str, work: Callable[[Get], Awaitable[None]], transport: Any = None) -> None:
-    """httpx2 on httpcore2 and hyper-h2."""
-    import httpx2
-
-    async with httpx2.AsyncClient(http1=False, http2=True, transport=transport) as client:
-
-        async def get() -> int:
-            response = await client.get(url)
-            assert response.status_code == 200
-            return len(response.content)
-
-        await work(get)
+    def stop(self) -> dict[str, float]:
+        self.is_over = True
+        took = time.perf_counter() - self.begin
+        cpu = time.process_time() - self.cpu
+        return {"count": self.done, "seconds": took, "cpu": cpu * 1e6 / max(self.done, 1)}
 
 
-async def httpx2_headrace(url: str, work: Callable[[Get], Awaitable[None]]) -> None:
-    """httpx2 with our transport."""
-    from headrace.client.transports.httpx2 import AsyncTransport
-
-    await httpx2(url, work, AsyncTransport(http1=False))
-
-
-def headrace_sync(url: str, seconds: float) -> tuple[int, float, float]:
-    """Our synchronous client, one request at a time."""
-    from headrace.client import SyncClient
-
-    with SyncClient(http1=False) as client:
-
-        def get() -> int:
-            response = client.get(url)
-            assert response.status_code == 200
-            return len(response.content)
-
-        return repeat(get, seconds)
-
-
-def httpx2_sync(url: str, seconds: float) -> tuple[int, float, float]:
-    """httpx2's synchronous client."""
-    import httpx2
-
-    with httpx2.Client(http1=False, http2=True) as client:
-
-        def get() -> int:
-            response = client.get(url)
-            assert response.status_code == 200
-            return len(response.content)
-
-        return repeat(get, seconds)
-
-
-ASYNC: dict[str, Callable[[str, Callable[[Get], Awaitable[None]]], Awaitable[None]]] = {
-    "headrace": headrace,
-    "pyreqwest": pyreqwest,
-    "httpx2": httpx2,
-    "httpx2-headrace": httpx2_headrace,
-}
-SYNC: dict[str, Callable[[str, float], tuple[int, float, float]]] = {
-    "headrace-sync": headrace_sync,
-    "httpx2-sync": httpx2_sync,
-}
-
-
-def repeat(get: Callable[[], int], seconds: float) -> tuple[int, float, float]:
-    """Call it again and again; how often it was done, in how many seconds, and of CPU, after a time to warm up."""
-    warm = time.perf_counter() + WARM_UP_S
-    while time.perf_counter() < warm:
-        assert get() == SIZES["one-at-a-time"]
-    begin, cpu = time.perf_counter(), time.process_time()
-    end = begin + seconds
-    count = 0
-    while time.perf_counter() < end:
-        assert get() == SIZES["one-at-a-time"]
-        count += 1
-    return count, time.perf_counter() - begin, time.process_time() - cpu
-
-
-async def measure(name: str, scenario: str, url: str, seconds: float, most: int) -> tuple[int, float, float]:
-    """The same with as many at once as the scenario has; `most` requests in all, where it is not 0."""
-    count = 0
-    took = cpu = 0.0
-    size = SIZES[scenario]
-
-    async def work(get: Get) -> None:
-        nonlocal count, took, cpu
-        is_over = False
+async def measure(name: str, protocol: str, url: str, at_once: int, count: Count) -> dict[str, float]:
+    """Let an asynchronous client get the URL, so many at once."""
+    async with adapters.ADAPTERS[name](url, protocol) as get:
 
         async def repeat() -> None:
-            nonlocal count
-            while not is_over and (not most or count < most):
-                assert await get() == size
-                count += 1
+            while not count.is_over:
+                count.add(await get())
 
-        workers = [asyncio.ensure_future(repeat()) for _ in range(AT_ONCE[scenario])]
-        if most:
-            begin, cpu = time.perf_counter(), time.process_time()
-        else:
-            await asyncio.sleep(WARM_UP_S)
-            begin, cpu, count = time.perf_counter(), time.process_time(), 0
-            await asyncio.sleep(seconds)
-            is_over = True
-            took, cpu, done = time.perf_counter() - begin, time.process_time() - cpu, count
+        workers = [asyncio.ensure_future(repeat()) for _ in range(at_once)]
+        if count.most:
+            await asyncio.gather(*workers)
+            return count.stop()
+        await asyncio.wait(workers, timeout=WARM_UP_S, return_when=asyncio.FIRST_EXCEPTION)
+        count.start()
+        await asyncio.wait(workers, timeout=count.seconds, return_when=asyncio.FIRST_EXCEPTION)
+        found = count.stop()
         await asyncio.gather(*workers)
-        if most:
-            took, cpu = time.perf_counter() - begin, time.process_time() - cpu
-        else:
-            count = done
-
-    await ASYNC[name](url, work)
-    return count, took, cpu
+        return found
 
 
-def resident() -> int:
-    """Bytes of memory that this process holds."""
+def measure_sync(name: str, protocol: str, url: str, at_once: int, count: Count) -> dict[str, float]:
+    """The same with a synchronous client, from so many threads."""
+    errors: list[Exception] = []
+    with sync_adapters.ADAPTERS[name](url, protocol) as get:
+
+        def repeat() -> None:
+            try:
+                while not count.is_over:
+                    count.add(get())
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=repeat) for _ in range(at_once)]
+        for thread in threads:
+            thread.start()
+        time.sleep(WARM_UP_S)
+        count.start()
+        time.sleep(count.seconds)
+        found = count.stop()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+    return found
+
+
+def resident() -> float:
+    """Return the memory that this process holds, in MiB."""
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+        return int(file.read().split()[1]) * resource.getpagesize() / (1 << 20)
 
 
 def main() -> None:
-    name, scenario, url, amount = sys.argv[1:5]
+    name, protocol, url, size, at_once, amount = sys.argv[1:7]
     most = int(amount[:-1]) if amount.endswith("x") else 0
-    seconds = 0.0 if most else float(amount)
-    if name in SYNC:
-        count, took, cpu = SYNC[name](url, seconds)
+    count = Count(int(size), 0.0 if most else float(amount), most)
+    if name in sync_adapters.ADAPTERS:
+        found = measure_sync(name, protocol, url, int(at_once), count)
     else:
         import uvloop
 
-        count, took, cpu = uvloop.run(measure(name, scenario, url, seconds, most))
-    print(json.dumps({"count": count, "seconds": took, "resident": resident(), "cpu_us": cpu * 1e6 / max(count, 1)}))
+        found = uvloop.run(measure(name, protocol, url, int(at_once), count))
+    print(json.dumps(found | {"memory": resident()}))
 
 
 if __name__ == "__main__":

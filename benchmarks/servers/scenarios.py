@@ -70,9 +70,11 @@ def varied_path(rnd: random.Random, i: int) -> str:
     return f"/api/v1/users/{rnd.randrange(10**6)}/orders?page={i}&token={rnd.getrandbits(64):016x}"
 
 
-def varied(name: str, *, tls: bool = False) -> Scenario:
-    what = "every request has a path of its own and a browser's fields, 8 connections with 20 streams"
-    return Scenario(name, what, 8, 20, 13, fields=BROWSER_FIELDS, varied=True, tls=tls)
+def varied(name: str, *, tls: bool = False, protocol: str = "h2") -> Scenario:
+    clients, streams = (8, 20) if protocol == "h2" else (64, 1)
+    load = "8 connections with 20 streams" if protocol == "h2" else "64 connections"
+    what = f"each request with its own path and a browser's fields, {load}"
+    return Scenario(name, what, clients, streams, 13, fields=BROWSER_FIELDS, varied=True, tls=tls, protocol=protocol)
 
 
 SCENARIOS: Final = (
@@ -85,13 +87,18 @@ SCENARIOS: Final = (
     Scenario("down-1m", "1 MiB in one body", 4, 8, 1_048_576, path="/1m", options=LARGE_WINDOWS, static=True),
     Scenario("up-1m", "1 MiB uploaded and counted", 4, 8, 7, path="/upload", upload=1_048_576),
     Scenario("stream-50", "50 pieces of 100 bytes, each sent by itself", 8, 10, 5_000, path="/stream"),
-    Scenario("h1-hello", "HTTP/1.1: 13 bytes, 64 connections, one request at a time", 64, 1, 13, protocol="h1"),
-    Scenario("h1-pipelined", "HTTP/1.1: 13 bytes, 64 connections, 16 requests pipelined", 64, 16, 13, protocol="h1"),
-    Scenario("h1-echo-1k", "HTTP/1.1: 1 KiB sent, read and sent back", 64, 1, 1024, "/echo", 1024, protocol="h1"),
-    Scenario("h1-down-64k", "HTTP/1.1: 64 KiB in one body", 16, 1, 65_536, "/64k", protocol="h1"),
     Scenario("tls-hello-m1", "hello-m1 over TLS", 8, 1, 13, tls=True, static=True),
     Scenario("tls-hello-m100", "hello-m100 over TLS", 8, 100, 13, tls=True, static=True),
     varied("tls-varied", tls=True),
     Scenario("tls-down-1m", "down-1m over TLS", 4, 8, 1_048_576, "/1m", options=LARGE_WINDOWS, tls=True, static=True),
+    Scenario("tls-up-1m", "up-1m over TLS", 4, 8, 7, "/upload", 1_048_576, tls=True),
+    Scenario("h1-hello", "HTTP/1.1: 13 bytes, 64 connections, one request at a time", 64, 1, 13, protocol="h1"),
+    Scenario("h1-pipelined", "HTTP/1.1: 13 bytes, 64 connections, 16 requests pipelined", 64, 16, 13, protocol="h1"),
+    varied("h1-varied", protocol="h1"),
+    Scenario("h1-echo-1k", "HTTP/1.1: 1 KiB sent, read and sent back", 64, 1, 1024, "/echo", 1024, protocol="h1"),
+    Scenario("h1-down-1m", "HTTP/1.1: 1 MiB in one body, 16 connections", 16, 1, 1_048_576, "/1m", protocol="h1"),
+    Scenario("h1-up-1m", "HTTP/1.1: 1 MiB uploaded and counted", 16, 1, 7, "/upload", 1_048_576, protocol="h1"),
+    Scenario("h1-tls-hello", "HTTP/1.1 over TLS: 13 bytes, 16 connections", 16, 1, 13, protocol="h1", tls=True),
+    Scenario("h1-tls-down-1m", "h1-down-1m over TLS", 16, 1, 1_048_576, "/1m", protocol="h1", tls=True),
 )
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}

@@ -17,7 +17,7 @@ from typing import Final
 
 from benchmarks.apps import asgi_app
 
-APPS: Final = Path(__file__).parent / "apps"
+APPS: Final = Path(__file__).resolve().parents[1] / "apps"
 START_LIMIT_S: Final = 20.0
 STOP_LIMIT_S: Final = 5.0
 
@@ -33,63 +33,85 @@ class Contender:
     """The Python package that gives its version, or nothing for a program of the machine."""
     static: bool = False
     """True when it serves files and no application."""
-    protocols: tuple[str, ...] = ("h2", "h1")
-    """What it takes part in."""
+    protocols: tuple[str, ...] = ("h1", "h2", "ws1")
+    """What it takes part in: `ws1` and `ws2` are WebSocket over HTTP/1.1 and HTTP/2."""
     hello_only: bool = False
     """True when its application has no more than the greeting."""
+    extra: tuple[tuple[str, str], ...] = ()
+    """What its command line needs more, for a protocol."""
 
 
+OURS_TLS: Final = "--tls-cert {cert} --tls-key {key}"
+GRANIAN: Final = (
+    "{peers}/granian --http {http} --host 127.0.0.1 --port {port} --workers 1 --runtime-threads 1 --backlog 4096"
+    " --loop uvloop --working-dir {apps}"
+)
+GRANIAN_TLS: Final = "--ssl-certificate {cert} --ssl-keyfile {key}"
+UVICORN: Final = "{peers}/uvicorn --port {port} --no-access-log --loop uvloop --app-dir {apps} asgi_app:app"
+UVICORN_TLS: Final = "--ssl-certfile {cert} --ssl-keyfile {key}"
+EVERYTHING: Final = ("h1", "h2", "ws1", "ws2")
 CONTENDERS: Final = (
     Contender(
         "headrace",
-        "{here}/headrace serve asgi_app:app --app-dir {apps} --bind 127.0.0.1:{port} --log-level warning",
-        "--tls-cert {cert} --tls-key {key}",
+        "{python} -m headrace serve asgi_app:app --app-dir {apps} --bind 127.0.0.1:{port} --log-level warning",
+        OURS_TLS,
         "headrace",
+        protocols=EVERYTHING,
     ),
     Contender(
         "headrace-native",
-        "{here}/headrace serve native_app:handler --app-dir {apps} --bind 127.0.0.1:{port} --log-level warning",
-        "--tls-cert {cert} --tls-key {key}",
+        "{python} -m headrace serve native_app:handler --app-dir {apps} --bind 127.0.0.1:{port} --log-level warning",
+        OURS_TLS,
         "headrace",
+        protocols=EVERYTHING,
     ),
     Contender(
         "granian",
-        "{peers}/granian --interface asgi --http {granian_http} --host 127.0.0.1 --port {port} --workers 1"
-        " --runtime-threads 1 --backlog 4096 --loop uvloop --no-ws --working-dir {apps} asgi_app:app",
-        "--ssl-certificate {cert} --ssl-keyfile {key}",
+        GRANIAN + " --interface asgi asgi_app:app",
+        GRANIAN_TLS,
         "granian",
+        extra=(("h1", "--no-ws"), ("h2", "--no-ws"), ("ws1", "--ws")),
     ),
     Contender(
         "granian-rsgi",
-        "{peers}/granian --interface rsgi --http 1 --host 127.0.0.1 --port {port} --workers 1 --runtime-threads 1"
-        " --backlog 4096 --loop uvloop --no-ws --working-dir {apps} rsgi_app:app",
-        "--ssl-certificate {cert} --ssl-keyfile {key}",
+        GRANIAN + " --interface rsgi --no-ws rsgi_app:app",
+        GRANIAN_TLS,
         "granian",
         protocols=("h1",),
         hello_only=True,
     ),
     Contender(
         "uvicorn",
-        "{peers}/uvicorn --http httptools --port {port} --no-access-log --loop uvloop --app-dir {apps} asgi_app:app",
-        "--ssl-certfile {cert} --ssl-keyfile {key}",
+        UVICORN + " --http httptools --ws websockets-sansio",
+        UVICORN_TLS,
         "uvicorn",
-        protocols=("h1",),
+        protocols=("h1", "ws1"),
     ),
-    Contender(
-        "uvicorn-zttp",
-        "{peers}/uvicorn --http zttp --http2 --port {port} --no-access-log --loop uvloop --app-dir {apps} asgi_app:app",
-        "--ssl-certfile {cert} --ssl-keyfile {key}",
-        "uvicorn",
-        protocols=("h2",),
-    ),
+    Contender("uvicorn-zttp", UVICORN + " --http zttp --http2", UVICORN_TLS, "uvicorn", protocols=("h1", "h2")),
     Contender(
         "hypercorn",
         "{peers}/hypercorn -k uvloop -b 127.0.0.1:{port} asgi_app:app",
         "--certfile {cert} --keyfile {key}",
         "hypercorn",
+        protocols=EVERYTHING,
+    ),
+    Contender(
+        "gunicorn",
+        "{peers}/gunicorn -k asgi -w 1 -b 127.0.0.1:{port} --asgi-loop uvloop --no-control-socket asgi_app:app",
+        "--certfile {cert} --keyfile {key}",
+        "gunicorn",
+        extra=(("h2", "--http-protocols h2,h1 --http2-cleartext prior-knowledge"),),
+    ),
+    Contender(
+        "h2corn",
+        "{peers}/h2corn asgi_app:app --port {port} --workers 1 --runtime-threads 1 --loop uvloop --no-access-log",
+        "--certfile {cert} --keyfile {key}",
+        "h2corn",
+        protocols=EVERYTHING,
     ),
     Contender("nghttpd", "nghttpd {no_tls} -d {files} {port} {tls_files}", "", static=True, protocols=("h2",)),
 )
+BY_NAME: Final = {contender.name: contender for contender in CONTENDERS}
 
 
 class Course:
@@ -121,18 +143,18 @@ class Course:
 
     def command(self, contender: Contender, port: int, tls: bool, protocol: str) -> list[str]:
         values = {
-            "here": str(Path(sys.executable).parent),
+            "python": sys.executable,
             "peers": str(self.peers / "bin"),
             "apps": str(APPS),
             "files": str(self.files),
             "cert": str(self.cert),
             "key": str(self.key),
             "port": str(port),
-            "granian_http": "2" if protocol == "h2" else "1",
+            "http": "2" if protocol == "h2" else "1",
             "no_tls": "" if tls else "--no-tls",
             "tls_files": f"{self.key} {self.cert}" if tls else "",
         }
-        text = contender.command + (f" {contender.tls}" if tls else "")
+        text = " ".join((contender.command, contender.tls if tls else "", dict(contender.extra).get(protocol, "")))
         return [part.format(**values) for word in text.split() for part in word.format(**values).split()]
 
 
@@ -154,6 +176,11 @@ class Running:
     process: subprocess.Popen[bytes]
     base: str
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.base.rpartition(":")[2])
+
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
@@ -164,14 +191,17 @@ class Running:
             self.process.wait()
 
 
-def start(course: Course, contender: Contender, tls: bool, protocol: str) -> Running | None:
-    """Starts a contender. None, after a line that says why, when it is missing or does not come up."""
+class NotRaced(Exception):
+    """A contender cannot take part. The text says why."""
+
+
+def start(course: Course, contender: Contender, tls: bool, protocol: str) -> Running:
+    """Start a contender. Raises NotRaced when it is missing or does not come up."""
     port = free_port()
     command = course.command(contender, port, tls, protocol)
     if shutil.which(command[0]) is None:
-        print(f"  {contender.name}: {Path(command[0]).name} is not installed, it does not take part", file=sys.stderr)
-        return None
-    log = course.log_folder / f"{contender.name}{'-tls' if tls else ''}.log"
+        raise NotRaced(f"{Path(command[0]).name} is not installed")
+    log = course.log_folder / f"{contender.name}-{protocol}{'-tls' if tls else ''}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
             course.on_server_core(command), stdout=file, stderr=file, cwd=APPS, start_new_session=True
@@ -179,20 +209,24 @@ def start(course: Course, contender: Contender, tls: bool, protocol: str) -> Run
     running = Running(contender, tls, process, f"{'https' if tls else 'http'}://127.0.0.1:{port}")
     if not listening(port, process):
         running.stop()
-        print(f"  {contender.name}: did not start, it does not take part; see {log}", file=sys.stderr)
-        return None
+        last = log.read_text("utf-8", "replace").strip().rpartition("\n")[2][:200]
+        raise NotRaced(f"it did not start: {last or 'it said nothing'}")
     return running
 
 
 @contextlib.contextmanager
-def all_running(course: Course, chosen: list[Contender], tls: bool, protocol: str) -> Iterator[list[Running]]:
-    """Every contender in `chosen` at once, with or without TLS, stopped at the end."""
+def all_running(
+    course: Course, chosen: list[Contender], tls: bool, protocol: str, not_raced: dict[str, str]
+) -> Iterator[list[Running]]:
+    """Run all of `chosen` at once, and stop them at the end. `not_raced` gets the others, with the reason."""
     up: list[Running] = []
     try:
         for contender in chosen:
-            running = start(course, contender, tls, protocol)
-            if running is not None:
-                up.append(running)
+            try:
+                up.append(start(course, contender, tls, protocol))
+            except NotRaced as reason:
+                not_raced[f"{contender.name}, {protocol}{' over TLS' if tls else ''}"] = str(reason)
+                print(f"  not raced: {contender.name}: {reason}", flush=True)
         yield up
     finally:
         for running in up:
