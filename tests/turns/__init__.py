@@ -22,12 +22,13 @@ import ssl
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from headrace.engine.build import engine_is_compiled
 
 from tests.conftest import amount
 from tests.security.support.harness import Bystander, Seen, Server
+from tests.security.support.rows import READINGS
 
 MB: Final = 1_000_000
 P50_MS: Final = 20.0
@@ -41,6 +42,7 @@ SIEGE_S: Final = amount(0.7, 1.5)
 CONNECT_S: Final = 10.0
 _RECEIVE: Final = 262_144
 
+R = TypeVar("R")
 Flood = Callable[[], Iterable[bytes]]
 
 
@@ -203,6 +205,16 @@ def besieged(
             each.sock.close()
         siege.growth = server.stats()["peak"] - before["rss"]
     return siege
+
+
+def steady(reading: Callable[[], R], holds: Callable[[R], bool]) -> R:
+    """Return the first reading that `holds`, or the third. A reading beyond its bounds is taken again, as in
+    tests/security/support/rows.py: what a flood causes comes back every time, what a busy machine does comes once."""
+    for _ in range(READINGS - 1):
+        found = reading()
+        if holds(found):
+            return found
+    return reading()
 
 
 # -- the loop of this process --

@@ -11,7 +11,7 @@ import pytest
 from headrace.engine.build import engine_is_compiled
 
 from tests.security.support.harness import victim
-from tests.turns import Flood, besieged
+from tests.turns import Flood, Siege, besieged, steady
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -70,16 +70,23 @@ FLOODS: dict[str, Flood] = {
 @WAYS
 def test_chunks_of_one_byte(uvloop: int, count: int, alpn: str) -> None:
     """Twenty such connections had a bystander wait for 202 ms compiled, 1,186 ms pure."""
-    with victim("read", tls=bool(alpn), uvloop=uvloop, drain_timeout_s=0.5) as server:
-        siege = besieged(server, tiny_chunks, count=count, alpn=alpn)
+
+    def reading() -> Siege:
+        with victim("read", tls=bool(alpn), uvloop=uvloop, drain_timeout_s=0.5) as server:
+            return besieged(server, tiny_chunks, count=count, alpn=alpn)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds(), siege
 
 
 @COUNTS
 @pytest.mark.parametrize("name", [name for name in FLOODS if name != "chunks of one byte"])
 def test_other_floods(name: str, count: int) -> None:
-    with victim("read", uvloop=1, drain_timeout_s=0.5) as server:
-        siege = besieged(server, FLOODS[name], count=count)
+    def reading() -> Siege:
+        with victim("read", uvloop=1, drain_timeout_s=0.5) as server:
+            return besieged(server, FLOODS[name], count=count)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds(), siege
 
 

@@ -30,7 +30,7 @@ from tests.server.connection.test_fairness import Sink
 from tests.support import wire
 from tests.support.rig import ServerRig
 from tests.support.serving import settled
-from tests.turns import besieged
+from tests.turns import Siege, besieged, steady
 
 COUNT = 20
 TURN = 100
@@ -288,6 +288,9 @@ def large_blocks() -> Iterable[bytes]:
 @pytest.mark.alone
 @pytest.mark.parametrize("flood", [held_places, large_blocks])
 def test_busy_connections_that_have_no_input_left_over(flood: Callable[[], Iterable[bytes]]) -> None:
-    with victim("sleep", drain_timeout_s=0.3) as server:
-        siege = besieged(server, flood, count=COUNT, longest_s=2.5)
+    def reading() -> Siege:
+        with victim("sleep", drain_timeout_s=0.3) as server:
+            return besieged(server, flood, count=COUNT, longest_s=2.5)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds(), siege

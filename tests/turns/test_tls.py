@@ -16,7 +16,7 @@ from headrace.transport.tls_records import RECORDS_A_TURN
 
 from tests.security.support.harness import victim
 from tests.transport.test_tls_transport import Bench
-from tests.turns import besieged
+from tests.turns import Siege, besieged, steady
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +130,11 @@ def test_who_has_more_records_than_a_turn_is_one_of_the_crowd(folder: Path) -> N
 @pytest.mark.alone
 @pytest.mark.parametrize("count", [1, 20])
 def test_records_of_one_byte(count: int) -> None:
-    with victim("read", tls=True, uvloop=1, drain_timeout_s=0.5) as server:
-        siege = besieged(server, tiny_records, count=count, alpn="http/1.1")
+    def reading() -> Siege:
+        with victim("read", tls=True, uvloop=1, drain_timeout_s=0.5) as server:
+            return besieged(server, tiny_records, count=count, alpn="http/1.1")
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds(), siege
 
 

@@ -67,7 +67,7 @@ def test_a_handshake_goes_once_more_where_a_kept_connection_ends_without_an_answ
     the answer."""
 
     async def main() -> None:
-        async with listening("http/1.1") as server, network() as transport:
+        async with listening("http/1.1") as server, network(drain_timeout_s=0.1) as transport:
             if is_kept:
                 task = asyncio.create_task(fetch(transport, ask(server.port)))
                 old: H1Peer = await server.accepted()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.security.support.harness import victim
-from tests.turns import besieged
+from tests.turns import Siege, besieged, steady
 from tests.turns.websocket import floods as ws_floods
 from tests.turns.websocket.floods import over_h1, over_h2
 
@@ -27,8 +27,11 @@ Make = Callable[[], bytes]
     ],
 )  # fmt: skip
 def test_floods_over_http1(make: Make, count: int) -> None:
-    with victim(limits=DRAIN) as server:
-        siege = besieged(server, over_h1(make), count=count)
+    def reading() -> Siege:
+        with victim(limits=DRAIN) as server:
+            return besieged(server, over_h1(make), count=count)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -37,8 +40,11 @@ def test_floods_over_http1(make: Make, count: int) -> None:
     "make", [ws_floods.empty_fragments, ws_floods.crumbs, ws_floods.empty_messages, ws_floods.bombs]
 )
 def test_floods_over_http2(make: Make, count: int) -> None:
-    with victim(limits=DRAIN) as server:
-        siege = besieged(server, over_h2(make), count=count)
+    def reading() -> Siege:
+        with victim(limits=DRAIN) as server:
+            return besieged(server, over_h2(make), count=count)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -47,21 +53,31 @@ def test_floods_over_http2(make: Make, count: int) -> None:
 @pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
 def test_floods_over_tls(alpn: str, make: Make, count: int) -> None:
     flood = over_h2(make, scheme=b"https") if alpn == "h2" else over_h1(make)
-    with victim(limits=DRAIN, tls=True) as server:
-        siege = besieged(server, flood, count=count, alpn=alpn)
+
+    def reading() -> Siege:
+        with victim(limits=DRAIN, tls=True) as server:
+            return besieged(server, flood, count=count, alpn=alpn)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
 @pytest.mark.parametrize("make", [ws_floods.bombs, ws_floods.text_bombs, ws_floods.empty_messages])
 def test_a_hundred_websockets_of_a_connection_whose_handlers_do_not_receive(make: Make) -> None:
-    with victim(limits=DRAIN) as server:
-        siege = besieged(server, over_h2(make, b"idle", 100))
+    def reading() -> Siege:
+        with victim(limits=DRAIN) as server:
+            return besieged(server, over_h2(make, b"idle", 100))
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
 def test_echoes_of_a_flood() -> None:
-    with victim(limits=DRAIN) as server:
-        siege = besieged(server, over_h1(ws_floods.empty_messages, b"echo"), count=20)
+    def reading() -> Siege:
+        with victim(limits=DRAIN) as server:
+            return besieged(server, over_h1(ws_floods.empty_messages, b"echo"), count=20)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 import pytest
 
 from tests.security.support.harness import victim
-from tests.security.support.rows import READINGS
 from tests.support import wire
-from tests.turns import Flood, besieged
+from tests.turns import Flood, Siege, besieged, steady
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -62,27 +61,33 @@ def unread_of_http_1(path: bytes) -> Flood:
 @WAYS
 @pytest.mark.parametrize("count", [1, 20])
 def test_slow_uploads(count: int, alpn: str) -> None:
-    with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
-        siege = besieged(server, uploads(6 if count == 1 else 1), count=count, alpn=alpn, reads=False)
+    def reading() -> Siege:
+        with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
+            return besieged(server, uploads(6 if count == 1 else 1), count=count, alpn=alpn, reads=False)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
 @RESPONSES
 @pytest.mark.parametrize("streams", [6, 100])
 def test_responses_that_one_connection_does_not_read(streams: int, path: bytes) -> None:
-    with victim("wsgi", drain_timeout_s=0.2) as server:
-        siege = besieged(server, unread(path, streams), reads=False)
+    def reading() -> Siege:
+        with victim("wsgi", drain_timeout_s=0.2) as server:
+            return besieged(server, unread(path, streams), reads=False)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
 @WAYS
 @RESPONSES
 def test_responses_that_twenty_connections_do_not_read(path: bytes, alpn: str) -> None:
-    for _ in range(READINGS):  # as below
+    def reading() -> Siege:
         with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
-            siege = besieged(server, unread(path, 1), count=20, alpn=alpn, reads=False)
-        if siege.holds():
-            break
+            return besieged(server, unread(path, 1), count=20, alpn=alpn, reads=False)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -90,11 +95,12 @@ def test_responses_that_twenty_connections_do_not_read(path: bytes, alpn: str) -
 @pytest.mark.parametrize("path", [b"/pieces", b"/list"])
 def test_responses_that_twenty_connections_of_a_hundred_streams_do_not_read(path: bytes, alpn: str) -> None:
     """Far more than an address has files for; long enough for `wsgi_stall_s` to end some, and others to begin."""
-    for _ in range(READINGS):  # as below
+
+    def reading() -> Siege:
         with victim("wsgi", tls=bool(alpn), uvloop=1, drain_timeout_s=0.2) as server:
-            siege = besieged(server, unread(path, 100), count=20, alpn=alpn, reads=False, longest_s=3.5)
-        if siege.holds():
-            break
+            return besieged(server, unread(path, 100), count=20, alpn=alpn, reads=False, longest_s=3.5)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
@@ -102,13 +108,12 @@ def test_responses_that_twenty_connections_of_a_hundred_streams_do_not_read(path
 @pytest.mark.parametrize("path", [b"/pieces", b"/list", b"/file", b"/read"])
 def test_slow_clients_of_http_1(path: bytes, count: int) -> None:
     make = upload_of_http_1 if path == b"/read" else unread_of_http_1(path)
-    # A reading beyond its bounds is taken again, twice at most, as in tests/security/support/rows.py: what the attack
-    # causes comes back every time; a machine whose disk or cores are busy does not.
-    for _ in range(READINGS):
+
+    def reading() -> Siege:
         with victim("wsgi", uvloop=1, drain_timeout_s=0.2) as server:
-            siege = besieged(server, make, count=count, reads=False)
-        if siege.holds():
-            break
+            return besieged(server, make, count=count, reads=False)
+
+    siege = steady(reading, Siege.holds)
     assert siege.holds() and siege.closed == 0, siege
 
 
