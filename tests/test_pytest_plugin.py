@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from headrace import pytest_plugin
+from headrace.server.handlers.response import Response
 
 pytest_plugins = ["pytester"]
 
@@ -162,3 +167,43 @@ def test_nothing_is_imported_for_those_who_do_not_use_it(pytester: pytest.Pytest
     plugin = () if IS_INSTALLED else ("-p", "headrace.pytest_plugin")
     result = pytester.runpytest_subprocess(*plugin, "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
+
+
+# -- in this process ---------------------------------------------------------------------------------------------------
+
+
+async def hello(request: Any) -> Any:
+    return Response.text("hello")
+
+
+def test_a_server_that_never_starts_or_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = pytest_plugin.RunningServer(hello)
+    assert repr(server) == f"<headrace server http://127.0.0.1:{server.port}>"
+    with monkeypatch.context() as patch:
+        patch.setattr(pytest_plugin, "STOP_S", 0.0)
+        patch.setattr(server._thread, "join", lambda seconds: None)
+        with pytest.raises(TimeoutError, match="did not end within 0 s"):
+            server.stop()
+    server._thread.join(20.0)
+    server.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr(pytest_plugin, "START_S", 0.0)
+        patch.setattr(pytest_plugin.RunningServer, "_run", lambda self: self._loop.close())
+        with pytest.raises(TimeoutError, match="did not start within 0 s"):
+            pytest_plugin.RunningServer(hello)
+
+
+def test_tls_without_trustme_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    with pytest.raises(pytest.UsageError, match=r"pip install 'headrace\[dev-tls\]'"):
+        pytest_plugin.RunningServer(hello, tls=True)
+
+
+def test_a_client_of_no_server_in_particular(pytester: pytest.Pytester) -> None:
+    body = """
+def test_it(headrace_server, headrace_client):
+    server = headrace_server(app)
+    assert headrace_client().get(server.url + "/a").text == "1.1 http /a"
+    assert headrace_client(server.url).get("/b").text == "1.1 http /b"
+"""
+    run(pytester, body).assert_outcomes(passed=1)

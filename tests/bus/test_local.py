@@ -199,3 +199,23 @@ def test_what_cannot_be_subscribed_to(topics: tuple[str, ...]) -> None:
         assert bus.publish("a", 1) == 0
 
     asyncio.run(main())
+
+
+def test_a_bus_belongs_to_one_event_loop_at_a_time() -> None:
+    """A second loop, as of another thread, is refused while the first one lives; a loop that has ended is replaced."""
+    bus = LocalBus()
+
+    async def publish() -> int:
+        return bus.publish("news", "x")
+
+    async def subscribe() -> None:
+        async with bus.subscribe("news"):
+            pass
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(subscribe())
+    with pytest.raises(RuntimeError, match="belongs to another event loop"):
+        asyncio.run(subscribe())
+    loop.close()
+    asyncio.run(subscribe())
+    assert asyncio.run(publish()) == 0

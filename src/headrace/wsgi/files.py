@@ -81,9 +81,11 @@ class FileWrapper:
         if isinstance(file, tempfile._TemporaryFileWrapper):
             file = file.file
         raw = file.raw if type(file) is io.BufferedReader else file
-        if type(raw) is not io.FileIO or not raw.readable():
+        if type(raw) is not io.FileIO:
             return None
         try:
+            if not raw.readable():
+                return None
             status = os.fstat(raw.fileno())
             offset = file.tell()
             size = status.st_size - offset

@@ -11,12 +11,14 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from headrace.client import Client
 from headrace.demo import download, site
 from headrace.demo.tiles import COUNT, picture
+from headrace.server.handlers.mailbox import Dropped
 
 from tests.cli.command import Running, serving
 from tests.support import wire
@@ -167,3 +169,50 @@ def test_the_file_for_download_has_its_digest() -> None:
     content = (folder / download.NAME).read_bytes()
     assert len(content) == download.SIZE
     assert (folder / f"{download.NAME}.sha256").read_text() == hashlib.sha256(content).hexdigest()
+
+
+def test_a_visitor_who_is_too_slow_misses_words_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mailbox of such a visitor was full: what it lost is no message."""
+    monkeypatch.setattr(site, "EVENT_EVERY_S", 3600.0)
+    told: list[Any] = []
+
+    class Visitor:
+        async def send(self, message: Any) -> None:
+            told.append(message)
+
+    class Heard:
+        """A subscription that has lost something."""
+
+        def __init__(self) -> None:
+            self.messages = [Dropped(3), '{"text": "one"}']
+
+        async def __aenter__(self) -> Heard:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        def __aiter__(self) -> Heard:
+            return self
+
+        async def __anext__(self) -> Any:
+            if not self.messages:
+                await asyncio.Event().wait()
+            return self.messages.pop(0)
+
+    class Bus:
+        def subscribe(self, topic: str) -> Heard:
+            return Heard()
+
+    monkeypatch.setattr(site, "bus", Bus())
+
+    async def main() -> None:
+        telling = asyncio.ensure_future(site._tell(cast(Any, Visitor()), Heard()))
+        await settled(lambda: bool(told))
+        telling.cancel()
+        ticks = site._ticks()
+        assert [(await anext(ticks)).event for _ in range(2)] == ["tick", "tick"]
+        assert (await anext(ticks)).data == '{"text": "one"}'
+        await ticks.aclose()  # type: ignore[attr-defined] # it is a generator
+
+    asyncio.run(main())
+    assert told == ['{"text": "one"}']
