@@ -35,7 +35,7 @@ cuttings = st.lists(st.integers(0, 60), max_size=5)
 @tries(100)
 def test_content_with_a_length(content: bytes, rest: bytes, cuts: list[int]) -> None:
     """RFC 9112 §6.2: so many bytes and not one more, however they come."""
-    reader = ContentReader(Limits())
+    reader = ContentReader(Limits(), True)
     reader.begin(len(content), False)
     data = content + rest
     assert read(reader, data, [min(cut, len(data)) for cut in cuts]) == (content, rest)
@@ -46,7 +46,7 @@ def test_content_with_a_length(content: bytes, rest: bytes, cuts: list[int]) -> 
 @tries(100)
 def test_content_in_chunks(chunks: list[bytes], cuts: list[int], has_trailer: bool) -> None:
     """RFC 9112 §7.1: the chunks' data, then the trailer section; what stands behind it is left."""
-    reader = ContentReader(Limits())
+    reader = ContentReader(Limits(), True)
     reader.begin(-1, True)
     data = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in chunks)
     data += b"0\r\n" + (b"a: b\r\n" if has_trailer else b"") + b"\r\nrest"
@@ -56,14 +56,14 @@ def test_content_in_chunks(chunks: list[bytes], cuts: list[int], has_trailer: bo
 
 def test_content_up_to_the_end_of_the_connection() -> None:
     """RFC 9112 §6.3: a response without a length; a tunnel."""
-    reader = ContentReader(Limits())
+    reader = ContentReader(Limits(), True)
     reader.begin(-1, False)
     assert read(reader, b"abc", [1]) == (b"abc", b"")
     assert reader.ends_with_connection and not reader.is_complete and reader.left < 0
 
 
 def test_content_before_a_fault_is_returned_with_it() -> None:
-    reader = ContentReader(Limits())
+    reader = ContentReader(Limits(), True)
     reader.begin(-1, True)
     source = Input()
     source.add(b"3\r\nabc\r\nxyz", 0)
@@ -72,7 +72,7 @@ def test_content_before_a_fault_is_returned_with_it() -> None:
 
 
 def test_nothing_of_the_message_before_is_left() -> None:
-    reader = ContentReader(Limits())
+    reader = ContentReader(Limits(), True)
     reader.begin(-1, True)
     read(reader, b"0\r\na: b\r\n\r\n", [])
     reader.begin(5, False)
@@ -81,7 +81,7 @@ def test_nothing_of_the_message_before_is_left() -> None:
 
 def test_what_a_client_owes() -> None:
     """Between chunks nothing; in a chunk, its rest; of a length, all of it."""
-    reader: Any = ContentReader(Limits())
+    reader: Any = ContentReader(Limits(), True)
     reader.begin(5, False)
     assert not reader.is_between_chunks
     reader.begin(-1, True)
@@ -95,7 +95,7 @@ def test_what_a_client_owes() -> None:
 @pytest.mark.parametrize(("turn", "chunks"), [(1, CHUNKS_A_FRAME), (0, 100)])
 def test_a_turn_bounds_the_chunks_that_are_read(turn: int, chunks: int) -> None:
     """`frames_per_turn`: so many chunks are a frame's work; 0 is no limit."""
-    reader = ContentReader(Limits())
+    reader = ContentReader(Limits(), True)
     reader.begin(-1, True)
     source = Input()
     source.add(b"1\r\nx\r\n" * 100, turn)

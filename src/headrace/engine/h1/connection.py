@@ -49,7 +49,7 @@ class H1Connection(TimedEngine):
         self._role = role
         self._request = OpenRequest()
         self._input = Input()
-        self._content = ContentReader(limits)
+        self._content = ContentReader(limits, role.is_server)
         self._unread = Unread(limits)
         self._out = OutputQueue(limits)
         self._persistence = Persistence()

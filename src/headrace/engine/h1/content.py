@@ -20,8 +20,9 @@ _SMALL_PAUSE: Final = 65_536
 class ContentReader:
     """Reads the content of one message after the other, as its head frames it."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, is_server: bool) -> None:
         self._limits = limits
+        self._unfolds = not is_server
         self._left: int = 0
         self._chunks: ChunkedDecoder | None = None
         self.is_complete: bool = False
@@ -35,7 +36,7 @@ class ContentReader:
         """Begin content in the chunked coding (RFC 9112 §7.1), or of `length` bytes (§6.2), or below 0 up to the end of
         the connection (§6.3)."""
         self._left = -1 if is_chunked else length
-        self._chunks = ChunkedDecoder(self._limits) if is_chunked else None
+        self._chunks = ChunkedDecoder(self._limits, self._unfolds) if is_chunked else None
         self.is_complete = False
         self.trailers = None
 

@@ -40,7 +40,8 @@ class ChunkedDecoder:
     CHUNKS_A_FRAME.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, unfolds: bool) -> None:
+        """`unfolds`: whether a folded trailer line is joined to the line before it, and not refused."""
         self.turn: int = -1
         self.content: list[bytes] = []
         self.trailers: Pairs = []
@@ -50,6 +51,8 @@ class ChunkedDecoder:
         self._left: int = 0
         self._extensions: int = 0
         self._trailer_size: int = 0
+        self._unfolds = unfolds
+        self._folded: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -175,9 +178,13 @@ class ChunkedDecoder:
             return end + 2
         self._trailer_size += end + 2 - position
         self._spend(CHUNKS_A_FRAME)
-        if len(self.trailers) >= self._max_fields:
+        if len(self.trailers) + self._folded >= self._max_fields:
             raise MessageFault(431, "more trailers than are taken", "RFC 6585 §5", "max_fields")
         line = data[position:end]
+        if self._unfolds and self.trailers and data[position] in b" \t":  # RFC 9112 §5.2
+            self._folded += 1
+            name, value = self.trailers.pop()
+            line = name + b":" + value + b" " + line.strip(b" \t")
         name, colon, value = line.partition(b":")
         field = Field(name.lower(), value.strip(b" \t"))
         kind = classify(field)

@@ -1,11 +1,12 @@
 """A response's head found in the input, taken apart (RFC 9112 §4, §5, §6.3), and remembered.
 
 Strict where a message could be read in two ways: each such head is a fault, and the connection ends. Generous where it
-cannot: a status line without a reason, or without the space before it, is common, and clear.
+cannot: a status line without a reason, or without the space before it, is common, and clear; folded lines are joined.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ _KNOWN: Final[dict[bytes, int]] = {
 _DIGITS: Final = b"0123456789"
 _REASON: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))  # RFC 9112 §4
 _PREFIX: Final = b"HTTP/1."
+_FOLD: Final = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n[ \t]+)+")  # RFC 9112 §5.2; each run of spaces is tried once
 _LARGE: Final = (400, "a head beyond the limits", "RFC 9112 §5.4", "max_field_section_size")
 
 
@@ -61,6 +63,7 @@ class ResponseReader:
     """Reads the heads of one connection's responses."""
 
     def __init__(self, limits: Limits) -> None:
+        self._max_fields: int = limits.max_fields
         self._lines = FieldLines(limits.max_fields, _LINE, httptools.HttpResponseParser)
         self._scanner = HeadScanner(0, limits.max_field_section_size, _LARGE, _LARGE)
         self._memory = HeadMemory()
@@ -122,11 +125,21 @@ class ResponseReader:
         head = HTTP1ResponseHead(())
         head.status = self._last_status
         head.http_version = self._last_version
-        self._examine(head, self._lines.read(data[end:]))
+        self._examine(head, self._read_fields(data[end:]))
         if not head.keeps_alive or head.is_upgrade:
             self._lines.forget()
         self._memory.note(data, head, head.headers)
         return head
+
+    def _read_fields(self, fields: bytes) -> Pairs:
+        """Return the field lines, with spaces in place of folds, as a client MUST read them (RFC 9112 §5.2)."""
+        try:
+            return self._lines.read(fields)
+        except MessageFault:  # rare, so nobody else pays for it; and the lines are counted as they came
+            unfolded = fields[:2] + _FOLD.sub(b" ", fields[2:])
+            if unfolded == fields or fields.count(b"\n") - 2 > self._max_fields:
+                raise
+            return self._lines.read(unfolded)
 
     def _examine(self, head: HTTP1ResponseHead, pairs: Pairs) -> None:
         """Check each field, and take from them what the connection has to know."""
