@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from tests.differential.clients.fetching import CLIENTS
+from tests.differential.clients.test_clients import SESSIONS as CLIENT_SESSIONS
+from tests.differential.clients.verdicts import TABLE as CLIENT_TABLE
 from tests.differential.peers.running import SERVERS
 from tests.differential.servers.test_servers import SESSIONS
 from tests.differential.servers.verdicts import TABLE as SERVER_TABLE
@@ -35,13 +38,16 @@ def test_patterns() -> None:
     assert not fits("200 *; alive", "200; alive") and not fits("a.c", "abc")
 
 
-@pytest.mark.parametrize("each", SERVER_TABLE, ids=lambda each: f"{each.sessions[0]}, {each.peers[0]}")
+@pytest.mark.parametrize(
+    "each", [*SERVER_TABLE, *CLIENT_TABLE], ids=lambda each: f"{each.sessions[0]}, {each.peers[0]}"
+)
 def test_a_row_has_its_reason(each: Row) -> None:
     assert re.match(r"RFC \d{4} §\d", each.reason)
-    assert set(each.peers) <= set(SERVERS)
-    assert set(each.sessions) <= {session.name for session in SESSIONS}
+    is_server = set(each.sessions) <= {session.name for session in SESSIONS}
+    assert is_server or set(each.sessions) <= {session.name for session in CLIENT_SESSIONS}
+    assert set(each.peers) <= set(SERVERS if is_server else CLIENTS)
 
 
 def test_names_are_unique() -> None:
-    names = [session.name for session in SESSIONS]
+    names = [*(session.name for session in SESSIONS), *(session.name for session in CLIENT_SESSIONS)]
     assert len(names) == len(set(names))

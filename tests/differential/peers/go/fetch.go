@@ -48,15 +48,24 @@ func fetch(client *http.Client, method, url string, upload int) string {
 	}
 	parts = append(parts, fmt.Sprint(response.StatusCode))
 	if len(body) > 0 {
-		parts = append(parts, string(body))
+		parts = append(parts, latin1(string(body)))
 	}
 	if values := response.Header["X"]; len(values) > 0 {
-		parts = append(parts, "x="+strings.Join(values, "|"))
+		parts = append(parts, fmt.Sprintf("%.40s", "x="+latin1(strings.Join(values, "|"))))
 	}
 	if values := response.Trailer["X-T"]; len(values) > 0 {
 		parts = append(parts, "x-t="+strings.Join(values, "|"))
 	}
 	return strings.Join(parts, " ")
+}
+
+// latin1 makes each byte a character, as JSON has no bytes.
+func latin1(bytes string) string {
+	var text []rune
+	for at := 0; at < len(bytes); at++ {
+		text = append(text, rune(bytes[at]))
+	}
+	return string(text)
 }
 
 func failed(err error) string {
@@ -72,12 +81,25 @@ func failed(err error) string {
 func run(one job) map[string]string {
 	transport := newTransport(one.HTTP2)
 	client := &http.Client{Transport: transport, Timeout: time.Duration(one.Limit * float64(time.Second))}
-	first := fetch(client, one.Method, one.URL+"/", one.Upload)
-	if response, err := http.Get(one.Gate); err == nil {
-		response.Body.Close()
+	// net/http of Go 1.26 can hold its own lock for ever, and then no timeout of its own ends the request.
+	guarded := func(method, url string, upload int) string {
+		done := make(chan string, 1)
+		go func() { done <- fetch(client, method, url, upload) }()
+		select {
+		case result := <-done:
+			return result
+		case <-time.After(client.Timeout + 500*time.Millisecond):
+			return "waits"
+		}
 	}
-	fetch(client, "GET", one.URL+"/next", 0)
-	transport.CloseIdleConnections()
+	first := guarded(one.Method, one.URL+"/", one.Upload)
+	if first != "waits" {
+		if response, err := http.Get(one.Gate); err == nil {
+			response.Body.Close()
+		}
+		guarded("GET", one.URL+"/next", 0)
+	}
+	go transport.CloseIdleConnections()
 	return map[string]string{"name": one.Name, "first": first}
 }
 
