@@ -25,6 +25,7 @@ SERVERS: Final = tuple(each.name for each in CONTENDERS)
 EXTRA: Final = "hello-m10,down-64k,tls-hello-m1,tls-up-1m,h1-pipelined,h1-tls-down-1m"  # raced only by name
 QUICK: Final = "hello-m10,varied,h1-hello,latency-h2,websocket-h1,client-h2-50"
 SHORTEST_S: Final = 0.2
+LONGEST_S: Final = 2.0  # of a visit, however few rows share the minutes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,11 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     not_raced: dict[str, str] = {}
     environment = Path(options.peers).resolve() if options.peers else peers.install(not_raced)
     took = budget.estimate(wanted, clients, names, wanted.seconds)
-    print(
-        f"{len(names)} rows, {wanted.rounds} rounds, {wanted.seconds:.2g} s a visit: about {took / 60:.0f} min "
-        f"{took % 60:.0f} s",
-        flush=True,
-    )
+    rows = f"{len(names)} rows, {wanted.rounds} rounds, {wanted.seconds:.2g} s a visit"
+    print(f"{rows}: about {budget.in_words(took)}", flush=True)
     begin = time.monotonic()
     out = Path(options.out).resolve()
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
@@ -72,7 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--clients", default="", help=f"clients, with commas: {','.join(client_race.CLIENTS)}")
     parser.add_argument("--rounds", type=int, default=3, help="visits to each contender in each row (3)")
     parser.add_argument("--seconds", type=float, default=0.0, help="length of a visit, instead of --minutes")
-    parser.add_argument("--minutes", type=float, default=20.0, help="what all visits together should take (20)")
+    parser.add_argument("--minutes", type=float, default=20.0, help="what all should take at most (20)")
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second of the open loop")
     parser.add_argument("--idle", type=int, default=2_000, help="idle connections for the memory of each (2000)")
     parser.add_argument("--quick", action="store_true", help="a few rows, one round of half a second")
@@ -94,7 +92,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     wanted = Wanted(options.names, field, options.rounds, options.seconds, options.rate, options.idle)
     if not options.seconds:
         seconds = budget.length(wanted, options.chosen_clients, options.names, options.minutes)
-        wanted = dataclasses.replace(wanted, seconds=seconds)
+        wanted = dataclasses.replace(wanted, seconds=min(seconds, LONGEST_S))
     if options.rounds < 1 or wanted.seconds < SHORTEST_S:
         parser.error(f"{options.rounds} rounds of {wanted.seconds:.2g} s are too few; at least 1 of {SHORTEST_S} s")
     options.wanted = wanted

@@ -48,3 +48,9 @@ def length(wanted: Wanted, clients: Sequence[str], client_names: Sequence[str], 
     fixed = estimate(wanted, clients, client_names, 0.0)
     each = estimate(wanted, clients, client_names, 1.0) - fixed
     return (minutes * 60 - fixed) / each if each else 0.0
+
+
+def in_words(seconds: float) -> str:
+    """Return minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

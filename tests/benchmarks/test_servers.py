@@ -129,8 +129,14 @@ def test_the_length_of_a_visit_fits_the_minutes() -> None:
     options = command.parse(["--minutes", "30"])
     took = budget.estimate(options.wanted, options.chosen_clients, options.names, options.wanted.seconds)
     assert took == pytest.approx(30 * 60)
+    assert command.parse(["--only", "varied"]).wanted.seconds == command.LONGEST_S  # few rows do not fill the minutes
     more = dataclasses.replace(options.wanted, rounds=options.wanted.rounds + 1)
     assert budget.estimate(more, options.chosen_clients, options.names, options.wanted.seconds) > took
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(59.4, "0 min 59 s"), (119.6, "2 min 0 s"), (422.0, "7 min 2 s")])
+def test_the_budget_is_said_in_minutes(seconds: float, words: str) -> None:
+    assert budget.in_words(seconds) == words
 
 
 def test_what_cannot_be_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
