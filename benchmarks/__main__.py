@@ -78,6 +78,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", default="", help="an environment that holds the peers already")
     parser.add_argument("--out", default=str(RESULTS), help="where the report goes (benchmarks/results)")
     options = parser.parse_args(arguments)
+    if options.write_readme and (options.quick or options.only or options.servers or options.clients):
+        parser.error("README has all rows and everybody: --write-readme chooses none of them")
     if options.quick:
         options.only, options.rounds, options.seconds = options.only or QUICK, 1, 0.5
     try:

@@ -120,6 +120,9 @@ def test_rows_are_chosen_by_name_and_by_pattern() -> None:
     assert not set(command.EXTRA.split(",")) & set(command.parse([]).names)
     assert command.parse(["--only", "*"]).names == command.NAMES
     assert set(command.EXTRA.split(",")) | set(command.QUICK.split(",")) <= set(command.NAMES)
+    for some in (["--quick"], ["--only", "varied"], ["--servers", "headrace"], ["--clients", "headrace"]):
+        with pytest.raises(SystemExit):  # a row that was left out would not be missed in README
+            command.parse(["--write-readme", *some])
     for wrong in (["--only", "hallo"], ["--servers", "apache"], ["--rounds", "0"], ["--minutes", "1"]):
         with pytest.raises(SystemExit):
             command.parse(wrong)
