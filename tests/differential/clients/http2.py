@@ -10,6 +10,7 @@ BLOCK = wire.literals([OK])
 LENGTH_5 = (b"content-length", b"5")
 HELLO = head() + body()
 LARGE = 1_000_000  # bytes of an upload that no window holds at its start
+ROOM = window_update(0, LARGE) + window_update(1, LARGE)
 
 
 def with_field(name: str, *fields: tuple[bytes, bytes]) -> Session:
@@ -52,6 +53,10 @@ RESPONSES = (
     h2("a header table of no bytes", HELLO, settings={wire.HEADER_TABLE_SIZE: 0}),
     h2("RST_STREAM(NO_ERROR) behind the response", HELLO + rst_stream(1, wire.NO_ERROR)),
     h2("an early response, and the upload is not wanted", HELLO + rst_stream(1, wire.NO_ERROR), upload=LARGE),
+    h2("an early response, and the upload goes on", HELLO, SYNC, ROOM, WHOLE, upload=LARGE),
+    h2("the beginning of an early response, and the upload goes on", head(), SYNC, ROOM, WHOLE, body(), upload=LARGE),
+    h2("an early 413, and the upload goes on", head(status=b"413") + body(), SYNC, ROOM, WHOLE, upload=LARGE),
+    h2("100 interim responses", head(status=b"103") * 100 + HELLO),
 )  # fmt: skip
 
 MALFORMED = (
@@ -127,6 +132,7 @@ RESETS = (
 WINDOW = wire.INITIAL_WINDOW_SIZE
 CONNECTIONS = (
     h2("SETTINGS: one stream", HELLO, settings={wire.MAX_CONCURRENT_STREAMS: 1}),
+    h2("SETTINGS: no further stream", settings({wire.MAX_CONCURRENT_STREAMS: 0}) + HELLO),
     h2("SETTINGS: unknown", HELLO, settings={0xF0F0: 1}),
     h2("SETTINGS: ENABLE_PUSH 0", HELLO, settings={wire.ENABLE_PUSH: 0}),
     h2("SETTINGS: ENABLE_PUSH 1", HELLO, settings={wire.ENABLE_PUSH: 1}),
@@ -142,7 +148,7 @@ CONNECTIONS = (
     h2("a window of 0, raised by WINDOW_UPDATE", window_update(1, 10), WHOLE, HELLO, upload=5, settings={WINDOW: 0}),
     h2("a window of 3 in steps", window_update(1, 1) + window_update(1, 1), WHOLE, HELLO, upload=5,
        settings={WINDOW: 3}),
-    h2("a large upload", window_update(0, LARGE) + window_update(1, LARGE), WHOLE, HELLO, upload=LARGE),
+    h2("a large upload", ROOM, WHOLE, HELLO, upload=LARGE),
     h2("PUSH_PROMISE", wire.push_promise(1, 2, wire.request_fields()) + HELLO),
     h2("PING ten times", wire.ping() * 10 + HELLO),
     h2("PING with ACK that nobody asked for", wire.ping(b"12345678", ack=True) + HELLO),

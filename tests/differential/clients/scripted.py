@@ -16,6 +16,9 @@ LIMIT_S = 5.0
 """So long a wait is at most; then the script goes on, and the outcome says what did not come."""
 LAST_PING = b"the last"
 NEXT = b"next"
+NO_VERDICTS = (wire.NO_ERROR, wire.CANCEL, wire.STREAM_CLOSED)
+"""Codes of RST_STREAM that are not told: the first two say that a client wants no more, and which of them Go sends is a
+matter of time; curl sends the last for each stream that has ended."""
 
 
 class Gone(Exception):
@@ -204,8 +207,8 @@ class TalkH2(Talk):
         elif self.number == 1 and server.is_told and each.type in (wire.RST_STREAM, wire.GOAWAY):
             code = code_name(each.code)
             if each.type == wire.RST_STREAM:
-                # NO_ERROR says nothing wrong, and Go's depends on time; curl sends STREAM_CLOSED when all has ended.
-                if each.code not in (wire.NO_ERROR, wire.STREAM_CLOSED):
+                self.ended.add(each.stream_id)
+                if each.code not in NO_VERDICTS:
                     server.codes.append(f"RST {code}")
             elif each.code:  # NO_ERROR is how a client says good-bye
                 server.codes.append(f"GOAWAY {code}")
@@ -223,7 +226,7 @@ class TalkH2(Talk):
             if isinstance(step, bytes):
                 self.sock.sendall(step)
             elif isinstance(step, Whole):
-                self.until(lambda: 1 in self.ended)
+                self.until(lambda: 1 in self.ended)  # or reset
             elif isinstance(step, Sync):
                 self._pings += 1
                 self.ping(b"sync%04d" % self._pings)

@@ -11,7 +11,7 @@ OK = (b":status", b"200")
 
 
 class Whole(NamedTuple):
-    """Wait until the client's request is complete. Each script begins when its head is there."""
+    """Wait until the client's request is complete, or was reset. Each script begins when its head is there."""
 
 
 class Sync(NamedTuple):
