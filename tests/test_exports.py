@@ -161,3 +161,8 @@ def test_every_module_can_be_imported() -> None:
     for each in pkgutil.walk_packages(headrace.__path__, "headrace."):
         if not each.name.endswith("__main__"):  # which would run the command
             importlib.import_module(each.name)
+
+
+def test_rooms_are_attributes_without_an_import() -> None:
+    for name in headrace._ROOMS:
+        assert headrace.__getattr__(name) is importlib.import_module(f"headrace.{name}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+
+from headrace.asgi.http import HTTPCycle
+from headrace.server.errors import ClientDisconnected
 
 from tests.support.serving import Run, live_handlers, port, serving, settled
 from tests.support.ws_peer import Refused, open_websocket
@@ -124,3 +128,30 @@ def test_a_client_that_gives_up_before_the_answer(run: Run, over: str) -> None:
     run(main())
     assert seen[0]["type"] == "websocket.disconnect"
     assert seen[0]["code"] == 1006
+
+
+@BOTH
+def test_the_error_of_an_application_in_an_open_websocket_is_told(
+    run: Run, over: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when it is a ClientDisconnected of something else: this WebSocket is open."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        raise ClientDisconnected("of another request")
+
+    async def main() -> None:
+        async with serving(app, lifespan="off") as server, open_websocket(over, port(server)) as ws:
+            assert (await ws.close_frame())[0] == 1011
+            await settled(lambda: live_handlers(server) == 0)
+
+    run(main())
+
+
+def test_before_it_runs_a_request_has_no_progress() -> None:
+    """The connection may end it, or a drain may, while it waits for its turn."""
+    head: Any = SimpleNamespace(stream_id=1, headers=[], end_stream=True)
+    cycle = HTTPCycle(cast(Any, SimpleNamespace()), head)
+    cycle.progress, cycle.status, cycle.sent = 3, 200, 5
+    assert (cycle.progress, cycle.status, cycle.sent) == (0, 0, 0)

@@ -180,3 +180,39 @@ def test_a_fault_of_our_own_ends_one_connection_with_one_log_line(caplog: pytest
     (line,) = caplog.records
     assert line.name == "headrace.error"
     assert line.exc_info is not None
+
+
+def test_a_handler_of_time_that_fails_ends_one_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        subject, engine, _ = made()
+
+        def fail(now: float) -> None:
+            raise LookupError("a fault of ours")
+
+        engine.handle_deadline = fail  # type: ignore[assignment, method-assign] # that is the test
+        engine.deadline = 0.0
+        subject._on_timer()
+        await asyncio.sleep(0)
+        assert subject.lost == 0
+        engine.deadline = float("inf")
+        subject._on_timer()  # nothing is left to do
+        subject._check_stall()
+
+    asyncio.run(main())
+    assert any("a fault of ours" in str(each.exc_info and each.exc_info[1]) for each in caplog.records)
+
+
+def test_an_end_that_fails_is_logged_and_is_an_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        subject, engine, _ = made()
+
+        def fail(now: float) -> None:
+            raise LookupError("a fault of ours")
+
+        engine.receive_eof = fail  # type: ignore[assignment, method-assign] # that is the test
+        subject.connection_lost(None)
+        assert subject.is_ending
+        assert subject.lost == 1
+
+    asyncio.run(main())
+    assert [each.getMessage() for each in caplog.records] == ["a connection could not be ended properly"]

@@ -227,3 +227,21 @@ def test_an_upload_without_room_in_memory_goes_to_its_file_sooner() -> None:
             reader.read()
 
     asyncio.run(main())
+
+
+def test_a_file_wrapper_gives_pieces_until_the_end() -> None:
+    wrapper = FileWrapper(io.BytesIO(bytes(600_000)))
+    assert [len(piece) for piece in wrapper] == [262_144, 262_144, 75_712]
+    wrapper.close()
+
+
+def test_an_empty_piece_after_the_last_one_is_nothing_and_another_is_an_error() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        write = start_response("200 OK", [("Content-Type", "text/html"), ("Content-Length", "1")])
+        write(b"a")
+        write(b"")
+        with pytest.raises(RuntimeError, match="more content than its content-length says"):
+            write(b"b")
+        yield b""
+
+    assert called(app).end() is None
