@@ -95,8 +95,8 @@ def outcomes(client: str, sessions: Sequence[Session], folder: Path) -> dict[str
     return {name: f"{first[name]}; {server.told}" for name, server in servers.items()}
 
 
-def for_curl(outcome: str) -> str:
-    """An outcome without the code of GOAWAY: curl sends one, and closes before it is certain to have left."""
+def without_goaway(outcome: str) -> str:
+    """An outcome without the code of GOAWAY: Go and curl send one, but close before it is certain to leave."""
     return re.sub(r"GOAWAY \w+; ", "", outcome)
 
 

@@ -37,10 +37,24 @@ def need_version(name: str) -> None:
     Other versions have other faults, and whoever has one of them did not ask to look into it.
     """
     command, version = VERSIONS[name]
-    program = shutil.which(command[0], path=PLACES) or need(command[0])
-    said = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=True).stdout
+    said = version_of(name) or need(command[0])
     if version not in said and not CI_STRICT:
-        pytest.skip(f"the table is of {version}, and this is {said.splitlines()[0]}")
+        pytest.skip(f"the table is of {version}, and this is {said}")
+
+
+def is_usable(name: str) -> bool:
+    """Whether `need_version` would let a test go on."""
+    said = version_of(name)
+    return bool(said) and (CI_STRICT or VERSIONS[name][1] in said)
+
+
+def version_of(name: str) -> str:
+    """The first line that a peer says of its version, "" where it lacks."""
+    command, _ = VERSIONS[name]
+    program = shutil.which(command[0], path=PLACES)
+    if program is None:
+        return ""
+    return subprocess.run([program, *command[1:]], capture_output=True, text=True, check=True).stdout.partition("\n")[0]
 
 
 def go_program(folder: Path) -> str:
