@@ -25,6 +25,8 @@ VERSIONS = {
     "go": (("go", "version"), "go1.26"),
     "node": (("node", "--version"), "v20."),
     "nghttpd": (("nghttpd", "--version"), "nghttp2/1.52."),
+    "nginx": (("nginx", "-v"), "nginx/1.22."),
+    "haproxy": (("haproxy", "-v"), "version 2.6."),
     "curl": (("curl", "--version"), "curl 7.88."),
 }
 SERVERS = ("go", "node", "nghttpd")
@@ -54,7 +56,8 @@ def version_of(name: str) -> str:
     program = shutil.which(command[0], path=PLACES)
     if program is None:
         return ""
-    return subprocess.run([program, *command[1:]], capture_output=True, text=True, check=True).stdout.partition("\n")[0]
+    done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=True)
+    return (done.stdout or done.stderr).partition("\n")[0]  # nginx says it on stderr
 
 
 def go_program(folder: Path) -> str:
