@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,16 @@ class Observed:
         self.head = RequestReceived(1, head, True, False, 3, False)
 
 
+def started(sink: OpenTelemetry, request: Any) -> None:
+    """As in a worker, whose context is its own: the span stays in it."""
+    contextvars.copy_context().run(sink.request_started, request)
+
+
 def test_attributes_without_an_authority_and_with_a_port() -> None:
     traces = Traces()
     for authority in (b"", b"example.org:8080", b"[2001:db8::1]:443", b"[2001:db8::1]"):
         request: Any = Observed(authority)
-        traces.sink.request_started(request)
+        started(traces.sink, request)
         traces.sink.request_stopped(request, 0.1)
         traces.sink.request_stopped(request, 0.1)  # again: it is over
         traces.sink.request_failed(request, ValueError("late"))
@@ -79,7 +85,7 @@ def test_a_request_that_is_not_sampled_costs_no_attributes() -> None:
 
     sink = OpenTelemetry(TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False))
     request: Any = Observed(b"a.example")
-    sink.request_started(request)
+    started(sink, request)
     sink.request_stopped(request, 0.1)
     assert sink._spans == {}
 
