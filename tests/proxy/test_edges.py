@@ -40,6 +40,9 @@ class Tunnel:
     def abort(self) -> None:
         self.aborted += 1
 
+    def abort_later(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self.abort)
+
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_the_last_bytes_leave_before_the_end(lost: bool) -> None:

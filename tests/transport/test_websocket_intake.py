@@ -26,10 +26,8 @@ class Tunnel:
     """A tunnel that takes all there is, and tells what it was given."""
 
     def __init__(self) -> None:
-        self.blocked = False
-        self.credit = 0
-        self.written = bytearray()
-        self.is_aborted = False
+        self.blocked = self.is_aborted = False
+        self.credit, self.written = 0, bytearray()
 
     async def unblocked(self) -> None:
         raise AssertionError("it never is")
@@ -42,6 +40,8 @@ class Tunnel:
 
     def abort(self) -> None:
         self.is_aborted = True
+
+    def abort_later(self, seconds: float) -> Any: ...
 
 
 class Peer:

@@ -45,6 +45,9 @@ class Tunnel:
     def abort(self) -> None:
         self.is_aborted = True
 
+    def abort_later(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self.abort)
+
 
 def made(**options: Any) -> tuple[WebSocket, Tunnel]:
     tunnel = Tunnel()

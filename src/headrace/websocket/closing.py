@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.engine.ws.frames import ABNORMAL
-from headrace.websocket.tunnel import WebSocketClosed
+from headrace.websocket.tunnel import Tunnel, WebSocketClosed
 
 if TYPE_CHECKING:
     import asyncio
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Closing:
-    """The state of one WebSocket's end. It acts on nothing: the WebSocket does."""
+    """The state of one WebSocket's end."""
 
-    __slots__ = ("_sent", "_waiters", "code", "is_noticed", "on_closed", "reason")
+    __slots__ = ("_sent", "_waiters", "code", "is_noticed", "on_closed", "reason", "timer")
 
     def __init__(self) -> None:
         self.code: int | None = None
@@ -26,6 +26,8 @@ class Closing:
         """True once the handler has seen the end, by a return value or by an exception."""
         self.on_closed: Callable[[], None] | None = None
         """Called once when the WebSocket is closed or its tunnel lost; for the owner of the tunnel."""
+        self.timer: asyncio.TimerHandle | None = None
+        """Of the wait for the peer: for its close frame, then for the end of its side."""
         self._sent: WebSocketClosed | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -49,6 +51,17 @@ class Closing:
             waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.append(waiter)
             await waiter
+
+    def wait_for_end(self, tunnel: Tunnel, seconds: float) -> None:
+        """Take the tunnel from a peer that does not end its side in time (RFC 6455 §7.1.1)."""
+        if self.timer is None:
+            self.timer = tunnel.abort_later(seconds)
+
+    def stop_timer(self) -> None:
+        """Wait for the peer no more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def announce(self) -> None:
         """Call `on_closed`; a no-op after the first time."""

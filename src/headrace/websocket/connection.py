@@ -1,9 +1,8 @@
 """The WebSocket object of handlers, over any tunnel: a server's stream, or a client's.
 
 The owner of the connection passes bytes to `on_bytes`; `intake` parses them, and a message waits in a bounded queue
-for `receive`. Output leaves at once as far as the tunnel accepts it.
-
-Time: a ping after silence, and an end to a close handshake that the peer does not answer.
+for `receive`. Output leaves at once as far as the tunnel accepts it. A silent peer is pinged, and one that does not
+answer a close frame is left.
 """
 
 from __future__ import annotations
@@ -42,7 +41,6 @@ class WebSocket(Intake):
 
     __slots__ = (
         "_close_timeout_s",
-        "_close_timer",
         "_ended",
         "_fragments",
         "_keepalive",
@@ -78,7 +76,6 @@ class WebSocket(Intake):
         self._fragments: Fragments | None = None
         self._pings = Pings(loop)
         self._close_timeout_s = close_timeout_s
-        self._close_timer: asyncio.TimerHandle | None = None
         self._keepalive: Keepalive | None = None
         if ping_interval_s is not None:
             self._keepalive = Keepalive(loop, ping_interval_s, ping_timeout_s, self._ping_silence, self._on_silence)
@@ -135,8 +132,8 @@ class WebSocket(Intake):
             self._pings.answered(event.data)
         elif kind in (CLOSE, FAILED):
             self._close(event.code, event.reason)
-            if not self._protocol.output_ended:  # RFC 6455 §7.1.1: a client leaves the first step to the server
-                self._loop.call_later(self._close_timeout_s, self._tunnel.abort)
+            if not (self._ended or self._protocol.output_ended):  # a client leaves the first step to the server
+                self.closing.wait_for_end(self._tunnel, self._close_timeout_s)
 
     def _on_end(self) -> None:
         for event in self._protocol.receive_eof():
@@ -155,6 +152,8 @@ class WebSocket(Intake):
             self._heard += len(data)
         if ended:
             self._tunnel_ended = True
+            if self._ended and self.closing.code is not None:
+                self._stop_timers()
         if self._is_held:
             self._held += data
             self._credit()
@@ -163,12 +162,13 @@ class WebSocket(Intake):
 
     def on_lost(self, reason: str) -> None:
         """Handle the loss of the tunnel. Earlier messages can still be received."""
-        self._ended = True
-        self._tunnel_ended = True
+        self._ended = self._tunnel_ended = True
         self._lost = reason
         self._owed = 0
         if not self._is_held:
             self._on_end()
+        if self.closing.code is not None:
+            self._stop_timers()
         self.closing.announce()
 
     def on_writable(self) -> None:
@@ -186,8 +186,7 @@ class WebSocket(Intake):
             self._on_control(event)
         self._flush()
         if not self._ended:
-            self._ended = True
-            self._tunnel.abort()
+            self._abort()
 
     # -- sending -----------------------------------------------------------------------------------------------
 
@@ -306,9 +305,10 @@ class WebSocket(Intake):
             self._tunnel.write(data, end)
         except OSError as error:
             self.on_lost(str(error))
-        if end and not self._tunnel_ended:
-            # RFC 6455 §7.1.1: the peer's turn. Its tunnel is taken from it when it does not end its side.
-            self._loop.call_later(self._close_timeout_s, self._tunnel.abort)
+        if end and self._tunnel_ended and self.closing.code is not None:
+            self._stop_timers()
+        elif end:
+            self.closing.wait_for_end(self._tunnel, self._close_timeout_s)
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -332,8 +332,7 @@ class WebSocket(Intake):
                 pass
             self._flush()
         if not self._ended:
-            self._ended = True
-            self._tunnel.abort()
+            self._abort()
 
     def close_soon(self, code: int = NORMAL, reason: str = "") -> None:
         """Begin the close handshake without waiting. Raises ValueError like `close`."""
@@ -355,11 +354,15 @@ class WebSocket(Intake):
             self._flush()
             if self.closing.code is None:
                 self._stop_timers()
-                self._close_timer = self._loop.call_later(self._close_timeout_s, self._on_close_timeout)
+                self.closing.timer = self._loop.call_later(self._close_timeout_s, self._on_close_timeout)
 
     def _on_close_timeout(self) -> None:
         self._close(ABNORMAL, f"no close frame came within {self._close_timeout_s:g} s")
+        self._abort()
+
+    def _abort(self) -> None:
         self._ended = True
+        self._stop_timers()
         self._tunnel.abort()
 
     def _close(self, code: int, reason: str) -> None:
@@ -378,13 +381,10 @@ class WebSocket(Intake):
         self.on_lost(str(error))
         return self.closing.error()
 
-    # -- time --------------------------------------------------------------------------------------------------
-
-    def _stop_timers(self) -> None:
+    def _stop_timers(self) -> None:  # which would keep the whole connection in memory after its end
         if self._keepalive is not None:
             self._keepalive.stop()
-        if self._close_timer is not None:
-            self._close_timer.cancel()
+        self.closing.stop_timer()
 
     def _ping_silence(self) -> bool:
         """Send a ping to a silent peer. Return False while our side does not read."""

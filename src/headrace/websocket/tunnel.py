@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 DEFAULT_QUEUE: Final = 16
 DEFAULT_QUEUE_SIZE: Final = 32_768
@@ -40,3 +43,7 @@ class Tunnel(Protocol):
 
     def abort(self) -> None:
         """End the tunnel in both directions, at once; a no-op when it has ended."""
+
+    def abort_later(self, seconds: float) -> asyncio.TimerHandle:
+        """Return a timer that does so."""
+        ...

@@ -79,6 +79,10 @@ class ExchangeTunnel:
         """End the tunnel in both directions at once. Do nothing when it has ended."""
         self._exchange.close()
 
+    def abort_later(self, seconds: float) -> asyncio.TimerHandle:
+        """Return a timer that does so. Its owner cancels it at the end."""
+        return self._exchange.driver.loop.call_later(seconds, self.abort)
+
     # -- callbacks of the exchange -----------------------------------------------------------------------------
 
     def on_bytes(self, data: bytes, owed: int) -> None:

@@ -75,6 +75,10 @@ class MemoryTunnel:
             self._lose()
             self._loop.call_soon(self.other._lose)
 
+    def abort_later(self, seconds: float) -> asyncio.TimerHandle:
+        """Return a timer that does so."""
+        return self._loop.call_later(seconds, self.abort)
+
     def _deliver(self, data: bytes, end: bool) -> None:
         if not self._is_gone:
             self.receiver.on_bytes(data, len(data), end)

@@ -59,6 +59,7 @@ class ServerDriver(Connection):
     """
 
     __slots__ = (
+        "__weakref__",
         "_date",
         "_detection",
         "_waiting",

@@ -7,6 +7,7 @@ handshake, the tunnel, and the handler's cancellation when the WebSocket ends.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -14,6 +15,7 @@ from headrace.engine.errors import CANCEL, StreamClosedError
 from headrace.engine.ws import WebSocketConnection
 from headrace.engine.ws.frames import GOING_AWAY, INTERNAL_ERROR
 from headrace.engine.ws.negotiation import accept_deflate, choose_subprotocol, is_same_host, is_same_origin, is_token
+from headrace.server.connection.exchange import ServerExchange
 from headrace.server.connection.inbox import Inbox
 from headrace.server.handlers.headers import AnyHeaders, HeaderList, header_list
 from headrace.server.handlers.response import AnyResponse, Response
@@ -24,7 +26,7 @@ from headrace.websocket.tunnel import WebSocketClosed
 
 if TYPE_CHECKING:
     from headrace.engine.events import RequestReceived
-    from headrace.server.connection.exchange import ServerExchange
+    from headrace.server.connection.service import ServedConnection
     from headrace.server.handlers.request import Request
     from headrace.server.handlers.writer import Writer
 
@@ -107,6 +109,26 @@ class ServerTunnel:
     def abort(self) -> None:
         """Reset the stream: RFC 8441 §5 names CANCEL for the equivalent of a TCP reset. A no-op when it has ended."""
         self._exchange.reset(CANCEL)
+
+    def abort_later(self, seconds: float) -> asyncio.TimerHandle:
+        """Reset the stream then. Nobody tells when the client has ended it after the handler, so the timer keeps
+        nothing: a connection that is over meanwhile is forgotten."""
+        driver = self._driver
+        return driver.loop.call_later(
+            seconds, _abort, weakref.ref(driver), self._exchange.stream_id, context=driver.context.copy()
+        )
+
+
+def _abort(connection: weakref.ref[ServedConnection], stream_id: int) -> None:
+    driver = connection()
+    if driver is None:
+        return
+    exchange = driver.live.get(stream_id)
+    if isinstance(exchange, ServerExchange):
+        exchange.reset(CANCEL)
+    else:
+        driver.engine.reset_stream(stream_id, CANCEL)
+        driver.schedule_flush()
 
 
 def open_tunnel(
@@ -197,20 +219,33 @@ class _Watch:
         self._socket = socket
         self._grace_s = grace_s
         self._taken = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
+        """Watch from now on, until the handler has ended."""
+        task = self._exchange.task
+        if task is not None:
+            task.add_done_callback(self._stop)
+        self._watch()
+
+    def _watch(self) -> None:
         self._taken = self._socket.taken
         driver = self._exchange.driver
-        driver.loop.call_later(self._grace_s, self._check, context=driver.context.copy())
+        self._timer = driver.loop.call_later(self._grace_s, self._check, context=driver.context.copy())
 
     def _check(self) -> None:
         task = self._exchange.task
         if task is None or task.done() or self._socket.closing.is_noticed:
             return
         if self._socket.taken != self._taken:
-            self.begin()
+            self._watch()
         else:
             task.cancel()
+
+    def _stop(self, task: object) -> None:
+        """Stop the timer, which would keep the whole connection in memory."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def refuse_handshake(head: RequestReceived) -> Response | None:
