@@ -225,6 +225,23 @@ def test_the_last_answer_after_the_clients_goaway_is_followed_by_goaway(drains: 
     assert len(rig.frames(wire.GOAWAY)) == 1 + drains
 
 
+@pytest.mark.parametrize("fault", [True, False])
+def test_nothing_follows_the_goaway_of_an_end_that_takes_streams_with_it(fault: bool) -> None:
+    """§5.4.1 The GOAWAY of a connection error is the last frame, also when the peer has begun to end the connection."""
+    server, client = ServerRig(), ClientRig()
+    server.request(1)
+    client.send()
+    for rig in (server, client):
+        rig.feed(wire.goaway(1 if rig is client else 0))  # its stream goes on
+        if fault:
+            rig.feed(wire.frame(wire.PING, 0, 0, b"short"))
+        else:
+            rig.conn.close(wire.ENHANCE_YOUR_CALM, "enough")
+        rig.take()
+        (goaway,) = rig.frames(wire.GOAWAY)
+        assert goaway.code == (wire.FRAME_SIZE_ERROR if fault else wire.ENHANCE_YOUR_CALM)
+
+
 def test_the_client_sends_goaway_behind_the_last_response_after_the_servers() -> None:
     """§6.8 The same of a client, which has taken no stream of the server's."""
     rig = ClientRig()

@@ -337,7 +337,7 @@ class Connection(TimedEngine):
                 self._closed_streams.expect_data(0 if window is None else window.used)
         if not self._streams.open:
             self._timers.begin_idle(self._stamp())
-            if self._drain.ends_when_empty:
+            if self._drain.ends_when_empty and not self.closed:
                 if not self._drain.has_told_last_id():  # the peer has begun the end, and we have not
                     self._output.write_last(frames.write_goaway(self._streams.last_taken_id, errors.NO_ERROR, b""))
                 self._end(errors.NO_ERROR, "local", "drained", "")
