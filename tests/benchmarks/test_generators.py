@@ -15,8 +15,10 @@ from headrace.testing import split_frames
 
 from benchmarks.generators import open_loop, websocket, wire
 from benchmarks.generators.wire import Broken
+from tests.properties.profile import tries
 
 
+@tries(100)
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=300), st.sampled_from([500, 990, 999, 1, 1000]))
 def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values: list[float], per_mille: int) -> None:
     """By its definition, counted, in fractions: nothing is rounded or interpolated."""

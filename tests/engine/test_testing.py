@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from headrace.engine.events import DataReceived, GoAwayReceived, InformationalReceived, ResponseReceived, StreamReset
+import pytest
+
+from headrace.engine.events import (
+    DataReceived,
+    GoAwayReceived,
+    InformationalReceived,
+    RequestReceived,
+    ResponseReceived,
+    StreamReset,
+)
 from headrace.engine.limits import Limits
-from headrace.testing import ClientUnderTest, Clock, H1ClientUnderTest, data_frame, goaway_frame, headers_frame
+from headrace.testing import (
+    PREFACE,
+    ClientUnderTest,
+    Clock,
+    H1ClientUnderTest,
+    JoinedPair,
+    data_frame,
+    goaway_frame,
+    headers_frame,
+    rst_stream_frame,
+    split_frames,
+)
 
 
 def test_a_client_of_http_2() -> None:
@@ -61,3 +81,32 @@ def test_a_client_of_http_1() -> None:
     other = H1ClientUnderTest(Limits(idle_timeout_s=60))
     other.advance(61)
     assert other.connection.closed
+
+
+def test_frames_and_what_is_none() -> None:
+    frames = list(split_frames(PREFACE + rst_stream_frame(1, 8) + goaway_frame(0, 11) + data_frame(1, b"x")))
+    assert [each.kind for each in frames] == ["RST_STREAM", "GOAWAY", "DATA"]
+    assert [each.error_code for each in frames[:2]] == [8, 11]
+    with pytest.raises(ValueError, match="a DATA frame has no error code"):
+        _ = frames[2].error_code
+    with pytest.raises(ValueError, match="10 bytes are left that are not a whole frame"):
+        list(split_frames(data_frame(1, b"xy")[:-1]))
+
+
+def test_more_frames_than_an_engine_parses_in_one_turn_are_all_parsed() -> None:
+    clock = Clock()
+    assert clock.advance(1.5) == clock.now == 1.5
+    client = ClientUnderTest(Limits(frames_per_turn=8))
+    client.handshake()
+    stream_id = client.request()
+    client.feed(headers_frame(stream_id, client.encode_response(200)))
+    events = client.feed(b"".join(data_frame(stream_id, b"x" * 300) for _ in range(50)))
+    assert sum(isinstance(each, DataReceived) for each in events) == 50
+    pair = JoinedPair(Limits(frames_per_turn=8), Limits(frames_per_turn=8))
+    pair.exchange()
+    for _ in range(50):
+        number = pair.client.send_request(b"GET", b"http", b"a", b"/", [], end_stream=True)
+        pair.server.send_ping(number.to_bytes(8, "big"))
+    pair.exchange()
+    assert sum(isinstance(each, RequestReceived) for each in pair.take_server_events()) == 50
+    assert not pair.client.input_pending

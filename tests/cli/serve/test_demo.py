@@ -183,8 +183,8 @@ def test_a_visitor_who_is_too_slow_misses_words_and_goes_on(monkeypatch: pytest.
     class Heard:
         """A subscription that has lost something."""
 
-        def __init__(self) -> None:
-            self.messages = [Dropped(3), '{"text": "one"}']
+        def __init__(self, *messages: Any) -> None:
+            self.messages = list(messages)
 
         async def __aenter__(self) -> Heard:
             return self
@@ -201,18 +201,24 @@ def test_a_visitor_who_is_too_slow_misses_words_and_goes_on(monkeypatch: pytest.
 
     class Bus:
         def subscribe(self, topic: str) -> Heard:
-            return Heard()
+            return Heard(*words)
 
+    words = [Dropped(3), '{"text": "one"}']
     monkeypatch.setattr(site, "bus", Bus())
 
     async def main() -> None:
-        telling = asyncio.ensure_future(site._tell(cast(Any, Visitor()), Heard()))
+        telling = asyncio.ensure_future(site._tell(cast(Any, Visitor()), Heard(*words)))
         await settled(lambda: bool(told))
         telling.cancel()
         ticks = site._ticks()
         assert [(await anext(ticks)).event for _ in range(2)] == ["tick", "tick"]
         assert (await anext(ticks)).data == '{"text": "one"}'
         await ticks.aclose()  # type: ignore[attr-defined] # it is a generator
+        words.clear()
+        monkeypatch.setattr(site, "EVENT_EVERY_S", 0.0)
+        ticks = site._ticks()
+        assert [(await anext(ticks)).id for _ in range(3)] == ["1", "2", "3"]  # nobody says anything
+        await ticks.aclose()  # type: ignore[attr-defined] # likewise
 
     asyncio.run(main())
     assert told == ['{"text": "one"}']
