@@ -4,7 +4,7 @@
 #   make test-all   the same with longer floods and more examples, and then on pure Python
 #   make check   lint, formatting, spelling, types, architecture, maps: seconds
 #   make types   checks with pyright that all public names have types
-#   make coverage  checks that tests/engine takes every branch of the engine, and the pool's tests all of its policy
+#   make coverage  checks that tests/engine takes every branch of the engine, and all tests 95 % of each other room's
 #   make bench   races headrace's server and client with others, side by side; BENCH_ARGS=--quick is a look
 #   make speed-gate   fails if a micro benchmark takes over 5 % more instructions than in the commit before
 #   make fuzz    searches inputs that break TARGET, for TIME seconds; without TARGET, lists the targets; TARGET=all runs each
@@ -76,15 +76,30 @@ types: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-types
 	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=src $(BIN)/pyright --verifytypes headrace --ignoreexternal
 	PYTHONPATH=src $(BIN)/python -m pytest -q tests/typing
 
-# On pure Python, as nothing can be measured in a compiled module. Each room by its own tests, which need no luck.
+# On pure Python, as nothing can be measured in a compiled module: this is CI's run of the pure engine, too. First WHOLE by
+# its own tests alone, which need no luck; then each room by all tests but those that measure how long others wait. Long
+# floods take no further branch.
 WHOLE := src/headrace/engine/*,src/headrace/client/pool/policy.py,src/headrace/client/pool/place.py
 WHOLE_TESTS := tests/engine $(addprefix tests/client/pool/test_pool,.py _properties.py _tunnels.py)
+ROOM_TESTS := $(addprefix tests/,asgi bus cli client isolation lawful properties protocols proxy security server traps \
+    transport turns websocket wsgi conformance/test_h2spec.py conformance/test_h2specd.py test_pytest_plugin.py test_exports.py) \
+    $(addprefix --ignore=,$(filter-out tests/engine,$(WHOLE_TESTS))) \
+    $(addprefix --ignore=tests/,client/test_soak.py client/connection/test_heap.py client/connection/test_chaos.py) \
+    $(addprefix --ignore=tests/security/,test_slow_clients.py test_slow_http1.py client/test_live.py client/test_content_live.py) \
+    $(addprefix --ignore=tests/turns/,test_http1.py test_http2.py test_measure.py websocket/test_server.py \
+        websocket/test_client.py wsgi/test_alone.py)
+ROOM_PERCENT := 95
+COVER = HEADRACE_CI_LONG=0 PYTHONPATH=src $(BIN)/python -m coverage run $(1) -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder --engine=pure
 
 coverage: $(VENV)/dependencies $(VENV)/group-test
 	@rm -f .coverage .coverage.*
-	@PYTHONPATH=src $(BIN)/python -m coverage run -m pytest -q -n $(JOBS) --dist loadfile --engine=pure $(WHOLE_TESTS)
+	@$(call COVER) $(WHOLE_TESTS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --include='$(WHOLE)' --fail-under=100
+	@$(call COVER,--omit='src/headrace/engine/*') --only=shared $(ROOM_TESTS)
+	@$(BIN)/python -m coverage combine --append --quiet
+	@$(BIN)/python -m coverage json --quiet --omit='src/headrace/engine/*' -o .coverage.json
+	@$(BIN)/python -m tools.coverage_rooms .coverage.json $(ROOM_PERCENT)
 
 bench: $(VENV)/installed-$(MODE) $(VENV)/group-bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
