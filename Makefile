@@ -19,7 +19,6 @@ VENV ?= .venv
 TLS_ADDRESS ?= 127.0.0.1:8443
 CLEARTEXT_ADDRESS ?= 127.0.0.1:8080
 PYTEST_ARGS ?=
-PURE_ARGS ?=
 TARGET ?=
 TIME ?= 60
 INPUT ?=
@@ -62,7 +61,7 @@ test-installed: $(VENV)/installed-$(MODE) $(VENV)/group-test
 
 # The same environment, but src/ comes first on the path, where nothing is ever compiled.
 test-pure: $(VENV)/installed-$(MODE) $(VENV)/group-test
-	@$(call RUN_TESTS,PYTHONPATH=src $(BIN)/python -m pytest $(PYTEST_ARGS) $(PURE_ARGS) --engine=pure)
+	@$(call RUN_TESTS,PYTHONPATH=src $(BIN)/python -m pytest $(PYTEST_ARGS) --engine=pure)
 
 check: $(VENV)/dependencies $(VENV)/group-test $(VENV)/group-lint
 	$(BIN)/ruff check .
