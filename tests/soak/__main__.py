@@ -1,15 +1,22 @@
-"""`python -m tests.soak --time 7200`: runs a soak; with --report, says what a run has found until now."""
+"""`python -m tests.soak --time 7200`: runs a soak; with --report, says what a run has found until now.
+
+Exit codes: 0 when nothing is found, also by a report on a run under way; 1 for findings; 2 for a run that was cut and
+has found nothing until then.
+"""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 
 def main() -> int:
     """Run as the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--time", type=float, default=7_200.0, help="seconds (7200)")
     parser.add_argument("--rate", type=float, default=25.0, help="operations a second (25)")
     parser.add_argument("--seed", type=int, default=1, help="seed of what goes by chance (1)")
@@ -24,10 +31,10 @@ def main() -> int:
     from tests.soak.soak import Plan, Soak
 
     folder = options.folder.resolve()
-    if not options.report:
-        time_s, rests = options.time, max(6, round(options.time / 300))
-        Soak(
-            Plan(
+    try:
+        if not options.report:
+            time_s, rests = options.time, max(6, round(options.time / 300))
+            plan = Plan(
                 folder=folder,
                 rests=rests,
                 rest_s=time_s / rests,
@@ -38,10 +45,17 @@ def main() -> int:
                 sample_s=min(30.0, time_s / 20),
                 cycle_s=min(55.0, time_s / 4),
             )
-        ).run()
-    report = Report(folder)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: all processes end, and it reports
+            try:
+                Soak(plan).run()
+            except KeyboardInterrupt:
+                print("cut; this is what it found, and `make soak SOAK_ARGS=--report` says it again:", file=sys.stderr)
+        report = Report(folder)
+    except (FileNotFoundError, BlockingIOError) as error:
+        print(error, file=sys.stderr)
+        return 2
     print(report)
-    return 1 if report.findings else 0
+    return report.code
 
 
 if __name__ == "__main__":

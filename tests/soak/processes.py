@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +20,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 30.0
+PORTS = range(10_000, 20_000)
+"""Below those that the kernel hands out itself: a server that is started anew must find its port free."""
+TOGETHER = ["setpriv", "--pdeathsig", "KILL"] if sys.platform == "linux" and shutil.which("setpriv") else []
+"""Begins a command whose process ends with the one that started it, however that one ends."""
+_ports = itertools.chain.from_iterable(itertools.repeat([*PORTS[(at := os.getpid() % len(PORTS)) :], *PORTS[:at]]))
 ANNOUNCED = re.compile(r"https?://127\.0\.0\.1:(\d+)")
 METRIC = re.compile(
     r"^(headrace_\w+_(?:open|running|stalled|draining)|headrace_connections_total)(?:\{[^}]*\})? ([\d.e+]+)$", re.M
@@ -48,12 +55,14 @@ def count_fds(pid: int) -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+    """Return ports of 127.0.0.1 that were free a moment ago, none of them twice."""
+    found: list[int] = []
+    for port in itertools.islice(_ports, len(PORTS)):
+        if len(found) == count:
+            break
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 class Server:
@@ -76,7 +85,7 @@ class Server:
         app = name.partition("-")[0]
         self.websockets = app != "wsgi"
         command = [
-            sys.executable, "-m", "headrace", "serve", f"tests.soak.apps:{app}", "--app-dir", str(ROOT),
+            *TOGETHER, sys.executable, "-m", "headrace", "serve", f"tests.soak.apps:{app}", "--app-dir", str(ROOT),
             "--interface", "native" if app == "proxy" else app,
             "--bind", f"127.0.0.1:{self.https}", "--tls-cert", str(certificate),
             "--cleartext-bind", f"127.0.0.1:{self.http}", "--metrics-bind", f"127.0.0.1:{self.metrics}",
@@ -89,7 +98,7 @@ class Server:
         self._begin = self.log.stat().st_size if self.log.exists() else 0
         self._least_fds = 0
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment, process_group=0)
 
     def wait_ready(self) -> None:
         """Return when it listens. Raises RuntimeError with its log when it does not come to that."""
@@ -139,8 +148,8 @@ class Load:
     def __init__(self, config: dict[str, Any], log: Path) -> None:
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.soak.load", json.dumps(config)],
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True,
+                [*TOGETHER, sys.executable, "-m", "tests.soak.load", json.dumps(config)],
+                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, process_group=0,
             )  # fmt: skip
 
     def say(self, command: str) -> dict[str, Any]:
@@ -159,8 +168,9 @@ class Load:
 def rude_server() -> Iterator[dict[str, int]]:
     """The server that breaks the rules, for the length of the block: its ports."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.soak.rude_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+        [*TOGETHER, sys.executable, "-m", "tests.soak.rude_server"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, process_group=0,
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         h1, h2 = process.stdout.readline().split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -90,10 +91,13 @@ class Report:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._records = list(_records(folder / "samples.jsonl"))
+        if not self._records:
+            raise FileNotFoundError(f"there is no run in {folder}: `make soak` begins one")
         self._plan = self._records[0]
         self._rests = [each for each in self._records if each["kind"] == "rest"]
         ends = [each for each in self._records if each["kind"] == "end"]
         self._end: dict[str, Any] | None = ends[0] if ends else None
+        self.state = "ended" if ends else "under way" if _is_under_way(folder / "samples.jsonl") else "cut"
         seen = [each["load"] for each in self._records if "load" in each]
         self.load: Mapping[str, Any] = seen[-1] if seen else {"done": {}, "failed": {}}
         self.processes = _processes(self._rests)
@@ -132,7 +136,7 @@ class Report:
             if not each.is_kept:
                 grown = f"{each.growth:.0f} {each.limit.unit} ({each.limit.growth:g} allowed)"
                 yield f"{each.process}: {each.limit.figure} have grown by {grown}"
-        if not self.trends:
+        if not self.trends and self._end is not None:
             yield "there are fewer than three rests after the warm-up: no slope"
 
     def _of_rests(self) -> Iterator[str]:
@@ -177,7 +181,6 @@ class Report:
 
     def _of_end(self) -> Iterator[str]:
         if self._end is None:
-            yield "the run has not ended"
             return
         for name, code in self._end["codes"].items():
             if code:
@@ -187,6 +190,19 @@ class Report:
             yield f"drained servers: exit codes {Counter(drains['codes'])}"
         if max(drains.get("seconds", ()), default=0.0) > DRAIN_S:
             yield f"drained servers: a drain took {max(drains['seconds'])} s"
+
+    @property
+    def code(self) -> int:
+        """Return the exit code: 1 for findings, 2 for a run that was cut and has none until then, otherwise 0."""
+        return 1 if self.findings else 2 if self.state == "cut" else 0
+
+    @property
+    def verdict(self) -> str:
+        """Return the last words of the report."""
+        found = "FAILED" if self.findings else "flat" if self.trends else "nothing found, and too short for a slope"
+        if self._end is not None:
+            return found
+        return f"so far: {found}; the run {'is under way' if self.state == 'under way' else 'was cut'}"
 
     def __str__(self) -> str:
         done = self.load["done"]
@@ -203,10 +219,9 @@ class Report:
             seconds = self._end["drains"]["seconds"]
             lines.append(f"drained and started anew {len(seconds)} times, longest drain {max(seconds)} s")
         lines += [f"FOUND: {each}" for each in self.findings]
-        verdict = "FAILED" if self.findings else "flat"
         failed = sum(self.load["failed"].values())
         work = f"{sum(done.values()):,} operations in {at:,.0f} s, {failed} failed, {len(self._rests)} rests"
-        lines.append(f"soak: {work}: {verdict}")
+        lines.append(f"soak: {work}: {self.verdict}")
         return "\n".join(lines)
 
 
@@ -242,9 +257,19 @@ def _figures(record: dict[str, Any], process: str) -> dict[str, Any]:
     return found
 
 
+def _is_under_way(path: Path) -> bool:
+    """Return True if a process has the lock that a run holds on its samples until it ends."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the records; a last one that was cut is left out."""
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
         try:
             yield json.loads(line)
         except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import subprocess
@@ -90,7 +91,15 @@ class Soak:
         plan.folder.mkdir(parents=True, exist_ok=True)
         (plan.folder / "files").mkdir(exist_ok=True)
         (plan.folder / "files" / "file").write_bytes(pattern("file", FILE_SIZE))
-        self._file = (plan.folder / "samples.jsonl").open("w")
+        self._file = (plan.folder / "samples.jsonl").open("a")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # so that a report knows that the run is under way
+        except BlockingIOError:
+            self._file.close()
+            raise BlockingIOError(f"another soak is under way in {plan.folder}") from None
+        self._file.truncate(0)
+        for log in plan.folder.glob("*.log"):
+            log.unlink()
         self._begin = time.monotonic()
 
     def _write(self, kind: str, **figures: Any) -> None:
@@ -136,12 +145,12 @@ class Soak:
             drains = {"codes": cycle.codes, "seconds": cycle.drains_s} if cycle else {}
             self._write("end", load=final, codes=codes, drains=drains)
         finally:
+            if load is not None:
+                _kill(load.process)
             if cycle is not None:
                 cycle.end()
             for server in servers:
                 _kill(server.process)
-            if load is not None:
-                _kill(load.process)
             self._file.close()
 
     def _sample_all(self, servers: list[Server], load: Load) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import select
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +16,11 @@ from typing import Any
 
 import pytest
 
+from tests.soak.__main__ import main
 from tests.soak.logs import Row, unexpected
+from tests.soak.processes import PORTS, TOGETHER, free_ports
 from tests.soak.report import LIMITS, Limit, Report
+from tests.soak.soak import Plan, Soak
 from tests.soak.trend import theil_sen, warmed_up
 
 Change = Callable[[int, dict[str, Any]], None]
@@ -139,13 +148,82 @@ def test_a_bad_end_is_found(tmp_path: Path, end: dict[str, Any], sign: str) -> N
     assert sign in "\n".join(report(tmp_path, end=end).findings)
 
 
-def test_a_run_that_was_cut_has_its_figures_and_fails(tmp_path: Path) -> None:
-    report(tmp_path)
+def test_a_run_that_was_cut_has_its_figures(tmp_path: Path) -> None:
+    assert report(tmp_path).code == 0
     file = tmp_path / "samples.jsonl"
     file.write_text(file.read_text()[:-20])
     cut = Report(tmp_path)
-    assert cut.findings == ["the run has not ended"]
+    assert (cut.findings, cut.code) == ([], 2)
+    assert str(cut).endswith(" so far: flat; the run was cut")
     assert len(cut.trends) == 3 * len(LIMITS)
+
+
+def test_a_run_under_way_has_not_failed(tmp_path: Path) -> None:
+    """A report knows it by the lock, which goes with its process. A second run there is refused."""
+    soak = Soak(Plan(folder=tmp_path))
+    soak._write("plan", rate=1.0, rest_s=300.0)
+    under_way = Report(tmp_path)
+    assert (under_way.findings, under_way.code) == ([], 0)
+    assert str(under_way).endswith(": so far: nothing found, and too short for a slope; the run is under way")
+    with pytest.raises(BlockingIOError, match="another soak is under way"):
+        Soak(Plan(folder=tmp_path))
+    soak._file.close()
+    assert Report(tmp_path).state == "cut"
+
+
+def test_a_run_begins_without_what_earlier_ones_left(tmp_path: Path) -> None:
+    report(tmp_path, log="Segmentation fault")
+    Soak(Plan(folder=tmp_path))._file.close()
+    assert (tmp_path / "samples.jsonl").read_text() == ""
+    assert list(tmp_path.glob("*.log")) == []
+
+
+def test_a_report_without_a_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "argv", ["soak", "--report", "--folder", str(tmp_path)])
+    with contextlib.redirect_stderr(said):
+        assert main() == 2
+    assert said.getvalue() == f"there is no run in {tmp_path}: `make soak` begins one\n"
+
+
+def test_ctrl_c_ends_a_run_with_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(self: Soak) -> None:
+        self._write("plan", rate=1.0, rest_s=300.0)
+        self._file.close()
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["soak", "--folder", str(tmp_path)])
+    monkeypatch.setattr(Soak, "run", cut)
+    said, told = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(said):
+            assert main() == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "make soak SOAK_ARGS=--report" in told.getvalue() and told.getvalue().count("\n") == 1
+    assert said.getvalue().endswith("; the run was cut\n")
+
+
+def test_no_port_is_one_that_the_kernel_hands_out() -> None:
+    """Otherwise a connection may have the port of a server that is about to be started anew."""
+    ports = free_ports(3) + free_ports(3)
+    assert len(set(ports)) == 6 and set(ports) <= set(PORTS)
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if given.exists():
+        assert max(PORTS) < int(given.read_text().split()[0])
+
+
+@pytest.mark.skipif(not TOGETHER, reason="needs Linux, and setpriv of util-linux")
+def test_a_process_ends_with_the_one_that_started_it() -> None:
+    """However that one ends: it is killed here, and then nobody has the pipe any more."""
+    child = [*TOGETHER, sys.executable, "-c", "import time; print('up', flush=True); time.sleep(30)"]
+    starts = f"import subprocess, sys; subprocess.Popen({child}); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", starts], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"up\n"
+        parent.kill()
+        assert select.select([parent.stdout], [], [], 20)[0] and parent.stdout.read() == b""
 
 
 @pytest.mark.parametrize("rests", range(3))
@@ -153,7 +231,15 @@ def test_a_run_that_has_only_begun_can_be_reported(tmp_path: Path, rests: int) -
     report(tmp_path)
     file = tmp_path / "samples.jsonl"
     file.write_text("".join(file.read_text().splitlines(keepends=True)[: 1 + rests]))
-    assert "there are fewer than three rests after the warm-up: no slope" in str(Report(tmp_path))
+    assert str(Report(tmp_path)).endswith("so far: nothing found, and too short for a slope; the run was cut")
+
+
+def test_a_run_that_ended_needs_a_slope(tmp_path: Path) -> None:
+    report(tmp_path)
+    file = tmp_path / "samples.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines[:3], lines[-1]]))
+    assert "there are fewer than three rests after the warm-up: no slope" in Report(tmp_path).findings
 
 
 def test_a_line_of_the_log_needs_a_cause(tmp_path: Path) -> None:
