@@ -9,10 +9,13 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
+
+from tests.support import tracing
 
 ROOT = Path(__file__).resolve().parent.parent
 # They stay in the environment, for the processes of -n; servers that tests start take no notice of HEADRACE_CI_.
@@ -55,6 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if threading.gettrace() is not None:
+        tracing.be_patient()
     wanted = config.getoption("--engine")
     if wanted is not None and engine_is_compiled() != (wanted == "compiled"):
         raise pytest.UsageError(f"--engine={wanted} was asked for, but another one is imported; look at PYTHONPATH")

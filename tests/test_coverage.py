@@ -6,18 +6,22 @@ import json
 import os
 import re
 import subprocess
+import sys
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import tracing
 from tools import coverage_rooms
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "src" / "headrace").rglob("*.py"))
 REASON = re.compile(r"# pragma: no (cover|branch): \w+ \w+")
-REPORT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["coverage"]["report"]
+TABLE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["coverage"]
+REPORT = TABLE["report"]
 LINES = [re.compile(each) for each in REPORT["exclude_lines"]]
 BRANCHES = [re.compile(each) for each in REPORT["partial_branches"]]
 
@@ -39,15 +43,72 @@ def test_a_line_that_is_left_out_of_coverage_has_its_reason(path: Path) -> None:
         ("    if x:  # pragma: no branch", ""),
         ("        ...", "lines"),  # the body of a protocol's method
         ("    def stop(self) -> None: ...", "lines"),
+        ("    async def stop(self) -> None: ...", "lines"),
         ("    x = ...", ""),
+        ("def untested(x: int) -> int:  # for people: ...", ""),  # it would take the whole function along
+        ("    if x:  # see: ...", ""),
         ("if TYPE_CHECKING:", "lines"),
         ("    if not TYPE_CHECKING:", "branch"),  # what stands under it always runs
         ("    raise NotImplementedError", ""),
     ],
 )
-def test_nothing_else_is_left_out(line: str, left_out: str) -> None:
+def test_nothing_else_is_left_out_by_its_line(line: str, left_out: str) -> None:
     assert any(each.search(line) for each in LINES) == (left_out == "lines")
     assert any(each.search(line) for each in BRANCHES) == (left_out == "branch")
+
+
+def test_nothing_else_leaves_anything_out() -> None:
+    """`omit`, `exclude_also` and a file that goes before pyproject.toml would, and no line in src/ would show it."""
+    assert set(TABLE) == {"run", "report"}
+    assert set(TABLE["run"]) == {"source", "branch", "relative_files", "parallel", "patch", "sigterm"}
+    assert set(REPORT) == {"exclude_lines", "partial_branches", "show_missing", "skip_covered"}
+    assert (TABLE["run"]["source"], len(LINES), len(BRANCHES)) == (["src/headrace"], 4, 2)
+    assert not [name for name in (".coveragerc", "setup.cfg", "tox.ini") if (ROOT / name).exists()]
+
+
+def test_a_folder_of_modules_is_a_package() -> None:
+    """Coverage reports on modules that nothing imports only where their folder is one."""
+    assert [folder for folder in {path.parent for path in MODULES} if not (folder / "__init__.py").exists()] == []
+
+
+class Slow:
+    """A trace function that takes its time to go."""
+
+    def __init__(self, entered: threading.Event, released: threading.Event) -> None:
+        self.entered, self.released = entered, released
+
+    def __call__(self, *_: object) -> None:
+        pass
+
+    def __del__(self) -> None:
+        self.entered.set()
+        self.released.wait(10)
+
+
+def test_a_thread_begins_while_another_lets_go_of_its_trace_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython 3.11 says "Cannot install a trace function while another trace function is being installed"."""
+    entered, released, began = threading.Event(), threading.Event(), threading.Event()
+
+    def lets_go() -> None:
+        sys.settrace(Slow(entered, released))
+        sys.settrace(None)
+
+    monkeypatch.setattr(threading, "_sys", sys)
+    tracing.be_patient()
+    before = threading.gettrace()
+    threading.settrace(lambda *_: None)
+    try:
+        first = threading.Thread(target=lets_go)
+        first.start()
+        assert entered.wait(10)
+        second = threading.Thread(target=began.set)
+        second.start()
+    finally:
+        threading.settrace(before)
+    released.set()
+    assert began.wait(10)
+    first.join()
+    second.join()
 
 
 # -- the gate of each room ---------------------------------------------------------------------------------------------

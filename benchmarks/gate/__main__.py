@@ -18,6 +18,10 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / "build/speed-gate"
 
 
+class NoCase(Exception):
+    """`--only` names nothing."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
     parser.add_argument("--base", default=os.environ.get("SPEED_BASE", ""), help="the commit to compare with")
@@ -27,14 +31,17 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return noise(options) if options.noise else gate(options)
-    except (trees.NoBase, builds.NoBuild, counting.CannotCount, acknowledged.FileError) as error:
+    except (trees.NoBase, builds.NoBuild, counting.CannotCount, acknowledged.FileError, NoCase) as error:
         print(f"the speed gate cannot be run: {error}", file=sys.stderr)
         return 2
 
 
 def chosen(only: str) -> list[str]:
-    """Return the names of the cases to count."""
-    return [case.name for case in cases.every() if case.name.startswith(tuple(only.split(",")))]
+    """Return the names of the cases to count. Raises NoCase where there is none."""
+    found = [case.name for case in cases.every() if case.name.startswith(tuple(only.split(",")))]
+    if not found:
+        raise NoCase(f"no case begins with {only!r}; `make micro` lists them")
+    return found
 
 
 def gate(options: argparse.Namespace) -> int:
