@@ -37,6 +37,8 @@ class Cell:
     values: dict[str, list[float]] = field(default_factory=dict)
     fault: str = ""
     """Why the figures do not count, or nothing."""
+    unusable: str = ""
+    """Why the generator's figures say nothing of the contender, which is not to blame; or nothing."""
 
     def add(self, **figures: float) -> None:
         """Add one round."""
@@ -46,7 +48,13 @@ class Cell:
     def median(self, measure: str) -> float | None:
         """Return the median of the rounds; None when there is no figure that counts."""
         values = self.values.get(measure)
-        return statistics.median(values) if values and not self.fault else None
+        return statistics.median(values) if values and not self.fault and not self.unusable else None
+
+    def check_lateness(self) -> None:
+        """Set `unusable` where the generator was later than the latencies that it is to measure."""
+        late, p50 = self.median("late"), self.median("p50")
+        if late is not None and p50 is not None and late > p50:
+            self.unusable = "1 % of the requests were sent later than p50"
 
     def spread(self, measure: str) -> float | None:
         """Return how far the rounds lie apart: largest minus smallest, in parts of the median; None for one round."""
@@ -85,6 +93,12 @@ class Results:
         """Add a row."""
         self.rows.append(Row(name, section, what))
         return self.rows[-1]
+
+    def unusable(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Yield rows with the reason why cells are unusable, and the contenders of these."""
+        for row in self.rows:
+            for why in dict.fromkeys(cell.unusable for cell in row.cells.values() if cell.unusable):
+                yield row.name, why, [name for name, cell in row.cells.items() if cell.unusable == why]
 
     def faults(self) -> Iterator[tuple[Row, str, Cell]]:
         """Yield the cells that have a fault."""
@@ -131,6 +145,8 @@ def leads(results: Results) -> list[Lead]:
             leader = (max if more else min)(known, key=lambda name: known[name])
             own = row.cells.get(compared(row), Cell())
             mine, best = own.median(measure), known[leader]
+            if own.unusable:
+                continue
             if mine is None:
                 found.append(Lead(row.name, measure, leader, 0.0, is_noise=False))
             elif (best > mine) if more else (best < mine):
@@ -155,13 +171,15 @@ def to_text(results: Results) -> str:
     head = {"facts": results.facts, "versions": results.versions, "not_raced": results.not_raced}
     lines = []
     for row in results.rows:
-        cells = ",\n".join(
-            f"   {json.dumps(name)}: {json.dumps({'values': _short(cell.values), 'fault': cell.fault})}"
-            for name, cell in row.cells.items()
-        )
+        cells = ",\n".join(f"   {json.dumps(name)}: {json.dumps(_kept(cell))}" for name, cell in row.cells.items())
         start = json.dumps({"name": row.name, "section": row.section, "what": row.what}, ensure_ascii=False)
         lines.append(f'  {start[:-1]}, "cells": {{\n{cells}\n  }}}}')
     return json.dumps(head, indent=1, ensure_ascii=False)[:-2] + ',\n "rows": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+
+
+def _kept(cell: Cell) -> dict[str, Any]:
+    found = {"values": _short(cell.values), "fault": cell.fault}
+    return found | ({"unusable": cell.unusable} if cell.unusable else {})
 
 
 def _short(values: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -177,7 +195,10 @@ def from_text(text: str) -> Results:
             row["name"],
             row["section"],
             row["what"],
-            {name: Cell(cell["values"], cell["fault"]) for name, cell in row["cells"].items()},
+            {
+                name: Cell(cell["values"], cell["fault"], cell.get("unusable", ""))
+                for name, cell in row["cells"].items()
+            },
         )
         for row in data["rows"]
     ]

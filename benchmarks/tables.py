@@ -38,6 +38,8 @@ def words(row: Row, name: str) -> str:
         return ""
     if cell.fault:
         return "fault"
+    if cell.unusable:
+        return "unusable"
     found = {measure: value for measure in row.measures if (value := cell.median(measure)) is not None}
     if "rate" in found:
         rest = ", ".join(number(found[measure]) for measure in ("cpu", "memory") if measure in found)
@@ -144,6 +146,11 @@ def render(results: Results) -> list[str]:
     found = [f"{name} in {row.name} ({cell.fault})" for row, name, cell in results.faults()]
     if found:
         lines += ["Faults, whose figures do not count: " + "; ".join(found) + ".", ""]
+    lines += [
+        line
+        for row, why, names in results.unusable()
+        for line in (f"Unusable, and not compared: {row} of {', '.join(names)} ({why}).", "")
+    ]
     lines += ["<details><summary>The rows</summary>", ""]
     lines += [f"- {row.name}: {row.what}." for row in results.rows]
     return [*lines, "", "</details>"]

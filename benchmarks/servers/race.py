@@ -155,12 +155,14 @@ def latency(course: Course, servers: list[Running], name: str, results: Results,
         found = generated(course, "open_loop", options, seconds)
         cell.fault = found.get("fault", "")
         if not cell.fault:
-            cell.add(p50=found["p50"], p99=found["p99"])
+            cell.add(p50=found["p50"], p99=found["p99"], late=found["late"])
             if samples >= ENOUGH:
                 cell.add(p99_9=found["p99.9"])
             late.append(found["late"])
 
     in_turn(able, row, wanted.rounds, once)
+    for cell in row.cells.values():
+        cell.check_lateness()
     if late:
         row.what += f"; 99 % of the requests were sent at most {max(late) * 1e3:,.0f} µs late"
         row.what += f"; {samples:,.0f} requests a round" + ("" if samples >= ENOUGH else ", too few for p99.9")

@@ -83,6 +83,24 @@ def test_a_fault_of_somebody_else_is_no_lead_and_has_no_figure() -> None:
     assert "| hello | 50 (5) | **900 (1)** | fault |" in "\n".join(tables.render(found))
 
 
+def test_a_latency_below_the_lateness_of_its_generator_is_unusable() -> None:
+    """It is shown as such, and compared with nothing, whoever has it."""
+    for name, p50 in (("granian", 0.5), ("headrace", 2.0)):
+        found = small(p50=2.0)
+        cell = found.rows[1].cells[name]
+        cell.values |= {"late": [0.1, 1.0, 3.0], "p50": [p50, p50, p50]}
+        cell.check_lateness()
+        assert bool(cell.unusable) is (name == "granian")
+        cell.values["late"] = [9.0, 0.1, 9.0]
+        cell.check_lateness()
+        assert leads(found) == []
+        text = "\n".join(tables.render(found))
+        assert "| unusable |" in text
+        assert f"Unusable, and not compared: latency of {name} (1 % of the requests were sent later than p50)." in text
+        again = results.from_text(results.to_text(found))
+        assert again.rows[1].cells[name].unusable == cell.unusable
+
+
 def test_rows_without_a_contender_in_common_have_tables_of_their_own() -> None:
     found = small()
     found.row("sync", "servers", "no one of the others").cells["headrace-sync"] = Cell({"rate": [1.0]})

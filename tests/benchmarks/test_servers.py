@@ -7,15 +7,17 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import budget, peers
 from benchmarks.client import race as client_race
+from benchmarks.results import Results
 from benchmarks.servers import contenders, load, process
 from benchmarks.servers import race as server_race
-from benchmarks.servers.contenders import BY_NAME, Contender, Course, NotRaced
+from benchmarks.servers.contenders import BY_NAME, Contender, Course, NotRaced, Running
 from benchmarks.servers.scenarios import BY_NAME as SCENARIOS
 
 REPORT = """finished in 1.00s, {rate} req/s, 2.04MB/s
@@ -112,6 +114,28 @@ def test_who_takes_part_where() -> None:
     by_name = {each.name: each for each in client_race.SCENARIOS}
     assert "aiohttp" not in client_race.able(by_name["client-h2-50"], client_race.CLIENTS)
     assert "aiohttp" in client_race.able(by_name["client-h1-50"], client_race.CLIENTS)
+
+
+@pytest.mark.parametrize(("rate", "measures"), [(900.0, {"p50", "p99"}), (1_000.0, {"p50", "p99", "p99.9"})])
+def test_a_thousandth_needs_a_thousand_requests(
+    rate: float, measures: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The generator is late in the first server's turn only: that cell is unusable."""
+    figures = {"p50": 1.0, "p99": 2.0, "p99.9": 3.0}
+    monkeypatch.setattr(
+        server_race, "generated", lambda _, __, options, ___: figures | {"late": 5.0 if options[0] == "1" else 0.1}
+    )
+    none = cast("subprocess.Popen[bytes]", None)
+    running = [
+        Running(BY_NAME[name], False, none, f"http://127.0.0.1:{port}")
+        for port, name in enumerate(("headrace", "granian"), start=1)
+    ]
+    found = Results({}, {})
+    wanted = server_race.Wanted(("latency-h1",), (), rounds=2, seconds=1 / server_race.LATENCY_LENGTH, rate=rate)
+    server_race.latency(course(tmp_path), running, "latency-h1", found, wanted)
+    (row,) = found.rows
+    assert set(row.measures) == measures
+    assert [bool(cell.unusable) for cell in row.cells.values()] == [True, False]
 
 
 def test_rows_are_chosen_by_name_and_by_pattern() -> None:
