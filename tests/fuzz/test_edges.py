@@ -1,4 +1,4 @@
-"""The corpora of HTTP/2 come to every place where one byte of a window matters."""
+"""The corpora come to every place where one byte matters: of a window, of a limit, of a form."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from tests.fuzz import running
 from tests.fuzz.h2.client import ClientSession
 from tests.fuzz.h2.server import ServerSession
 from tests.fuzz.source import Source
+from tests.fuzz.ws.session import WebSocketSession
 
 
-@pytest.mark.parametrize(("target", "session"), [("h2_server", ServerSession), ("h2_client", ClientSession)])
+@pytest.mark.parametrize(
+    ("target", "session"),
+    [("h2_server", ServerSession), ("h2_client", ClientSession), ("websocket", WebSocketSession)],
+)
 def test_the_corpus_reaches_every_edge(target: str, session: Any) -> None:
     reached: set[str] = set()
     for data in running.corpus(target):

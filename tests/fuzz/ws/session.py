@@ -9,10 +9,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
-from websockets.headers import build_extension, parse_extension
-from websockets.protocol import CLIENT, OPEN, SERVER, Protocol
+from websockets.protocol import OPEN
 
 from headrace.engine.errors import LocalError
 from headrace.engine.ws import (
@@ -22,83 +19,22 @@ from headrace.engine.ws import (
     PingReceived,
     PongReceived,
     WebSocketConnection,
-    negotiation,
 )
 
 from tests.fuzz.meter import Meter
 from tests.fuzz.source import Source, pieces
+from tests.fuzz.ws.library import Reader, agree, lengths_of, library
 
-FIELD = b"sec-websocket-extensions"
 TEXTS = ("", "a", "hello", "grüße €", "\U0001f600" * 40, "x" * 126, "y" * 70_000)
 BYTES = (b"", b"a", bytes(range(256)), b"z" * 126, b"w" * 65_536, b"v" * 70_000)
 MOST_MOVED = 400_000
+ROLES = ("server", "client")
+FORMS = ("in one frame", "in two", "in three")
+SIZED = [(125, 0), (125, 1), (125, 2), (126, 1), (126, 2), (65_535, 1), (65_535, 2), (65_536, 2)]
 STRICTER = (
     "more bytes than it needs",
     "too long",
 )  # lengths that are not in their shortest form, which the library takes
-
-
-def agree(source: Source, is_client: bool) -> tuple[list[Any], list[Any], list[Any]]:
-    """Return the extensions of the engine, of its peer, and of a second reader in the engine's role."""
-    if not source.flag():
-        return [], [], []
-    if is_client:
-        offer = parse_extension(negotiation.offer_deflate().decode())[0][1]
-        server = ServerPerMessageDeflateFactory(
-            server_no_context_takeover=source.flag(), client_no_context_takeover=source.flag()
-        )
-        answer, peer = server.process_request_params(offer, [])
-        value = build_extension([("permessage-deflate", answer)]).encode()
-        ours = [negotiation.confirm_deflate([(FIELD, value)]) for _ in range(2)]
-        return ours[0], [peer], ours[1]
-    client = ClientPerMessageDeflateFactory(
-        server_no_context_takeover=source.flag(), client_no_context_takeover=source.flag(), client_max_window_bits=True
-    )
-    offered = build_extension([("permessage-deflate", client.get_request_params())]).encode()
-    value, ours_server = negotiation.accept_deflate([(FIELD, offered)])
-    _, second = negotiation.accept_deflate([(FIELD, offered)])
-    peer_client = client.process_response_params(parse_extension(value.decode())[0][1], [])
-    return ours_server, [peer_client], second
-
-
-def library(is_client: bool, extensions: list[Any]) -> Any:
-    """Return an open WebSocket of the library."""
-    protocol: Any = Protocol(CLIENT if is_client else SERVER, state=OPEN, max_size=None)
-    protocol.extensions = extensions
-    return protocol
-
-
-class Reader:
-    """Puts together what the library has read."""
-
-    def __init__(self, protocol: Any) -> None:
-        self.protocol = protocol
-        self.parts: list[bytes] = []
-        self.is_text = False
-        self.seen: list[tuple[str, bytes]] = []
-
-    def feed(self, data: bytes) -> None:
-        """Read bytes."""
-        self.protocol.receive_data(data)
-        for frame in self.protocol.events_received():
-            self.take(frame)
-        self.protocol.data_to_send()
-
-    def take(self, frame: Frame) -> None:
-        """Note a frame."""
-        if frame.opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):
-            self.seen.append((frame.opcode.name, bytes(frame.data)))
-            return
-        if frame.opcode is not Opcode.CONT:
-            self.is_text = frame.opcode is Opcode.TEXT
-        self.parts.append(bytes(frame.data))
-        if frame.fin:
-            self.seen.append(("TEXT" if self.is_text else "BINARY", b"".join(self.parts)))
-            self.parts = []
-
-    def messages(self) -> list[tuple[str, bytes]]:
-        """The messages among what came."""
-        return [each for each in self.seen if each[0] in ("TEXT", "BINARY")]
 
 
 class WebSocketSession:
@@ -113,7 +49,7 @@ class WebSocketSession:
         self.cut = cut
         self.is_client = source.flag()
         ours, theirs, second = agree(source, self.is_client)
-        self.most = source.pick((1_048_576, 1_000, 300))
+        self.most = source.pick((1_048_576, 1_000, 1_000, 300))
         self.conn = WebSocketConnection(self.is_client, self.most, ours)
         self.peer = library(not self.is_client, theirs)
         self.reader = Reader(self.peer)
@@ -226,8 +162,23 @@ class WebSocketSession:
         is_text = self.source.flag()
         data = self.source.pick(TEXTS).encode() if is_text else self.source.pick(BYTES)
         cuts = self.source.below(4)
-        if not self.can_send():
-            return
+        if self.can_send():
+            self.message_of(is_text, data, cuts)
+
+    def peer_message_to_the_byte(self) -> None:
+        """A message that is charged as much as a message may be, or a byte more or less."""
+        is_text = self.source.flag()
+        cuts = self.source.pick((1, 0, 2))
+        beyond = self.source.pick((0, 1, -1))
+        size = self.most - (256 * (cuts + 1) if cuts else 0) + beyond
+        if self.can_send() and cuts < size < 2_000:
+            if beyond >= 0:
+                form = "deflated" if self.peer.extensions else "plain"
+                self.reached.add(f"{ROLES[self.is_client]}: {form}, {FORMS[cuts]} {beyond:+}")
+            self.message_of(is_text, b"e" * size, cuts)
+
+    def message_of(self, is_text: bool, data: bytes, cuts: int) -> None:
+        """Write a message, cut into frames, and have it read. By what is on the wire it is taken, or too large."""
         is_due = not any(isinstance(event, (CloseReceived, Failed)) for event in self.got)
         self.expected.append(("TEXT" if is_text else "BINARY", data))
         size = max(1, -(-len(data) // (cuts + 1)))
@@ -242,9 +193,12 @@ class WebSocketSession:
                 self.peer.send_binary(part, fin)
             if not fin and self.source.flag(4):
                 self.peer.send_ping(b"between")
-        self.flush_peer()
+        wire = b"".join(self.peer.data_to_send())
+        self.deliver(wire)
+        lengths = lengths_of(wire)
+        size = len(data) if self.peer.extensions else sum(lengths)
         if is_due and data:  # each fragment of a fragmented message is charged 256 bytes more
-            charge = len(data) + (256 * len(parts) if len(parts) > 1 else 0)
+            charge = size + (256 * len(lengths) if len(lengths) > 1 else 0)
             assert self.conn.is_done == (charge > self.most), f"a message of {charge} bytes, charges counted"
 
     def peer_ping(self) -> None:
@@ -279,6 +233,24 @@ class WebSocketSession:
         mask = source.take(4).ljust(4, b"\1")
         coded = bytes(one ^ mask[n % 4] for n, one in enumerate(payload))
         self.deliver(bytes((first, head[0] | 0x80)) + head[1:] + mask + coded)
+
+    def hostile_length(self) -> None:
+        """A frame whose length is at the end of one of its three forms, and perhaps in a longer form than it needs."""
+        opcode, size = self.source.pick((2, 9, 10)), self.source.pick((125, 126, 65_535, 65_536))
+        form = self.source.below(3)
+        shortest = 0 if size < 126 else 1 if size < 65_536 else 2
+        if form < shortest or self.conn.is_done or not self.can_send():
+            return
+        self.lawful = False
+        edge = f"{ROLES[self.is_client]}: a {'message' if opcode == 2 else 'control'} of {size} in form {form}"
+        if edge in self.edges:
+            self.reached.add(edge)
+        second = (size, 126, 127)[form] | (0 if self.is_client else 0x80)
+        wide = size.to_bytes((1, 2, 8)[form], "big") if form else b""
+        self.deliver(bytes((0x80 | opcode, second)) + wide + bytes(0 if self.is_client else 4) + b"l" * size)
+        must = 1_002 if form > shortest or (opcode > 2 and size > 125) else 1_009 if size > self.most else 0
+        last = self.got[-1] if self.got else None
+        assert (last.code if isinstance(last, Failed) else 0) == must, f"{size} bytes in form {form}: {last!r}"
 
     def hostile_bytes(self) -> None:
         """Any bytes."""
@@ -353,14 +325,23 @@ def said(event: Any) -> tuple[str, bytes]:
 
 
 _W = WebSocketSession
+WebSocketSession.edges = (
+    *(f"{role}: {way}, {form} {more:+}" for role in ROLES for way in ("plain", "deflated") for form in FORMS
+      for more in (0, 1)),
+    *(f"{role}: a message of {size} in form {form}" for role in ROLES for size, form in SIZED),
+    *(f"{role}: a control of {size} in form {form}" for role in ROLES for size, form in SIZED[:5:3]),
+)  # fmt: skip
 WebSocketSession.scripts = (
     "peer_message peer_message app_message take peer_ping take",
     "app_message app_fragment app_fragment app_fragment take peer_close take",
     "peer_message app_control take peer_message hostile_frame",
     "hostile_frame hostile_frame hostile_frame",
     "peer_message hostile_bytes hostile_bytes peer_message",
+    "peer_message_to_the_byte peer_message_to_the_byte peer_message_to_the_byte peer_message_to_the_byte",
+    "peer_message_to_the_byte hostile_length",
+    "peer_ping hostile_length",
 )
 WebSocketSession.verbs = (
     _W.peer_message, _W.app_message, _W.take, _W.peer_message, _W.app_fragment, _W.peer_ping, _W.app_control,
-    _W.peer_close, _W.hostile_frame, _W.hostile_bytes, _W.hostile_frame,
+    _W.peer_close, _W.hostile_frame, _W.hostile_bytes, _W.hostile_frame, _W.peer_message_to_the_byte, _W.hostile_length,
 )  # fmt: skip
