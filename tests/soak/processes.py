@@ -24,7 +24,8 @@ PORTS = range(10_000, 20_000)
 """Below those that the kernel hands out itself: a server that is started anew must find its port free."""
 TOGETHER = ["setpriv", "--pdeathsig", "KILL"] if sys.platform == "linux" and shutil.which("setpriv") else []
 """Begins a command whose process ends with the one that started it, however that one ends."""
-_ports = itertools.chain.from_iterable(itertools.repeat([*PORTS[(at := os.getpid() % len(PORTS)) :], *PORTS[:at]]))
+# Soaks that begin at the same time, which have neighbouring process ids, begin 40 ports apart.
+_ports = itertools.chain.from_iterable(itertools.repeat([*PORTS[(at := os.getpid() * 40 % len(PORTS)) :], *PORTS[:at]]))
 ANNOUNCED = re.compile(r"https?://127\.0\.0\.1:(\d+)")
 METRIC = re.compile(
     r"^(headrace_\w+_(?:open|running|stalled|draining)|headrace_connections_total)(?:\{[^}]*\})? ([\d.e+]+)$", re.M
