@@ -97,7 +97,7 @@ def brief(number: int, record: dict[str, Any]) -> None:
     [
         ("objects", [0, 36, 85, 82, 185, 160], True),  # the noisiest run
         ("objects", [360 / 3 * number for number in range(6)], False),  # a scope kept for each request, measured
-        ("threads", [0, 0, 0, 3, 3, 3], True),  # a pool that fills late
+        ("threads", [0, 0, 0, 1, 2, 3], True),  # a pool that fills late
         ("threads", [25 * number for number in range(6)], False),
     ],
 )
