@@ -10,6 +10,7 @@ from tests.fuzz import running
 from tests.fuzz.h2.client import ClientSession
 from tests.fuzz.h2.server import ServerSession
 from tests.fuzz.source import Source
+from tests.fuzz.targets.engine import hpack_decoder
 from tests.fuzz.ws.session import WebSocketSession
 
 
@@ -24,3 +25,8 @@ def test_the_corpus_reaches_every_edge(target: str, session: Any) -> None:
         played.run()
         reached |= played.reached
     assert reached == set(session.edges)
+
+
+def test_the_corpus_fills_the_table_of_hpack_to_the_byte() -> None:
+    reached = [hpack_decoder.play(Source(data))[1] for data in running.corpus("hpack_decoder")]
+    assert set().union(*reached) == set(hpack_decoder.EDGES)

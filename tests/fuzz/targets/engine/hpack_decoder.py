@@ -2,7 +2,8 @@
 
 Property: it raises nothing but HPACKError. Blocks that it decodes, python-hyper's decoder decodes to the same fields
 with the same dynamic table; blocks that it refuses are refused there, too, but for the limits that we add. The table
-keeps its size, and a section that is truncated is one beyond the limits.
+keeps its size, entries stay and go as RFC 7541 §4 has it, to the byte, and a section that is truncated is one beyond
+the limits.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ from tests.support import wire
 
 LONGEST = 2_000
 STRICTER = "size update"  # after a lowered limit (RFC 7541 §4.2): we see more of these faults than python-hyper does
+WAYS = ("beside the others", "in place of the oldest", "alone")
+EDGES = tuple(f"{way} {beyond:+}" for way in WAYS for beyond in (0, 1))
+"""Entries that fill the table to its last byte, and those with one byte more."""
+
+Pairs = list[tuple[bytes, bytes]]
 
 
 def story(data: bytes) -> str:
     """Return what became of each block."""
-    return repr(play(Source(data)))
+    return repr(play(Source(data))[0])
 
 
 def target(data: bytes) -> None:
@@ -32,7 +38,8 @@ def target(data: bytes) -> None:
     play(Source(data))
 
 
-def play(source: Source) -> list[str]:
+def play(source: Source) -> tuple[list[str], set[str]]:
+    """Decode blocks; return what became of each, and the edges that were reached."""
     limit = source.pick((4_096, 0, 100, 4_096))
     lowered = limit < 4_096
     most, most_fields = source.pick((65_536, 500)), source.pick((256, 5))
@@ -43,13 +50,18 @@ def play(source: Source) -> list[str]:
     meter = Meter(source.data, calls_a_byte=20, bytes_a_byte=400)
     encoder = hpack.Encoder()
     seen: list[str] = []
+    reached: set[str] = set()
+    table: Pairs = []
     while source.more:
         if source.flag(16):
             before, limit = limit, source.pick((0, 50, 100, 4_096))
             lowered = lowered or limit < before
             ours.set_max_table_size(limit)
             theirs.max_allowed_table_size = limit
-        block = block_from(source, encoder)
+        edge = None
+        if source.flag(4) and not lowered:
+            edge = entry_to_the_byte(source, table, theirs.header_table.maxsize)
+        block = edge[1] if edge else block_from(source, encoder)
         if lowered and not source.flag(4):
             block = wire.table_size(limit) + block
         lowered = False
@@ -80,9 +92,34 @@ def play(source: Source) -> list[str]:
         pairs = [(bytes(name), bytes(value)) for name, value in expected]
         assert pairs == found or (truncated and pairs[: len(found)] == found), f"{pairs} by python-hyper, {found} by us"
         table = [(bytes(name), bytes(value)) for name, value in theirs.header_table.dynamic_entries]
-        assert [(field.name, field.value) for field in ours.table_fields()] == table
-        assert ours.table_size <= max(limit, theirs.header_table.maxsize)
-    return seen
+        kept = [(field.name, field.value) for field in ours.table_fields()]
+        if edge:
+            reached.add(edge[0])
+            assert kept == edge[2], f"{edge[0]}: {len(kept)} entries, and not {len(edge[2])}"
+        assert kept == table
+        assert ours.table_size == sum(map(size_of, kept)) <= theirs.header_table.maxsize
+    return seen, reached
+
+
+def size_of(pair: tuple[bytes, bytes]) -> int:
+    """Return the size of an entry (RFC 7541 §4.1)."""
+    return len(pair[0]) + len(pair[1]) + 32
+
+
+def entry_to_the_byte(source: Source, table: Pairs, most: int) -> tuple[str, bytes, Pairs] | None:
+    """Return an edge, a block whose entry comes to it, and the table after it (RFC 7541 §4.4); None where the table
+    has no room for such an entry."""
+    way, beyond = source.pick(WAYS), source.pick((0, 1))
+    keeps = {WAYS[0]: table, WAYS[1]: table[:-1], WAYS[2]: []}[way]
+    size = most - sum(map(size_of, keeps)) + beyond
+    new = (b"f", b"v" * (size - 33))
+    if size < 33 or (way != WAYS[2] and not table):
+        return None
+    block = wire.integer(0, 6, 0x40) + b"".join(wire.integer(len(part), 7) + part for part in new)
+    after = [new, *table]
+    while after and sum(map(size_of, after)) > most:
+        after.pop()
+    return f"{way} {beyond:+}", block, after
 
 
 def block_from(source: Source, encoder: Any) -> bytes:
@@ -120,7 +157,14 @@ def text(source: Source, encoder: Any) -> bytes:
 
 
 def seeds() -> list[bytes]:
-    """Return blocks of each representation."""
+    """Return blocks of each representation, and tables that are filled to the byte."""
     kinds = [bytes((0, 0, 0, 0, 1, kind, 0, 3, 97, 98, 99, 1, 4, 100, 101, 102, 103, 0)) for kind in range(12)]
     tables = [bytes((table, 0, 0, 9, 2, 4, 0, 2, 97, 98, 0, 0, 2, 120, 121, 0, 0, 0, 0, 3, 0, 3)) for table in range(4)]
-    return [*kinds, *tables, b"".join(kinds), b"\1\1\1" + b"".join(kinds[::-1])]
+    entry = (0, 0, 0, 7, 0, 3, 97, 98, 99, 0, 0, 0, 3, 100, 101, 102, 0, 0, 0)  # 38 bytes of the table
+    filled = [
+        bytes((*start, 0, 1, way, beyond, 0, 1, 2, 0, *entry))
+        for start in ((0, 0, 0, *entry, *entry), (2, 0, 0, *entry, 0))
+        for way in range(3)
+        for beyond in range(2)
+    ]
+    return [*kinds, *tables, *filled, b"".join(kinds), b"\1\1\1" + b"".join(kinds[::-1])]
