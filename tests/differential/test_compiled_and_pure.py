@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, amount
+from tests.fuzz.twin import first_difference
 from tests.support import sessions
 
 SESSIONS, BATCH = amount(3_000, 10_000), 100
@@ -38,11 +39,9 @@ def skip_unless_installed_compiled_and_current() -> None:
     where = done.stdout.strip()
     if done.returncode or not where or where.endswith(".py"):
         pytest.skip("no compiled engine is installed here: `pip install .` with a C compiler makes one")
-    installed = Path(where).parent.parent
-    for source in sorted((ROOT / "src/headrace/engine").rglob("*.py")):
-        copy = installed / source.relative_to(ROOT / "src/headrace/engine")
-        if not copy.exists() or copy.read_bytes() != source.read_bytes():
-            pytest.skip(f"the compiled engine is of other sources ({copy.name} differs): install again")
+    differs = first_difference(ROOT / "src/headrace/engine", Path(where).parent.parent)
+    if differs is not None:
+        pytest.skip(f"the compiled engine is of other sources ({differs} differs): install again")
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def main() -> None:
         help="a module in tests/fuzz/targets, or `all`, one after the other; none lists them",
     )
     parser.add_argument("--time", type=float, default=60.0, help="seconds for each target (60)")
-    parser.add_argument("--input", help="play this input alone, in hexadecimal; - is the empty one")
+    parser.add_argument("--input", help="play this input alone: a file, or hexadecimal; - is the empty one")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="seed of what goes by chance (the time)")
     parser.add_argument("--plain", action="store_true", help="do without atheris")
     parser.add_argument("--twin", action="store_true", help="compare with the compiled engine that is installed")
@@ -90,12 +90,33 @@ def run(options: argparse.Namespace) -> None:
             twin.compare(data, module.story(data))
 
     if options.input is not None:
-        play(b"" if options.input == "-" else bytes.fromhex(options.input))
+        play(input_of(options.input))
         print("it holds")
     elif has_atheris:
-        with_atheris(options, play)
+        with_atheris(options, telling(options, play))
     else:
-        without_atheris(options, play)
+        without_atheris(options, telling(options, play))
+
+
+def input_of(text: str) -> bytes:
+    """Return the input that the command line names."""
+    if Path(text).is_file():
+        return Path(text).read_bytes()
+    return b"" if text == "-" else bytes.fromhex(text)
+
+
+def telling(options: argparse.Namespace, play: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Return a `play` that says, where an input breaks the target, how to play that again."""
+    from tests.fuzz import running
+
+    def told(data: bytes) -> None:
+        try:
+            play(data)
+        except Exception:
+            print(running.again(options.target, data, twin=options.twin), file=sys.stderr, flush=True)
+            raise
+
+    return told
 
 
 def with_atheris(options: argparse.Namespace, play: Callable[[bytes], None]) -> None:
@@ -138,10 +159,7 @@ def without_atheris(options: argparse.Namespace, play: Callable[[bytes], None]) 
         try:
             play(data)
         except Exception:
-            keep = running.keep(options.target, data)
-            print(
-                f"kept as {keep}; again: make fuzz TARGET={options.target} INPUT={data.hex() or '-'}", file=sys.stderr
-            )
+            print(f"kept as {running.keep(options.target, data)}", file=sys.stderr)
             raise
         runs += 1
     print(f"{options.target}: {runs} runs in {options.time:.0f} s, without atheris")

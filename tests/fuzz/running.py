@@ -91,12 +91,17 @@ def mutate(data: bytes, seeds: list[bytes], rnd: random.Random) -> bytes:
     return bytes(out)
 
 
+def again(name: str, data: bytes, *, twin: bool = False) -> str:
+    """Return how to play an input again."""
+    return f"again: make fuzz TARGET={name} INPUT={data.hex() or '-'}{' FUZZ_ARGS=--twin' if twin else ''}"
+
+
 def check(name: str, data: bytes) -> None:
     """Run a target on one input. Where that fails, the error says how to run the same again."""
     try:
         load(name).target(data)
     except Exception as error:
-        error.add_note(f"again: make fuzz TARGET={name} INPUT={data.hex() or '-'}")
+        error.add_note(again(name, data))
         raise
 
 

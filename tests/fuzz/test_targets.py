@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.differential.test_compiled_and_pure import skip_unless_installed_compiled_and_current
 from tests.fuzz import running
-from tests.fuzz.twin import Twin
+from tests.fuzz.__main__ import input_of, telling
+from tests.fuzz.twin import Twin, check_sources
 
 MUTATIONS = 150
 COMPARED = 100
@@ -68,3 +71,41 @@ def test_a_twin_that_cannot_begin_keeps_no_input(
         Twin("url")
     assert ended.value.code == 1
     assert "no compiled engine is installed" in capfd.readouterr().err
+
+
+def test_a_twin_of_other_sources_plays_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An edited source is said before any input is played; a build that was named for that is only remarked on."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        (folder / "engine").mkdir(parents=True)
+        (folder / "engine" / "a.py").write_text("A = 1")
+    check_sources(ours, theirs, chosen=False)
+    assert capsys.readouterr().err == ""
+    (ours / "engine" / "a.py").write_text("A = 2")
+    with pytest.raises(SystemExit, match=r"a\.py differs\): make \.venv/installed-native"):
+        check_sources(ours, theirs, chosen=False)
+    check_sources(ours, theirs, chosen=True)
+    assert "a.py differs" in capsys.readouterr().err
+    (theirs / "engine" / "a.py").unlink()
+    with pytest.raises(SystemExit):
+        check_sources(ours, theirs, chosen=False)
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_an_input_that_breaks_is_told_as_a_command(twin: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """With atheris and without: the command that plays it again, as it was played."""
+
+    def play(data: bytes) -> None:
+        assert data != b"\x02\x86"
+
+    told = telling(argparse.Namespace(target="url", twin=twin), play)
+    told(b"\x02")
+    assert capsys.readouterr().err == ""
+    with pytest.raises(AssertionError):
+        told(b"\x02\x86")
+    assert capsys.readouterr().err == f"again: make fuzz TARGET=url INPUT=0286{' FUZZ_ARGS=--twin' * twin}\n"
+
+
+def test_an_input_is_a_file_or_hexadecimal(tmp_path: Path) -> None:
+    (tmp_path / "crash-1").write_bytes(b"\x02\x86")
+    assert [input_of(each) for each in (str(tmp_path / "crash-1"), "0286", "-")] == [b"\x02\x86", b"\x02\x86", b""]

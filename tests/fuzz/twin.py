@@ -1,7 +1,8 @@
 """The same input on the other build: a process that plays stories on the compiled engine, and says what it saw.
 
-`python -m tests.fuzz.twin TARGET` says READY, reads inputs from its standard input, each behind four bytes of length,
-and answers each with a SHA-256 of its story.
+`python -m tests.fuzz.twin TARGET SOURCES` says READY, reads inputs from its standard input, each behind four bytes of
+length, and answers each with a SHA-256 of its story. SOURCES is the package of the one who asks: where its modules are
+not those that were compiled, a difference would say nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import headrace
 
 from tests.fuzz import running
 
@@ -20,6 +24,27 @@ def digest_of(story: str) -> bytes:
 
 
 READY = b"ready\n"
+SOURCES = Path(str(headrace.__file__)).parent
+
+
+def first_difference(ours: Path, theirs: Path) -> Path | None:
+    """Return the first module of the folder `ours` that is missing or another one in `theirs`; None for none."""
+    for source in sorted(ours.rglob("*.py")):
+        copy = theirs / source.relative_to(ours)
+        if not copy.exists() or copy.read_bytes() != source.read_bytes():
+            return source.relative_to(ours)
+    return None
+
+
+def check_sources(ours: Path, theirs: Path, *, chosen: bool) -> None:
+    """Raise SystemExit where the two builds are of other sources; only say so of a build that was `chosen`."""
+    differs = first_difference(ours, theirs)
+    if differs is None:
+        return
+    text = f"the compiled build is of other sources ({differs} differs)"
+    if not chosen:
+        raise SystemExit(f"{text}: make .venv/installed-native")
+    print(text, file=sys.stderr)
 
 
 class Twin:
@@ -32,7 +57,10 @@ class Twin:
             env["PYTHONPATH"] = twin
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.twin", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+            [sys.executable, "-m", "tests.fuzz.twin", name, str(SOURCES)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=env,
         )
         # Before any input is played, because an input of a twin that is not there would be kept as one that broke.
         assert self.process.stdout is not None
@@ -58,6 +86,7 @@ def main() -> None:
         raise SystemExit(
             "no compiled engine is installed: make .venv/installed-native, or name one in HEADRACE_FUZZ_TWIN"
         )
+    check_sources(Path(sys.argv[2]), SOURCES, chosen="HEADRACE_FUZZ_TWIN" in os.environ)
     module = running.load(sys.argv[1])
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
