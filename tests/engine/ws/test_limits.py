@@ -146,3 +146,44 @@ def test_a_length_is_read_in_its_shortest_form_alone(form: str, size: int, is_sh
 def test_a_close_frame_of_126_bytes_is_refused_by_its_header() -> None:
     (event,) = WebSocketConnection(False).receive_data(frame(CLOSE, b"\x03\xe8" + b"x" * 124)[:2])
     assert isinstance(event, Failed) and event.code == 1_002
+
+
+@pytest.mark.parametrize(("first", "last"), [(1_000, 1_003), (1_007, 1_014), (3_000, 4_999)])
+def test_close_codes_to_send_begin_and_end_at_their_bounds(first: int, last: int) -> None:
+    """RFC 6455 §7.4.2, and what IANA has registered since."""
+    for code in (first, last):
+        ws = WebSocketConnection(False)
+        ws.send_close(code)
+        assert ws.take_output() == close(code, mask=None)
+    for code in (first - 1, last + 1):
+        with pytest.raises(ValueError, match="no close code to send"):
+            WebSocketConnection(False).send_close(code)
+
+
+def test_the_room_of_a_call_is_kept_to_the_byte() -> None:
+    """A message of 200 bytes waits for room for all of it; for a deflated one, `inflated` is that room."""
+    for room, is_taken in ((0, False), (199, False), (200, True)):
+        ws = WebSocketConnection(False, MOST)
+        assert (messages(ws.receive_data(frame(BINARY, b"x" * 200), room=room)) != []) == is_taken
+        assert (ws.wants_room, ws.input_pending) == (not is_taken, not is_taken)
+    extensions = accept_deflate([(b"sec-websocket-extensions", b"permessage-deflate")])[1]
+    ws = WebSocketConnection(False, MOST, extensions)
+    assert ws.receive_data(frame(BINARY, deflated(200), rsv=RSV1), inflated=0) == []
+    assert ws.wants_room and ws.input_pending
+    assert messages(ws.receive_data(b"")) == [b"d" * 200]
+
+
+def test_the_work_of_a_call_is_kept_to_the_unit() -> None:
+    ws = WebSocketConnection(False)
+    ws.receive_data(frame(BINARY, b"one"))
+    cost = ws.work_done
+    two = frame(BINARY, b"one") + frame(BINARY, b"two")
+    assert messages(WebSocketConnection(False).receive_data(two, work=cost)) == [b"one"]
+    assert messages(WebSocketConnection(False).receive_data(two, work=cost + 1)) == [b"one", b"two"]
+
+
+@pytest.mark.parametrize(("pings", "answered"), [(16, [*range(16)]), (17, [*range(17)]), (18, [*range(16), 17])])
+def test_sixteen_pings_are_answered_at_once_and_then_the_last(pings: int, answered: list[int]) -> None:
+    ws = WebSocketConnection(False)
+    ws.receive_data(b"".join(frame(PING, bytes((number,))) for number in range(pings)))
+    assert ws.take_output() == b"".join(frame(PONG, bytes((number,)), mask=None) for number in answered)
