@@ -187,3 +187,9 @@ def test_sixteen_pings_are_answered_at_once_and_then_the_last(pings: int, answer
     ws = WebSocketConnection(False)
     ws.receive_data(b"".join(frame(PING, bytes((number,))) for number in range(pings)))
     assert ws.take_output() == b"".join(frame(PONG, bytes((number,)), mask=None) for number in answered)
+
+
+@pytest.mark.parametrize("size", [4_096, 4_097])
+def test_an_offer_is_looked_at_up_to_4096_bytes(size: int) -> None:
+    offer = b"permessage-deflate".ljust(size)
+    assert (accept_deflate([(b"sec-websocket-extensions", offer)])[1] != []) == (size == 4_096)
