@@ -14,6 +14,8 @@ from headrace.client.connection.upload import PIECE, BytesUpload, ContentUpload
 from headrace.client.errors import RequestError
 from headrace.engine.errors import LocalError, StreamClosedError
 
+from tests.client.support.two_pieces import TwoPieces
+
 
 class Engine:
     """Accepts as the test says, or raises."""
@@ -176,21 +178,9 @@ def test_content_waits_for_100_continue_or_for_its_time(comes: str, monkeypatch:
 
 
 def test_an_iterator_without_aclose_is_fine() -> None:
-    class Plain:
-        left = 2
-
-        def __aiter__(self) -> Plain:
-            return self
-
-        async def __anext__(self) -> bytes:
-            if not self.left:
-                raise StopAsyncIteration
-            self.left -= 1
-            return b"x"
-
     async def main() -> None:
         exchange = Exchange()
-        of_content(exchange, Plain()).begin(False)
+        of_content(exchange, TwoPieces()).begin(False)
         await turns()
         assert exchange.driver.engine.sent == [(b"x", False), (b"x", False), (b"", True)]
         assert exchange.ends == ["sent"]

@@ -16,6 +16,7 @@ from headrace.client.message.encode import Multipart
 from headrace.client.message.url import URL
 
 from tests.client.support.fake import Answer, FakeTransport, redirect
+from tests.client.support.two_pieces import TwoPieces
 
 HERE = "https://example.org/a"
 
@@ -84,20 +85,8 @@ def test_a_part_may_bring_its_own_type(tmp_path: Path) -> None:
 
 
 def test_an_iterator_without_aclose_is_read_to_its_end() -> None:
-    class Plain:
-        left = 2
-
-        def __aiter__(self) -> Plain:
-            return self
-
-        async def __anext__(self) -> bytes:
-            if not self.left:
-                raise StopAsyncIteration
-            self.left -= 1
-            return b"x"
-
     async def main() -> None:
-        assert [piece async for piece in IteratedContent(Plain()).open()] == [b"x", b"x"]
+        assert [piece async for piece in IteratedContent(TwoPieces()).open()] == [b"x", b"x"]
 
     asyncio.run(main())
 
